@@ -1,0 +1,139 @@
+"""The verbs of assets: register, advance a stage, suspend, resume, retire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.assets import queries
+from marketplace.assets.models import Asset, StageRecord, Version
+from marketplace.assets.schemas import AssetRegistration, EvidenceItem
+from marketplace.assets.stages import STAGES, Stage
+from marketplace.audit.entry import Tag, record
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.errors import Forbidden
+from marketplace.kernel.ids import new_id
+from marketplace.participants.signatures import Signature
+from marketplace.plumbing import epochs
+
+
+class NotAProvider(Forbidden):
+    """Only a provider registers assets."""
+
+
+def register(db: Session, actor: Actor, asked: AssetRegistration, now: datetime) -> Asset:
+    """Open an asset for the calling provider, with an empty first version left to collection.
+
+    Raises NotAProvider.  Records: asset:registered.
+    """
+    if not actor.has(Role.PROVIDER):
+        raise NotAProvider("registering an asset needs the role provider", got=", ".join(sorted(actor.roles)))
+
+    asset = Asset(id=new_id("ast"), provider_id=actor.participant, registered_at=now, **asked.model_dump())
+    db.add(asset)
+    db.flush()
+
+    record(db, actor, Tag.ASSET_REGISTERED, now, asset=asset.id, facts={"name": asset.name})
+    return asset
+
+
+def open_version(db: Session, asset: Asset, now: datetime, *, kind: str, parent: Version | None = None) -> Version:
+    """A fresh draft version, numbered after the last; kind: `raw` or `governed`."""
+    number = len(queries.versions(db, asset.id)) + 1
+    version = Version(
+        id=new_id("ver"),
+        asset_id=asset.id,
+        number=number,
+        kind=kind,
+        parent_id=parent.id if parent else None,
+        created_at=now,
+    )
+    db.add(version)
+    db.flush()
+    epochs.open_epoch(db, version.id)
+    return version
+
+
+def advance(
+    db: Session,
+    actor: Actor,
+    version: Version,
+    stage: Stage,
+    now: datetime,
+    *,
+    signature: Signature,
+    document: str,
+    evidence: Sequence[EvidenceItem],
+    outcome: str,
+) -> StageRecord:
+    """Write the passport's next line once its signer's signature has been accepted.
+
+    The calling room has proven the stage's own facts; here only the stage table judges.
+    Raises WrongState, NotYourStep.  Records: asset:stage_reached.
+    """
+    step = STAGES.step(Stage(version.stage), stage, actor.roles)
+
+    version.stage = stage
+    items = [item.model_dump() for item in evidence]
+    entry_id = record(
+        db,
+        actor,
+        Tag(step.tag),
+        now,
+        asset=version.asset_id,
+        version=version.id,
+        facts={"stage": stage, "root": version.root, "document": document, "outcome": outcome, "evidence": items},
+    )
+    row = StageRecord(
+        id=new_id("stg"),
+        version_id=version.id,
+        stage=stage,
+        signer=signature.signer,
+        kid=signature.kid,
+        alg=signature.alg,
+        jws=signature.jws,
+        document=document,
+        evidence=items,
+        outcome=outcome,
+        recorded_at=now,
+        entry_id=entry_id,
+    )
+    db.add(version)
+    db.add(row)
+    db.flush()
+    return row
+
+
+def suspend(db: Session, actor: Actor, version: Version, reason: str, now: datetime) -> None:
+    """Stop every use of a version at once.  reason: a reason code.  Records: asset:version_suspended."""
+    step = STAGES.step(Stage(version.stage), Stage.SUSPENDED, actor.roles)
+
+    version.stage_before, version.stage = version.stage, Stage.SUSPENDED
+    db.add(version)
+    epochs.bump(db, version.id, reason)
+
+    record(db, actor, Tag(step.tag), now, asset=version.asset_id, version=version.id, facts={"reason": reason})
+
+
+def resume(db: Session, actor: Actor, version: Version, reason: str, now: datetime) -> None:
+    """Return a suspended version to the stage it had.  Records: asset:version_resumed."""
+    target = Stage(version.stage_before or Stage.DRAFT)
+    step = STAGES.step(Stage(version.stage), target, actor.roles)
+
+    version.stage, version.stage_before = target, None
+    db.add(version)
+
+    record(db, actor, Tag(step.tag), now, asset=version.asset_id, version=version.id, facts={"reason": reason})
+
+
+def retire(db: Session, actor: Actor, version: Version, reason: str, now: datetime) -> None:
+    """End a version for good; running uses stop.  Records: asset:version_retired."""
+    step = STAGES.step(Stage(version.stage), Stage.RETIRED, actor.roles)
+
+    version.stage = Stage.RETIRED
+    db.add(version)
+    epochs.bump(db, version.id, reason)
+
+    record(db, actor, Tag(step.tag), now, asset=version.asset_id, version=version.id, facts={"reason": reason})

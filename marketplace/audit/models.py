@@ -1,0 +1,61 @@
+"""Tables of the log."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Field, SQLModel
+
+from marketplace.plumbing.db import JsonColumn, UtcDateTime
+
+
+class Entry(SQLModel, table=True):
+    """One event, committed with the change it records.
+
+    body: canonical JSON (RFC 8785), the leaf's exact bytes; the other columns repeat parts of it for search and are
+    compared with it by `audit fsck`.  leaf_index: position in the tree, None until integrated.
+    """
+
+    __tablename__ = "entry"
+
+    id: str = Field(primary_key=True)
+    tag: str = Field(index=True)
+    actor: str = Field(index=True)
+    at: datetime = Field(sa_type=UtcDateTime, index=True)  # type: ignore[call-overload]
+    asset: str | None = Field(default=None, index=True)
+    version: str | None = Field(default=None, index=True)
+    agreement: str | None = Field(default=None, index=True)
+    body: bytes
+    leaf_index: int | None = Field(default=None, unique=True)
+
+
+class Document(SQLModel, table=True):
+    """Canonical bytes of a document prepared for signature or kept as evidence, by SHA-256.
+
+    kind: the document type, e.g. `collection-record`, `opinion`, `certificate`, `listing`, `agreement`.
+    readers: participant ids that may fetch it, or `*`; auditors may fetch any.
+    """
+
+    __tablename__ = "document"
+
+    sha256: str = Field(primary_key=True)
+    kind: str
+    body: bytes
+    readers: list[str] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    created_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+
+
+class DocumentSignature(SQLModel, table=True):
+    """An accepted detached JWS over a document.  jwk: the public key that checked it, kept for offline proof."""
+
+    __tablename__ = "document_signature"
+
+    document: str = Field(primary_key=True, foreign_key="document.sha256")
+    signer: str = Field(primary_key=True)
+    kid: str
+    alg: str
+    typ: str
+    jws: str
+    jwk: dict[str, Any] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    signed_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]

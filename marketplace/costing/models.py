@@ -1,0 +1,34 @@
+"""Tables of costing."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel import Field, SQLModel
+
+from marketplace.plumbing.db import UtcDateTime
+
+
+class MeterEvent(SQLModel, table=True):
+    """Something happened that costs or earns.
+
+    kind: a tariff or price kind, e.g. `governance.scan`, `legal.opinion`, `registration.certificate`, `sale.access`.
+    quantity: whole units; unit_price_fen: rate fixed at the event for prices agreed in a contract, None = by tariff.
+    event_key: unique, makes metering and posting idempotent.
+    """
+
+    __tablename__ = "meter_event"
+
+    id: str = Field(primary_key=True)
+    event_key: str = Field(unique=True)
+    kind: str = Field(index=True)
+    quantity: int
+    unit_price_fen: int | None = None
+    asset_id: str = Field(index=True)
+    version_id: str | None = None
+    stage: str | None = None
+    agreement_id: str | None = Field(default=None, index=True)
+    payer_id: str
+    payee_id: str | None = None
+    at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    entry_id: str

@@ -1,0 +1,67 @@
+"""Time comes from one injected clock, in UTC."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Tells the time; a verb never asks the operating system itself."""
+
+    def now(self) -> datetime:
+        """The present moment, timezone-aware, UTC."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+
+class StoryClock:
+    """A clock that stands still until it is moved; it never runs backwards.
+
+    Used by seeds, demo and tests: a story starts in the past and is told forward.
+    """
+
+    def __init__(self, start: datetime) -> None:
+        self._now = require_utc(start)
+        self._lock = threading.Lock()
+
+    def now(self) -> datetime:
+        return self._now
+
+    def advance(self, by: timedelta) -> datetime:
+        """Move forward by a duration and return the new moment."""
+        with self._lock:
+            if by < timedelta(0):
+                raise ValueError(f"a story clock only moves forward; got {by}")
+            self._now += by
+            return self._now
+
+    def advance_to(self, moment: datetime) -> datetime:
+        """Move forward to a moment; a moment that has passed leaves the clock where it is."""
+        with self._lock:
+            self._now = max(self._now, require_utc(moment))
+            return self._now
+
+
+def require_utc(moment: datetime) -> datetime:
+    """Return the moment in UTC.  Raises ValueError for a naive one."""
+    if moment.tzinfo is None:
+        raise ValueError(f"expected a timezone-aware moment, got the naive {moment.isoformat()}")
+    return moment.astimezone(UTC)
+
+
+def timestamp(moment: datetime) -> str:
+    """RFC 3339 in UTC with microseconds and `Z`, the only form that enters signed documents."""
+    return require_utc(moment).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+
+
+def parse_timestamp(text: str) -> datetime:
+    """The inverse of `timestamp`; accepts any RFC 3339 text with an offset."""
+    return require_utc(datetime.fromisoformat(text))

@@ -1,0 +1,170 @@
+"""Keys and detached signatures: JWS (RFC 7515, 7797) over canonical bytes, EdDSA or ES256, nothing else."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import jwt
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from jwt.algorithms import ECAlgorithm, OKPAlgorithm
+from jwt.api_jws import PyJWS
+
+from marketplace.kernel.canonical import read_strictly
+from marketplace.kernel.errors import Invalid
+
+ALGORITHMS = ("EdDSA", "ES256")
+
+PrivateKey: TypeAlias = Ed25519PrivateKey | EllipticCurvePrivateKey
+Jwk: TypeAlias = dict[str, Any]
+
+
+class BadKey(Invalid):
+    """The key is not of an accepted kind."""
+
+
+class BadSignature(Invalid):
+    """The signature does not fit the document."""
+
+
+@dataclass(frozen=True)
+class SigningKey:
+    """A private key with its id; only its owner holds one."""
+
+    private: PrivateKey
+    kid: str
+    algorithm: str
+
+    @property
+    def public_jwk(self) -> Jwk:
+        """The public half as JWK (RFC 7517) with `kid` and `alg`."""
+        return _public_jwk(self.private) | {"kid": self.kid, "alg": self.algorithm}
+
+    def to_pem(self) -> bytes:
+        """PKCS#8 PEM, not encrypted: for a file of mode 0600 in the owner's folder."""
+        return self.private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+    def sign_detached(self, payload: bytes, *, typ: str) -> str:
+        """Sign exact bytes; returns a compact JWS with detached payload (RFC 7797), `typ` names the document."""
+        return PyJWS().encode(
+            payload,
+            self.private,
+            algorithm=self.algorithm,
+            headers={"kid": self.kid, "typ": typ},
+            is_payload_detached=True,
+        )
+
+    def sign_claims(self, claims: dict[str, Any], *, typ: str, headers: dict[str, Any] | None = None) -> str:
+        """Sign a claims set as compact JWT (RFC 7519)."""
+        return jwt.encode(
+            claims, self.private, algorithm=self.algorithm, headers={"kid": self.kid, "typ": typ} | (headers or {})
+        )
+
+
+def generate_key(algorithm: str = "EdDSA") -> SigningKey:
+    """A fresh key pair; its id is the RFC 7638 thumbprint of its public half."""
+    private: PrivateKey
+    match algorithm:
+        case "EdDSA":
+            private = Ed25519PrivateKey.generate()
+        case "ES256":
+            private = generate_ec(SECP256R1())
+        case _:
+            raise BadKey("unknown algorithm", expected=" or ".join(ALGORITHMS), got=algorithm)
+    return _with_id(private)
+
+
+def load_private_key(pem: bytes) -> SigningKey:
+    """Read a PKCS#8 PEM.  Raises BadKey for any other kind than Ed25519 and P-256."""
+    try:
+        private = load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError) as error:
+        raise BadKey(f"not a readable private key: {error}") from error
+    if not isinstance(private, Ed25519PrivateKey | EllipticCurvePrivateKey):
+        raise BadKey("unsupported key", expected="Ed25519 or P-256", got=type(private).__name__)
+    return _with_id(private)
+
+
+def require_public_jwk(jwk: Jwk) -> Jwk:
+    """Check a public key and return it reduced to its public members with `kid` (thumbprint) and `alg`.
+
+    Raises BadKey: private members present, other curve, or not on the curve.
+    """
+    if "d" in jwk:
+        raise BadKey("a private key was sent", expected="the public half only", action="destroy this key pair")
+    shapes = {("OKP", "Ed25519"): (("crv", "kty", "x"), "EdDSA"), ("EC", "P-256"): (("crv", "kty", "x", "y"), "ES256")}
+    kind = (str(jwk.get("kty")), str(jwk.get("crv")))
+    if kind not in shapes:
+        raise BadKey("unsupported key", expected="OKP/Ed25519 or EC/P-256", got="/".join(kind))
+    members, algorithm = shapes[kind]
+    public = {name: jwk.get(name) for name in members}
+    try:
+        jwt.PyJWK(public, algorithm)
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        raise BadKey(f"key members do not form a key: {error}") from error
+    if jwk.get("alg") not in (None, algorithm):
+        raise BadKey("key and algorithm do not fit", expected=algorithm, got=str(jwk.get("alg")))
+    return public | {"kid": thumbprint(public), "alg": algorithm}
+
+
+def thumbprint(jwk: Jwk) -> str:
+    """RFC 7638 SHA-256 thumbprint of a public JWK, base64url without padding."""
+    members = {"OKP": ("crv", "kty", "x"), "EC": ("crv", "kty", "x", "y")}[str(jwk["kty"])]
+    required = json.dumps({name: jwk[name] for name in members}, separators=(",", ":"), sort_keys=True)
+    return base64.urlsafe_b64encode(hashlib.sha256(required.encode()).digest()).rstrip(b"=").decode()
+
+
+def read_header(token: str) -> dict[str, Any]:
+    """The protected header of a compact JWS, read strictly and not yet verified.  Raises BadSignature."""
+    part = token.split(".", 1)[0]
+    try:
+        header = read_strictly(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except ValueError as error:
+        raise BadSignature("the JWS header is not base64url") from error
+    if not isinstance(header, dict):
+        raise BadSignature("the JWS header is not an object")
+    return header
+
+
+def verify_detached(token: str, payload: bytes, jwk: Jwk, *, typ: str) -> None:
+    """Check a detached JWS against exact bytes, one public key and the document type.
+
+    Raises BadSignature: wrong `typ`, `kid` or algorithm, or the bytes were not signed by this key.
+    """
+    header = read_header(token)
+    public = require_public_jwk(jwk)
+    for name, expected in (("typ", typ), ("kid", public["kid"]), ("alg", public["alg"])):
+        if header.get(name) != expected:
+            raise BadSignature(f"JWS header `{name}` differs", expected=expected, got=str(header.get(name)))
+    try:
+        PyJWS().decode(
+            token, jwt.PyJWK(public, public["alg"]), algorithms=[public["alg"]], detached_payload=payload
+        )
+    except (jwt.PyJWTError, InvalidSignature, ValueError) as error:
+        raise BadSignature(
+            "the signature was not made over these bytes with this key",
+            action="sign the exact bytes of the prepared document",
+        ) from error
+
+
+def _with_id(private: PrivateKey) -> SigningKey:
+    public = require_public_jwk(_public_jwk(private))
+    return SigningKey(private=private, kid=public["kid"], algorithm=public["alg"])
+
+
+def _public_jwk(private: PrivateKey) -> Jwk:
+    if isinstance(private, Ed25519PrivateKey):
+        return dict(OKPAlgorithm.to_jwk(private.public_key(), as_dict=True))
+    return dict(ECAlgorithm.to_jwk(private.public_key(), as_dict=True))

@@ -1,0 +1,1 @@
+"""The law firm's assessment: checklist, findings, signed opinion bound to a version's root."""

@@ -1,0 +1,62 @@
+"""Tables of negotiation."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Field, SQLModel
+
+from marketplace.plumbing.db import JsonColumn, UtcDateTime
+
+
+class AccessRequest(SQLModel, table=True):
+    """A buyer asks for access under a listing; states as in the Dataspace Protocol, in `negotiation.rules`."""
+
+    __tablename__ = "access_request"
+
+    id: str = Field(primary_key=True)
+    listing_id: str = Field(foreign_key="listing.id", index=True)
+    offer_id: str = Field(foreign_key="offer.id")
+    buyer_id: str = Field(foreign_key="participant.id", index=True)
+    provider_id: str = Field(foreign_key="participant.id", index=True)
+    state: str
+    purpose: str
+    justification: str
+    evidence: list[dict[str, Any]] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    reason: str = ""
+    asked_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    answered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+    expires_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    agreement_id: str | None = None
+
+
+class Agreement(SQLModel, table=True):
+    """The usage contract.
+
+    document: SHA-256 of the canonical document both parties sign; uses: the ODRL agreement inside it.
+    state: `drafted` until both signed, `finalized`, `suspended`, `terminated`; expired is derived from ends_at.
+    ends_at and starts_at bound every use; max_uses and max_bytes mirror the quota in `uses`, None = unlimited.
+    """
+
+    __tablename__ = "agreement"
+
+    id: str = Field(primary_key=True)
+    request_id: str = Field(foreign_key="access_request.id", unique=True)
+    provider_id: str = Field(foreign_key="participant.id", index=True)
+    buyer_id: str = Field(foreign_key="participant.id", index=True)
+    asset_id: str = Field(foreign_key="asset.id", index=True)
+    version_id: str = Field(foreign_key="version.id", index=True)
+    listing_id: str = Field(foreign_key="listing.id")
+    certificate_code: str = Field(foreign_key="certificate.code")
+    opinion_id: str = Field(foreign_key="opinion.id")
+    document: str
+    uses: dict[str, Any] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    price_plan: dict[str, Any] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    delivery_mode: str
+    state: str = "drafted"
+    reason: str = ""
+    drafted_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    starts_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    ends_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    finalized_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]

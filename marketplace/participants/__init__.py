@@ -1,0 +1,1 @@
+"""Organisations with verified identity, their roles and public keys; how an API client proves who it is."""

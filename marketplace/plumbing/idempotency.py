@@ -1,0 +1,79 @@
+"""Idempotency-Key (IETF draft 07): same key and body replay the first answer, another body is refused with 422.
+
+The row is written in the same transaction as the effect; only finished answers below 500 are kept.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from fastapi import Response
+from sqlmodel import Field, Session, SQLModel
+
+from marketplace.kernel.canonical import sha256_hex
+from marketplace.kernel.errors import Invalid
+from marketplace.plumbing.db import UtcDateTime
+
+
+class KeyReused(Invalid):
+    """This Idempotency-Key was used for another request."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """Scope of a key: caller, route with its path values, the key itself, and the hash of the body."""
+
+    participant: str
+    route: str
+    key: str
+    body_hash: str
+
+    @property
+    def id(self) -> str:
+        return sha256_hex("\0".join((self.participant, self.route, self.key)).encode())
+
+
+class KeptAnswer(SQLModel, table=True):
+    """The first answer to a key."""
+
+    __tablename__ = "idempotency"
+
+    id: str = Field(primary_key=True)
+    body_hash: str
+    status: int
+    media_type: str
+    body: bytes
+    location: str | None = None
+    kept_at: datetime = Field(sa_type=UtcDateTime, index=True)  # type: ignore[call-overload]
+
+
+def replay(db: Session, key: Key) -> Response | None:
+    """The kept answer of a key, or None for a new one.  Raises KeyReused when the body differs."""
+    kept = db.get(KeptAnswer, key.id)
+    if kept is None:
+        return None
+    if kept.body_hash != key.body_hash:
+        raise KeyReused(
+            "the same Idempotency-Key came with another body",
+            expected=f"body with SHA-256 {kept.body_hash}",
+            got=key.body_hash,
+            action="use a new key for a new intent",
+        )
+    headers = {"Idempotency-Replayed": "true"} | ({"Location": kept.location} if kept.location else {})
+    return Response(kept.body, status_code=kept.status, media_type=kept.media_type, headers=headers)
+
+
+def keep(db: Session, key: Key, response: Response, now: datetime) -> None:
+    """Store an answer in the present transaction."""
+    db.add(
+        KeptAnswer(
+            id=key.id,
+            body_hash=key.body_hash,
+            status=response.status_code,
+            media_type=response.headers.get("content-type", "application/json"),
+            body=bytes(response.body),
+            location=response.headers.get("location"),
+            kept_at=now,
+        )
+    )

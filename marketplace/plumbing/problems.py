@@ -1,0 +1,118 @@
+"""The only map from errors to HTTP: RFC 9457 problem documents with stable `type` slugs."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from structlog import get_logger
+
+from marketplace.kernel.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unavailable
+from marketplace.kernel.ids import new_id
+
+MEDIA_TYPE = "application/problem+json"
+STATUS: dict[type[DomainError], int] = {
+    NotFound: 404,
+    Conflict: 409,
+    Invalid: 422,
+    Forbidden: 403,
+    Unavailable: 503,
+}
+
+
+class Unauthenticated(DomainError):
+    """The caller did not prove who it is."""
+
+    def __init__(self, detail: str, *, challenge: str = "Bearer", **rest: str | None) -> None:
+        super().__init__(detail, **rest)
+        self.challenge = challenge
+
+
+class BadRequest(DomainError):
+    """The request lacks something at the HTTP level."""
+
+
+class TooManyRequests(DomainError):
+    """Too many requests in a short time."""
+
+
+class StorageFull(DomainError):
+    """There is no room to record what was asked, so it was not done."""
+
+
+_EDGE_STATUS: dict[type[DomainError], int] = {
+    Unauthenticated: 401,
+    BadRequest: 400,
+    TooManyRequests: 429,
+    StorageFull: 507,
+}
+
+
+def status_of(error: DomainError) -> int:
+    """The HTTP status of a domain error; a class may pin its own with `http_status`."""
+    for kind, status in (_EDGE_STATUS | STATUS).items():
+        if isinstance(error, kind):
+            return status
+    return 500
+
+
+def problem(error: DomainError, *, extra: dict[str, Any] | None = None) -> JSONResponse:
+    """The problem document of an error."""
+    status = status_of(error)
+    body: dict[str, Any] = {
+        "type": f"/problems/{error.slug}",
+        "title": error.title,
+        "status": status,
+        "detail": error.detail,
+    }
+    for name in ("expected", "got", "action"):
+        if (value := getattr(error, name)) is not None:
+            body[name] = value
+    headers = {"Cache-Control": "no-store"}
+    if isinstance(error, Unauthenticated):
+        headers["WWW-Authenticate"] = error.challenge
+    return JSONResponse(body | (extra or {}), status_code=status, media_type=MEDIA_TYPE, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Answer every error, ours and the framework's, as a problem document without a traceback."""
+
+    @app.exception_handler(DomainError)
+    async def _domain(_request: Request, error: DomainError) -> JSONResponse:
+        return problem(error)
+
+    @app.exception_handler(RequestValidationError)
+    async def _validation(_request: Request, error: RequestValidationError) -> JSONResponse:
+        findings = [
+            {"pointer": "/" + "/".join(str(part) for part in found["loc"]), "detail": found["msg"]}
+            for found in error.errors()
+        ]
+        first = findings[0]
+        return problem(
+            Invalid(f"{first['pointer']}: {first['detail']}", action="correct the fields listed in `errors`"),
+            extra={"errors": findings},
+        )
+
+    @app.exception_handler(HTTPException)
+    async def _http(_request: Request, error: HTTPException) -> JSONResponse:
+        body = {"type": "about:blank", "title": str(error.detail), "status": error.status_code}
+        return JSONResponse(
+            body, status_code=error.status_code, media_type=MEDIA_TYPE, headers=dict(error.headers or {})
+        )
+
+    @app.exception_handler(Exception)
+    async def _unexpected(request: Request, error: Exception) -> JSONResponse:
+        trace_id = new_id("err")
+        get_logger().error("unexpected", trace_id=trace_id, path=request.url.path, exc_info=error)
+        body = {
+            "type": "/problems/unexpected",
+            "title": "Something went wrong on our side",
+            "status": 500,
+            "detail": "Nothing was changed.",
+            "trace_id": trace_id,
+            "action": "try again; if it stays, send the trace_id to the platform operator",
+        }
+        return JSONResponse(body, status_code=500, media_type=MEDIA_TYPE)

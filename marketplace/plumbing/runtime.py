@@ -1,0 +1,33 @@
+"""What a running instance holds: one object made by `main.build_runtime`, handed down, never imported as a global."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from marketplace.kernel.clock import Clock
+from marketplace.kernel.signing import SigningKey
+from marketplace.plumbing.db import Database
+from marketplace.plumbing.storage import ObjectStore
+from marketplace.settings import Settings
+
+if TYPE_CHECKING:
+    from marketplace.plumbing.policy import PolicyEngine
+    from marketplace.plumbing.sandbox import ParsePool
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The parts that verbs and tasks need.
+
+    service_key: the instance's own key, for access tokens and delivery manifests; never a party's key.
+    pool: resource-limited child processes for untrusted files.
+    """
+
+    settings: Settings
+    database: Database
+    clock: Clock
+    store: ObjectStore
+    policy: PolicyEngine
+    pool: ParsePool
+    service_key: SigningKey

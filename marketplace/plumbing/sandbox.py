@@ -1,0 +1,1 @@
+"""Resource-limited child processes for untrusted files; filled in by the collection room's pool."""

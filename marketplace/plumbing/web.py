@@ -1,0 +1,187 @@
+"""The edge: one transaction per request, committed before the first byte of the answer; idempotent POSTs.
+
+Every route of ours is a `TransactionRoute`.  A route asks for `Verb` (it changes something: Idempotency-Key
+required on POST) or `View` (it only reads).  A refusal that is returned commits with its entry; one that is raised
+rolls back, and if the caller is known it is recorded in a transaction of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Annotated, Any, Protocol
+
+from fastapi import APIRouter, Depends, Header, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+from sqlmodel import Session
+
+from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import sha256_hex
+from marketplace.kernel.errors import Conflict, DomainError, Forbidden
+from marketplace.plumbing import idempotency
+from marketplace.plumbing.problems import BadRequest
+from marketplace.plumbing.runtime import Runtime
+
+PROBLEM_SCHEMA = {
+    "type": "object",
+    "required": ["type", "title", "status"],
+    "properties": {
+        "type": {"type": "string", "examples": ["/problems/wrong-state"]},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "expected": {"type": "string"},
+        "got": {"type": "string"},
+        "action": {"type": "string"},
+    },
+}
+
+
+class Gate(Protocol):
+    """What the edge needs from upper rooms; `main` puts it in."""
+
+    def authenticate(self, db: Session, request: Request, now: datetime) -> Actor:
+        """Who calls.  Raises Unauthenticated."""
+        ...
+
+    def record_refusal(self, db: Session, actor: Actor, route: str, error: DomainError, now: datetime) -> None:
+        """Write the entry of a raised refusal."""
+        ...
+
+
+@dataclass
+class Call:
+    """One request's transaction: the session, who asks, the moment, the instance."""
+
+    db: Session
+    actor: Actor
+    now: datetime
+    runtime: Runtime
+
+
+@dataclass
+class _Edge:
+    """Per-request state of TransactionRoute."""
+
+    db: Session
+    body_hash: str = ""
+    actor: Actor | None = None
+    key: idempotency.Key | None = None
+    replay: Response | None = field(default=None)
+
+
+class _Replay(Exception):
+    """Leaves the handler early with the first answer."""
+
+
+class TransactionRoute(APIRoute):
+    """A route whose handler and answer share one transaction."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def in_transaction(request: Request) -> Response:
+            runtime: Runtime = request.app.state.runtime
+            write = request.method not in {"GET", "HEAD"}
+            edge = _Edge(db=runtime.database.session(write=write))
+            request.state.edge = edge
+            if request.method == "POST":
+                edge.body_hash = sha256_hex(await request.body())
+            try:
+                response = await handle(request)
+                if edge.key is not None and response.status_code < 500:
+                    idempotency.keep(edge.db, edge.key, response, runtime.clock.now())
+                await run_in_threadpool(edge.db.commit)
+            except _Replay:
+                assert edge.replay is not None
+                return edge.replay
+            except (Forbidden, Conflict) as error:
+                await run_in_threadpool(_record_raised, request, edge, error)
+                raise
+            finally:
+                await run_in_threadpool(edge.db.close)
+            return response
+
+        return in_transaction
+
+
+def _record_raised(request: Request, edge: _Edge, error: DomainError) -> None:
+    edge.db.rollback()
+    if edge.actor is None:
+        return
+    runtime: Runtime = request.app.state.runtime
+    gate: Gate = request.app.state.gate
+    with runtime.database.transaction() as db:
+        route = f"{request.method} {request.scope['route'].path}"
+        gate.record_refusal(db, edge.actor, route, error, runtime.clock.now())
+
+
+def _view(request: Request) -> Call:
+    """The authenticated caller of a reading route."""
+    edge: _Edge = request.state.edge
+    runtime: Runtime = request.app.state.runtime
+    gate: Gate = request.app.state.gate
+    now = runtime.clock.now()
+    edge.actor = gate.authenticate(edge.db, request, now)
+    return Call(edge.db, edge.actor, now, runtime)
+
+
+def _verb(
+    request: Request,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            description="Your own id of this request: the same key and body replay the first answer.",
+            min_length=8,
+            max_length=128,
+        ),
+    ] = None,
+) -> Call:
+    """The authenticated caller of a changing route; a known Idempotency-Key replays the first answer."""
+    call = _view(request)
+    if request.method != "POST":
+        return call
+    if idempotency_key is None:
+        raise BadRequest(
+            "Idempotency-Key header is missing", expected="a key of 8 to 128 characters", action="send one per intent"
+        )
+    edge: _Edge = request.state.edge
+    route = request.scope["route"].path
+    edge.key = idempotency.Key(call.actor.participant, f"{request.url.path}|{route}", idempotency_key, edge.body_hash)
+    edge.replay = idempotency.replay(call.db, edge.key)
+    if edge.replay is not None:
+        raise _Replay
+    return call
+
+
+View = Annotated[Call, Depends(_view)]
+Verb = Annotated[Call, Depends(_verb)]
+
+
+def router(tag: str, prefix: str = "/v1") -> APIRouter:
+    """A router of transaction routes; every error it may answer is declared as a problem document."""
+    declared: dict[int | str, dict[str, Any]] = {
+        status: {"description": title, "content": {"application/problem+json": {"schema": PROBLEM_SCHEMA}}}
+        for status, title in {
+            400: "The request lacks something at the HTTP level",
+            401: "The caller did not prove who it is",
+            403: "The caller may not do this",
+            404: "No such thing, or not visible to the caller",
+            409: "The present state does not allow this",
+            422: "The request is not well formed",
+            503: "A part that is needed does not answer",
+        }.items()
+    }
+    return APIRouter(prefix=prefix, tags=[tag], route_class=TransactionRoute, responses=declared)
+
+
+def public_database(request: Request) -> Call:
+    """For routes that anyone may read: no caller, the anonymous actor without roles."""
+    edge: _Edge = request.state.edge
+    runtime: Runtime = request.app.state.runtime
+    return Call(edge.db, Actor("public", frozenset()), runtime.clock.now(), runtime)
+
+
+PublicView = Annotated[Call, Depends(public_database)]

@@ -1,0 +1,1 @@
+"""The registrar's process: rights, application, public notice, certificate (2026 national guideline)."""

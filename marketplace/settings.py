@@ -1,0 +1,57 @@
+"""One settings class; every field can be set as environment variable `MARKETPLACE_<FIELD>` or secret file."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """How this instance runs; the defaults are the embedded form that `make run` uses."""
+
+    model_config = SettingsConfigDict(env_prefix="MARKETPLACE_", secrets_dir=None, extra="forbid", frozen=True)
+
+    data_folder: Path = Field(Path("var/market"), description="Folder of this instance's own files.")
+    database_url: str = Field("", description="SQLAlchemy address; empty means SQLite in the data folder.")
+    redis_url: SecretStr = Field(SecretStr(""), description="Redis address; empty means work is relayed in process.")
+    public_url: str = Field("http://127.0.0.1:8000", description="Address that clients use; audience of tokens.")
+    environment: Literal["embedded", "production"] = Field(
+        "embedded", description="Production refuses the embedded shortcuts."
+    )
+
+    policy_engine: Literal["regorus", "opa"] = Field("regorus", description="Rego in process, or an OPA server.")
+    opa_host: str = Field("127.0.0.1", description="Host of the OPA server.")
+    opa_port: int = Field(8181, description="Port of the OPA server.")
+    opa_ca_file: Path | None = Field(None, description="CA of the OPA server's certificate; none means plain HTTP.")
+    policy_deadline_ms: int = Field(1000, description="A decision that takes longer is a denial.")
+
+    object_store_url: str = Field("", description="s3://bucket/prefix; empty means a folder in the data folder.")
+    object_store_endpoint: str = Field("", description="S3 endpoint, for stores other than the vendor's.")
+    object_store_key_id: SecretStr = Field(SecretStr(""), description="S3 access key id.")
+    object_store_secret: SecretStr = Field(SecretStr(""), description="S3 secret access key.")
+
+    log_origin: str = Field("marketplace.example/log", description="Origin line of checkpoints (C2SP).")
+    log_signer_url: str = Field("", description="Address of the log signer; empty means a child process.")
+    witness_url: str = Field("", description="Address of the witness; empty means a child process.")
+    log_signer_public_key: str = Field("", description="Verifier key of the log signer; empty: read from its folder.")
+    witness_public_key: str = Field("", description="Verifier key of the witness; empty: read from its folder.")
+    checkpoint_interval_ms: int = Field(500, description="How often new entries are integrated and signed.")
+
+    access_token_seconds: int = Field(300, description="Life of an access token.")
+    clock_skew_seconds: int = Field(60, description="Tolerated difference between clocks.")
+    idempotency_days: int = Field(30, description="How long answers to Idempotency-Keys are kept.")
+    upload_limit_mib: int = Field(2048, description="Largest single file accepted.")
+    parse_workers: int = Field(2, description="Child processes that open untrusted files.")
+    parse_memory_mib: int = Field(512, description="Address space limit of such a child.")
+    parse_seconds: int = Field(10, description="Time limit for one file in such a child.")
+    window_kib: int = Field(1024, description="Bytes served per logged window.")
+    transfer_lease_seconds: int = Field(60, description="A transfer silent for longer is settled by the sweeper.")
+
+    @cached_property
+    def effective_database_url(self) -> str:
+        """The database address with the embedded default filled in."""
+        return self.database_url or f"sqlite:///{self.data_folder / 'market.sqlite3'}"
