@@ -2,21 +2,30 @@
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
+from sqlalchemy.engine import make_url
 
 
 class Settings(BaseSettings):
     """How this instance runs; the defaults are the embedded form that `make run` uses."""
 
-    model_config = SettingsConfigDict(env_prefix="MARKETPLACE_", secrets_dir=None, extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix="MARKETPLACE_",
+        # Files named like the variables, e.g. marketplace_database_password; made by the container platform.
+        secrets_dir=os.environ.get("MARKETPLACE_SECRETS_FOLDER"),
+        extra="forbid",
+        frozen=True,
+    )
 
     data_folder: Path = Field(Path("var/market"), description="Folder of this instance's own files.")
     database_url: str = Field("", description="SQLAlchemy address; empty means SQLite in the data folder.")
+    database_password: SecretStr = Field(SecretStr(""), description="Password of the database user; best as a file.")
     redis_url: SecretStr = Field(SecretStr(""), description="Redis address; empty means work is relayed in process.")
     public_url: str = Field("http://127.0.0.1:8000", description="Address that clients use; audience of tokens.")
     environment: Literal["embedded", "production"] = Field(
@@ -43,7 +52,7 @@ class Settings(BaseSettings):
 
     access_token_seconds: int = Field(300, description="Life of an access token.")
     clock_skew_seconds: int = Field(60, description="Tolerated difference between clocks.")
-    idempotency_days: int = Field(30, description="How long answers to Idempotency-Keys are kept.")
+    idempotency_days: int = Field(400, description="How long answers to Idempotency-Keys are kept; 30 is promised.")
     upload_limit_mib: int = Field(2048, description="Largest single file accepted.")
     parse_workers: int = Field(2, description="Child processes that open untrusted files.")
     parse_memory_mib: int = Field(512, description="Address space limit of such a child.")
@@ -54,4 +63,9 @@ class Settings(BaseSettings):
     @cached_property
     def effective_database_url(self) -> str:
         """The database address with the embedded default filled in."""
-        return self.database_url or f"sqlite:///{self.data_folder / 'market.sqlite3'}"
+        if not self.database_url:
+            return f"sqlite:///{self.data_folder / 'market.sqlite3'}"
+        url = make_url(self.database_url)
+        if password := self.database_password.get_secret_value():
+            url = url.set(password=password)
+        return url.render_as_string(hide_password=False)

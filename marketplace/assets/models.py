@@ -29,11 +29,11 @@ class Asset(SQLModel, table=True):
     update_frequency: str
     modality: str
     body_part: str
-    keywords: list[str] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    keywords: list[str] = Field(sa_type=JsonColumn)
     department: str = ""
     contains_genomic: bool = False
     is_example: bool = False
-    registered_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    registered_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class Version(SQLModel, table=True):
@@ -60,8 +60,8 @@ class Version(SQLModel, table=True):
     bytes: int = 0
     records: int = 0
     left_out: int = 0
-    created_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    sealed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    sealed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class VersionFile(SQLModel, table=True):
@@ -100,7 +100,7 @@ class StageRecord(SQLModel, table=True):
     alg: str
     jws: str
     document: str
-    evidence: list[dict[str, Any]] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    evidence: list[dict[str, Any]] = Field(sa_type=JsonColumn)
     outcome: str
-    recorded_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
     entry_id: str

@@ -22,7 +22,7 @@ class Entry(SQLModel, table=True):
     id: str = Field(primary_key=True)
     tag: str = Field(index=True)
     actor: str = Field(index=True)
-    at: datetime = Field(sa_type=UtcDateTime, index=True)  # type: ignore[call-overload]
+    at: datetime = Field(sa_type=UtcDateTime, index=True)
     asset: str | None = Field(default=None, index=True)
     version: str | None = Field(default=None, index=True)
     agreement: str | None = Field(default=None, index=True)
@@ -42,8 +42,8 @@ class Document(SQLModel, table=True):
     sha256: str = Field(primary_key=True)
     kind: str
     body: bytes
-    readers: list[str] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
-    created_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    readers: list[str] = Field(sa_type=JsonColumn)
+    created_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class DocumentSignature(SQLModel, table=True):
@@ -57,5 +57,33 @@ class DocumentSignature(SQLModel, table=True):
     alg: str
     typ: str
     jws: str
-    jwk: dict[str, Any] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
-    signed_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    jwk: dict[str, Any] = Field(sa_type=JsonColumn)
+    signed_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Tile(SQLModel, table=True):
+    """Up to 256 consecutive tree hashes (C2SP tlog-tiles).
+
+    level 0 holds leaf hashes, level n+1 the roots of full tiles of level n.  index: position within the level.
+    hashes: 32 bytes each; only the last tile of a level may be shorter than 8,192 bytes, and it only grows.
+    """
+
+    __tablename__ = "log_tile"
+
+    level: int = Field(primary_key=True)
+    index: int = Field(primary_key=True)
+    hashes: bytes
+
+
+class Checkpoint(SQLModel, table=True):
+    """A tree head that the log signed and the witness cosigned; the largest one is the latest.
+
+    root: hex; note: the C2SP signed note with all signature lines.
+    """
+
+    __tablename__ = "log_checkpoint"
+
+    size: int = Field(primary_key=True)
+    root: str
+    note: str
+    at: datetime = Field(sa_type=UtcDateTime)

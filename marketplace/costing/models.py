@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import UtcDateTime
@@ -14,7 +15,8 @@ class MeterEvent(SQLModel, table=True):
 
     kind: a tariff or price kind, e.g. `governance.scan`, `legal.opinion`, `registration.certificate`, `sale.access`.
     quantity: whole units; unit_price_fen: rate fixed at the event for prices agreed in a contract, None = by tariff.
-    event_key: unique, makes metering and posting idempotent.
+    event_key: unique, makes metering and posting idempotent.  venue_id: exchange operator that earns the supplier fee.
+    at: when it happened, which decides the tariff; entry_id: log entry of the metering.
     """
 
     __tablename__ = "meter_event"
@@ -22,13 +24,14 @@ class MeterEvent(SQLModel, table=True):
     id: str = Field(primary_key=True)
     event_key: str = Field(unique=True)
     kind: str = Field(index=True)
-    quantity: int
-    unit_price_fen: int | None = None
+    quantity: int = Field(sa_type=BigInteger)
+    unit_price_fen: int | None = Field(default=None, sa_type=BigInteger)
     asset_id: str = Field(index=True)
     version_id: str | None = None
     stage: str | None = None
     agreement_id: str | None = Field(default=None, index=True)
     payer_id: str
     payee_id: str | None = None
-    at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    venue_id: str | None = None
+    at: datetime = Field(sa_type=UtcDateTime)
     entry_id: str

@@ -11,10 +11,10 @@ from marketplace.plumbing.db import JsonColumn, UtcDateTime
 
 
 class Offer(SQLModel, table=True):
-    """What may be bought of a version.
+    """What may be bought of a version; never changed after it was made.
 
     uses: ODRL policy (type Offer) in the profile of `contracts/odrl`; price_plan: data of a kind in
-    `contracts/price-plans`; delivery_mode: `download` for now; template: `research-use/v1` …
+    `contracts/price-plans`; delivery_mode: `download` for now; template: `research-use/v1` … with its parameters.
     """
 
     __tablename__ = "offer"
@@ -24,15 +24,19 @@ class Offer(SQLModel, table=True):
     asset_id: str = Field(foreign_key="asset.id", index=True)
     version_id: str = Field(foreign_key="version.id", index=True)
     template: str
-    uses: dict[str, Any] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
-    price_plan: dict[str, Any] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    parameters: dict[str, Any] = Field(sa_type=JsonColumn)
+    uses: dict[str, Any] = Field(sa_type=JsonColumn)
+    price_plan: dict[str, Any] = Field(sa_type=JsonColumn)
     delivery_mode: str
     term_days: int
-    made_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    made_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class Listing(SQLModel, table=True):
-    """An offer on the exchange; states in `exchange.rules`.  Visible = listed and everything valid now."""
+    """An offer on the exchange; states in `exchange.rules`.  Visible = listed and everything valid now.
+
+    document: SHA-256 of the listing document that the operator signs; reason: why it came to its present state.
+    """
 
     __tablename__ = "listing"
 
@@ -40,22 +44,42 @@ class Listing(SQLModel, table=True):
     offer_id: str = Field(foreign_key="offer.id", unique=True)
     asset_id: str = Field(foreign_key="asset.id", index=True)
     version_id: str = Field(foreign_key="version.id", index=True)
-    operator_id: str = Field(foreign_key="participant.id")
+    operator_id: str = Field(foreign_key="participant.id", index=True)
     state: str = Field(index=True)
     document: str | None = None
-    submitted_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    listed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+    submitted_at: datetime = Field(sa_type=UtcDateTime)
+    listed_at: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)
     reason: str = ""
+    note: str = ""
 
 
 class CatalogueTerm(SQLModel, table=True):
-    """One search term of a listing: lower-case words, and bigrams of Chinese text, so 肺癌 finds 肺癌."""
+    """One search term of a listing: words, single characters and bigrams of Chinese text, so 肺癌 finds 肺癌.
+
+    A permitted purpose stands here as `purpose:<code>` with weight 0, so that the catalogue filters by it in SQL.
+    """
 
     __tablename__ = "catalogue_term"
 
     listing_id: str = Field(primary_key=True, foreign_key="listing.id")
     term: str = Field(primary_key=True, index=True)
     weight: int
+
+
+class Demand(SQLModel, table=True):
+    """What a buyer looks for.  budget_fen: None = open."""
+
+    __tablename__ = "demand"
+
+    id: str = Field(primary_key=True)
+    buyer_id: str = Field(foreign_key="participant.id", index=True)
+    title: str
+    description: str
+    modality: str
+    body_part: str
+    purpose: str
+    budget_fen: int | None = None
+    published_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
 class MarketReference(SQLModel, table=True):

@@ -1,0 +1,1 @@
+"""De-identification, quality and duplicates: a raw version becomes a governed one in background work."""

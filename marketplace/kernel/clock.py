@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -47,6 +48,25 @@ class StoryClock:
         """Move forward to a moment; a moment that has passed leaves the clock where it is."""
         with self._lock:
             self._now = max(self._now, require_utc(moment))
+            return self._now
+
+
+class RunningStoryClock(StoryClock):
+    """A story clock that also runs while the story is told, so that waiting and retrying work as in life."""
+
+    def __init__(self, start: datetime) -> None:
+        super().__init__(start)
+        self._moved_at = time.monotonic()
+
+    def now(self) -> datetime:
+        return self._now + timedelta(seconds=time.monotonic() - self._moved_at)
+
+    def advance(self, by: timedelta) -> datetime:
+        return self.advance_to(self.now() + by)
+
+    def advance_to(self, moment: datetime) -> datetime:
+        with self._lock:
+            self._now, self._moved_at = max(self.now(), require_utc(moment)), time.monotonic()
             return self._now
 
 

@@ -149,9 +149,7 @@ def verify_detached(token: str, payload: bytes, jwk: Jwk, *, typ: str) -> None:
         if header.get(name) != expected:
             raise BadSignature(f"JWS header `{name}` differs", expected=expected, got=str(header.get(name)))
     try:
-        PyJWS().decode(
-            token, jwt.PyJWK(public, public["alg"]), algorithms=[public["alg"]], detached_payload=payload
-        )
+        PyJWS().decode(token, jwt.PyJWK(public, public["alg"]), algorithms=[public["alg"]], detached_payload=payload)
     except (jwt.PyJWTError, InvalidSignature, ValueError) as error:
         raise BadSignature(
             "the signature was not made over these bytes with this key",

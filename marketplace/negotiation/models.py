@@ -11,7 +11,11 @@ from marketplace.plumbing.db import JsonColumn, UtcDateTime
 
 
 class AccessRequest(SQLModel, table=True):
-    """A buyer asks for access under a listing; states as in the Dataspace Protocol, in `negotiation.rules`."""
+    """A buyer asks for access under a listing; states as in the Dataspace Protocol, in `negotiation.rules`.
+
+    reason: a code for the present state, `returned_for_completion` while the buyer is to complete it; note: words.
+    expires_at: whoever has to move next moves before, or the negotiation ends.
+    """
 
     __tablename__ = "access_request"
 
@@ -20,14 +24,15 @@ class AccessRequest(SQLModel, table=True):
     offer_id: str = Field(foreign_key="offer.id")
     buyer_id: str = Field(foreign_key="participant.id", index=True)
     provider_id: str = Field(foreign_key="participant.id", index=True)
-    state: str
+    state: str = Field(index=True)
     purpose: str
     justification: str
-    evidence: list[dict[str, Any]] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    evidence: list[dict[str, Any]] = Field(sa_type=JsonColumn)
     reason: str = ""
-    asked_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    answered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
-    expires_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
+    note: str = ""
+    asked_at: datetime = Field(sa_type=UtcDateTime)
+    answered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime)
     agreement_id: str | None = None
 
 
@@ -36,7 +41,7 @@ class Agreement(SQLModel, table=True):
 
     document: SHA-256 of the canonical document both parties sign; uses: the ODRL agreement inside it.
     state: `drafted` until both signed, `finalized`, `suspended`, `terminated`; expired is derived from ends_at.
-    ends_at and starts_at bound every use; max_uses and max_bytes mirror the quota in `uses`, None = unlimited.
+    starts_at and ends_at bound every use; how many uses and bytes: `exchange.terms.quota(uses)`.
     """
 
     __tablename__ = "agreement"
@@ -47,16 +52,17 @@ class Agreement(SQLModel, table=True):
     buyer_id: str = Field(foreign_key="participant.id", index=True)
     asset_id: str = Field(foreign_key="asset.id", index=True)
     version_id: str = Field(foreign_key="version.id", index=True)
-    listing_id: str = Field(foreign_key="listing.id")
-    certificate_code: str = Field(foreign_key="certificate.code")
-    opinion_id: str = Field(foreign_key="opinion.id")
+    listing_id: str = Field(foreign_key="listing.id", index=True)
+    certificate_code: str = Field(foreign_key="certificate.code", index=True)
+    opinion_id: str = Field(foreign_key="opinion.id", index=True)
     document: str
-    uses: dict[str, Any] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
-    price_plan: dict[str, Any] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    uses: dict[str, Any] = Field(sa_type=JsonColumn)
+    price_plan: dict[str, Any] = Field(sa_type=JsonColumn)
     delivery_mode: str
     state: str = "drafted"
     reason: str = ""
-    drafted_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    starts_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    ends_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    finalized_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+    drafted_at: datetime = Field(sa_type=UtcDateTime)
+    starts_at: datetime = Field(sa_type=UtcDateTime)
+    ends_at: datetime = Field(sa_type=UtcDateTime)
+    finalized_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    terminated_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

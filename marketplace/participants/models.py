@@ -24,15 +24,15 @@ class Participant(SQLModel, table=True):
     legal_name_en: str
     credit_code: str = Field(unique=True)
     kind: str
-    roles: list[str] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    roles: list[str] = Field(sa_type=JsonColumn)
     jurisdiction: str = "CN"
     foreign_controlled: bool = False
     licence_number: str | None = None
     verified_by: str
     verification_method: str
-    verified_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    admitted_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    suspended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+    verified_at: datetime = Field(sa_type=UtcDateTime)
+    admitted_at: datetime = Field(sa_type=UtcDateTime)
+    suspended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     is_example: bool = False
 
 
@@ -43,11 +43,11 @@ class ParticipantKey(SQLModel, table=True):
 
     kid: str = Field(primary_key=True)
     participant_id: str = Field(foreign_key="participant.id", index=True)
-    jwk: dict[str, Any] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    jwk: dict[str, Any] = Field(sa_type=JsonColumn)
     alg: str
-    valid_from: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    valid_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
-    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+    valid_from: datetime = Field(sa_type=UtcDateTime)
+    valid_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 class SeenToken(SQLModel, table=True):
@@ -56,4 +56,4 @@ class SeenToken(SQLModel, table=True):
     __tablename__ = "seen_token"
 
     id: str = Field(primary_key=True)
-    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)  # type: ignore[call-overload]
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)

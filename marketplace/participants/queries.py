@@ -15,6 +15,10 @@ class NoSuchParticipant(NotFound):
     """No such participant."""
 
 
+class NoSuchKey(NotFound):
+    """No such key of this participant."""
+
+
 def participant(db: Session, participant_id: str) -> Participant:
     """One participant.  Raises NoSuchParticipant."""
     found = db.get(Participant, participant_id)
@@ -26,6 +30,11 @@ def participant(db: Session, participant_id: str) -> Participant:
 def all_participants(db: Session) -> Sequence[Participant]:
     """Everybody, in order of admission."""
     return db.exec(select(Participant).order_by(col(Participant.admitted_at), col(Participant.id))).all()
+
+
+def by_credit_code(db: Session, code: str) -> Participant | None:
+    """The participant with a unified social credit code, if there is one."""
+    return db.exec(select(Participant).where(Participant.credit_code == code)).first()
 
 
 def with_role(db: Session, role: str) -> Sequence[Participant]:
@@ -40,3 +49,22 @@ def live_key(db: Session, participant_id: str, kid: str, at: datetime) -> Partic
         return None
     ended = [moment for moment in (key.valid_until, key.revoked_at) if moment is not None and moment <= at]
     return None if ended else key
+
+
+def key(db: Session, participant_id: str, kid: str) -> ParticipantKey:
+    """One key of a participant, valid or not.  Raises NoSuchKey."""
+    found = db.get(ParticipantKey, kid)
+    if found is None or found.participant_id != participant_id:
+        raise NoSuchKey("this participant has no such key", got=kid[:64])
+    return found
+
+
+def keys(db: Session, participant_id: str) -> Sequence[ParticipantKey]:
+    """All keys of a participant, also ended ones (old signatures are checked with them), in order of registration."""
+    rows = select(ParticipantKey).where(ParticipantKey.participant_id == participant_id)
+    return db.exec(rows.order_by(col(ParticipantKey.valid_from), col(ParticipantKey.kid))).all()
+
+
+def live_keys(db: Session, participant_id: str, at: datetime) -> list[ParticipantKey]:
+    """The keys of a participant that are valid at that moment."""
+    return [one for one in keys(db, participant_id) if live_key(db, participant_id, one.kid, at) is not None]

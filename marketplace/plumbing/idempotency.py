@@ -6,14 +6,16 @@ The row is written in the same transaction as the effect; only finished answers 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from fastapi import Response
-from sqlmodel import Field, Session, SQLModel
+from sqlalchemy import delete
+from sqlmodel import Field, Session, SQLModel, col
 
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.errors import Invalid
 from marketplace.plumbing.db import UtcDateTime
+from marketplace.plumbing.runtime import Runtime
 
 
 class KeyReused(Invalid):
@@ -31,7 +33,7 @@ class Key:
 
     @property
     def id(self) -> str:
-        return sha256_hex("\0".join((self.participant, self.route, self.key)).encode())
+        return sha256_hex(f"{self.participant}\0{self.route}\0{self.key}".encode())
 
 
 class KeptAnswer(SQLModel, table=True):
@@ -45,7 +47,7 @@ class KeptAnswer(SQLModel, table=True):
     media_type: str
     body: bytes
     location: str | None = None
-    kept_at: datetime = Field(sa_type=UtcDateTime, index=True)  # type: ignore[call-overload]
+    kept_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
 def replay(db: Session, key: Key) -> Response | None:
@@ -77,3 +79,10 @@ def keep(db: Session, key: Key, response: Response, now: datetime) -> None:
             kept_at=now,
         )
     )
+
+
+def forget_old_answers(runtime: Runtime) -> None:
+    """Delete the answers that are older than `settings.idempotency_days`."""
+    limit = runtime.clock.now() - timedelta(days=runtime.settings.idempotency_days)
+    with runtime.database.transaction() as db:
+        db.exec(delete(KeptAnswer).where(col(KeptAnswer.kept_at) < limit))

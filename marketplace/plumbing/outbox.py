@@ -26,15 +26,15 @@ class OutboxRow(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     task: str
-    args: dict[str, Any] = Field(sa_type=JsonColumn)  # type: ignore[call-overload]
+    args: dict[str, Any] = Field(sa_type=JsonColumn)
     dedup_key: str = Field(unique=True)
-    asked_at: datetime = Field(sa_type=UtcDateTime)  # type: ignore[call-overload]
-    due_at: datetime = Field(sa_type=UtcDateTime, index=True)  # type: ignore[call-overload]
-    leased_until: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+    asked_at: datetime = Field(sa_type=UtcDateTime)
+    due_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    leased_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     attempts: int = 0
     last_error: str | None = None
-    done_at: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)  # type: ignore[call-overload]
-    given_up_at: datetime | None = Field(default=None, sa_type=UtcDateTime)  # type: ignore[call-overload]
+    done_at: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)
+    given_up_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
 def enqueue(
@@ -46,9 +46,7 @@ def enqueue(
     """
     dedup_key = f"{task}:{key}"
     if db.exec(select(OutboxRow.id).where(OutboxRow.dedup_key == dedup_key)).first() is None:
-        db.add(
-            OutboxRow(id=new_id("obx"), task=task, args=args, dedup_key=dedup_key, asked_at=now, due_at=due or now)
-        )
+        db.add(OutboxRow(id=new_id("obx"), task=task, args=args, dedup_key=dedup_key, asked_at=now, due_at=due or now))
 
 
 def due_rows(db: Session, now: datetime, *, limit: int) -> list[str]:

@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
+import json
+import threading
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
 
-from marketplace.kernel.canonical import Json
+from regorus import Engine  # type: ignore[attr-defined]
+from structlog import get_logger
+
+from marketplace.kernel.canonical import Json, digest
+from marketplace.settings import Settings
+
+UNAVAILABLE = "policy_unavailable"
+_SHAPE = {"allow", "reasons", "obligations", "echo"}
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -37,3 +52,187 @@ class PolicyEngine(Protocol):
         with the reason `policy_unavailable`.
         """
         ...
+
+
+class OddAnswer(Exception):
+    """What came back is not a decision about these facts."""
+
+
+def denial(reason: str, revision: str) -> Decision:
+    """A refusal for one reason, without obligations."""
+    return Decision(allow=False, reasons=(reason,), obligations=(), revision=revision)
+
+
+def with_digest(facts: Mapping[str, Any]) -> tuple[Json, str]:
+    """The input as it is sent, facts and their digest, and that digest: the policy must echo it (threat T30)."""
+    name = digest(dict(facts))
+    return {**facts, "digest": name}, name
+
+
+def read_answer(answer: object, expected_echo: str, revision: str) -> Decision:
+    """A decision of exactly the agreed shape (`contracts/policy/access-decision.schema.json`).  Raises OddAnswer."""
+    if not isinstance(answer, dict) or set(answer) != _SHAPE:
+        raise OddAnswer(f"expected an object with {sorted(_SHAPE)}, got {_brief(answer)}")
+    allow, reasons, obligations = answer["allow"], answer["reasons"], answer["obligations"]
+    if answer["echo"] != expected_echo:
+        raise OddAnswer("the echoed digest is not the one that was sent")
+    if allow is not True and allow is not False:
+        raise OddAnswer(f"allow is {_brief(allow)}")
+    if not isinstance(reasons, list) or not all(isinstance(code, str) and code for code in reasons):
+        raise OddAnswer(f"reasons are {_brief(reasons)}")
+    if reasons != sorted(set(reasons)) or allow == bool(reasons):
+        raise OddAnswer("reasons must be a sorted set, empty when and only when allowed")
+    if not isinstance(obligations, list) or not all(
+        isinstance(duty, dict) and "action" in duty for duty in obligations
+    ):
+        raise OddAnswer(f"obligations are {_brief(obligations)}")
+    return Decision(allow, tuple(reasons), tuple(obligations), revision)
+
+
+class PolicyFiles:
+    """The policies and static data of a folder, read once; tests (`*_test.rego`) are left out."""
+
+    def __init__(self, folder: Path) -> None:
+        names = [path for path in folder.rglob("*") if path.suffix == ".rego" or path.name == "data.json"]
+        kept = sorted(path for path in names if not path.name.endswith("_test.rego"))
+        self.texts = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in kept}
+
+    @property
+    def revision(self) -> str:
+        """SHA-256 over names and contents in order of name."""
+        running = hashlib.sha256()
+        for name, text in self.texts.items():
+            for part in (name.encode(), text.encode()):
+                running.update(len(part).to_bytes(8) + part)
+        return running.hexdigest()
+
+    def load(self) -> Engine:
+        """A fresh engine with everything loaded.  Raises RuntimeError for a policy that does not compile."""
+        engine = Engine()
+        for name, text in self.texts.items():
+            if name.endswith(".rego"):
+                engine.add_policy(name, text)
+            else:
+                engine.add_data_json(_nested(name, text))
+        return engine
+
+
+# The binding's engines work only in the thread that made them, and must be dropped there too: so they belong to the
+# thread, by revision, and not to the object that asks.
+_own = threading.local()
+
+
+class RegorusEngine:
+    """Rego in process.  Built-in errors raise, so they deny."""
+
+    def __init__(self, policy_folder: Path) -> None:
+        self._files = PolicyFiles(policy_folder)
+        self._revision = self._files.revision
+        self._engine()
+
+    @property
+    def revision(self) -> str:
+        return self._revision
+
+    def decide(self, package: str, facts: dict[str, Any]) -> Decision:
+        try:
+            sent, echo = with_digest(facts)
+            return read_answer(self._evaluate(package, sent), echo, self._revision)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - the binding's PanicException is a BaseException
+            _own.__dict__.pop(self._revision, None)
+            get_logger().error("policy failed", package=package, kind=type(error).__name__, error=str(error)[:200])
+            return denial(UNAVAILABLE, self._revision)
+
+    def _evaluate(self, package: str, sent: Json) -> object:
+        engine = self._engine()
+        engine.set_input_json(json.dumps(sent))
+        return json.loads(engine.eval_rule_as_json(f"data.{package}.decision"))
+
+    def _engine(self) -> Engine:
+        engines: dict[str, Engine] = _own.__dict__
+        if self._revision not in engines:
+            engines[self._revision] = self._files.load()
+        return engines[self._revision]
+
+
+class OpaEngine:
+    """Decisions of an OPA server.  A slow, redirecting, failing or odd server denies.
+
+    revision: of the policies shipped with this release; where the server reports bundle revisions, one of them must
+    be this one.
+    """
+
+    def __init__(self, settings: Settings, policy_folder: Path) -> None:
+        self._revision = PolicyFiles(policy_folder).revision
+        self._seconds = settings.policy_deadline_ms / 1000
+        from marketplace.plumbing.opa import HardenedClient  # takes 150 ms to import; only this engine needs it
+
+        self._client = HardenedClient(
+            settings.opa_host, settings.opa_port, ca_file=settings.opa_ca_file, seconds=self._seconds
+        )
+        self._start = threading.Lock()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    @property
+    def revision(self) -> str:
+        return self._revision
+
+    def decide(self, package: str, facts: dict[str, Any]) -> Decision:
+        try:
+            sent, echo = with_digest(facts)
+            answer = self._run(self._client.ask(package, sent))
+            self._check_bundles(answer.get("provenance"))
+            return read_answer(answer["result"], echo, self._revision)
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong here is a denial
+            get_logger().error("policy failed", package=package, kind=type(error).__name__, error=str(error)[:200])
+            return denial(UNAVAILABLE, self._revision)
+
+    def close(self) -> None:
+        """End the connection and its loop."""
+        if self._loop is not None:
+            self._run(self._client.end())
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop = None
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run on the one loop that owns the session; the deadline is ours and covers everything."""
+        future = asyncio.run_coroutine_threadsafe(work, self._running_loop())
+        try:
+            return future.result(timeout=self._seconds)
+        except TimeoutError:
+            future.cancel()
+            raise
+
+    def _running_loop(self) -> asyncio.AbstractEventLoop:
+        with self._start:
+            if self._loop is None:
+                self._loop = asyncio.new_event_loop()
+                threading.Thread(target=_serve, args=(self._loop,), name="opa", daemon=True).start()
+            return self._loop
+
+    def _check_bundles(self, provenance: object) -> None:
+        bundles = provenance.get("bundles") if isinstance(provenance, dict) else None
+        if not bundles:
+            return
+        known = [one.get("revision") for one in bundles.values()] if isinstance(bundles, dict) else []
+        if self._revision not in known:
+            raise OddAnswer("the server decides by other policies than this release ships")
+
+
+def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    loop.run_forever()
+    loop.close()
+
+
+def _nested(name: str, text: str) -> str:
+    """Data of `a/b/data.json` lies at `data.a.b`, as in OPA."""
+    value = json.loads(text)
+    for part in reversed(Path(name).parent.parts):
+        value = {part: value}
+    return json.dumps(value)
+
+
+def _brief(value: object) -> str:
+    return f"{type(value).__name__} {repr(value)[:80]}"

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 from marketplace.kernel.clock import Clock
 from marketplace.kernel.signing import SigningKey
 from marketplace.plumbing.db import Database
+from marketplace.plumbing.policy import PolicyEngine
 from marketplace.plumbing.storage import ObjectStore
 from marketplace.settings import Settings
 
 if TYPE_CHECKING:
-    from marketplace.plumbing.policy import PolicyEngine
     from marketplace.plumbing.sandbox import ParsePool
 
 
@@ -31,3 +31,8 @@ class Runtime:
     policy: PolicyEngine
     pool: ParsePool
     service_key: SigningKey
+
+    def close(self) -> None:
+        """End the child processes and the database connections."""
+        self.pool.close()
+        self.database.dispose()

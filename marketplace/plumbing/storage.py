@@ -107,8 +107,8 @@ class FolderStore:
             temporary.unlink()
             return
         target.parent.mkdir(exist_ok=True)
-        os.chmod(temporary, 0o440)
-        os.replace(temporary, target)
+        temporary.chmod(0o440)
+        temporary.replace(target)
         folder = os.open(target.parent, os.O_RDONLY)
         try:
             os.fsync(folder)

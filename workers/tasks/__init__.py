@@ -1,0 +1,13 @@
+"""Task functions by reason to wait: plain functions first, Celery tasks second, ten lines each, safe to run twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from marketplace.plumbing.runtime import Runtime
+from workers.tasks import governance, ledger, transfer
+
+Task: TypeAlias = Callable[[Runtime, dict[str, Any]], None]
+
+REGISTRY: dict[str, Task] = {**governance.TASKS, **ledger.TASKS, **transfer.TASKS}

@@ -1,0 +1,54 @@
+# Every target sets up what it needs by itself: Python 3.11+ and make are enough.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PORT ?= 8000
+DATA ?= var/market
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run demo test check lock openapi docs clean
+
+help: ## Show the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/run.stamp: requirements/run.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed, this is " + sys.version.split()[0] + ". Set PYTHON=/path/to/python3.11")'
+	@test -x $(BIN)/python || { echo "Making the virtual environment ..."; $(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: on Debian, apt-get install python3-venv"; exit 1; }; }
+	@echo "Installing the locked packages ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.txt
+	@touch $@
+
+$(VENV)/dev.stamp: requirements/dev.txt $(VENV)/run.stamp
+	@echo "Installing the locked development packages ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+setup: $(VENV)/run.stamp ## Virtual environment from the hashed lock
+
+run: setup ## Seed world, the main job once, then the server (PORT=8000)
+	@$(BIN)/python -m marketplace run --data $(DATA) --port $(PORT)
+
+demo: setup ## The main job as a story (SOURCE=folder of DICOM, JSON=file)
+	@$(BIN)/python -m marketplace demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(JSON),--json-file "$(JSON)") $(if $(DEMO_DATA),--data "$(DEMO_DATA)")
+
+test: $(VENV)/dev.stamp ## All tests
+	@$(BIN)/python -m pytest -n 2 --dist loadfile
+
+check: $(VENV)/dev.stamp ## Lint, types, import contracts, policy tests, generated documents
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/python -m pytest tests/policies -n 0
+	@$(BIN)/python -m tests.generated --check
+
+generate: $(VENV)/dev.stamp ## Write the generated documents (OpenAPI, diagrams, role matrix)
+	@$(BIN)/python -m tests.generated --write
+
+lock: ## Resolve the dependencies again (needs uv)
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header pyproject.toml -o requirements/run.txt
+	uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-header --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
+
+clean: ## Remove the environment and all local data
+	rm -rf $(VENV) var .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

@@ -1,0 +1,262 @@
+"""Re-check the whole store against the tree and name every row that does not fit.
+
+Rows are compared with the leaf hashes, the tiles of a level with those below, the roots with the signed checkpoints,
+and the search columns with the signed body.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Session, col, func, select
+
+from marketplace.audit.client import LogKeys
+from marketplace.audit.models import Checkpoint, Entry, Tile
+from marketplace.audit.note import BadNote, open_checkpoint
+from marketplace.audit.tiles import WIDTH, split_hashes, tile_root
+from marketplace.audit.tree import HASH_BYTES, Frontier, leaf_hash
+from marketplace.kernel.clock import timestamp
+
+PAGE = 5_000
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that does not fit.
+
+    kind: `edited`, `deleted`, `inserted`, `reordered`, `column`, `tile`, `checkpoint`, `truncated` or `forked`.
+    index: leaf number, entry: entry id, where there is one.
+    """
+
+    kind: str
+    detail: str
+    index: int | None = None
+    entry: str | None = None
+
+
+@dataclass
+class Report:
+    """What a check found.  entries: rows with a leaf number; waiting: rows without; size, root: of the tree."""
+
+    entries: int = 0
+    waiting: int = 0
+    size: int = 0
+    root: str = ""
+    findings: list[Finding] = field(default_factory=list)
+
+    @property
+    def sound(self) -> bool:
+        return not self.findings
+
+
+@dataclass(frozen=True)
+class _Row:
+    """The columns of an entry, read without the session's identity map: a million rows pass through."""
+
+    id: str
+    tag: str
+    actor: str
+    at: datetime
+    asset: str | None
+    version: str | None
+    agreement: str | None
+    body: bytes
+    leaf_index: int
+
+
+def fsck(db: Session, *, checkpoint: str | None = None, keys: LogKeys | None = None) -> Report:
+    """Check everything.
+
+    checkpoint: a signed note kept outside (by a party, a witness), compared as well; keys: to check signatures with.
+    """
+    report = Report()
+    tree = _Tree(db, report, _signed_roots(db, report, checkpoint, keys))
+    tree.check_levels()
+    report.size, report.root = tree.frontier.size, tree.frontier.root().hex()
+    _check_rows(db, report, tree)
+    return report
+
+
+def _signed_roots(db: Session, report: Report, outside: str | None, keys: LogKeys | None) -> dict[int, str]:
+    """Tree size -> root hex of every checkpoint; findings for those that are not well signed."""
+    trusted = (keys.log, keys.witness) if keys else ()
+    roots: dict[int, str] = {}
+    for row in db.exec(select(Checkpoint).order_by(col(Checkpoint.size))):
+        roots[row.size] = row.root
+        try:
+            head = open_checkpoint(row.note, *trusted)
+        except BadNote as error:
+            report.findings.append(Finding("checkpoint", f"checkpoint {row.size}: {error}"))
+            continue
+        roots[row.size] = head.root.hex()
+        if (head.size, head.root.hex()) != (row.size, row.root):
+            report.findings.append(Finding("checkpoint", f"checkpoint {row.size}: the columns differ from the note"))
+    if outside is not None:
+        head = open_checkpoint(outside, *trusted)
+        if roots.setdefault(head.size, head.root.hex()) != head.root.hex():
+            report.findings.append(Finding("forked", f"another checkpoint was signed at {head.size} leaves"))
+    return roots
+
+
+class _Tree:
+    """The tiles, read level by level."""
+
+    def __init__(self, db: Session, report: Report, roots: dict[int, str]) -> None:
+        self._db, self._report, self._roots = db, report, roots
+        self.frontier = Frontier()
+        self._fits_until = 0
+
+    def leaf_tiles(self) -> Iterator[list[bytes]]:
+        """Leaf hashes, tile by tile."""
+        for tile in self._level(0):
+            yield split_hashes(tile)
+
+    def check_levels(self) -> None:
+        """Compare each level with the one below and the roots with the checkpoints."""
+        above: list[bytes] = []
+        for hashes in self.leaf_tiles():
+            for one in hashes:
+                self.frontier.append(one)
+                if self.frontier.size in self._roots:
+                    self._compare_root()
+            if len(hashes) == WIDTH:
+                above.append(tile_root(hashes))
+        self._truncated()
+        level = 1
+        while above or self._has_level(level):
+            above = self._check_level(level, above)
+            level += 1
+
+    def positions(self, wanted: set[bytes]) -> dict[bytes, int]:
+        """Where these leaf hashes stand in the tree."""
+        found: dict[bytes, int] = {}
+        for tile, hashes in enumerate(self.leaf_tiles()):
+            for place, one in enumerate(hashes):
+                if one in wanted:
+                    found[one] = tile * WIDTH + place
+        return found
+
+    def _compare_root(self) -> None:
+        size = self.frontier.size
+        if self.frontier.root().hex() == self._roots[size]:
+            self._fits_until = size
+        elif not any(one.kind == "forked" for one in self._report.findings):
+            detail = f"the tree at {size} leaves is not the one that was signed; it fits until {self._fits_until}"
+            self._report.findings.append(Finding("forked", detail, index=self._fits_until))
+
+    def _truncated(self) -> None:
+        largest, size = max(self._roots, default=0), self.frontier.size
+        if largest > size:
+            detail = f"leaves {size} to {largest - 1} were signed and are missing from the tree"
+            self._report.findings.append(Finding("truncated", detail, index=size))
+
+    def _check_level(self, level: int, expected: list[bytes]) -> list[bytes]:
+        stored = list(self._level(level))
+        above: list[bytes] = []
+        for index in range(max(len(stored), -(-len(expected) // WIDTH))):
+            hashes = expected[index * WIDTH : (index + 1) * WIDTH]
+            found = split_hashes(stored[index]) if index < len(stored) else []
+            if found != hashes:
+                self._name_subtree(level, index, found, hashes)
+            if len(hashes) == WIDTH:
+                above.append(tile_root(hashes))
+        return above
+
+    def _name_subtree(self, level: int, index: int, found: list[bytes], expected: list[bytes]) -> None:
+        width = max(len(found), len(expected))
+        wrong = [i for i in range(width) if found[i : i + 1] != expected[i : i + 1]]
+        span = WIDTH**level
+        for one in wrong:
+            first = (index * WIDTH + one) * span
+            detail = f"tile {level}/{index} does not fit the leaves {first} to {first + span - 1}"
+            self._report.findings.append(Finding("tile", detail, index=first))
+
+    def _has_level(self, level: int) -> bool:
+        return self._db.exec(select(Tile.index).where(Tile.level == level).limit(1)).first() is not None
+
+    def _level(self, level: int) -> Iterator[bytes]:
+        """The tiles of a level; a gap ends it, because nothing behind a gap can be placed."""
+        expected, short = 0, False
+        rows = select(Tile.index, Tile.hashes).where(Tile.level == level).order_by(col(Tile.index))
+        for index, hashes in self._db.exec(rows.execution_options(yield_per=256)):
+            if index != expected or short or len(hashes) % HASH_BYTES or not 0 < len(hashes) <= WIDTH * HASH_BYTES:
+                self._report.findings.append(Finding("tile", f"tile {level}/{index} has no place in the tree"))
+                return
+            yield hashes
+            expected, short = expected + 1, len(hashes) < WIDTH * HASH_BYTES
+
+
+def _check_rows(db: Session, report: Report, tree: _Tree) -> None:
+    rows = _rows(db)
+    row = next(rows, None)
+    strange: list[tuple[_Row, bytes]] = []
+    expected = 0
+    while row is not None and row.leaf_index < 0:
+        report.findings.append(Finding("inserted", f"leaf number {row.leaf_index} does not exist", None, row.id))
+        row = next(rows, None)
+    for hashes in tree.leaf_tiles():
+        for expected_hash in hashes:
+            if row is None or row.leaf_index > expected:
+                report.findings.append(Finding("deleted", f"the entry of leaf {expected} is missing", expected))
+            else:
+                hashed = leaf_hash(row.body)
+                report.entries += 1
+                if hashed != expected_hash:
+                    strange.append((row, hashed))
+                report.findings += _column_findings(row)
+                row = next(rows, None)
+            expected += 1
+    while row is not None:
+        detail = f"leaf number {row.leaf_index} is beyond the tree of {expected} leaves"
+        report.findings.append(Finding("inserted", detail, row.leaf_index, row.id))
+        row = next(rows, None)
+    _name_strange(report, tree, strange)
+    report.waiting = db.exec(select(func.count()).select_from(Entry).where(col(Entry.leaf_index).is_(None))).one()
+
+
+def _name_strange(report: Report, tree: _Tree, strange: list[tuple[_Row, bytes]]) -> None:
+    """A row whose hash is not the leaf's: moved when the hash stands elsewhere in the tree, else edited."""
+    if not strange:
+        return
+    places = tree.positions({hashed for _, hashed in strange})
+    for row, hashed in strange:
+        if hashed in places:
+            finding = Finding("reordered", f"this entry is leaf {places[hashed]}", row.leaf_index, row.id)
+        else:
+            finding = Finding("edited", "the body is not the one in the tree", row.leaf_index, row.id)
+        report.findings.append(finding)
+
+
+def _column_findings(row: _Row) -> list[Finding]:
+    try:
+        body: dict[str, Any] = json.loads(row.body)
+        subject = body["subject"]
+        told = [body["id"], body["tag"], body["actor"]["participant"], body["at"]]
+        told += [subject["asset"], subject["version"], subject["agreement"]]
+    except (ValueError, KeyError, TypeError):
+        return [Finding("edited", "the body is not an entry", row.leaf_index, row.id)]
+    names = ("id", "tag", "actor", "at", "asset", "version", "agreement")
+    held = (row.id, row.tag, row.actor, timestamp(row.at), row.asset, row.version, row.agreement)
+    return [
+        Finding("column", f"column `{name}` differs from the signed body", row.leaf_index, row.id)
+        for name, mine, theirs in zip(names, held, told, strict=True)
+        if mine != theirs
+    ]
+
+
+def _rows(db: Session) -> Iterator[_Row]:
+    """Rows with a leaf number in leaf order."""
+    columns = [getattr(Entry, name) for name in _Row.__dataclass_fields__]
+    after: int | None = None
+    while True:
+        rows = select(*columns).where(col(Entry.leaf_index).is_not(None)).order_by(col(Entry.leaf_index)).limit(PAGE)
+        page = db.exec(rows if after is None else rows.where(col(Entry.leaf_index) > after)).all()
+        for row in page:
+            yield _Row(*row)
+        if len(page) < PAGE:
+            return
+        after = page[-1][-1]

@@ -1,0 +1,124 @@
+"""What the log signer and the witness each hold outside the database: one key, one tree head, in a folder of their own.
+
+The head is a compare-and-swap file: it is durable before anything is answered, and only one process opens the folder.
+Losing it is final: a process that has a key but no head refuses to start, because it could not keep its promise.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+
+from marketplace.audit.note import NoteKey
+from marketplace.audit.tree import EMPTY_ROOT
+
+KEY_FILE = "key.pem"
+STATE_FILE = "state.json"
+VERIFIER_FILE = "verifier.key"
+
+
+class StateRefused(RuntimeError):
+    """The folder cannot be used: in use elsewhere, damaged, of another log, or its head is lost."""
+
+
+class HeadMoved(RuntimeError):
+    """The head is not the one that was expected."""
+
+
+@dataclass(frozen=True)
+class Head:
+    """The last head signed.  root: 32 bytes; the empty tree has EMPTY_ROOT."""
+
+    size: int
+    root: bytes
+
+
+class HeldState:
+    """The folder of one signer or witness, locked for as long as the process lives."""
+
+    def __init__(self, folder: Path, origin: str) -> None:
+        self.folder, self.origin = folder, origin
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            os.close(self._lock)
+            raise StateRefused(f"{folder} is in use by another process; stop that one first") from error
+        if not (folder / STATE_FILE).exists():
+            self._begin()
+        self.head()
+
+    def head(self) -> Head:
+        """The head on disk.  Raises StateRefused when it cannot be read or belongs to another log."""
+        try:
+            content = json.loads((self.folder / STATE_FILE).read_text())
+            found = Head(int(content["size"]), bytes.fromhex(content["root"]))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StateRefused(f"{self.folder / STATE_FILE} is not readable: {error}") from error
+        if content.get("origin") != self.origin:
+            raise StateRefused(f"{self.folder} belongs to the log {content.get('origin')}, not {self.origin}")
+        return found
+
+    def swap(self, expected: Head, new: Head) -> None:
+        """Replace the head, durable when it returns.  Raises HeadMoved when the present head is another."""
+        if self.head() != expected:
+            raise HeadMoved(f"expected the head at {expected.size}, found {self.head().size}")
+        self._write(new)
+
+    def close(self) -> None:
+        """Let another process use the folder."""
+        os.close(self._lock)
+
+    def key(self, name: str, kind: int) -> NoteKey:
+        """The key of this folder, made on first start; its public half is written beside it."""
+        path = self.folder / KEY_FILE
+        if not path.exists():
+            if self.head().size:
+                raise StateRefused(f"{path} is missing although a head was signed; restore the key")
+            pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            write_durably(path, pem)
+        private = load_pem_private_key(path.read_bytes(), password=None)
+        if not isinstance(private, Ed25519PrivateKey):
+            raise StateRefused(f"{path} is not an Ed25519 key")
+        key = NoteKey(name, kind, private)
+        write_durably(self.folder / VERIFIER_FILE, f"{key.verifier}\n".encode(), mode=0o644)
+        return key
+
+    def _begin(self) -> None:
+        # The head is written before the key, so a key without a head means that the head was lost.
+        if (self.folder / KEY_FILE).exists():
+            raise StateRefused(f"{self.folder / STATE_FILE} is lost; a key without its head must not sign again")
+        self._write(Head(0, EMPTY_ROOT))
+
+    def _write(self, head: Head) -> None:
+        content = {"origin": self.origin, "size": head.size, "root": head.root.hex()}
+        write_durably(self.folder / STATE_FILE, json.dumps(content).encode())
+
+
+def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:
+    """Replace a file so that after a crash it holds either the old or the new bytes, and after return the new."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(handle, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,122 @@
+"""The cost sheet of an asset, read from the books: what it cost, what it earned, when it pays back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.costing import formulas, queries
+from marketplace.costing.tariffs import MARGINAL_COST, TariffBook, tariff_book
+from marketplace.ledger import queries as ledger
+from marketplace.ledger.accounts import Sheet, chart
+
+STAGES = ("collected", "governed", "assessed", "certified", "listed")
+DEFAULT_PRICES_FEN = (2_000_000, 5_000_000, 10_000_000)
+DEFAULT_SALES = (1, 2, 3, 5, 10, 20)
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What the forecast part of a sheet rests on.
+
+    marginal_fen: cost of serving one sale; operator_per_mille: operator's share of the price without VAT.
+    """
+
+    marginal_fen: int
+    operator_per_mille: int
+
+
+@dataclass(frozen=True)
+class CostSheet:
+    """Cost and income of an asset; every amount in fen and from the books, the forecasts from the formulas.
+
+    stages: cost by passport stage, all five in order, then any other; records: what unit_cost_fen divides by.
+    revenue_fen: what buyers were charged, VAT included; kept_fen: what is left of it after VAT, surcharge and fee.
+    recovered_per_mille: kept_fen of total_fen, None without cost; break_even: price -> sales, None = never;
+    price_for: sales -> price.  pending: kind -> events metered and not yet posted; complete: there are none.
+    """
+
+    asset: str
+    currency: str
+    records: int
+    stages: dict[str, int]
+    total_fen: int
+    unit_cost_fen: int | None
+    sales: int
+    revenue_fen: int
+    kept_fen: int
+    recovered_per_mille: int | None
+    unrecovered_fen: int
+    break_even: dict[int, int | None]
+    price_for: dict[int, int]
+    assumptions: Assumptions
+    pending: dict[str, int]
+
+    @property
+    def complete(self) -> bool:
+        return not self.pending
+
+
+def cost_sheet(
+    db: Session,
+    asset_id: str,
+    records: int | None,
+    prices: Sequence[int],
+    now: datetime,
+    *,
+    sales: Sequence[int] = DEFAULT_SALES,
+    marginal_fen: int | None = None,
+    operator_per_mille: int = 0,
+    book: TariffBook | None = None,
+) -> CostSheet:
+    """The cost sheet of an asset; for upper rooms, which have judged who may see it.
+
+    records: studies of the version, None = scans governed and posted; prices: fen, VAT included; now: picks the taxes
+    and fees of the forecast; marginal_fen: None = the planning figure of the tariffs.
+    """
+    book = book or tariff_book()
+    sums = ledger.asset_sums(db, asset_id)
+    quantities = ledger.asset_quantities(db, asset_id)
+    waiting = [event.kind for event in queries.pending(db, asset_id=asset_id)]
+
+    marginal = book.at(MARGINAL_COST, now).tariff.value if marginal_fen is None else marginal_fen
+    terms = book.terms(now, operator_per_mille=operator_per_mille)
+    stages = _by_stage(sums)
+    total = sum(stages.values())
+    kept = -_sum(sums, "revenue") - _sum(sums, "selling_cost")
+    counted = quantities.get("governance.scan", 0) if records is None else records
+
+    return CostSheet(
+        asset=asset_id,
+        currency="CNY",
+        records=counted,
+        stages=stages,
+        total_fen=total,
+        unit_cost_fen=formulas.unit_cost(total, counted),
+        sales=quantities.get("sale.access", 0),
+        revenue_fen=-_sum(sums, "revenue") - _sum(sums, "output_tax"),
+        kept_fen=kept,
+        recovered_per_mille=formulas.per_mille(kept, total),
+        unrecovered_fen=max(total - kept, 0),
+        break_even={price: formulas.break_even_sales(total, price, marginal, terms) for price in prices},
+        price_for={n: formulas.price_for_sales(total, n, marginal, terms) for n in sales},
+        assumptions=Assumptions(marginal, operator_per_mille),
+        pending={kind: waiting.count(kind) for kind in sorted(set(waiting))},
+    )
+
+
+def _by_stage(sums: Mapping[tuple[str, str | None], int]) -> dict[str, int]:
+    costs = chart().feeding("cost")
+    stages = dict.fromkeys(STAGES, 0)
+    for (account, stage), total in sums.items():
+        if account in costs:
+            stages[stage or "other"] = stages.get(stage or "other", 0) + total
+    return stages
+
+
+def _sum(sums: Mapping[tuple[str, str | None], int], sheet: Sheet) -> int:
+    accounts = chart().feeding(sheet)
+    return sum(total for (account, _), total in sums.items() if account in accounts)

@@ -1,0 +1,94 @@
+"""Reading offers, listings, demands and market references; the public catalogue is in `catalogue`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import or_
+from sqlmodel import Session, col, select
+
+from marketplace.exchange.catalogue import CataloguePage, CatalogueRow, visible, visible_listing
+from marketplace.exchange.models import Demand, Listing, MarketReference, Offer
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.errors import NotFound
+
+__all__ = ["CataloguePage", "CatalogueRow", "visible", "visible_listing"]
+
+
+class NoSuchOffer(NotFound):
+    """No such offer."""
+
+
+class NoSuchListing(NotFound):
+    """No such listing."""
+
+
+def offer(db: Session, offer_id: str) -> Offer:
+    """One offer, whoever made it: for other rooms.  Raises NoSuchOffer."""
+    found = db.get(Offer, offer_id)
+    if found is None:
+        raise NoSuchOffer("no offer with this id", got=offer_id)
+    return found
+
+
+def own_offer(db: Session, actor: Actor, offer_id: str) -> Offer:
+    """An offer of the caller.  Raises NoSuchOffer."""
+    found = offer(db, offer_id)
+    if found.provider_id != actor.participant:
+        raise NoSuchOffer("no offer with this id", got=offer_id)
+    return found
+
+
+def own_offers(db: Session, actor: Actor) -> Sequence[Offer]:
+    """The caller's offers in order of making."""
+    rows = select(Offer).where(Offer.provider_id == actor.participant)
+    return db.exec(rows.order_by(col(Offer.made_at), col(Offer.id))).all()
+
+
+def listing(db: Session, listing_id: str) -> Listing:
+    """One listing in any state: for other rooms.  Raises NoSuchListing."""
+    found = db.get(Listing, listing_id)
+    if found is None:
+        raise NoSuchListing("no listing with this id", got=listing_id)
+    return found
+
+
+def own_listing(db: Session, actor: Actor, listing_id: str) -> Listing:
+    """A listing of the caller as its provider or its exchange; auditors read all.  Raises NoSuchListing."""
+    found = listing(db, listing_id)
+    provider = offer(db, found.offer_id).provider_id
+    if actor.participant not in {provider, found.operator_id} and not actor.has(Role.AUDITOR):
+        raise NoSuchListing("no listing with this id", got=listing_id)
+    return found
+
+
+def operated_listing(db: Session, actor: Actor, listing_id: str) -> Listing:
+    """A listing at the calling exchange.  Raises NoSuchListing."""
+    found = listing(db, listing_id)
+    if found.operator_id != actor.participant:
+        raise NoSuchListing("no listing with this id at this exchange", got=listing_id)
+    return found
+
+
+def own_listings(db: Session, actor: Actor) -> Sequence[Listing]:
+    """Listings of the caller as provider or as exchange, all for auditors, in order of submission."""
+    rows = select(Listing).join(Offer, col(Offer.id) == col(Listing.offer_id))
+    if not actor.has(Role.AUDITOR):
+        mine = (col(Listing.operator_id) == actor.participant, col(Offer.provider_id) == actor.participant)
+        rows = rows.where(or_(*mine))
+    return db.exec(rows.order_by(col(Listing.submitted_at), col(Listing.id))).all()
+
+
+def listing_of(db: Session, offer_id: str) -> Listing | None:
+    """The listing of an offer, if it was ever submitted."""
+    return db.exec(select(Listing).where(Listing.offer_id == offer_id)).first()
+
+
+def demands(db: Session) -> Sequence[Demand]:
+    """What buyers look for, the latest first."""
+    return db.exec(select(Demand).order_by(col(Demand.published_at).desc(), col(Demand.id).desc())).all()
+
+
+def market_references(db: Session) -> Sequence[MarketReference]:
+    """Products listed elsewhere, by date."""
+    return db.exec(select(MarketReference).order_by(col(MarketReference.date), col(MarketReference.id))).all()

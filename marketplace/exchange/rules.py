@@ -1,0 +1,105 @@
+"""The listing machine, and how text becomes search terms."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable
+from enum import StrEnum
+
+from marketplace.audit.entry import Tag
+from marketplace.kernel.transitions import Machine, step
+
+
+class ListingState(StrEnum):
+    """How far an offer has come on the exchange (domain.md 1.3)."""
+
+    DRAFT = "draft"
+    SUBMITTED = "submitted"
+    IN_REVIEW = "in_review"
+    RETURNED = "returned"
+    APPROVED = "approved"
+    LISTED = "listed"
+    SUSPENDED = "suspended"
+    WITHDRAWN = "withdrawn"
+    ARCHIVED = "archived"
+
+
+_L = ListingState
+_BEFORE_END = (_L.DRAFT, _L.SUBMITTED, _L.IN_REVIEW, _L.RETURNED, _L.APPROVED, _L.LISTED, _L.SUSPENDED)
+
+LISTING = Machine(
+    name="listing",
+    steps=(
+        step(_L.DRAFT, _L.SUBMITTED, "provider", Tag.LISTING_SUBMITTED),
+        step(_L.RETURNED, _L.SUBMITTED, "provider", Tag.LISTING_SUBMITTED),
+        step(_L.SUBMITTED, _L.IN_REVIEW, "exchange_operator", Tag.LISTING_REVIEWED),
+        *(
+            step(source, _L.RETURNED, "exchange_operator", Tag.LISTING_RETURNED)
+            for source in (_L.SUBMITTED, _L.IN_REVIEW, _L.APPROVED)
+        ),
+        step(_L.IN_REVIEW, _L.APPROVED, "exchange_operator", Tag.LISTING_APPROVED),
+        step(_L.APPROVED, _L.APPROVED, "exchange_operator", Tag.LISTING_APPROVED),
+        step(_L.APPROVED, _L.LISTED, "exchange_operator", Tag.LISTING_PUBLISHED),
+        step(_L.LISTED, _L.SUSPENDED, "provider exchange_operator service", Tag.LISTING_SUSPENDED),
+        step(_L.SUSPENDED, _L.LISTED, "exchange_operator", Tag.LISTING_RESUMED),
+        *(step(source, _L.WITHDRAWN, "provider exchange_operator", Tag.LISTING_WITHDRAWN) for source in _BEFORE_END),
+        step(_L.WITHDRAWN, _L.ARCHIVED, "exchange_operator service", Tag.LISTING_ARCHIVED),
+    ),
+    allows={_L.LISTED: frozenset({"request"})},
+)
+
+# A word of Latin letters or digits, or a run of Chinese characters (with the extensions beyond the basic plane).
+_RUN = re.compile(r"[a-z0-9]+|[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
+
+
+def index_terms(text: str) -> set[str]:
+    """Terms that a text is found by: words without plural, single characters and bigrams of Chinese runs."""
+    terms: set[str] = set()
+    for run in _runs(text):
+        if _latin(run):
+            terms.add(singular(run))
+        else:
+            terms |= set(run) | _bigrams(run)
+    return terms
+
+
+def query_terms(text: str) -> list[str]:
+    """Terms that must all be present: words without plural, bigrams of Chinese runs, a lone character as itself."""
+    terms: set[str] = set()
+    for run in _runs(text):
+        terms |= {singular(run)} if _latin(run) else (_bigrams(run) or {run})
+    return sorted(terms)
+
+
+def weigh(fields: Iterable[tuple[str, int]]) -> dict[str, int]:
+    """Term -> weight: the sum over the fields that hold it.  fields: text and weight of each field."""
+    weights: Counter[str] = Counter()
+    for text, weight in fields:
+        for term in index_terms(text):
+            weights[term] += weight
+    return dict(weights)
+
+
+def singular(word: str) -> str:
+    """A word without its simple English plural: studies -> study, masses -> mass, scans -> scan."""
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 4 and word.endswith(("sses", "xes", "ches", "shes")):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
+
+def _runs(text: str) -> list[str]:
+    return _RUN.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+def _latin(run: str) -> bool:
+    return run[0].isascii()
+
+
+def _bigrams(run: str) -> set[str]:
+    return {run[i : i + 2] for i in range(len(run) - 1)}

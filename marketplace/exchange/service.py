@@ -1,0 +1,283 @@
+"""The verbs of the exchange: make an offer, submit, review, return, prepare, publish, suspend, resume, withdraw."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.assets import queries as assets
+from marketplace.assets import service as passport
+from marketplace.assets.models import Asset, Version
+from marketplace.assets.schemas import EvidenceItem, SignatureIn
+from marketplace.assets.stages import Stage
+from marketplace.audit import documents
+from marketplace.audit.entry import Tag, record
+from marketplace.exchange import queries
+from marketplace.exchange.document import listing_document
+from marketplace.exchange.indexing import index_listing
+from marketplace.exchange.models import Listing, Offer
+from marketplace.exchange.pricing import check_fit
+from marketplace.exchange.rules import LISTING, ListingState
+from marketplace.exchange.schemas import OfferIn, ReasonIn, SubmissionIn
+from marketplace.exchange.standing import Standing, require_standing
+from marketplace.exchange.templates import render_uses, template
+from marketplace.exchange.terms import check_terms, permitted_purposes
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.errors import Conflict, Invalid
+from marketplace.kernel.ids import new_id
+from marketplace.kernel.transitions import Step
+from marketplace.participants import queries as participants
+from marketplace.participants.signatures import Signature, accept
+
+RESEARCH = frozenset({"scientific_research"})
+
+
+class WhichExchange(Invalid):
+    """It is not clear at which exchange this is to be listed."""
+
+
+class ResearchOnly(Invalid):
+    """This data may be offered for research only."""
+
+
+class NotTheListing(Conflict):
+    """The signature is for another document than the one prepared for this listing."""
+
+
+class ProofsChanged(Conflict):
+    """The opinion or certificate is another one than when the listing was prepared."""
+
+
+def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now: datetime) -> Offer:
+    """Say what may be bought of a certified version of the caller's own asset, and for what price.
+
+    Raises UnknownTemplate, BadParameters, UnknownTerm, PlanDoesNotFit, ResearchOnly, and what
+    `require_standing` raises.  Records: exchange:offer_drafted.
+    """
+    asset = assets.asset(db, version.asset_id)
+    chosen = template(asked.template)
+
+    require_standing(db, version, actor.participant, now)
+    uses = render_uses(chosen, asked.parameters, asset.id)
+    check_terms(uses)
+    check_fit(asked.price_plan, term_days=asked.term_days, contains_genomic=asset.contains_genomic)
+    _require_lawful_purposes(asset, uses)
+
+    offer = Offer(
+        id=new_id("off"),
+        provider_id=actor.participant,
+        asset_id=asset.id,
+        version_id=version.id,
+        template=chosen.name,
+        parameters=asked.parameters,
+        uses=uses,
+        price_plan=asked.price_plan.model_dump(exclude_none=True),
+        delivery_mode=asked.delivery_mode,
+        term_days=asked.term_days,
+        made_at=now,
+    )
+    db.add(offer)
+    db.flush()
+
+    facts = {"offer": offer.id, "template": offer.template, "price_plan": offer.price_plan, "uses": offer.uses}
+    record(db, actor, Tag.OFFER_DRAFTED, now, asset=asset.id, version=version.id, facts=facts)
+    return offer
+
+
+def submit(db: Session, actor: Actor, offer: Offer, asked: SubmissionIn, now: datetime) -> Listing:
+    """Hand an offer to an exchange for listing; asking again while it lies there changes nothing.
+
+    Raises WhichExchange, WrongState, and what `require_standing` raises.  Records: exchange:listing_submitted.
+    """
+    listing = queries.listing_of(db, offer.id)
+    version = assets.version(db, offer.version_id)
+
+    if listing is not None and listing.state in {ListingState.SUBMITTED, ListingState.IN_REVIEW}:
+        return listing
+    require_standing(db, version, offer.provider_id, now)
+    if listing is None:
+        listing = Listing(
+            id=new_id("lst"),
+            offer_id=offer.id,
+            asset_id=offer.asset_id,
+            version_id=offer.version_id,
+            operator_id=_operator(db, asked),
+            state=ListingState.DRAFT,
+            submitted_at=now,
+        )
+    step = LISTING.step(ListingState(listing.state), ListingState.SUBMITTED, actor.roles)
+
+    listing.submitted_at = now
+    return _move(db, actor, listing, step, now)
+
+
+def review(db: Session, actor: Actor, listing: Listing, now: datetime) -> Listing:
+    """Take a submitted listing into review.  Raises WrongState, NotYourStep.  Records: exchange:listing_reviewed."""
+    step = LISTING.step(ListingState(listing.state), ListingState.IN_REVIEW, actor.roles)
+
+    return _move(db, actor, listing, step, now)
+
+
+def return_(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: datetime) -> Listing:
+    """Give a listing back to its provider for correction.  Records: exchange:listing_returned."""
+    step = LISTING.step(ListingState(listing.state), ListingState.RETURNED, actor.roles)
+
+    return _move(db, actor, listing, step, now, why)
+
+
+def prepare_listing(db: Session, actor: Actor, listing: Listing, now: datetime) -> str:
+    """Approve a reviewed listing and write the document the exchange operator is to sign; returns its SHA-256.
+
+    Preparing again replaces the document.  Raises WrongState, NotYourStep, and what `require_standing` raises.
+    Records: exchange:listing_approved.
+    """
+    offer, asset, version = _parts(db, listing)
+    provider = participants.participant(db, offer.provider_id)
+
+    step = LISTING.step(ListingState(listing.state), ListingState.APPROVED, actor.roles)
+    standing = require_standing(db, version, offer.provider_id, now)
+    check_terms(offer.uses)
+
+    prepared = listing_document(listing, offer, asset, version, standing, provider, now)
+    listing.document = documents.keep(db, "listing", prepared, now)
+    _move(db, actor, listing, step, now)
+    return listing.document
+
+
+def publish(db: Session, actor: Actor, listing: Listing, signature: SignatureIn, now: datetime) -> Listing:
+    """Make a listing public with the exchange operator's signature over the prepared document.
+
+    The first listing of a version takes its passport to `listed`; sending the same signature again changes nothing.
+    Raises NotTheListing, ProofsChanged, WrongState, NotYourStep, BadSignature, UnknownKey, and what
+    `require_standing` raises.  Records: exchange:listing_published, asset:stage_reached.
+    """
+    offer, asset, version = _parts(db, listing)
+
+    if signature.document != listing.document:
+        raise NotTheListing("sign the document prepared last", expected=str(listing.document), got=signature.document)
+    if listing.state == ListingState.LISTED:
+        accept(db, actor.participant, signature.document, signature.jws, typ="listing+jws", now=now)
+        return listing
+    step = LISTING.step(ListingState(listing.state), ListingState.LISTED, actor.roles)
+    standing = require_standing(db, version, offer.provider_id, now)
+    _require_same_proofs(db, listing, standing)
+    accepted = accept(db, actor.participant, signature.document, signature.jws, typ="listing+jws", now=now)
+
+    if version.stage == Stage.CERTIFIED:
+        _enter_passport(db, actor, version, standing, accepted, signature.document, now)
+    listing.listed_at = now
+    index_listing(db, listing, offer, asset)
+    return _move(db, actor, listing, step, now)
+
+
+def suspend(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: datetime) -> Listing:
+    """Take a listing out of the catalogue for a time.  Running agreements go on: to stop uses, suspend the version
+    or end the agreement (domain.md 1.3).  Records: exchange:listing_suspended."""
+    step = LISTING.step(ListingState(listing.state), ListingState.SUSPENDED, actor.roles)
+
+    return _move(db, actor, listing, step, now, why)
+
+
+def resume(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: datetime) -> Listing:
+    """Put a suspended listing back, if every proof still holds.
+
+    Raises ProofsChanged and what `require_standing` raises.  Records: exchange:listing_resumed.
+    """
+    offer, _, version = _parts(db, listing)
+
+    step = LISTING.step(ListingState(listing.state), ListingState.LISTED, actor.roles)
+    _require_same_proofs(db, listing, require_standing(db, version, offer.provider_id, now))
+
+    return _move(db, actor, listing, step, now, why)
+
+
+def withdraw(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: datetime) -> Listing:
+    """End a listing for good; running agreements go on.  Records: exchange:listing_withdrawn."""
+    if listing.state == ListingState.WITHDRAWN:
+        return listing
+    step = LISTING.step(ListingState(listing.state), ListingState.WITHDRAWN, actor.roles)
+
+    return _move(db, actor, listing, step, now, why)
+
+
+def _move(
+    db: Session, actor: Actor, listing: Listing, step: Step, now: datetime, why: ReasonIn | None = None
+) -> Listing:
+    listing.state = step.target
+    listing.reason, listing.note = (why.reason, why.note) if why else ("", "")
+    db.add(listing)
+    db.flush()
+    facts = {
+        "listing": listing.id,
+        "offer": listing.offer_id,
+        "from": step.source.value,
+        "to": step.target.value,
+        "reason": listing.reason,
+        "document": listing.document,
+    }
+    record(db, actor, Tag(step.tag), now, asset=listing.asset_id, version=listing.version_id, facts=facts)
+    return listing
+
+
+def _require_lawful_purposes(asset: Asset, uses: Json) -> None:
+    purposes = permitted_purposes(uses)
+    if asset.contains_genomic and not purposes <= RESEARCH:
+        raise ResearchOnly(
+            "data with genomic fields serves research only (gate H4)",
+            expected=" or ".join(sorted(RESEARCH)),
+            got=", ".join(sorted(purposes)),
+        )
+
+
+def _enter_passport(
+    db: Session, actor: Actor, version: Version, standing: Standing, signature: Signature, document: str, now: datetime
+) -> None:
+    evidence = [
+        EvidenceItem(kind="certificate", sha256=standing.certificate.document, title=standing.certificate.code),
+        EvidenceItem(kind="opinion", sha256=standing.opinion.document, title=standing.opinion.number),
+    ]
+    passport.advance(
+        db,
+        actor,
+        version,
+        Stage.LISTED,
+        now,
+        signature=signature,
+        document=document,
+        evidence=evidence,
+        outcome="listed",
+    )
+
+
+def _parts(db: Session, listing: Listing) -> tuple[Offer, Asset, Version]:
+    offer = queries.offer(db, listing.offer_id)
+    return offer, assets.asset(db, listing.asset_id), assets.version(db, listing.version_id)
+
+
+def _operator(db: Session, asked: SubmissionIn) -> str:
+    admitted = [one.id for one in participants.with_role(db, Role.EXCHANGE_OPERATOR)]
+    if asked.operator_id is None and len(admitted) == 1:
+        return admitted[0]
+    if asked.operator_id not in admitted:
+        raise WhichExchange(
+            "name an admitted exchange operator",
+            expected=" or ".join(admitted) or "an admitted exchange operator",
+            got=str(asked.operator_id),
+        )
+    return asked.operator_id
+
+
+def _require_same_proofs(db: Session, listing: Listing, standing: Standing) -> None:
+    assert listing.document is not None
+    signed = documents.content(db, listing.document)
+    expected = f"{signed['opinion']['sha256']} and {signed['certificate']['sha256']}"
+    got = f"{standing.opinion.document} and {standing.certificate.document}"
+    if expected != got:
+        raise ProofsChanged(
+            "opinion or certificate was replaced since the document was prepared",
+            expected=expected,
+            got=got,
+            action="withdraw it and list the offer anew, or prepare the document again before it is signed",
+        )

@@ -1,0 +1,80 @@
+"""Contract templates of `contracts/terms/<name>/v1`: machine part, parameter schema, clauses in two languages."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from marketplace.exchange.parameters import check_parameters
+from marketplace.exchange.terms import CONTRACTS
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.errors import Invalid
+
+LANGUAGES = ("zh", "en")
+
+
+class UnknownTemplate(Invalid):
+    """No contract template of this name."""
+
+
+@dataclass(frozen=True)
+class Template:
+    """One template version.  name: `research-use/v1`; offer: ODRL with `$parameter` places; clauses: by language,
+    each {title, clauses: [{id, title, text}]} with the same clause ids."""
+
+    name: str
+    offer: Json
+    schema: Json
+    clauses: dict[str, Json]
+
+
+@cache
+def templates() -> dict[str, Template]:
+    """All templates by name.  Names come from our own folder; what a client sends is only looked up here."""
+    folders = sorted((CONTRACTS / "terms").glob("*/v*/"))
+    return {one.name: one for one in map(_read, folders)}
+
+
+def template(name: str) -> Template:
+    """One template.  Raises UnknownTemplate."""
+    known = templates()
+    if name not in known:
+        raise UnknownTemplate("no contract template of this name", expected=" or ".join(known), got=name[:80])
+    return known[name]
+
+
+def render_uses(chosen: Template, parameters: Json, asset_id: str) -> Json:
+    """The ODRL offer of a template with parameters put in.  Raises BadParameters."""
+    check_parameters(chosen.schema, parameters)
+    rendered: Json = _fill(chosen.offer, parameters | {"asset": asset_id})
+    return rendered
+
+
+def _read(folder: Path) -> Template:
+    def load(name: str) -> Json:
+        content: Json = json.loads((folder / name).read_text("utf-8"))
+        return content
+
+    return Template(
+        name=f"{folder.parent.name}/{folder.name}",
+        offer=load("offer.odrl.json"),
+        schema=load("parameters.schema.json"),
+        clauses={language: load(f"clauses.{language}.json") for language in LANGUAGES},
+    )
+
+
+def _fill(node: Any, values: Json) -> Any:
+    match node:
+        case {"$parameter": name, **rest} if not rest:
+            return values[name]
+        case {"$days": name, **rest} if not rest:
+            return f"P{values[name]}D"
+        case dict():
+            return {key: _fill(child, values) for key, child in node.items()}
+        case list():
+            return [_fill(child, values) for child in node]
+        case _:
+            return node

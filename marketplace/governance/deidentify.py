@@ -1,0 +1,165 @@
+"""One raw file in, one governed header out: a pure function for the sandbox's child processes.
+
+Only the header is rewritten.  The pixel element is cited as a byte range of the raw file, so it is bit-identical and
+never copied through the child's memory.  Nothing gets through on an error: it raises, the pool makes that a Failure,
+and the file is held back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydicom import config, dcmread
+from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.filewriter import dcmwrite
+from pydicom.sequence import Sequence
+from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
+
+from marketplace.governance import leaks, pixels
+from marketplace.governance.elements import Cleaner
+from marketplace.governance.facts import Facts, read_facts
+from marketplace.governance.kinds import reason_to_hold_back
+from marketplace.governance.profile import METHOD_CODES, Profile, load
+from marketplace.governance.pseudonyms import Pseudonyms
+
+# A UUID (RFC 9562) as UID, fixed for this implementation.
+IMPLEMENTATION_UID = UID("2.25.217064826183310263478901355260184421760")
+IMPLEMENTATION_NAME = "MEDICAL_MKT_1"
+METHOD = "PS3.15 Basic Profile; dates shifted; allow-list"
+
+GOVERNED = "governed"
+HELD_BACK = "held_back"
+_IDENTIFYING_UIDS = ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID")
+
+
+@dataclass(frozen=True)
+class Task:
+    """path: local raw file; secret: the asset's key; faces_declared: a signed face declaration is on file."""
+
+    path: str
+    secret: bytes
+    faces_declared: bool
+
+
+@dataclass(frozen=True)
+class Done:
+    """What became of one file.
+
+    outcome: `governed` or `held_back`; reason: code, when held back; tag: where a leak was found, never the value.
+    header: bytes up to the pixel element; pixels: (start, end) in the raw file that follow the header, None when the
+    header holds the whole file.  path: `<study>/<series>/<instance>.dcm` of the new UIDs.
+    pixel_sha256: over shape and pixel bytes, for duplicates; actions: elements by action code.
+    """
+
+    outcome: str
+    reason: str | None = None
+    tag: str | None = None
+    header: bytes = b""
+    pixels: tuple[int, int] | None = None
+    path: str = ""
+    study: str = ""
+    pixel_sha256: str = ""
+    facts: Facts | None = None
+    actions: dict[str, int] = field(default_factory=dict)
+
+
+def deidentify(task: Task) -> Done:
+    """Apply the profile to one file.  Raises on anything unreadable; the caller holds the file back."""
+    with warnings.catch_warnings():
+        # Broken values of foreign files warn; what is not understood is dropped anyway.
+        warnings.simplefilter("ignore")
+        config.settings.reading_validation_mode = config.IGNORE
+        with Path(task.path).open("rb") as file:
+            return _govern(file, task, load())
+
+
+def _govern(file: Any, task: Task, profile: Profile) -> Done:
+    raw = dcmread(file, force=True, stop_before_pixels=True)
+    reason = reason_to_hold_back(raw, profile, faces_declared=task.faces_declared)
+    if reason is not None:
+        return Done(HELD_BACK, reason)
+    uids = [str(raw.get(name) or "") for name in _IDENTIFYING_UIDS]
+    if not all(uids):
+        return Done(HELD_BACK, "identity_incomplete")
+    syntax = getattr(raw.file_meta, "TransferSyntaxUID", None)
+    if syntax is None:
+        return Done(HELD_BACK, "transfer_syntax_missing")
+    deflated = syntax == DeflatedExplicitVRLittleEndian
+    place = pixels.inflated(task.path) if deflated else pixels.locate(file, raw)
+    if isinstance(place, str):
+        return Done(HELD_BACK, place)
+
+    names = Pseudonyms(task.secret, _patient(raw, uids[0]))
+    cleaner = Cleaner(profile, names)
+    clean = cleaner.clean(raw)
+    _mark(clean, names)
+    if deflated:
+        clean[pixels.PIXEL_DATA] = place.element
+    header = _written(clean, names.uid(uids[2]), ExplicitVRLittleEndian if deflated else syntax)
+
+    leak = leaks.find(raw, header[: len(header) - len(place.content)] if deflated else header)
+    if leak is None and not deflated:
+        leak = leaks.find_in_compressed(raw, file, place.start, place.end) if syntax.is_compressed else None
+    if leak is not None:
+        return Done(HELD_BACK, leaks.REASON, tag=leak, actions=dict(cleaner.counts))
+    study, series, instance = (names.uid(uid) for uid in uids)
+    return Done(
+        GOVERNED,
+        header=header,
+        pixels=None if deflated else (place.start, place.end),
+        path=f"{study}/{series}/{instance}.dcm",
+        study=study,
+        pixel_sha256=_fingerprint(raw, place, file),
+        facts=read_facts(raw, names.code),
+        actions=dict(cleaner.counts),
+    )
+
+
+def _patient(raw: Dataset, study: str) -> str:
+    """What tells patients apart within one provider's asset: the id; without one every study is a patient of its own."""
+    return str(raw.get("PatientID") or "").strip() or f"\0{study}"
+
+
+def _mark(clean: Dataset, names: Pseudonyms) -> None:
+    clean.SpecificCharacterSet = "ISO_IR 192"
+    clean.PatientID = names.code
+    clean.PatientName = names.code
+    clean.PatientIdentityRemoved = "YES"
+    clean.DeidentificationMethod = METHOD
+    clean.DeidentificationMethodCodeSequence = Sequence([_code(value, meaning) for value, meaning in METHOD_CODES])
+    clean.LongitudinalTemporalInformationModified = "MODIFIED"
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    item = Dataset()
+    item.CodeValue = value
+    item.CodingSchemeDesignator = "DCM"
+    item.CodeMeaning = meaning
+    return item
+
+
+def _written(clean: Dataset, instance: str, syntax: Any) -> bytes:
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID = clean.SOPClassUID
+    meta.MediaStorageSOPInstanceUID = UID(instance)
+    meta.TransferSyntaxUID = syntax
+    meta.ImplementationClassUID = IMPLEMENTATION_UID
+    meta.ImplementationVersionName = IMPLEMENTATION_NAME
+    clean.file_meta = meta
+    clean.preamble = bytes(128)
+    buffer = io.BytesIO()
+    dcmwrite(buffer, clean, enforce_file_format=True, overwrite=True)
+    return buffer.getvalue()
+
+
+def _fingerprint(raw: Dataset, place: pixels.Place, file: Any) -> str:
+    shape = [str(raw.get(name) or "") for name in ("Rows", "Columns", "NumberOfFrames", "BitsAllocated")]
+    running = hashlib.sha256("|".join(shape).encode())
+    for chunk in place.chunks(file):
+        running.update(chunk)
+    return running.hexdigest()

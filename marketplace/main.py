@@ -1,0 +1,132 @@
+"""The front door: builds a running instance from settings, and the web application from an instance."""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi_offline import FastAPIOffline
+from sqlmodel import Session
+
+from marketplace import __version__
+from marketplace.assets import routes as assets
+from marketplace.audit import routes as audit
+from marketplace.audit.entry import Tag, record
+from marketplace.collection import routes as collection
+from marketplace.console import routes as console
+from marketplace.costing import routes as costing
+from marketplace.exchange import routes as exchange
+from marketplace.governance import routes as governance
+from marketplace.kernel.actor import Actor
+from marketplace.kernel.clock import Clock, SystemClock
+from marketplace.kernel.errors import DomainError
+from marketplace.kernel.signing import SigningKey, generate_key, load_private_key
+from marketplace.ledger import routes as ledger
+from marketplace.legal import routes as legal
+from marketplace.negotiation import routes as negotiation
+from marketplace.participants import routes as participants
+from marketplace.participants.authentication import authenticate
+from marketplace.plumbing import health, problems
+from marketplace.plumbing.db import Database
+from marketplace.plumbing.policy import OpaEngine, PolicyEngine, RegorusEngine
+from marketplace.plumbing.runtime import Runtime
+from marketplace.plumbing.s3 import S3Store
+from marketplace.plumbing.sandbox import ParsePool
+from marketplace.plumbing.storage import FolderStore, ObjectStore
+from marketplace.registration import routes as registration
+from marketplace.settings import Settings
+from marketplace.transfer import routes as transfer
+
+POLICY_FOLDER = Path(__file__).resolve().parent.parent / "policies"
+
+ROUTERS: tuple[APIRouter, ...] = (
+    participants.routes,
+    assets.routes,
+    collection.routes,
+    governance.routes,
+    legal.routes,
+    registration.routes,
+    exchange.routes,
+    negotiation.routes,
+    transfer.routes,
+    costing.routes,
+    ledger.routes,
+    audit.routes,
+    console.routes,
+    health.routes,
+)
+
+
+def build_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
+    """Open every part of an instance.  The caller closes it."""
+    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    return Runtime(
+        settings=settings,
+        database=Database(settings.effective_database_url),
+        clock=clock or SystemClock(),
+        store=_object_store(settings),
+        policy=_policy_engine(settings),
+        pool=ParsePool(settings.parse_workers, settings.parse_memory_mib, settings.parse_seconds),
+        service_key=_service_key(settings.data_folder / "service-key.pem"),
+    )
+
+
+class EdgeGate:
+    """What the edge needs from upper rooms: who calls, and where a raised refusal is recorded."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def authenticate(self, db: Session, request: Request, now: datetime) -> Actor:
+        return authenticate(db, request, now, self._runtime)
+
+    def record_refusal(self, db: Session, actor: Actor, route: str, error: DomainError, now: datetime) -> None:
+        record(db, actor, Tag.REQUEST_REFUSED, now, facts={"route": route, "reason": error.slug})
+
+
+def create_app(runtime: Runtime) -> FastAPIOffline:
+    """The web application over an instance: REST, log, console; `/docs` needs no remote host."""
+    app = FastAPIOffline(
+        title="Medical data marketplace",
+        version=__version__,
+        summary="A trusted data space and exchange for medical data assets.",
+        license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+    )
+    app.state.runtime = runtime
+    app.state.gate = EdgeGate(runtime)
+    problems.install(app)
+    for routes in ROUTERS:
+        app.include_router(routes)
+    return app
+
+
+def _object_store(settings: Settings) -> ObjectStore:
+    if settings.object_store_url:
+        return S3Store(settings)
+    return FolderStore(settings.data_folder / "objects")
+
+
+def _policy_engine(settings: Settings) -> PolicyEngine:
+    match settings.policy_engine:
+        case "opa":
+            return OpaEngine(settings, POLICY_FOLDER)
+        case "regorus":
+            return RegorusEngine(POLICY_FOLDER)
+
+
+def _service_key(path: Path) -> SigningKey:
+    """The instance's own key, made on first start, mode 0600."""
+    if not path.exists():
+        temporary = path.with_suffix(f".{os.getpid()}")
+        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(handle, "wb") as file:
+            file.write(generate_key().to_pem())
+        try:
+            os.link(temporary, path)  # never replaces a key that another process made meanwhile
+        except FileExistsError:
+            pass
+        finally:
+            temporary.unlink()
+    return load_private_key(path.read_bytes())

@@ -1,0 +1,27 @@
+"""Every module that defines tables, so that migrations see all of them."""
+
+from __future__ import annotations
+
+import importlib
+
+ALL = tuple(
+    importlib.import_module(f"marketplace.{name}")
+    for name in (
+        "plumbing.outbox",
+        "plumbing.epochs",
+        "plumbing.idempotency",
+        "audit.models",
+        "ledger.models",
+        "costing.models",
+        "participants.models",
+        "assets.models",
+        "collection.models",
+        "governance.models",
+        "legal.models",
+        "registration.models",
+        "exchange.models",
+        "negotiation.models",
+        "usage.models",
+        "transfer.models",
+    )
+)

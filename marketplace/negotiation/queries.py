@@ -1,0 +1,89 @@
+"""Reading requests and agreements, scoped to the two parties."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import or_
+from sqlmodel import Session, col, select
+
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.errors import NotFound
+from marketplace.negotiation.models import AccessRequest, Agreement
+from marketplace.negotiation.rules import OPEN, Side
+
+
+class NoSuchRequest(NotFound):
+    """No such access request."""
+
+
+class NoSuchAgreement(NotFound):
+    """No such agreement."""
+
+
+def request(db: Session, request_id: str) -> AccessRequest:
+    """One access request: for workers and other rooms.  Raises NoSuchRequest."""
+    found = db.get(AccessRequest, request_id)
+    if found is None:
+        raise NoSuchRequest("no access request with this id", got=request_id)
+    return found
+
+
+def own_request(db: Session, actor: Actor, request_id: str) -> AccessRequest:
+    """A request in which the caller is a party.  Raises NoSuchRequest for anybody else, so ids cannot be probed."""
+    found = request(db, request_id)
+    if side_of(found, actor) is None:
+        raise NoSuchRequest("no access request with this id", got=request_id)
+    return found
+
+
+def requests_of(db: Session, actor: Actor) -> Sequence[AccessRequest]:
+    """The caller's requests as buyer and as provider, the latest first."""
+    mine = (col(AccessRequest.buyer_id) == actor.participant, col(AccessRequest.provider_id) == actor.participant)
+    rows = select(AccessRequest).where(or_(*mine))
+    return db.exec(rows.order_by(col(AccessRequest.asked_at).desc(), col(AccessRequest.id).desc())).all()
+
+
+def open_requests(db: Session, buyer_id: str, listing_id: str) -> Sequence[AccessRequest]:
+    """Requests of a buyer under a listing that are not at their end."""
+    rows = select(AccessRequest).where(
+        AccessRequest.buyer_id == buyer_id,
+        AccessRequest.listing_id == listing_id,
+        col(AccessRequest.state).in_([str(state) for state in OPEN]),
+    )
+    return db.exec(rows.order_by(col(AccessRequest.asked_at))).all()
+
+
+def agreement(db: Session, agreement_id: str) -> Agreement:
+    """One agreement: for other rooms.  Raises NoSuchAgreement."""
+    found = db.get(Agreement, agreement_id)
+    if found is None:
+        raise NoSuchAgreement("no agreement with this id", got=agreement_id)
+    return found
+
+
+def own_agreement(db: Session, actor: Actor, agreement_id: str) -> Agreement:
+    """An agreement to which the caller is a party.  Raises NoSuchAgreement for anybody else."""
+    found = agreement(db, agreement_id)
+    if side_of(found, actor) is None:
+        raise NoSuchAgreement("no agreement with this id", got=agreement_id)
+    return found
+
+
+def readable_agreement(db: Session, actor: Actor, agreement_id: str) -> Agreement:
+    """An agreement the caller may read: a party, or an auditor.  Raises NoSuchAgreement."""
+    return agreement(db, agreement_id) if actor.has(Role.AUDITOR) else own_agreement(db, actor, agreement_id)
+
+
+def agreements_of(db: Session, actor: Actor) -> Sequence[Agreement]:
+    """The caller's agreements, all of them for auditors, the latest first."""
+    rows = select(Agreement)
+    if not actor.has(Role.AUDITOR):
+        mine = (col(Agreement.buyer_id) == actor.participant, col(Agreement.provider_id) == actor.participant)
+        rows = rows.where(or_(*mine))
+    return db.exec(rows.order_by(col(Agreement.drafted_at).desc(), col(Agreement.id).desc())).all()
+
+
+def side_of(subject: AccessRequest | Agreement, actor: Actor) -> Side | None:
+    """Which party of a negotiation the caller is, if any."""
+    return {subject.buyer_id: Side.BUYER, subject.provider_id: Side.PROVIDER}.get(actor.participant)

@@ -1,0 +1,116 @@
+"""The negotiation machine with the states of the Dataspace Protocol 2025-1, the agreement's machine, and refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+
+from marketplace.audit.entry import Tag
+from marketplace.exchange.terms import PURPOSES
+from marketplace.kernel.transitions import Machine, step
+
+ANSWER_WITHIN = timedelta(days=14)
+RETURNED = "returned_for_completion"
+
+
+class State(StrEnum):
+    """How far a negotiation has come; values are the protocol's own."""
+
+    REQUESTED = "REQUESTED"
+    OFFERED = "OFFERED"
+    ACCEPTED = "ACCEPTED"
+    AGREED = "AGREED"
+    VERIFIED = "VERIFIED"
+    FINALIZED = "FINALIZED"
+    TERMINATED = "TERMINATED"
+
+
+class AgreementState(StrEnum):
+    """What an agreement is worth; expired is derived from its end."""
+
+    DRAFTED = "drafted"
+    FINALIZED = "finalized"
+    SUSPENDED = "suspended"
+    TERMINATED = "terminated"
+
+
+class Side(StrEnum):
+    """Who acts in a negotiation: one of its two parties, or the service between them."""
+
+    BUYER = "buyer"
+    PROVIDER = "provider"
+    SERVICE = "service"
+
+
+_N, _A = State, AgreementState
+OPEN = (_N.REQUESTED, _N.OFFERED, _N.ACCEPTED, _N.AGREED, _N.VERIFIED)
+
+NEGOTIATION = Machine(
+    name="negotiation",
+    steps=(
+        step(_N.REQUESTED, _N.REQUESTED, "buyer", Tag.REQUEST_RESUBMITTED),
+        step(_N.REQUESTED, _N.REQUESTED, "provider", Tag.REQUEST_RETURNED),
+        step(_N.REQUESTED, _N.OFFERED, "provider", Tag.OFFER_MADE),
+        step(_N.OFFERED, _N.ACCEPTED, "buyer", Tag.AGREEMENT_SIGNED),
+        step(_N.ACCEPTED, _N.AGREED, "provider", Tag.AGREEMENT_SIGNED),
+        step(_N.AGREED, _N.VERIFIED, "service", Tag.AGREEMENT_VERIFIED),
+        step(_N.VERIFIED, _N.FINALIZED, "service", Tag.AGREEMENT_FINALIZED),
+        *(step(source, _N.TERMINATED, "provider", Tag.REQUEST_DECLINED) for source in OPEN),
+        *(step(source, _N.TERMINATED, "buyer", Tag.REQUEST_WITHDRAWN) for source in OPEN),
+        *(step(source, _N.TERMINATED, "service", Tag.REQUEST_EXPIRED) for source in OPEN),
+    ),
+    allows={_N.OFFERED: frozenset({"sign"}), _N.ACCEPTED: frozenset({"sign"})},
+)
+
+AGREEMENT = Machine(
+    name="agreement",
+    steps=(
+        step(_A.DRAFTED, _A.FINALIZED, "service", Tag.AGREEMENT_FINALIZED),
+        *(
+            step(source, _A.TERMINATED, "buyer provider service", Tag.AGREEMENT_TERMINATED)
+            for source in (_A.DRAFTED, _A.FINALIZED, _A.SUSPENDED)
+        ),
+    ),
+    allows={_A.FINALIZED: frozenset({"use"})},
+)
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request was not taken up: a recorded answer, not an error.  reasons: codes; explanation: in words."""
+
+    reasons: tuple[str, ...]
+    explanation: str
+
+
+@dataclass(frozen=True)
+class Buyer:
+    """What is known of a buyer when it asks."""
+
+    verified: bool
+    suspended: bool
+    foreign_controlled: bool
+
+
+def refusal(purpose: str, permitted: Collection[str], buyer: Buyer, *, contains_genomic: bool) -> Refusal | None:
+    """Why this buyer may not have access for this purpose, or None.
+
+    Gates H12 (purpose), H11 (identity, DSL art. 33), H5 (genomic data and foreign control, HGR art. 28).
+    """
+    found: list[tuple[str, str]] = []
+    if purpose in PURPOSES["denied_always"]:
+        found.append(("purpose_denied_always", f"{purpose} is refused whatever a contract says"))
+    elif purpose not in permitted:
+        allowed = ", ".join(sorted(permitted))
+        found.append(("purpose_not_permitted", f"{purpose} is not among the permitted purposes: {allowed}"))
+    if not buyer.verified:
+        found.append(("party_not_verified", "the buyer's identity has not been verified"))
+    if buyer.suspended:
+        found.append(("party_suspended", "the buyer is suspended"))
+    if contains_genomic and buyer.foreign_controlled:
+        found.append(("foreign_controlled_genomic", "genomic data goes to no foreign-controlled party without filing"))
+    if not found:
+        return None
+    return Refusal(tuple(sorted(code for code, _ in found)), "; ".join(words for _, words in found))

@@ -1,0 +1,113 @@
+"""What crosses HTTP about requests and agreements."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+
+from marketplace.assets.schemas import EvidenceItem
+
+ReasonCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{2,63}$")]
+Justification = Annotated[str, StringConstraints(min_length=1, max_length=4000, strip_whitespace=True)]
+
+
+class RequestIn(BaseModel):
+    """A buyer asks for access under a listing.  justification: without personal data; evidence: by hash."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    listing_id: str = Field(max_length=80)
+    purpose: str = Field(max_length=40, examples=["model_training"])
+    justification: Justification
+    evidence: list[EvidenceItem] = Field(default_factory=list, max_length=20)
+
+
+class ResubmissionIn(BaseModel):
+    """The completed request."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    justification: Justification
+    evidence: list[EvidenceItem] = Field(default_factory=list, max_length=20)
+
+
+class ApprovalIn(BaseModel):
+    """The provider's yes.  starts_at: when the term begins, within 90 days; left out: now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    starts_at: AwareDatetime | None = None
+
+
+class WhyIn(BaseModel):
+    """Why.  reason: a code; note: words for the other side, without personal data."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: ReasonCode = Field(examples=["ethics_approval_missing"])
+    note: str = Field(default="", max_length=1000)
+
+
+class RequestOut(BaseModel):
+    """An access request as its two parties see it; next: whose move it is."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    listing_id: str
+    offer_id: str
+    buyer_id: str
+    provider_id: str
+    state: str
+    purpose: str
+    justification: str
+    evidence: list[EvidenceItem]
+    reason: str
+    note: str
+    asked_at: datetime
+    answered_at: datetime | None
+    expires_at: datetime
+    agreement_id: str | None
+
+
+class SignatureOut(BaseModel):
+    """An accepted signature with the public key that checked it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    signer: str
+    kid: str
+    alg: str
+    typ: str
+    jws: str
+    jwk: dict[str, Any]
+    signed_at: datetime
+
+
+class AgreementOut(BaseModel):
+    """An agreement; its exact bytes are at /v1/documents/{document}; sign_as: JWS header `typ` to sign them with."""
+
+    id: str
+    request_id: str
+    provider_id: str
+    buyer_id: str
+    asset_id: str
+    version_id: str
+    listing_id: str
+    certificate_code: str
+    state: str
+    negotiation: str
+    reason: str
+    document: str
+    sign_as: str = "agreement+jws"
+    uses: dict[str, Any]
+    price_plan: dict[str, Any]
+    delivery_mode: str
+    drafted_at: datetime
+    starts_at: datetime
+    ends_at: datetime
+    finalized_at: datetime | None
+    terminated_at: datetime | None
+    signatures: list[SignatureOut]

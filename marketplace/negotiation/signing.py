@@ -1,0 +1,197 @@
+"""The verbs of an agreement: sign, and with both signatures verify and finalize; terminate."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from functools import partial
+
+from sqlmodel import Session
+
+from marketplace.assets import queries as assets
+from marketplace.assets.schemas import SignatureIn
+from marketplace.audit import documents
+from marketplace.audit.entry import Tag, record
+from marketplace.costing.service import meter
+from marketplace.exchange import queries as exchange
+from marketplace.exchange.pricing import price_of_access
+from marketplace.exchange.standing import Standing, require_standing
+from marketplace.kernel.actor import SERVICE_ACTOR, Actor
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.errors import Conflict
+from marketplace.kernel.signing import verify_detached
+from marketplace.kernel.transitions import WrongState
+from marketplace.negotiation import queries
+from marketplace.negotiation.models import AccessRequest, Agreement
+from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION, AgreementState, Side, State
+from marketplace.negotiation.schemas import WhyIn
+from marketplace.negotiation.service import end_negotiation
+from marketplace.negotiation.steps import move, require_running
+from marketplace.participants import queries as participants
+from marketplace.participants.signatures import accept
+from marketplace.plumbing import epochs, outbox
+
+TYP = "agreement+jws"
+PREPARE_TASK = "transfer.prepare"
+
+
+class NotTheAgreement(Conflict):
+    """The signature is for another document than this agreement."""
+
+
+class ProofsChanged(Conflict):
+    """The opinion or certificate is another one than the agreement names."""
+
+
+class PartySuspended(Conflict):
+    """A party of the agreement is suspended."""
+
+
+class SignaturesMissing(Conflict):
+    """The agreement does not bear both valid signatures."""
+
+
+def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn, now: datetime) -> Agreement:
+    """Accept a party's signature; who calls tells which side.  The sides sign in any order, once; with the second
+    signature the service verifies both and the agreement is in force.
+
+    Raises NotTheAgreement, NegotiationExpired, WrongState, ProofsChanged, PartySuspended, BadSignature, UnknownKey,
+    and what `require_standing` raises.  Records: negotiation:agreement_signed, _verified, _finalized.
+    """
+    request = queries.request(db, agreement.request_id)
+    signed = {one.signer for one in documents.signatures(db, agreement.document)}
+
+    if signature.document != agreement.document:
+        raise NotTheAgreement("sign this agreement's own document", expected=agreement.document, got=signature.document)
+    if actor.participant not in signed:
+        _require_signable(db, agreement, request, now)
+    accept(db, actor.participant, signature.document, signature.jws, typ=TYP, now=now)
+    if actor.participant in signed:
+        return agreement
+
+    _advance(db, actor, agreement, request, signed | {actor.participant}, now)
+    return agreement
+
+
+def terminate(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: datetime) -> Agreement:
+    """End an agreement for good, by either side; running uses stop at once.  A second time changes nothing.
+
+    A draft that is not in force ends with its negotiation.  Records: negotiation:agreement_terminated, or for a
+    draft negotiation:request_declined or negotiation:request_withdrawn.
+    """
+    if agreement.state == AgreementState.TERMINATED:
+        return agreement
+    if agreement.state == AgreementState.DRAFTED:
+        end_negotiation(db, actor, queries.request(db, agreement.request_id), why, now)
+        return agreement
+    side = queries.side_of(agreement, actor)
+    step = AGREEMENT.step(AgreementState(agreement.state), AgreementState.TERMINATED, [side] if side else [])
+
+    agreement.state, agreement.reason, agreement.terminated_at = AgreementState.TERMINATED, why.reason, now
+    db.add(agreement)
+    epochs.bump(db, agreement.id, "agreement_terminated")
+
+    facts: Json = {"reason": why.reason, "by": str(side), "document": agreement.document}
+    _record(db, actor, Tag(step.tag), agreement, facts, now)
+    return agreement
+
+
+def _require_signable(db: Session, agreement: Agreement, request: AccessRequest, now: datetime) -> None:
+    require_running(request, now)
+    if not NEGOTIATION.permits(State(request.state), "sign"):
+        raise WrongState("this agreement is not open for signature", expected="OFFERED or ACCEPTED", got=request.state)
+    version = assets.version(db, agreement.version_id)
+    standing = require_standing(db, version, agreement.provider_id, now)
+    _require_same_proofs(agreement, standing)
+    buyer = participants.participant(db, agreement.buyer_id)
+    if buyer.suspended_at is not None:
+        raise PartySuspended("the buyer is suspended", got=buyer.id)
+
+
+def _require_same_proofs(agreement: Agreement, standing: Standing) -> None:
+    expected = (agreement.certificate_code, agreement.opinion_id)
+    got = (standing.certificate.code, standing.opinion.id)
+    if expected != got:
+        raise ProofsChanged(
+            "certificate or opinion was replaced since the agreement was drafted",
+            expected=" and ".join(expected),
+            got=" and ".join(got),
+            action="end this negotiation and ask for access again",
+        )
+
+
+def _advance(
+    db: Session, actor: Actor, agreement: Agreement, request: AccessRequest, signed: set[str], now: datetime
+) -> None:
+    """From the signatures that lie on the document to the protocol's states: buyer first, then provider."""
+    by_buyer, by_provider = agreement.buyer_id in signed, agreement.provider_id in signed
+    if request.state == State.OFFERED and by_buyer:
+        _step(db, actor, request, State.ACCEPTED, Side.BUYER, now)
+    else:
+        facts: Json = {"document": agreement.document, "state": request.state}
+        if not by_buyer:
+            _record(db, actor, Tag.AGREEMENT_SIGNED, agreement, facts, now)
+    if by_buyer and by_provider:
+        # A provider that signed first agrees at the moment the buyer accepts, without a call of its own.
+        provider = actor if actor.participant == agreement.provider_id else SERVICE_ACTOR
+        _step(db, provider, request, State.AGREED, Side.PROVIDER, now)
+        _verify_both(db, agreement)
+        _step(db, SERVICE_ACTOR, request, State.VERIFIED, Side.SERVICE, now)
+        _finalize(db, agreement, request, now)
+
+
+def _step(db: Session, actor: Actor, request: AccessRequest, target: State, side: Side, now: datetime) -> None:
+    step = NEGOTIATION.step(State(request.state), target, [side])
+    move(db, actor, request, step, now)
+
+
+def _verify_both(db: Session, agreement: Agreement) -> None:
+    body = documents.get(db, agreement.document).body
+    found = {one.signer: one for one in documents.signatures(db, agreement.document)}
+    for party in (agreement.buyer_id, agreement.provider_id):
+        if party not in found:
+            raise SignaturesMissing("a party has not signed", expected=party, got=", ".join(sorted(found)))
+        verify_detached(found[party].jws, body, found[party].jwk, typ=TYP)
+
+
+def _finalize(db: Session, agreement: Agreement, request: AccessRequest, now: datetime) -> None:
+    """Put the agreement in force: state, epochs, books, preparation of the delivery."""
+    AGREEMENT.step(AgreementState(agreement.state), AgreementState.FINALIZED, [Side.SERVICE])
+    agreement.state, agreement.finalized_at = AgreementState.FINALIZED, now
+    db.add(agreement)
+    _step(db, SERVICE_ACTOR, request, State.FINALIZED, Side.SERVICE, now)
+    for subject in (agreement.id, agreement.version_id, agreement.certificate_code, agreement.opinion_id):
+        epochs.open_epoch(db, subject)
+    _charge(db, agreement, now)
+    outbox.enqueue(db, PREPARE_TASK, {"agreement": agreement.id}, key=agreement.id, now=now)
+
+
+def _charge(db: Session, agreement: Agreement, now: datetime) -> None:
+    operator = exchange.listing(db, agreement.listing_id).operator_id
+    charge = partial(
+        meter,
+        db,
+        SERVICE_ACTOR,
+        quantity=1,
+        now=now,
+        payer=agreement.buyer_id,
+        asset=agreement.asset_id,
+        version=agreement.version_id,
+        agreement=agreement.id,
+    )
+    price = price_of_access(agreement.price_plan).minor
+    charge("sale.access", key=f"sale:{agreement.id}", payee=agreement.provider_id, unit_price_fen=price)
+    # The key makes the one-off fee one-off: a buyer's second agreement finds its event there.
+    charge("exchange.buyer_fee", key=f"buyer-fee:{operator}:{agreement.buyer_id}", payee=operator)
+
+
+def _record(db: Session, actor: Actor, tag: Tag, agreement: Agreement, facts: Json, now: datetime) -> None:
+    record(
+        db,
+        actor,
+        tag,
+        now,
+        asset=agreement.asset_id,
+        version=agreement.version_id,
+        agreement=agreement.id,
+        facts=facts,
+    )

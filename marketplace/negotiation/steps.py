@@ -1,0 +1,100 @@
+"""How a negotiation moves: one checked step, its new deadline, its entry."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.assets import queries as assets
+from marketplace.audit import documents
+from marketplace.audit.entry import Tag, record
+from marketplace.exchange import queries as exchange
+from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.clock import timestamp
+from marketplace.kernel.errors import Conflict
+from marketplace.kernel.transitions import Step
+from marketplace.negotiation import queries
+from marketplace.negotiation.models import AccessRequest
+from marketplace.negotiation.rules import AGREEMENT, ANSWER_WITHIN, NEGOTIATION, OPEN, AgreementState, Side, State
+from marketplace.plumbing import epochs, outbox
+
+EXPIRE_TASK = "negotiation.expire"
+
+
+class NegotiationExpired(Conflict):
+    """The deadline of this negotiation has passed."""
+
+
+def require_running(request: AccessRequest, now: datetime) -> None:
+    """Raises NegotiationExpired once the deadline has passed, whether or not the worker has ended it yet."""
+    if request.state in OPEN and request.expires_at <= now:
+        raise NegotiationExpired(
+            "nobody moved in time",
+            expected=f"before {timestamp(request.expires_at)}",
+            got=timestamp(now),
+            action="ask for access again",
+        )
+
+
+def step_of(request: AccessRequest, actor: Actor, target: State, now: datetime, side: Side) -> Step:
+    """The row for a move by the party whose move it is.  Raises NegotiationExpired, WrongState, NotYourStep."""
+    require_running(request, now)
+    roles = sides(request, actor)
+    # REQUESTED has a step to itself for either side: returning is the provider's, resubmitting the buyer's.
+    return NEGOTIATION.step(State(request.state), target, roles if side in roles else [])
+
+
+def sides(request: AccessRequest, actor: Actor) -> list[Side]:
+    """The caller's side as a list, empty for a stranger."""
+    side = queries.side_of(request, actor)
+    return [side] if side is not None else []
+
+
+def close_draft(db: Session, request: AccessRequest, reason: str, now: datetime) -> None:
+    """End the drafted agreement of a negotiation that ends, if there is one."""
+    if request.agreement_id is None:
+        return
+    agreement = queries.agreement(db, request.agreement_id)
+    AGREEMENT.step(AgreementState(agreement.state), AgreementState.TERMINATED, [Side.SERVICE])
+    agreement.state, agreement.reason, agreement.terminated_at = AgreementState.TERMINATED, reason, now
+    db.add(agreement)
+    epochs.bump(db, agreement.id, "agreement_terminated")
+
+
+def move(db: Session, actor: Actor, request: AccessRequest, step: Step, now: datetime) -> AccessRequest:
+    """Take a checked step: new state, new deadline, entry."""
+    request.state = step.target
+    if request.state in OPEN:
+        request.expires_at = now + ANSWER_WITHIN
+    save(db, request, now)
+    record_request(db, actor, Tag(step.tag), request, now)
+    return request
+
+
+def save(db: Session, request: AccessRequest, now: datetime) -> None:
+    """Write the request and ask for its end at the deadline."""
+    db.add(request)
+    db.flush()
+    if request.state in OPEN:
+        key = f"{request.id}:{timestamp(request.expires_at)}"
+        outbox.enqueue(db, EXPIRE_TASK, {"request": request.id}, key=key, now=now, due=request.expires_at)
+
+
+def record_request(db: Session, actor: Actor, tag: Tag, request: AccessRequest, now: datetime) -> None:
+    """Write the entry of a request's change, with the signatures that lie on its agreement."""
+    version = assets.version(db, exchange.listing(db, request.listing_id).version_id)
+    facts: Json = {
+        "request": request.id,
+        "listing": request.listing_id,
+        "purpose": request.purpose,
+        "state": request.state,
+        "reason": request.reason,
+        "evidence": [one["sha256"] for one in request.evidence],
+    }
+    if request.agreement_id is not None:
+        document = queries.agreement(db, request.agreement_id).document
+        signatures = [{"signer": one.signer, "kid": one.kid} for one in documents.signatures(db, document)]
+        facts |= {"document": document, "signatures": signatures}
+    record(db, actor, tag, now, asset=version.asset_id, version=version.id, agreement=request.agreement_id, facts=facts)

@@ -1,0 +1,119 @@
+"""Reading a compact JWT strictly (RFC 7515, 7519): every part is parsed here before the library sees the token.
+
+The library takes the last of two equal keys and rounds floats (threat T18), and judges times by its own clock.  So it
+only checks the signature; header and claims are read and judged by us, against the injected clock.
+"""
+
+from __future__ import annotations
+
+import base64
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import jwt
+from jwt.api_jws import PyJWS
+
+from marketplace.kernel.canonical import Json, read_strictly
+from marketplace.kernel.clock import timestamp
+from marketplace.kernel.errors import Invalid
+from marketplace.kernel.signing import Jwk
+
+MAX_TOKEN = 8192
+MAX_ID = 256
+_COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
+_LAST_SECOND = int(datetime(9999, 1, 1, tzinfo=UTC).timestamp())
+
+
+class BadToken(Invalid):
+    """The token is not one that we accept."""
+
+
+@dataclass(frozen=True)
+class Compact:
+    """A compact JWT, read and not yet verified."""
+
+    text: str
+    header: Json
+    claims: Json
+
+    def require_header(self, *, typ: frozenset[str | None], known: frozenset[str]) -> None:
+        """Refuse a header member outside `known` (so `crit`, `jku`, `x5u`, `jwk` …) or a `typ` of another document."""
+        strangers = sorted(set(self.header) - known)
+        if strangers:
+            raise BadToken(
+                "header members that are not accepted",
+                expected=", ".join(sorted(known)),
+                got=", ".join(strangers)[:200],
+            )
+        if self.header.get("typ") not in typ:
+            names = " or ".join(sorted(name or "none" for name in typ))
+            raise BadToken(
+                "header `typ` names another kind of token", expected=names, got=_short(self.header.get("typ"))
+            )
+
+    def require_signature(self, jwk: Jwk) -> None:
+        """Check the signature with one key and its one algorithm."""
+        if self.header.get("alg") != jwk["alg"]:
+            raise BadToken("the algorithm is not the key's", expected=jwk["alg"], got=_short(self.header.get("alg")))
+        try:
+            PyJWS().decode(self.text, jwt.PyJWK(jwk, jwk["alg"]), algorithms=[jwk["alg"]])
+        except (jwt.PyJWTError, ValueError, TypeError) as error:
+            raise BadToken("the signature was not made over this token with this key") from error
+
+    def text_claim(self, name: str, expected: str | None = None) -> str:
+        """A required claim that is one string of 1 to 256 characters, and the expected one if that is given."""
+        value = self.claims.get(name)
+        if not isinstance(value, str) or not 0 < len(value) <= MAX_ID:
+            raise BadToken(f"claim `{name}` is missing or not one string", got=_short(value))
+        if expected is not None and value != expected:
+            raise BadToken(f"claim `{name}` differs", expected=expected, got=value)
+        return value
+
+    def moment_claim(self, name: str) -> datetime:
+        """A required claim that is whole seconds since 1970; a float has two readings and is refused."""
+        value = self.claims.get(name)
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= _LAST_SECOND:
+            raise BadToken(f"claim `{name}` is missing or not whole seconds since 1970", got=_short(value))
+        return datetime.fromtimestamp(value, UTC)
+
+
+def read(token: str) -> Compact:
+    """Split and parse a compact JWT.  Raises BadToken: size, shape, base64url with a second spelling, unclear JSON."""
+    if len(token) > MAX_TOKEN:
+        raise BadToken("the token is too long", expected=f"at most {MAX_TOKEN} characters", got=str(len(token)))
+    match = _COMPACT.fullmatch(token)
+    if match is None:
+        raise BadToken("not a compact JWT", expected="three base64url parts with dots between")
+    header, claims, _signature = (_octets(part) for part in match.groups())
+    return Compact(token, _object("header", header), _object("claims", claims))
+
+
+def wrong_moment(what: str, bound: datetime, got: datetime) -> BadToken:
+    """A refusal that names both moments."""
+    return BadToken(what, expected=timestamp(bound), got=timestamp(got), action="check the clock and sign anew")
+
+
+def _octets(part: str) -> bytes:
+    try:
+        octets = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    except ValueError as error:
+        raise BadToken("a part of the token is not base64url") from error
+    if base64.urlsafe_b64encode(octets).rstrip(b"=").decode() != part:
+        raise BadToken("a part of the token is not the one base64url spelling of its octets")
+    return octets
+
+
+def _object(name: str, octets: bytes) -> Json:
+    try:
+        document = read_strictly(octets)
+    except Invalid as error:
+        raise BadToken(f"the token's {name}: {error.detail}", expected=error.expected, got=error.got) from error
+    if not isinstance(document, dict):
+        raise BadToken(f"the token's {name} is not an object", got=type(document).__name__)
+    return document
+
+
+def _short(value: Any) -> str:
+    return "nothing" if value is None else repr(value)[:80]

@@ -1,0 +1,83 @@
+"""Tables of the data plane."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from marketplace.plumbing.db import JsonColumn, UtcDateTime
+
+
+class Delivery(SQLModel, table=True):
+    """What an agreement's buyer gets: the files made for it, once.
+
+    manifest: SHA-256 of the signed delivery manifest; tar_sha256, tar_bytes: of the tar of exactly its files.
+    """
+
+    __tablename__ = "delivery"
+
+    agreement_id: str = Field(primary_key=True, foreign_key="agreement.id")
+    manifest: str
+    files: int
+    bytes: int
+    tar_sha256: str
+    tar_bytes: int
+    transformations: list[str] = Field(sa_type=JsonColumn)
+    prepared_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class DeliveryFile(SQLModel, table=True):
+    """One file of a delivery, in order of path.  source_path, source_sha256: its file in the version, None for ours."""
+
+    __tablename__ = "delivery_file"
+
+    agreement_id: str = Field(primary_key=True, foreign_key="delivery.agreement_id")
+    position: int = Field(primary_key=True)
+    path: str
+    sha256: str = Field(index=True)
+    bytes: int
+    source_path: str | None = None
+    source_sha256: str | None = None
+
+
+class Transfer(SQLModel, table=True):
+    """One use of an agreement: one or more legs, when the caller goes on with the same Idempotency-Key.
+
+    key: hash of the Idempotency-Key, or the transfer's own id; path: "" for the tar; state: `open` or `closed`.
+    leg: number of the present leg, its fence: an older leg gets no further window.  leg_uses: uses reserved by it.
+    leg_served: bytes of windows granted in it; running_sha256: of those bytes.
+    epoch and stops_at (Unix seconds): what every window checks; lease_until: silent for longer, the sweeper settles.
+    """
+
+    __tablename__ = "transfer"
+    __table_args__ = (UniqueConstraint("agreement_id", "party", "key"),)
+
+    id: str = Field(primary_key=True)
+    agreement_id: str = Field(foreign_key="agreement.id", index=True)
+    party: str = Field(foreign_key="participant.id")
+    key: str
+    path: str
+    purpose: str
+    action: str
+    manifest: str
+    sha256: str
+    size: int
+    state: str = Field(default="open", index=True)
+    leg: int = 1
+    leg_start: int
+    leg_end: int
+    leg_uses: int
+    leg_served: int = 0
+    running_sha256: str = ""
+    served: int = 0
+    uses: int = 0
+    subjects: list[str] = Field(sa_type=JsonColumn)
+    epoch: int
+    stops_at: int
+    lease_until: datetime = Field(sa_type=UtcDateTime, index=True)
+    opened_at: datetime = Field(sa_type=UtcDateTime)
+    closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    outcome: str = ""
+    entry_id: str

@@ -1,0 +1,267 @@
+"""Opening a transfer: the decision, the reservation and the entry of one use (design section 5)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from sqlmodel import Session
+
+from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import Json, sha256_hex
+from marketplace.kernel.errors import Conflict
+from marketplace.kernel.ids import new_id
+from marketplace.negotiation.models import Agreement
+from marketplace.plumbing.idempotency import KeyReused
+from marketplace.plumbing.policy import Decision
+from marketplace.plumbing.runtime import Runtime
+from marketplace.transfer import queries, rules
+from marketplace.transfer.body import Body, Part, file_body, tar_body
+from marketplace.transfer.models import Delivery, Transfer
+from marketplace.transfer.rules import RangeNotSatisfiable, Span
+from marketplace.transfer.service import close
+from marketplace.usage import queries as usage_queries
+from marketplace.usage import quotas
+from marketplace.usage import rules as usage_rules
+from marketplace.usage import service as usage
+from marketplace.usage.obligations import unmet
+from marketplace.usage.rules import Ruling, UseRequest
+
+
+class DeliveryNotReady(Conflict):
+    """The delivery of this agreement is still being prepared."""
+
+
+class TransferBusy(Conflict):
+    """Another request with the same Idempotency-Key is being answered."""
+
+
+@dataclass(frozen=True)
+class Download:
+    """What a caller asks for.  path: a file of the delivery, None = the tar of all; range_header and key as sent."""
+
+    agreement_id: str
+    use: UseRequest
+    path: str | None = None
+    range_header: str | None = None
+    if_range: str | None = None
+    key: str | None = None
+
+
+@dataclass(frozen=True)
+class Representation:
+    """The whole that a download is a part of."""
+
+    body: Body
+    sha256: str
+    name: str
+    manifest: str
+    transformations: tuple[str, ...]
+
+    @property
+    def etag(self) -> str:
+        return f'"{self.sha256}"'
+
+
+@dataclass(frozen=True)
+class Opened:
+    """An allowed use: what to send, and the leg that fences its windows."""
+
+    transfer: str
+    leg: int
+    whole: Representation
+    span: Span
+    entry: str
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A refused use, already recorded."""
+
+    decision: Decision
+    entry: str
+
+
+@dataclass(frozen=True)
+class OutsideRange:
+    """The use was allowed, but the range does not exist; nothing was taken.  size: bytes there are."""
+
+    size: int
+    error: RangeNotSatisfiable
+
+
+def represent(db: Session, delivery: Delivery, path: str | None) -> Representation:
+    """The tar of a delivery, or one file of it.  Raises NoSuchFile."""
+    applied = tuple(delivery.transformations)
+    if path is not None:
+        row = queries.file(db, delivery.agreement_id, path)
+        body = file_body(Part(row.path, row.sha256, row.bytes))
+        return Representation(body, row.sha256, row.path.rsplit("/", 1)[-1], delivery.manifest, applied)
+    files = queries.files(db, delivery.agreement_id)
+    body = tar_body(Part(row.path, row.sha256, row.bytes) for row in files)
+    return Representation(body, delivery.tar_sha256, f"{delivery.agreement_id}.tar", delivery.manifest, applied)
+
+
+def open_transfer(runtime: Runtime, actor: Actor, asked: Download, now: datetime) -> Opened | Refused | OutsideRange:
+    """Decide a use and, if it is allowed, reserve its quota; the decision is recorded either way.
+
+    Facts are read and the policy is asked before any lock; then one transaction confirms the epoch, reserves, and
+    writes transfer and entry.  The same Idempotency-Key goes on with the use it named.
+    Raises NoSuchAgreement, NoSuchFile, DeliveryNotReady, TransferBusy, KeyReused.
+    Records: usage:allowed or usage:refused.
+    """
+    _end_former_leg(runtime, actor, asked, now)
+    with runtime.database.reading() as db:
+        agreement = usage_queries.agreement(db, asked.agreement_id)
+        whole = _whole(db, actor, agreement, asked)
+        former = _former(db, actor, asked, now, runtime)
+        span, outside = _span(asked, whole)
+        asked = replace(asked, use=_priced(asked.use, span, former))
+        gathered = usage.gather(db, actor, agreement, asked.use, now)
+
+    ruling = usage.judge(runtime.policy, gathered)
+    if ruling.decision.allow and whole is None:
+        raise DeliveryNotReady("the files of this agreement are being prepared", action="try again in a few seconds")
+    if ruling.decision.allow and outside is not None:
+        return outside
+
+    with runtime.database.transaction() as db:
+        return _commit(db, actor, agreement, asked, whole, span, ruling, now, runtime)
+
+
+def _whole(db: Session, actor: Actor, agreement: Agreement, asked: Download) -> Representation | None:
+    """None while nothing is prepared; a stranger is shown nothing of the delivery, not even what is missing from it."""
+    delivery = queries.delivery(db, agreement.id)
+    if delivery is None or actor.participant != agreement.buyer_id:
+        return None
+    return represent(db, delivery, asked.path)
+
+
+def _span(asked: Download, whole: Representation | None) -> tuple[Span, OutsideRange | None]:
+    if whole is None:
+        return Span(0, 0, partial=False), None
+    fits = asked.if_range is None or asked.if_range == whole.etag
+    try:
+        return rules.span(asked.range_header if fits else None, whole.body.size), None
+    except RangeNotSatisfiable as error:
+        return Span(0, 0, partial=True), OutsideRange(whole.body.size, error)
+
+
+def _priced(use: UseRequest, span: Span, former: Transfer | None) -> UseRequest:
+    """A use that was counted already asks for bytes only."""
+    return replace(use, uses=0 if former is not None and former.uses else 1, bytes=span.length)
+
+
+def _former(db: Session, actor: Actor, asked: Download, now: datetime, runtime: Runtime) -> Transfer | None:
+    """The transfer this key named before.  Raises KeyReused when it named something else, or too long ago."""
+    if asked.key is None:
+        return None
+    row = queries.by_key(db, asked.agreement_id, actor.participant, _key_hash(asked.key))
+    if row is None:
+        return None
+    named, wanted = (row.path, row.purpose, row.action), (asked.path or "", asked.use.purpose, asked.use.action)
+    if named != wanted or row.opened_at + timedelta(days=runtime.settings.idempotency_days) < now:
+        raise KeyReused(
+            "the same Idempotency-Key came with another file, purpose or action, or too late",
+            expected="the same request as before",
+            action="use a new key for a new use",
+        )
+    return row
+
+
+def _end_former_leg(runtime: Runtime, actor: Actor, asked: Download, now: datetime) -> None:
+    """Whoever comes back with the key has lost the former answer: it is settled before the use goes on."""
+    if asked.key is None:
+        return
+    with runtime.database.reading() as db:
+        former = _former(db, actor, asked, now, runtime)
+    if former is not None and former.state == "open":
+        with runtime.database.transaction() as db:
+            close(db, actor, former.id, former.leg, rules.SUPERSEDED, now)
+
+
+def _commit(
+    db: Session,
+    actor: Actor,
+    agreement: Agreement,
+    asked: Download,
+    whole: Representation | None,
+    span: Span,
+    ruling: Ruling,
+    now: datetime,
+    runtime: Runtime,
+) -> Opened | Refused:
+    ruling = usage.confirm(db, ruling)
+    if ruling.decision.allow and whole is not None and unmet(ruling.decision.obligations, whole.transformations):
+        ruling = ruling.refused(usage_rules.OBLIGATION_NOT_APPLIED)
+    if ruling.decision.allow and not _reserve(db, agreement, asked.use, ruling):
+        ruling = ruling.refused(usage_rules.QUOTA_EXCEEDED)
+    if not ruling.decision.allow or whole is None:
+        manifest = whole.manifest if whole is not None else None
+        entry = usage.record_ruling(db, actor, agreement, ruling, now, about={"manifest": manifest})
+        return Refused(ruling.decision, entry)
+
+    row = _open_row(db, actor, asked, whole, span, ruling, now, runtime)
+    about: Json = {
+        "transfer": row.id,
+        "leg": row.leg,
+        "manifest": whole.manifest,
+        "sha256": whole.sha256,
+        "from": span.start,
+        "to": span.end,
+    }
+    row.entry_id = usage.record_ruling(db, actor, agreement, ruling, now, about=about)
+    db.add(row)
+    return Opened(row.id, row.leg, whole, span, row.entry_id)
+
+
+def _reserve(db: Session, agreement: Agreement, use: UseRequest, ruling: Ruling) -> bool:
+    quotas.hold(db, agreement.id, usage_rules.limits(ruling.facts["uses"]))
+    return quotas.reserve(db, agreement.id, uses=use.uses, volume=use.bytes)
+
+
+def _open_row(
+    db: Session,
+    actor: Actor,
+    asked: Download,
+    whole: Representation,
+    span: Span,
+    ruling: Ruling,
+    now: datetime,
+    runtime: Runtime,
+) -> Transfer:
+    former = queries.by_key(db, asked.agreement_id, actor.participant, _key_hash(asked.key)) if asked.key else None
+    if former is not None:
+        former = queries.held(db, former.id)
+        if former.state == "open" or bool(former.uses) == bool(asked.use.uses):
+            raise TransferBusy("the use this key names is being answered", action="try again, or use another key")
+    fresh = new_id("trf")
+    row = Transfer(
+        id=former.id if former else fresh,
+        agreement_id=asked.agreement_id,
+        party=actor.participant,
+        key=_key_hash(asked.key) if asked.key else fresh,
+        path=asked.path or "",
+        purpose=asked.use.purpose,
+        action=asked.use.action,
+        manifest=whole.manifest,
+        sha256=whole.sha256,
+        size=whole.body.size,
+        leg=former.leg + 1 if former else 1,
+        leg_start=span.start,
+        leg_end=span.end,
+        leg_uses=asked.use.uses,
+        served=former.served if former else 0,
+        uses=former.uses if former else 0,
+        subjects=list(ruling.subjects),
+        epoch=ruling.epoch,
+        stops_at=ruling.stops_at,
+        lease_until=now + timedelta(seconds=runtime.settings.transfer_lease_seconds),
+        opened_at=former.opened_at if former else now,
+        entry_id="",
+    )
+    return db.merge(row)
+
+
+def _key_hash(key: str) -> str:
+    return sha256_hex(key.encode())

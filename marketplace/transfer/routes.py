@@ -1,0 +1,252 @@
+"""Transfers over HTTP.
+
+The data routes answer with a stream, so they are no transaction routes: each step commits by itself, before its bytes.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path as FilePath
+from typing import Annotated, Any
+from urllib.parse import quote
+
+from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from marketplace.audit import documents
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.errors import Conflict, Forbidden
+from marketplace.plumbing.problems import Unauthenticated, problem
+from marketplace.plumbing.runtime import Runtime
+from marketplace.plumbing.web import Gate, View, router
+from marketplace.transfer import opening, queries
+from marketplace.transfer.opening import Download, Opened, OutsideRange, Refused, Representation
+from marketplace.transfer.schemas import ManifestOut, ManifestSignature, TransferOut
+from marketplace.transfer.stream import WindowResponse, WindowSource
+from marketplace.usage import queries as usage_queries
+from marketplace.usage.rules import UseRequest
+
+_REASONS = FilePath(__file__).resolve().parents[2] / "contracts" / "policy" / "reasons.json"
+
+routes = router("transfer")
+# Plain routes: the answer outlives any one transaction.
+data = APIRouter(tags=["transfer"], responses=routes.responses)
+
+
+class ProofRequired(Unauthenticated):
+    """Data is only served to a token bound to the caller's key."""
+
+
+class UseRefused(Forbidden):
+    """The policy refused this use."""
+
+
+Purpose = Annotated[str, Query(description="Why; a purpose of the contract.", pattern=r"^[a-z_]{1,64}$")]
+Action = Annotated[str, Query(description="What is done with it.", pattern=r"^[A-Za-z:]{1,64}$")]
+AssetId = Annotated[str | None, Query(description="The asset you expect; another one is refused.", max_length=80)]
+RangeHeader = Annotated[str | None, Header(alias="Range", max_length=200)]
+IfRange = Annotated[str | None, Header(alias="If-Range", max_length=200)]
+Key = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        description="Your own id of this use: with the same key and a Range you go on with it, and it counts once.",
+        min_length=8,
+        max_length=128,
+    ),
+]
+_STREAM: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The whole, as a deterministic tar or one file", "content": {"application/octet-stream": {}}},
+    206: {"description": "The range asked for", "content": {"application/octet-stream": {}}},
+    416: {"description": "The range lies outside", "content": {"application/problem+json": {}}},
+}
+
+
+@data.get("/agreements/{agreement_id}/data", operation_id="download_data", responses=_STREAM, response_class=Response)
+async def download_data(
+    request: Request,
+    agreement_id: str,
+    purpose: Purpose,
+    action: Action = "use",
+    asset: AssetId = None,
+    range_header: RangeHeader = None,
+    if_range: IfRange = None,
+    idempotency_key: Key = None,
+) -> Response:
+    """Use the data of an agreement: a tar of exactly the files of its delivery manifest.
+
+    Every use is decided and recorded; a refusal answers 403 with its reason codes.
+    """
+    use = UseRequest(purpose=purpose, action=action, asset=asset)
+    asked = Download(agreement_id, use, None, range_header, if_range, idempotency_key)
+    return await run_in_threadpool(_as_known_caller, request, lambda runtime, actor: _download(runtime, actor, asked))
+
+
+@data.get(
+    "/agreements/{agreement_id}/data/{path:path}",
+    operation_id="download_file",
+    responses=_STREAM,
+    response_class=Response,
+)
+async def download_file(
+    request: Request,
+    agreement_id: str,
+    path: str,
+    purpose: Purpose,
+    action: Action = "use",
+    asset: AssetId = None,
+    range_header: RangeHeader = None,
+    if_range: IfRange = None,
+    idempotency_key: Key = None,
+) -> Response:
+    """Use one file of the delivery manifest."""
+    use = UseRequest(purpose=purpose, action=action, asset=asset)
+    asked = Download(agreement_id, use, path, range_header, if_range, idempotency_key)
+    return await run_in_threadpool(_as_known_caller, request, lambda runtime, actor: _download(runtime, actor, asked))
+
+
+@data.head("/agreements/{agreement_id}/data", operation_id="describe_data", include_in_schema=False)
+async def describe_data(request: Request, agreement_id: str) -> Response:
+    """Size and hash of what would be sent; no use."""
+    return await run_in_threadpool(_as_known_caller, request, lambda rt, who: _describe(rt, who, agreement_id, None))
+
+
+@data.head("/agreements/{agreement_id}/data/{path:path}", operation_id="describe_file", include_in_schema=False)
+async def describe_file(request: Request, agreement_id: str, path: str) -> Response:
+    """Size and hash of one file; no use."""
+    return await run_in_threadpool(_as_known_caller, request, lambda rt, who: _describe(rt, who, agreement_id, path))
+
+
+@routes.get("/agreements/{agreement_id}/manifest", operation_id="get_delivery_manifest")
+def get_delivery_manifest(view: View, agreement_id: str) -> ManifestOut:
+    """The signed list of every file that is delivered under an agreement, for its parties and auditors."""
+    auditor = view.actor.has(Role.AUDITOR)
+    agreement = usage_queries.own_agreement(view.db, view.actor.participant, agreement_id, auditor=auditor)
+    delivery = queries.delivery(view.db, agreement.id)
+    if delivery is None:
+        raise queries.NoDelivery("nothing has been prepared yet", action="try again in a few seconds")
+    signatures = documents.signatures(view.db, delivery.manifest)
+    return ManifestOut(
+        sha256=delivery.manifest,
+        content=documents.content(view.db, delivery.manifest),
+        signatures=[ManifestSignature.model_validate(one) for one in signatures],
+    )
+
+
+@routes.get("/agreements/{agreement_id}/transfers", operation_id="list_transfers")
+def list_transfers(view: View, agreement_id: str) -> list[TransferOut]:
+    """The uses of an agreement, oldest first, for its parties and auditors."""
+    auditor = view.actor.has(Role.AUDITOR)
+    agreement = usage_queries.own_agreement(view.db, view.actor.participant, agreement_id, auditor=auditor)
+    return [TransferOut.model_validate(one) for one in queries.of_agreement(view.db, agreement.id)]
+
+
+def _as_known_caller(request: Request, answer: Callable[[Runtime, Actor], Response]) -> Response:
+    """Authenticate in a transaction of its own, answer, and record a raised refusal."""
+    runtime: Runtime = request.app.state.runtime
+    gate: Gate = request.app.state.gate
+    with runtime.database.transaction() as db:
+        actor = gate.authenticate(db, request, runtime.clock.now())
+    try:
+        _require_bound(actor)
+        return answer(runtime, actor)
+    except (Forbidden, Conflict, ProofRequired) as error:
+        with runtime.database.transaction() as db:
+            route = f"{request.method} {request.scope['route'].path}"
+            gate.record_refusal(db, actor, route, error, runtime.clock.now())
+        raise
+
+
+def _require_bound(actor: Actor) -> None:
+    if actor.proof_thumbprint is None:
+        raise ProofRequired(
+            "the access token is not bound to a key",
+            expected="a DPoP-bound token (RFC 9449)",
+            action="ask for a token with a DPoP proof, and send a proof with this request",
+            challenge='DPoP algs="EdDSA ES256"',
+        )
+
+
+def _download(runtime: Runtime, actor: Actor, asked: Download) -> Response:
+    match opening.open_transfer(runtime, actor, asked, runtime.clock.now()):
+        case Refused() as refused:
+            return _refusal(refused)
+        case OutsideRange() as outside:
+            return _outside(outside)
+        case Opened() as opened:
+            span, size = opened.span, opened.whole.body.size
+            headers = _headers(opened.whole, asked) | {
+                "Content-Length": str(span.length),
+                "X-Transfer-Id": opened.transfer,
+                "X-Entry-Id": opened.entry,
+            }
+            if span.partial:
+                headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
+            source = WindowSource(runtime, actor, opened)
+            status = 206 if span.partial else 200
+            return WindowResponse(source, status_code=status, media_type=_media_type(asked.path), headers=headers)
+
+
+def _describe(runtime: Runtime, actor: Actor, agreement_id: str, path: str | None) -> Response:
+    with runtime.database.reading() as db:
+        agreement = usage_queries.own_agreement(db, actor.participant, agreement_id)
+        delivery = queries.delivery(db, agreement.id)
+        if delivery is None:
+            raise queries.NoDelivery("nothing has been prepared yet", action="try again in a few seconds")
+        whole = opening.represent(db, delivery, path)
+    asked = Download(agreement_id, UseRequest(purpose=""), path)
+    headers = _headers(whole, asked) | {"Content-Length": str(whole.body.size)}
+    return Response(status_code=200, media_type=_media_type(path), headers=headers)
+
+
+def _headers(whole: Representation, asked: Download) -> dict[str, str]:
+    digest = base64.b64encode(bytes.fromhex(whole.sha256)).decode()
+    return {
+        "Accept-Ranges": "bytes",
+        "ETag": whole.etag,
+        "Repr-Digest": f"sha-256=:{digest}:",
+        "Cache-Control": "no-store",
+        "X-Accel-Buffering": "no",
+        "Link": f'</v1/agreements/{quote(asked.agreement_id)}/manifest>; rel="describedby"',
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(whole.name)}",
+    }
+
+
+def _media_type(path: str | None) -> str:
+    if path is None:
+        return "application/x-tar"
+    return "application/dicom" if path.endswith(".dcm") else "application/octet-stream"
+
+
+def _refusal(refused: Refused) -> Response:
+    codes = list(refused.decision.reasons)
+    error = UseRefused(
+        "this use is not allowed: " + ", ".join(codes), action="read `explanations`; the refusal is in the log"
+    )
+    known = _explanations()
+    extra = {
+        "reasons": codes,
+        "explanations": {code: known[code] for code in codes if code in known},
+        "revision": refused.decision.revision,
+        "entry": refused.entry,
+    }
+    return problem(error, extra=extra)
+
+
+def _outside(outside: OutsideRange) -> Response:
+    response = problem(outside.error, extra={"status": 416})
+    response.status_code = 416
+    response.headers["Content-Range"] = f"bytes */{outside.size}"
+    return response
+
+
+@cache
+def _explanations() -> dict[str, dict[str, str]]:
+    found: dict[str, dict[str, str]] = json.loads(_REASONS.read_text("utf-8"))
+    return found
+
+
+routes.include_router(data)

@@ -1,0 +1,154 @@
+"""The verbs of a running transfer: grant a window, close, sweep.  Opening one is in `opening`."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlmodel import Session
+
+from marketplace.audit.entry import Tag, record
+from marketplace.costing.service import meter
+from marketplace.exchange.pricing import price_of_use
+from marketplace.kernel.actor import SERVICE_ACTOR, Actor
+from marketplace.kernel.canonical import Json
+from marketplace.negotiation.models import Agreement
+from marketplace.plumbing.runtime import Runtime
+from marketplace.transfer import queries, rules
+from marketplace.transfer.models import Transfer
+from marketplace.usage import queries as usage_queries
+from marketplace.usage import quotas
+from marketplace.usage import rules as usage_rules
+
+
+def grant_window(
+    db: Session,
+    actor: Actor,
+    transfer_id: str,
+    leg: int,
+    length: int,
+    running_sha256: str,
+    now: datetime,
+    *,
+    lease_seconds: int,
+) -> str | None:
+    """Log a window before its bytes leave; a reason instead when it may not.  Its bytes follow the commit.
+
+    length: bytes of the window; running_sha256: of the leg's bytes up to its end; lease_seconds: silence allowed.
+    Records: transfer:window_served.
+    """
+    row = queries.held(db, transfer_id)
+    reason = _stop_reason(db, row, leg, length, now)
+    if reason is not None:
+        return reason
+
+    offset = row.leg_start + row.leg_served
+    row.leg_served += length
+    row.running_sha256 = running_sha256
+    row.lease_until = now + timedelta(seconds=lease_seconds)
+    db.add(row)
+
+    facts: Json = {
+        "transfer": row.id,
+        "leg": leg,
+        "offset": offset,
+        "length": length,
+        "running_sha256": running_sha256,
+    }
+    record(db, actor, Tag.WINDOW_SERVED, now, agreement=row.agreement_id, facts=facts)
+    return None
+
+
+def close(db: Session, actor: Actor, transfer_id: str, leg: int, outcome: str, now: datetime) -> bool:
+    """End a leg: settle its bytes and quota, and charge the use once.  False when it was already ended.
+
+    outcome: complete, broken, damaged, orphaned, superseded, or the reason code that stopped it.
+    Records: transfer:closed, and costing:metered for the first bytes of a use.
+    """
+    row = queries.held(db, transfer_id)
+    if row.state != "open" or row.leg != leg:
+        return False
+
+    agreement = usage_queries.agreement(db, row.agreement_id)
+    served = row.leg_served
+    uses = row.leg_uses if served or outcome == rules.COMPLETE else 0
+    quotas.settle(
+        db,
+        agreement.id,
+        uses=row.leg_uses,
+        uses_served=uses,
+        volume=row.leg_end - row.leg_start,
+        volume_served=served,
+    )
+    row.state, row.outcome, row.closed_at = "closed", outcome, now
+    row.served += served
+    row.uses += uses
+    db.add(row)
+
+    _record_close(db, actor, agreement, row, now)
+    if uses:
+        _charge(db, actor, agreement, row, now)
+    return True
+
+
+def sweep(runtime: Runtime) -> int:
+    """Close every transfer whose lease has passed, at what its windows logged; returns how many."""
+    now = runtime.clock.now()
+    with runtime.database.reading() as db:
+        overdue = queries.overdue(db, now)
+    for transfer_id in overdue:
+        with runtime.database.transaction() as db:
+            row = queries.held(db, transfer_id)
+            if row.lease_until < now:
+                close(db, SERVICE_ACTOR, transfer_id, row.leg, rules.ORPHANED, now)
+    return len(overdue)
+
+
+def _stop_reason(db: Session, row: Transfer, leg: int, length: int, now: datetime) -> str | None:
+    if row.state != "open" or row.leg != leg:
+        return rules.SUPERSEDED
+    if usage_queries.epoch(db, row.subjects, hold=True) != row.epoch:
+        return usage_rules.EPOCH_CHANGED
+    if int(now.timestamp()) >= row.stops_at:
+        return usage_rules.EXPIRED
+    if row.leg_start + row.leg_served + length > row.leg_end:
+        return usage_rules.QUOTA_EXCEEDED
+    return None
+
+
+def _record_close(db: Session, actor: Actor, agreement: Agreement, row: Transfer, now: datetime) -> None:
+    facts: Json = {
+        "transfer": row.id,
+        "leg": row.leg,
+        "outcome": row.outcome,
+        "from": row.leg_start,
+        "bytes": row.leg_served,
+        "sha256": row.running_sha256,
+        "bytes_total": row.served,
+    }
+    record(
+        db,
+        actor,
+        Tag.TRANSFER_CLOSED,
+        now,
+        asset=agreement.asset_id,
+        version=agreement.version_id,
+        agreement=agreement.id,
+        facts=facts,
+    )
+
+
+def _charge(db: Session, actor: Actor, agreement: Agreement, row: Transfer, now: datetime) -> None:
+    meter(
+        db,
+        actor,
+        "use.transfer",
+        1,
+        now,
+        key=f"use.transfer:{row.id}",
+        asset=agreement.asset_id,
+        version=agreement.version_id,
+        agreement=agreement.id,
+        payer=agreement.buyer_id,
+        payee=agreement.provider_id,
+        unit_price_fen=price_of_use(agreement.price_plan).minor,
+    )

@@ -1,0 +1,232 @@
+"""What the policy is told: a closed, strictly typed model of one use (`contracts/policy/access-input.schema.json`).
+
+The ODRL uses travel as data.  Whatever the profile does not know is listed under `unknown`, never dropped: the policy
+denies when the list is not empty, and judges operands, operators and actions a second time by itself (threat T20).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from pydantic import BaseModel, ConfigDict
+
+from marketplace.kernel.canonical import MAX_INTEGER, Json
+from marketplace.kernel.clock import parse_timestamp
+
+_POLICY_KEYS: Final = {"@context", "@type", "@id", "profile", "assigner", "assignee", "target", "timestamp"} | {
+    "permission",
+    "prohibition",
+}
+_INTEGERS: Final = {"count", "mkt:volumeBytes"}
+CONTEXT: Final = ["http://www.w3.org/ns/odrl.jsonld", {"mkt": "https://w3id.org/medical-data-market/profile/v1/"}]
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Constraint(_Closed):
+    """left operator right; values: the right side as texts; number: as integer (dateTime: Unix seconds), else 0."""
+
+    left: str
+    operator: str
+    values: list[str]
+    number: int
+
+
+class Duty(_Closed):
+    action: str
+    constraints: list[Constraint]
+
+
+class Permission(_Closed):
+    action: str
+    target: str
+    constraints: list[Constraint]
+    duties: list[Duty]
+
+
+class Prohibition(_Closed):
+    action: str
+
+
+class Uses(_Closed):
+    """Compiled uses.  unknown: pointers to every term outside the profile."""
+
+    type: str
+    profile: str
+    assigner: str
+    assignee: str
+    target: str
+    permissions: list[Permission]
+    prohibitions: list[Prohibition]
+    unknown: list[str]
+
+
+class Asked(_Closed):
+    party: str
+    asset: str
+    action: str
+    purpose: str
+    delivery_mode: str
+
+
+class AgreementFacts(_Closed):
+    """terms_signed: the uses on record are those of the signed document; signers: whose signatures lie on it."""
+
+    id: str
+    document: str
+    state: str
+    provider: str
+    buyer: str
+    asset: str
+    version: str
+    delivery_mode: str
+    starts_at: int
+    ends_at: int
+    signers: list[str]
+    terms_signed: bool
+
+
+class VersionFacts(_Closed):
+    id: str
+    asset: str
+    kind: str
+    stage: str
+    sealed: bool
+
+
+class Credential(_Closed):
+    """A certificate or opinion: whether one is valid for this very version now."""
+
+    valid: bool
+
+
+class Quota(_Closed):
+    uses_taken: int
+    uses_asked: int
+    bytes_taken: int
+    bytes_asked: int
+
+
+class AccessFacts(_Closed):
+    """The whole input of `data.access.decision`, before its digest is added.  now: Unix seconds."""
+
+    now: int
+    asked: Asked
+    agreement: AgreementFacts
+    uses: Uses
+    version: VersionFacts
+    certificate: Credential
+    opinion: Credential
+    quota: Quota
+    epoch: int
+
+
+def compile_uses(policy: Any) -> Uses:
+    """An ODRL policy as facts; never raises, whatever it is given."""
+    return _Compiler().uses(policy)
+
+
+class _Compiler:
+    """Walks a policy once and notes what it does not know."""
+
+    def __init__(self) -> None:
+        self.unknown: list[str] = []
+
+    def uses(self, policy: Any) -> Uses:
+        policy = self._object(policy, "", _POLICY_KEYS)
+        if policy.get("@context", CONTEXT) != CONTEXT:
+            self.unknown.append("/@context")
+        permissions = [self._permission(one, at) for at, one in self._list(policy, "permission", "")]
+        prohibitions = [self._prohibition(one, at) for at, one in self._list(policy, "prohibition", "")]
+        for key in ("@id", "timestamp"):
+            self._text(policy, key, "")
+        return Uses(
+            type=self._text(policy, "@type", ""),
+            profile=self._text(policy, "profile", ""),
+            assigner=self._text(policy, "assigner", ""),
+            assignee=self._text(policy, "assignee", ""),
+            target=self._text(policy, "target", ""),
+            permissions=permissions,
+            prohibitions=prohibitions,
+            unknown=sorted(set(self.unknown))[:64],
+        )
+
+    def _permission(self, given: Any, at: str) -> Permission:
+        given = self._object(given, at, {"action", "target", "constraint", "duty"})
+        return Permission(
+            action=self._text(given, "action", at),
+            target=self._text(given, "target", at),
+            constraints=[self._constraint(one, where) for where, one in self._list(given, "constraint", at)],
+            duties=[self._duty(one, where) for where, one in self._list(given, "duty", at)],
+        )
+
+    def _prohibition(self, given: Any, at: str) -> Prohibition:
+        given = self._object(given, at, {"action", "target"})
+        self._text(given, "target", at)
+        return Prohibition(action=self._text(given, "action", at))
+
+    def _duty(self, given: Any, at: str) -> Duty:
+        given = self._object(given, at, {"action", "constraint"})
+        constraints = [self._constraint(one, where) for where, one in self._list(given, "constraint", at)]
+        return Duty(action=self._text(given, "action", at), constraints=constraints)
+
+    def _constraint(self, given: Any, at: str) -> Constraint:
+        given = self._object(given, at, {"leftOperand", "operator", "rightOperand"})
+        left, operator = self._text(given, "leftOperand", at), self._text(given, "operator", at)
+        right, values, number = given.get("rightOperand"), [], 0
+        try:
+            if left in _INTEGERS:
+                number = _integer(right)
+            elif left == "dateTime":
+                number = _unix(right)
+            elif operator == "isAnyOf":
+                values = _texts(right)
+            else:
+                values = _texts([right])
+        except (ValueError, TypeError, OverflowError):
+            self.unknown.append(f"{at}/rightOperand")
+        return Constraint(left=left, operator=operator, values=values, number=number)
+
+    def _object(self, given: Any, at: str, keys: set[str]) -> Json:
+        if not isinstance(given, dict):
+            self.unknown.append(at or "/")
+            return {}
+        self.unknown += [f"{at}/{str(key)[:80]}" for key in given if key not in keys]
+        return given
+
+    def _list(self, given: Json, key: str, at: str) -> Iterator[tuple[str, Any]]:
+        items = given.get(key, [])
+        if not isinstance(items, list):
+            self.unknown.append(f"{at}/{key}")
+            return
+        for position, item in enumerate(items):
+            yield f"{at}/{key}/{position}", item
+
+    def _text(self, given: Json, key: str, at: str) -> str:
+        value = given.get(key, "")
+        if isinstance(value, str):
+            return value
+        self.unknown.append(f"{at}/{key}")
+        return ""
+
+
+def _texts(right: Any) -> list[str]:
+    if not isinstance(right, list) or not right or not all(isinstance(one, str) and one for one in right):
+        raise ValueError("not a list of texts")
+    return right
+
+
+def _integer(right: Any) -> int:
+    """A whole number, or one written as text: large ones are signed as strings."""
+    if isinstance(right, str) and right.isascii() and right.isdigit() and len(right) <= len(str(MAX_INTEGER)):
+        right = int(right)
+    if not isinstance(right, int) or isinstance(right, bool) or not 0 <= right <= MAX_INTEGER:
+        raise ValueError("not a whole number")
+    return right
+
+
+def _unix(right: Any) -> int:
+    return int(parse_timestamp(right).timestamp())

@@ -1,0 +1,108 @@
+"""Pure rules of a use: what is asked, when it must end, which limits a contract sets."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from marketplace.kernel.canonical import Json
+from marketplace.plumbing.policy import Decision
+
+EPOCH_CHANGED: Final = "epoch_changed"
+QUOTA_EXCEEDED: Final = "quota_exceeded"
+EXPIRED: Final = "expired"
+OBLIGATION_NOT_APPLIED: Final = "obligation_not_applied"
+
+# As contracts/odrl/purposes.json; whatever else was asked for is not copied into entries.
+PURPOSES: Final = frozenset(
+    {
+        "scientific_research",
+        "product_development",
+        "model_training",
+        "model_validation",
+        "statistics",
+        "education",
+        "public_health",
+        "actuarial_pricing",
+        "quality_improvement",
+        "marketing",
+        "individual_insurance_decision",
+        "reidentification",
+    }
+)
+ACTIONS: Final = frozenset({"use", "read", "train", "analyse", "distribute", "mkt:reidentify", "mkt:link"})
+
+
+@dataclass(frozen=True)
+class UseRequest:
+    """What a caller asks for.
+
+    asset: the asset the caller believes it gets, None = that of the agreement.  uses: 1, or 0 to go on with a use
+    that is already counted; bytes: what would be sent.
+    """
+
+    purpose: str
+    action: str = "use"
+    asset: str | None = None
+    delivery_mode: str = "download"
+    uses: int = 1
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """A decision with what it rests on.
+
+    facts: the input; digest: its SHA-256, echoed by the policy; subjects and epoch: the ids whose revocation ends this
+    use, and the sum of their epochs when the facts were read; stops_at: Unix second at which a fact lapses by itself.
+    """
+
+    decision: Decision
+    facts: Json
+    digest: str
+    subjects: tuple[str, ...]
+    epoch: int
+    stops_at: int
+
+    def refused(self, reason: str) -> Ruling:
+        """The same ruling turned into a refusal for a reason found after the policy was asked."""
+        no = Decision(allow=False, reasons=(reason,), obligations=(), revision=self.decision.revision)
+        return Ruling(no, self.facts, self.digest, self.subjects, self.epoch, self.stops_at)
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the signed uses allow in total; None = unlimited."""
+
+    uses: int | None
+    bytes: int | None
+
+
+def limits(uses: Json) -> Limits:
+    """The widest limits of any permission, as a second guard beside the policy, in a conditional UPDATE.
+
+    uses: compiled uses, as in the facts.
+    """
+    permissions = uses["permissions"]
+    return Limits(_widest(permissions, "count"), _widest(permissions, "mkt:volumeBytes"))
+
+
+def lapses(uses: Json) -> list[int]:
+    """The first Unix second at which no permission holds any more; empty when one of them has no end of its own."""
+    ends = [
+        [c["number"] + 1 for c in one["constraints"] if c["left"] == "dateTime" and c["operator"] == "lteq"]
+        for one in uses["permissions"]
+    ]
+    return [max(min(some) for some in ends)] if ends and all(ends) else []
+
+
+def named(value: str, known: frozenset[str]) -> str:
+    """A value of a closed list, or `unknown`: free text of a caller never enters the log."""
+    return value if value in known else "unknown"
+
+
+def _widest(permissions: list[Json], operand: str) -> int | None:
+    found: list[list[int]] = [[c["number"] for c in one["constraints"] if c["left"] == operand] for one in permissions]
+    if not found or not all(found):
+        return None
+    return max(min(numbers) for numbers in found)

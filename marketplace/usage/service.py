@@ -1,0 +1,173 @@
+"""The verbs of usage control: gather the facts, ask the policy, record the answer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.assets import queries as assets
+from marketplace.assets.models import Version
+from marketplace.audit.entry import Tag, record
+from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import Json, digest
+from marketplace.legal.queries import valid_opinion
+from marketplace.negotiation.models import Agreement
+from marketplace.plumbing.policy import PolicyEngine
+from marketplace.plumbing.runtime import Runtime
+from marketplace.registration.queries import valid_certificate
+from marketplace.usage import queries, rules
+from marketplace.usage.facts import (
+    AccessFacts,
+    AgreementFacts,
+    Asked,
+    Credential,
+    Quota,
+    VersionFacts,
+    compile_uses,
+)
+from marketplace.usage.rules import Ruling, UseRequest
+
+PACKAGE = "access"
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """Facts with what they rest on, as in Ruling."""
+
+    facts: Json
+    subjects: tuple[str, ...]
+    epoch: int
+    stops_at: int
+
+
+def authorize(
+    db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, now: datetime, runtime: Runtime
+) -> Ruling:
+    """Whether a use may happen now.  Reads only and takes no lock; `record_ruling` writes the entry.
+
+    Returns a ruling, allowed or refused; a failing policy engine refuses.
+    """
+    return judge(runtime.policy, gather(db, actor, agreement, asked, now))
+
+
+def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, now: datetime) -> Gathered:
+    """Everything the policy is told about a use, in one read."""
+    subjects = (agreement.id, agreement.version_id, agreement.certificate_code, agreement.opinion_id)
+    # The epoch is read before the facts: a bump in between is then noticed when the use is recorded.
+    epoch = queries.epoch(db, subjects)
+    version = assets.version(db, agreement.version_id)
+    certificate = valid_certificate(db, version, now)
+    opinion = valid_opinion(db, version, now)
+    facts = AccessFacts(
+        now=_seconds(now),
+        asked=Asked(
+            party=actor.participant,
+            asset=asked.asset or agreement.asset_id,
+            action=asked.action,
+            purpose=asked.purpose,
+            delivery_mode=asked.delivery_mode,
+        ),
+        agreement=_agreement_facts(db, agreement),
+        uses=compile_uses(agreement.uses),
+        version=_version_facts(version),
+        certificate=Credential(valid=certificate is not None),
+        opinion=Credential(valid=opinion is not None),
+        quota=_quota_facts(db, agreement, asked),
+        epoch=epoch,
+    ).model_dump()
+    ends = [agreement.ends_at]
+    ends += [certificate.valid_until] if certificate else []
+    ends += [opinion.expires_at, *queries.open_conditions(db, opinion)] if opinion else []
+    return Gathered(facts, subjects, epoch, min([_seconds(end) for end in ends] + rules.lapses(facts["uses"])))
+
+
+def judge(policy: PolicyEngine, gathered: Gathered) -> Ruling:
+    """Ask the policy; to be called while no lock is held."""
+    decision = policy.decide(PACKAGE, gathered.facts)
+    return Ruling(
+        decision, gathered.facts, digest(gathered.facts), gathered.subjects, gathered.epoch, gathered.stops_at
+    )
+
+
+def confirm(db: Session, ruling: Ruling) -> Ruling:
+    """The ruling in the transaction that acts on it: refused when a subject was stopped since the facts were read."""
+    if ruling.decision.allow and queries.epoch(db, ruling.subjects, hold=True) != ruling.epoch:
+        return ruling.refused(rules.EPOCH_CHANGED)
+    return ruling
+
+
+def record_ruling(
+    db: Session, actor: Actor, agreement: Agreement, ruling: Ruling, now: datetime, *, about: Json
+) -> str:
+    """Write the entry of a use that was allowed or refused; returns its id.
+
+    about: what else names this use, e.g. its transfer.  The facts enter by digest only.
+    Records: usage:allowed or usage:refused.
+    """
+    decision, asked = ruling.decision, ruling.facts["asked"]
+    facts: Json = {
+        "purpose": rules.named(asked["purpose"], rules.PURPOSES),
+        "action": rules.named(asked["action"], rules.ACTIONS),
+        "facts": ruling.digest,
+        "reasons": list(decision.reasons),
+        "obligations": list(decision.obligations),
+        "revision": decision.revision,
+        "epoch": ruling.epoch,
+        "uses": ruling.facts["quota"]["uses_asked"],
+        "bytes": ruling.facts["quota"]["bytes_asked"],
+        **about,
+    }
+    tag = Tag.USE_ALLOWED if decision.allow else Tag.USE_REFUSED
+    return record(
+        db,
+        actor,
+        tag,
+        now,
+        asset=agreement.asset_id,
+        version=agreement.version_id,
+        agreement=agreement.id,
+        facts=facts,
+    )
+
+
+def _agreement_facts(db: Session, agreement: Agreement) -> AgreementFacts:
+    return AgreementFacts(
+        id=agreement.id,
+        document=agreement.document,
+        state=agreement.state,
+        provider=agreement.provider_id,
+        buyer=agreement.buyer_id,
+        asset=agreement.asset_id,
+        version=agreement.version_id,
+        delivery_mode=agreement.delivery_mode,
+        starts_at=_seconds(agreement.starts_at),
+        ends_at=_seconds(agreement.ends_at),
+        signers=queries.signers(db, agreement),
+        terms_signed=queries.terms_signed(db, agreement),
+    )
+
+
+def _version_facts(version: Version) -> VersionFacts:
+    return VersionFacts(
+        id=version.id,
+        asset=version.asset_id,
+        kind=version.kind,
+        stage=version.stage,
+        sealed=version.sealed_at is not None and version.root != "",
+    )
+
+
+def _quota_facts(db: Session, agreement: Agreement, asked: UseRequest) -> Quota:
+    taken = queries.quota(db, agreement.id)
+    return Quota(
+        uses_taken=taken.uses_reserved + taken.uses_settled,
+        uses_asked=asked.uses,
+        bytes_taken=taken.bytes_reserved + taken.bytes_settled,
+        bytes_asked=asked.bytes,
+    )
+
+
+def _seconds(moment: datetime) -> int:
+    return int(moment.timestamp())

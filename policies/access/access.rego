@@ -1,0 +1,195 @@
+# METADATA
+# title: May this use of a version happen now?
+# description: |
+#   Decides one use under a signed agreement.  Everything that is known comes in `input`
+#   (contracts/policy/access-input.schema.json): nothing reads the clock, the network or chance.
+#   `allow` is a conjunction of conditions that must be true; `reasons` are derived apart and never decide.
+# custom:
+#   law: Data Security Law art. 27 and 33; PIPL art. 23; Measures for agreement-bound use, gate H13 and H12
+package access
+
+import data.lib.odrl
+import rego.v1
+
+# METADATA
+# title: The answer
+# entrypoint: true
+decision := {
+	"allow": allow,
+	"reasons": sort(reasons),
+	"obligations": obligations,
+	"echo": input.digest,
+}
+
+default allow := false
+
+allow if {
+	terms_known
+	terms_signed
+	party_fits
+	asset_fits
+	agreement_final
+	started
+	running
+	version_listed
+	version_governed
+	certificate_valid
+	opinion_valid
+	purpose_tolerated
+	delivery_fits
+	action_not_prohibited
+	count(granting) > 0
+}
+
+# Conditions: each is true or undefined.
+
+terms_known if odrl.known(input.uses)
+
+terms_signed if input.agreement.terms_signed == true
+
+party_fits if {
+	input.asked.party == input.agreement.buyer
+	input.uses.assignee in {"", input.agreement.buyer}
+	input.uses.assigner in {"", input.agreement.provider}
+}
+
+asset_fits if {
+	input.asked.asset == input.agreement.asset
+	input.version.asset == input.agreement.asset
+	input.version.id == input.agreement.version
+	input.uses.target in {"", input.agreement.asset, input.agreement.version}
+	every permission in input.uses.permissions {
+		permission.target in {input.agreement.asset, input.agreement.version}
+	}
+}
+
+agreement_final if {
+	input.agreement.state == "finalized"
+	input.agreement.provider in input.agreement.signers
+	input.agreement.buyer in input.agreement.signers
+}
+
+started if input.now >= input.agreement.starts_at
+
+running if input.now < input.agreement.ends_at
+
+version_listed if {
+	input.version.stage == "listed"
+	input.version.sealed == true
+}
+
+version_governed if input.version.kind == "governed"
+
+certificate_valid if input.certificate.valid == true
+
+opinion_valid if input.opinion.valid == true
+
+purpose_tolerated if not input.asked.purpose in odrl.purposes_denied_always
+
+delivery_fits if input.asked.delivery_mode == input.agreement.delivery_mode
+
+action_not_prohibited if {
+	every prohibition in input.uses.prohibitions {
+		not odrl.covers(prohibition.action, input.asked.action)
+		prohibition.action != input.asked.action
+	}
+}
+
+# Permissions: `relevant` speak about the action, `suited` about the purpose too, `granting` hold altogether.
+
+relevant contains permission if {
+	some permission in input.uses.permissions
+	odrl.covers(permission.action, input.asked.action)
+}
+
+# A permission that names no purpose grants none.
+suited contains permission if {
+	some permission in relevant
+	count(purpose_constraints(permission)) > 0
+	every constraint in purpose_constraints(permission) {
+		odrl.holds(constraint, input)
+	}
+}
+
+granting contains permission if {
+	some permission in suited
+	odrl.known_permission(permission)
+	every constraint in permission.constraints {
+		odrl.holds(constraint, input)
+	}
+}
+
+purpose_constraints(permission) := [constraint |
+	some constraint in permission.constraints
+	constraint.left == "purpose"
+]
+
+obligations := [duty | some duty in duties]
+
+duties contains duty if {
+	allow
+	some permission in granting
+	some duty in permission.duties
+}
+
+# Reasons: why not, for people; a code of contracts/policy/reasons.json.
+
+reasons contains "unknown_term" if not terms_known
+
+reasons contains "terms_not_signed" if not terms_signed
+
+reasons contains "wrong_party" if not party_fits
+
+reasons contains "wrong_asset" if not asset_fits
+
+reasons contains "agreement_suspended" if {
+	not agreement_final
+	input.agreement.state == "suspended"
+}
+
+reasons contains "agreement_terminated" if {
+	not agreement_final
+	input.agreement.state == "terminated"
+}
+
+reasons contains "agreement_not_final" if {
+	not agreement_final
+	not input.agreement.state in {"suspended", "terminated"}
+}
+
+reasons contains "not_started" if not started
+
+reasons contains "expired" if not running
+
+reasons contains "version_not_listed" if not version_listed
+
+reasons contains "raw_version" if not version_governed
+
+reasons contains "certificate_not_valid" if not certificate_valid
+
+reasons contains "opinion_not_valid" if not opinion_valid
+
+reasons contains "purpose_denied_always" if not purpose_tolerated
+
+reasons contains "delivery_mode_not_permitted" if not delivery_fits
+
+reasons contains "prohibited_action" if not action_not_prohibited
+
+reasons contains "action_not_permitted" if {
+	count(relevant) == 0
+	action_not_prohibited
+}
+
+reasons contains "purpose_not_permitted" if {
+	count(relevant) > 0
+	count(suited) == 0
+	purpose_tolerated
+}
+
+reasons contains code if {
+	count(granting) == 0
+	some permission in suited
+	some constraint in permission.constraints
+	not odrl.holds(constraint, input)
+	code := odrl.reason_of(constraint)
+}

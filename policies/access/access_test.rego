@@ -1,0 +1,205 @@
+package access_test
+
+import data.access
+import rego.v1
+
+digest := "00000000000000000000000000000000000000000000000000000000000000aa"
+
+permission := {
+	"action": "use",
+	"target": "ast_1",
+	"constraints": [
+		{"left": "purpose", "operator": "isAnyOf", "values": ["model_training", "statistics"], "number": 0},
+		{"left": "count", "operator": "lteq", "values": [], "number": 5},
+		{"left": "mkt:volumeBytes", "operator": "lteq", "values": [], "number": 1000},
+		{"left": "dateTime", "operator": "gteq", "values": [], "number": 100},
+		{"left": "dateTime", "operator": "lteq", "values": [], "number": 200},
+		{"left": "recipient", "operator": "eq", "values": ["buyer"], "number": 0},
+	],
+	"duties": [{"action": "mkt:pseudonymisePerAgreement", "constraints": []}],
+}
+
+# The one allowed case; every refusal below changes one fact of it.
+facts := {
+	"now": 150,
+	"digest": digest,
+	"asked": {
+		"party": "buyer",
+		"asset": "ast_1",
+		"action": "read",
+		"purpose": "model_training",
+		"delivery_mode": "download",
+	},
+	"agreement": {
+		"id": "agr_1",
+		"document": "d",
+		"state": "finalized",
+		"provider": "provider",
+		"buyer": "buyer",
+		"asset": "ast_1",
+		"version": "ver_1",
+		"delivery_mode": "download",
+		"starts_at": 100,
+		"ends_at": 300,
+		"signers": ["buyer", "provider"],
+		"terms_signed": true,
+	},
+	"uses": {
+		"type": "Agreement",
+		"profile": "https://w3id.org/medical-data-market/profile/v1/",
+		"assigner": "provider",
+		"assignee": "buyer",
+		"target": "ast_1",
+		"permissions": [permission],
+		"prohibitions": [{"action": "mkt:reidentify"}, {"action": "mkt:link"}, {"action": "distribute"}],
+		"unknown": [],
+	},
+	"version": {"id": "ver_1", "asset": "ast_1", "kind": "governed", "stage": "listed", "sealed": true},
+	"certificate": {"valid": true},
+	"opinion": {"valid": true},
+	"quota": {"uses_taken": 4, "uses_asked": 1, "bytes_taken": 900, "bytes_asked": 100},
+	"epoch": 0,
+}
+
+allowed := {"allow": true, "reasons": [], "obligations": permission.duties, "echo": digest}
+
+refused(reasons) := {"allow": false, "reasons": reasons, "obligations": [], "echo": digest}
+
+changed(patches) := json.patch(facts, patches)
+
+answer(patches) := decision if {
+	given := changed(patches)
+	decision := access.decision with input as given
+}
+
+replace(path, value) := [{"op": "replace", "path": path, "value": value}]
+
+constraint(number, member, value) := replace(concat("/", ["/uses/permissions/0/constraints", format_int(number, 10), member]), value)
+
+test_allowed_as_agreed if answer([]) == allowed
+
+test_allowed_by_a_wider_action if answer(replace("/asked/action", "train")) == allowed
+
+test_allowed_at_the_last_second_of_a_date_constraint if answer(replace("/now", 200)) == allowed
+
+test_allowed_to_go_on_with_a_counted_use if {
+	answer([
+		{"op": "replace", "path": "/quota/uses_taken", "value": 5},
+		{"op": "replace", "path": "/quota/uses_asked", "value": 0},
+	]) == allowed
+}
+
+deletion(operator) := {
+	"action": "delete",
+	"constraints": [{"left": "elapsedTime", "operator": operator, "values": ["P30D"], "number": 0}],
+}
+
+test_allowed_with_a_duty_that_has_a_limit if {
+	decision := answer(replace("/uses/permissions/0/duties", [deletion("lteq")]))
+	decision.obligations == [deletion("lteq")]
+	decision.allow
+}
+
+test_refused_unknown_limit_of_a_duty if {
+	answer(replace("/uses/permissions/0/duties", [deletion("gt")])) == refused(["unknown_term"])
+}
+
+test_refused_other_purpose if answer(replace("/asked/purpose", "education")) == refused(["purpose_not_permitted"])
+
+test_refused_purpose_denied_always if answer(replace("/asked/purpose", "marketing")) == refused(["purpose_denied_always"])
+
+test_refused_permission_without_purpose if {
+	answer([{"op": "remove", "path": "/uses/permissions/0/constraints/0"}]) == refused(["purpose_not_permitted"])
+}
+
+test_refused_wrong_party if {
+	answer(replace("/asked/party", "somebody")) == refused(["wrong_party"])
+}
+
+test_refused_other_recipient if answer(constraint(5, "values", ["other"])) == refused(["wrong_party"])
+
+test_refused_other_assignee if answer(replace("/uses/assignee", "other")) == refused(["wrong_party"])
+
+test_refused_wrong_asset if answer(replace("/asked/asset", "ast_2")) == refused(["wrong_asset"])
+
+test_refused_other_version if answer(replace("/version/id", "ver_2")) == refused(["wrong_asset"])
+
+test_refused_other_target if answer(replace("/uses/permissions/0/target", "ast_2")) == refused(["wrong_asset"])
+
+test_refused_before_the_term if answer(replace("/agreement/starts_at", 151)) == refused(["not_started"])
+
+test_refused_before_a_date if answer(constraint(3, "number", 151)) == refused(["not_started"])
+
+test_refused_after_the_term if answer(replace("/agreement/ends_at", 150)) == refused(["expired"])
+
+test_refused_after_a_date if answer(constraint(4, "number", 149)) == refused(["expired"])
+
+test_refused_over_count if answer(replace("/quota/uses_taken", 5)) == refused(["quota_exceeded"])
+
+test_refused_over_volume if answer(replace("/quota/bytes_taken", 901)) == refused(["quota_exceeded"])
+
+test_refused_unsigned if answer(replace("/agreement/signers", ["buyer"])) == refused(["agreement_not_final"])
+
+test_refused_drafted if answer(replace("/agreement/state", "drafted")) == refused(["agreement_not_final"])
+
+test_refused_suspended if answer(replace("/agreement/state", "suspended")) == refused(["agreement_suspended"])
+
+test_refused_terminated if answer(replace("/agreement/state", "terminated")) == refused(["agreement_terminated"])
+
+test_refused_terms_changed if answer(replace("/agreement/terms_signed", false)) == refused(["terms_not_signed"])
+
+test_refused_certificate if answer(replace("/certificate/valid", false)) == refused(["certificate_not_valid"])
+
+test_refused_opinion if answer(replace("/opinion/valid", false)) == refused(["opinion_not_valid"])
+
+test_refused_suspended_version if answer(replace("/version/stage", "suspended")) == refused(["version_not_listed"])
+
+test_refused_retired_version if answer(replace("/version/stage", "retired")) == refused(["version_not_listed"])
+
+test_refused_raw if answer(replace("/version/kind", "raw")) == refused(["raw_version"])
+
+test_refused_unknown_operator if {
+	answer(constraint(1, "operator", "gteq")) == refused(["quota_exceeded", "unknown_term"])
+}
+
+test_refused_unknown_operand if answer(constraint(1, "left", "spatial")) == refused(["unknown_term"])
+
+test_refused_listed_unknown if answer(replace("/uses/unknown", ["/permission/0/odd"])) == refused(["unknown_term"])
+
+test_refused_unknown_duty if answer(replace("/uses/permissions/0/duties/0/action", "inform")) == refused(["unknown_term"])
+
+test_refused_unknown_prohibition if answer(replace("/uses/prohibitions/0/action", "sell")) == refused(["unknown_term"])
+
+test_refused_unknown_profile if answer(replace("/uses/profile", "other")) == refused(["unknown_term"])
+
+test_refused_offer_in_place_of_agreement if answer(replace("/uses/type", "Offer")) == refused(["unknown_term"])
+
+test_refused_action if answer(replace("/uses/permissions/0/action", "train")) == refused(["action_not_permitted"])
+
+test_refused_prohibited_action if answer(replace("/asked/action", "distribute")) == refused(["prohibited_action"])
+
+test_refused_empty_rule_set if answer(replace("/uses/permissions", [])) == refused(["action_not_permitted"])
+
+test_refused_delivery_mode if {
+	answer(replace("/asked/delivery_mode", "compute")) == refused(["delivery_mode_not_permitted"])
+}
+
+# Purpose of one permission with the action of another grants nothing.
+test_refused_halves_of_two_permissions if {
+	answer([
+		{"op": "replace", "path": "/asked/purpose", "value": "education"},
+		{"op": "add", "path": "/uses/permissions/1", "value": object.union(permission, {
+			"action": "train",
+			"constraints": [{"left": "purpose", "operator": "eq", "values": ["education"], "number": 0}],
+		})},
+	]) == refused(["purpose_not_permitted"])
+}
+
+test_refused_without_any_fact if not access.decision with input as {}
+
+test_refused_when_any_section_is_missing if {
+	every section in ["now", "asked", "agreement", "uses", "version", "certificate", "opinion", "quota"] {
+		given := object.remove(facts, [section])
+		access.decision.allow == false with input as given
+	}
+}

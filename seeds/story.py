@@ -1,0 +1,290 @@
+"""The main job as a story: from a folder of scans to a certified, listed asset, a signed contract, an audited use
+and its cost.  Told again after a crash it ends the same way, with nothing counted twice.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlmodel import col, func, select
+
+from marketplace.audit.models import Entry
+from marketplace.client.problem import ProblemError
+from marketplace.costing.models import MeterEvent
+from marketplace.kernel.clock import RunningStoryClock, SystemClock
+from marketplace.ledger import queries as books
+from marketplace.plumbing.outbox import OutboxRow
+from marketplace.settings import Settings
+from seeds import market
+from seeds.artifacts import write_artifacts
+from seeds.footprint import Footprint
+from seeds.forms import CHEST_CT, OFFER, SHORT_OFFER, folder_form
+from seeds.refusals import refusals, resume_if_suspended
+from seeds.report import Report
+from seeds.stages import Scene
+from seeds.world import World, beginning, open_world
+from workers.instance import Instance, open_instance
+
+DAYS = 60
+PRICES_FEN = (2_000_000, 5_000_000, 10_000_000)
+PURPOSE = "product_development"
+
+
+@dataclass
+class Telling:
+    """One telling: the running instance, the world, the report, and what has been found so far."""
+
+    instance: Instance
+    world: World
+    report: Report
+    folder: Path
+    result: dict[str, Any] = field(default_factory=dict)
+
+
+def tell(data: Path, *, source: Path | None, json_file: Path | None) -> dict[str, Any]:
+    """Tell the whole story on a data folder and return the result that `--json-file` writes.
+
+    source: a folder of DICOM files; None makes 1,000 invented patients.  The parties keep their keys beside the data
+    folder, in `<data>-parties`, which the server never opens.
+    """
+    keys = data.parent / f"{data.name}-parties"
+    report = Report()
+    footprint = Footprint().start()
+    began = beginning(keys, SystemClock().now(), days=DAYS)
+    settings = Settings(data_folder=data)
+    scans = source or _invented_scans(data.parent / "scans", report)
+    with open_instance(settings, RunningStoryClock(began)) as instance:
+        clock = instance.runtime.clock
+        assert isinstance(clock, RunningStoryClock)
+        _never_backwards(instance, clock)
+        with open_world(
+            instance.app, instance.runtime.database, keys, clock, began=began, base_url=settings.public_url
+        ) as world:
+            telling = Telling(instance, world, report, _artifact_folder(data, json_file))
+            _main_job(telling, scans, source)
+            telling.result["run"] = footprint.stop()
+    _finish(telling, json_file)
+    return telling.result
+
+
+def _main_job(told: Telling, scans: Path, source: Path | None) -> None:
+    """The five stages, the contract, the use, the refusals, the proof and the books, in this order."""
+    market.load(told.instance.runtime)
+    scene = Scene(told.world, _scene_name(source), CHEST_CT if source is None else folder_form(source))
+    agreements = _to_the_contract(told, scene, scans)
+    _use(told, agreements["first"])
+    _refuse(told, scene, agreements)
+    told.world.clock.advance_to(SystemClock().now())
+    _settle_everything(told)
+    _prove(told, agreements["first"])
+    _count(told)
+
+
+def _to_the_contract(told: Telling, scene: Scene, scans: Path) -> dict[str, Any]:
+    world, report, result = told.world, told.report, told.result
+    report.chapter("1", "Collection", "采集")
+    world.day(1)
+    asset = scene.register()
+    scene.watch = report.bar("reading files")
+    collected = scene.collect(asset["id"], scans)
+    report.collected(collected)
+
+    report.chapter("2", "Governance", "治理")
+    world.day(3)
+    scene.watch = report.bar("de-identifying")
+    governed = scene.govern(collected["version"]["id"])
+    held_back = world["hospital"].get(f"/v1/governance-jobs/{governed['job']['id']}/held-back")
+    report.governed(governed, held_back)
+    version = governed["version"]
+
+    report.chapter("3", "Legal assessment", "合规评估")
+    world.day(12)
+    opinion = scene.assess(asset["id"], version["id"])
+    report.line(f"{opinion['outcome']}, bound to root {version['root'][:16]}…, expires {opinion['expires_at'][:10]}")
+
+    report.chapter("4", "Ownership certificate", "登记发证")
+    world.day(16)
+    certified = scene.certify(version["id"], 16)
+    certificate = certified["certificate"]
+    report.line(f"{certificate['code']}, valid until {certificate['valid_until'][:10]}")
+
+    report.chapter("5", "Exchange listing", "挂牌")
+    world.day(30)
+    listed = scene.list(version["id"], OFFER)
+    short = Scene(world, f"{scene.name}-short", scene.form).list(version["id"], SHORT_OFFER)
+    found = world["pharma"].get("/v1/catalogue", {"q": scene.form["keywords"][0]})
+    report.line(f"listed; a search for {scene.form['keywords'][0]} finds {len(found['items'])} listing(s)")
+
+    report.chapter("6", "Contract", "合约")
+    world.day(33)
+    agreement = scene.contract(listed["listing"]["id"], "pharma", PURPOSE)
+    second = scene.contract(short["listing"]["id"], "ai_company", PURPOSE)
+    report.contract(agreement)
+
+    result["asset"] = {"id": asset["id"], "name": asset["name"], "records": version["records"]}
+    result["version"] = {
+        "id": version["id"],
+        "root": version["root"],
+        "files": version["files"],
+        "rejected": collected["version"]["left_out"],
+        "held_back": len(held_back),
+    }
+    result["certificate"] = {"code": certificate["code"], "valid_until": certificate["valid_until"]}
+    told.world.facts |= {"asset": asset, "raw": collected["version"], "version": version, "opinion": opinion}
+    return {"first": agreement, "short": second}
+
+
+def _use(told: Telling, agreement: dict[str, Any]) -> None:
+    """The buyer downloads the data once; the same key after a crash continues the same use."""
+    told.report.chapter("7", "Use", "使用")
+    told.world.day(36)
+    resume_if_suspended(told.world, told.result["certificate"]["code"])
+    client = told.world["pharma"]
+    _wait(told, "the delivery to be prepared", lambda: _delivery_ready(told, agreement["id"]))
+    target = told.folder / "served.tar"
+    running, size = hashlib.sha256(), 0
+    path = f"/v1/agreements/{agreement['id']}/data"
+    with (
+        client.stream(path, {"purpose": PURPOSE}, {"Idempotency-Key": "seed-first-use-of-pharma"}) as response,
+        target.open("wb") as file,
+    ):
+        for chunk in response.iter_bytes():
+            running.update(chunk)
+            size += len(chunk)
+            file.write(chunk)
+    manifest = client.get(f"/v1/agreements/{agreement['id']}/manifest")
+    told.result["use"] = {"bytes": size, "files": len(manifest["manifest"]["files"]), "sha256": running.hexdigest()}
+    told.report.line(f"{size:,} bytes in {told.result['use']['files']:,} files under a signed delivery manifest")
+
+
+def _delivery_ready(told: Telling, agreement: str) -> bool:
+    try:
+        told.world["pharma"].get(f"/v1/agreements/{agreement}/manifest")
+    except ProblemError as problem:
+        if problem.status in {404, 409, 503}:
+            return False
+        raise
+    return True
+
+
+def _refuse(told: Telling, scene: Scene, agreements: dict[str, Any]) -> None:
+    told.report.chapter("8", "What was refused", "被拒绝的使用")
+    told.result["refusals"] = refusals(told.world, scene, agreements["first"], agreements["short"])
+    for row in told.result["refusals"]:
+        told.report.line(f"{row['case']:<28} {row['reason']}")
+
+
+def _settle_everything(told: Telling) -> None:
+    """Wait until every metered event is posted and every entry lies under a cosigned checkpoint."""
+
+    def settled() -> bool:
+        with told.instance.runtime.database.reading() as db:
+            waiting = db.exec(select(func.count()).select_from(OutboxRow).where(col(OutboxRow.done_at).is_(None)))
+            loose = db.exec(select(func.count()).select_from(Entry).where(col(Entry.leaf_index).is_(None)))
+            return waiting.one() == 0 and loose.one() == 0
+
+    _wait(told, "the books and the log to be complete", settled)
+
+
+def _prove(told: Telling, agreement: dict[str, Any]) -> None:
+    """The auditor exports a bundle and the independent verifier checks it in a process of its own."""
+    told.report.chapter("9", "Proof", "存证与核验")
+    bundle_file = told.folder / "bundle.json"
+    bundle = told.world["auditor"].post("/v1/log-exports", {"agreement": agreement["id"]})
+    bundle_file.write_text(json.dumps(bundle, ensure_ascii=False))
+    command = [sys.executable, "-m", "marketplace.audit.verifier", str(bundle_file)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    told.report.block(done.stdout.strip())
+    told.result["artifacts"] = write_artifacts(told.folder, bundle)
+    told.result["log"] = told.report.log_facts(bundle) | {"verified": done.returncode == 0}
+    told.result["agreement"] = {
+        "id": agreement["id"],
+        "sha256": agreement["document"],
+        "signatures": [{"kid": one["kid"], "alg": one["alg"]} for one in agreement["signatures"]],
+    }
+
+
+def _count(told: Telling) -> None:
+    """What it all cost, from the books."""
+    told.report.chapter("10", "Cost and break-even", "成本与盈亏平衡")
+    asset = told.result["asset"]["id"]
+    hospital = told.world["hospital"]
+    sheet = hospital.get(f"/v1/assets/{asset}/costs", {"price": list(PRICES_FEN)})  # type: ignore[dict-item]
+    passport = hospital.get(f"/v1/versions/{told.result['version']['id']}/passport")
+    told.result["asset"]["stage"] = hospital.get(f"/v1/versions/{told.result['version']['id']}")["stage"]
+    told.result["passport"] = [
+        {
+            "stage": row["stage"],
+            "signer": row["signer"],
+            "evidence": row["evidence"],
+            "cost_fen": sheet["stages"].get(row["stage"], 0),
+        }
+        for row in passport
+    ]
+    told.result["cost"] = {
+        "currency": sheet["currency"],
+        "governance_fen": sheet["stages"].get("governed", 0),
+        "legal_fen": sheet["stages"].get("assessed", 0),
+        "certificate_fen": sheet["stages"].get("certified", 0),
+        "total_fen": sheet["total_fen"],
+        "break_even": sheet["break_even"],
+        "price_for": sheet["price_for"],
+    }
+    with told.instance.runtime.database.reading() as db:
+        told.result["ledger"] = {
+            "transactions": books.counts(db)[0],
+            "postings": books.counts(db)[1],
+            "imbalance_fen": books.imbalance(db),
+            "events": db.exec(select(func.count()).select_from(MeterEvent)).one(),
+        }
+    told.report.costs(sheet, told.result)
+
+
+def _finish(told: Telling, json_file: Path | None) -> None:
+    told.report.closing(told.result)
+    if json_file is not None:
+        beside = told.folder.name
+        told.result["artifacts"] = {name: f"{beside}/{file}" for name, file in told.result["artifacts"].items()}
+        json_file.write_text(json.dumps(told.result, ensure_ascii=False, indent=2) + "\n")
+
+
+def _artifact_folder(data: Path, json_file: Path | None) -> Path:
+    folder = json_file.parent / f"{json_file.stem}-artifacts" if json_file else data.parent / f"{data.name}-artifacts"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _invented_scans(folder: Path, report: Report) -> Path:
+    from seeds.chest_ct import generate
+
+    report.chapter("0", "A hospital's archive", "医院影像")
+    generate(folder)
+    report.line("1,000 invented patients, synthetic chest CT, headers full of invented personal data")
+    return folder
+
+
+def _never_backwards(instance: Instance, clock: RunningStoryClock) -> None:
+    """A telling that goes on after a crash starts where the log ended."""
+    with instance.runtime.database.reading() as db:
+        last = db.exec(select(func.max(Entry.at))).one()
+    if last is not None:
+        clock.advance_to(last)
+
+
+def _wait(told: Telling, what: str, ready: Any, seconds: float = 300) -> None:
+    limit = time.monotonic() + seconds
+    while not ready():
+        if time.monotonic() > limit:
+            raise TimeoutError(f"waited {seconds:.0f} s for {what}")
+        time.sleep(0.1)
+
+
+def _scene_name(source: Path | None) -> str:
+    return "chest" if source is None else hashlib.sha256(str(source.resolve()).encode()).hexdigest()[:10]

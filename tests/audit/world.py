@@ -1,0 +1,110 @@
+"""A log of one contract and one use, made with real parts, for the tests of export and verifier."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlmodel import Session, SQLModel
+
+from marketplace.audit import documents
+from marketplace.audit.entry import Tag, record
+from marketplace.audit.export import Scope, export
+from marketplace.audit.models import DocumentSignature
+from marketplace.audit.processes import LogProcesses
+from marketplace.audit.service import integrate
+from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.signing import SigningKey, generate_key
+from marketplace.plumbing.db import Database
+from marketplace.settings import Settings
+
+NOW = datetime(2026, 9, 1, 1, 0, tzinfo=UTC)
+ROOT = "ab" * 32
+AUDITOR = Actor("prt_auditor", frozenset({"auditor"}))
+BUYER = Actor("prt_pharma", frozenset({"buyer"}))
+PROVIDER = Actor("prt_hospital", frozenset({"provider"}))
+OPERATOR = Actor("prt_operator", frozenset({"platform_operator"}))
+
+
+@dataclass
+class Log:
+    """A database with its signer and witness."""
+
+    settings: Settings
+    database: Database
+    processes: LogProcesses
+
+    def write(self, count: int, actor: Actor = BUYER) -> list[str]:
+        with self.database.transaction() as db:
+            return [record(db, actor, Tag.ASSET_REGISTERED, NOW, facts={"n": i}) for i in range(count)]
+
+    def round(self) -> int:
+        return integrate(self.database, self.processes.client, NOW).checkpoint
+
+    def bundle(self, actor: Actor = AUDITOR, **scope: object) -> Json:
+        with self.database.transaction() as db:
+            return export(db, actor, Scope(**scope), NOW, keys=self.processes.client.keys)
+
+
+def open_database(path: Path) -> Database:
+    database = Database(f"sqlite:///{path}")
+    tables = [table for name, table in SQLModel.metadata.tables.items() if name.startswith(("entry", "doc", "log_"))]
+    SQLModel.metadata.create_all(database.engine, tables=tables)
+    return database
+
+
+@contextmanager
+def open_log(folder: Path) -> Iterator[Log]:
+    settings = Settings(data_folder=folder)
+    database = open_database(folder / "market.sqlite3")
+    try:
+        with LogProcesses(settings) as processes:
+            yield Log(settings, database, processes)
+    finally:
+        database.dispose()
+
+
+def sign(db: Session, sha256: str, signer: str, key: SigningKey, typ: str) -> None:
+    jws = key.sign_detached(documents.get(db, sha256).body, typ=typ)
+    row = DocumentSignature(
+        document=sha256, signer=signer, kid=key.kid, alg=key.algorithm, typ=typ, jws=jws, jwk=key.public_jwk,
+        signed_at=NOW,
+    )  # fmt: skip
+    db.add(row)
+    db.flush()
+
+
+def tell_story(log: Log, *, certificate_root: str = ROOT, buyer_signs: bool = True) -> str:
+    """A certified asset, a contract of both parties, one allowed use with its manifest; returns the use's entry id."""
+    parties = {"prt_hospital": generate_key(), "prt_pharma": generate_key("ES256")}
+    parties |= {"prt_law": generate_key(), "prt_registrar": generate_key(), "service": generate_key()}
+    about = {"asset": "ast_1", "agreement": "agr_1"}
+    with log.database.transaction() as db:
+        for signer, key in parties.items():
+            facts = {"participant": signer, "kid": key.kid, "alg": key.algorithm, "jwk": key.public_jwk}
+            record(db, OPERATOR, Tag.KEY_REGISTERED, NOW, facts=facts)
+        opinion = documents.keep(db, "opinion", {"version_root": ROOT, "结论": "PASS", "extra": 1}, NOW)
+        sign(db, opinion, "prt_law", parties["prt_law"], "opinion+jws")
+        certificate = documents.keep(db, "certificate", {"version_root": certificate_root}, NOW)
+        sign(db, certificate, "prt_registrar", parties["prt_registrar"], "certificate+jws")
+        content = {
+            "parties": {"provider": {"id": "prt_hospital"}, "buyer": {"id": "prt_pharma"}},
+            "asset": {"id": "ast_1", "version_root": ROOT},
+            "certificate": {"sha256": certificate},
+            "opinion": {"sha256": opinion},
+        }
+        readers = ["prt_hospital", "prt_pharma"]
+        agreement = documents.keep(db, "agreement", content, NOW, readers=readers)
+        sign(db, agreement, "prt_hospital", parties["prt_hospital"], "agreement+jws")
+        if buyer_signs:
+            sign(db, agreement, "prt_pharma", parties["prt_pharma"], "agreement+jws")
+        record(db, BUYER, Tag.AGREEMENT_FINALIZED, NOW, **about, facts={"document": agreement})
+        manifest = documents.keep(
+            db, "delivery-manifest", {"agreement": "agr_1", "version_root": ROOT}, NOW, readers=readers
+        )
+        sign(db, manifest, "service", parties["service"], "delivery-manifest+jws")
+        return record(db, BUYER, Tag.USE_ALLOWED, NOW, **about, facts={"manifest": manifest, "bytes": 10})

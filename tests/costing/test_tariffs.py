@@ -1,0 +1,92 @@
+"""Tariffs are data with sources, and the tariff of the day decides."""
+
+from datetime import UTC, datetime
+
+import pytest
+from pydantic import ValidationError
+
+from marketplace.costing.tariffs import (
+    FOLDER,
+    NoTariff,
+    TariffBook,
+    TariffSheet,
+    tariff_book,
+)
+from tests.costing.books import NOW
+
+
+def sheet(*items, name="test"):
+    base = {
+        "measure": "fen_per_unit",
+        "range": None,
+        "unit": "scan",
+        "conditions": {},
+        "valid_until": None,
+        "source": "a test",
+        "grade": "EX",
+        "is_example": True,
+        "value_is_example": True,
+        "note": "",
+    }
+    head = {"id": name, "title": "t", "title_zh": "t", "jurisdiction": "CN", "currency": "CNY"}
+    return TariffSheet.model_validate(head | {"items": [base | item for item in items]})
+
+
+def test_the_reports_fees_are_there_with_range_and_source():
+    at = {kind: tariff_book().at(kind, NOW).tariff for kind in KINDS}
+    assert {kind: (one.value, one.range) for kind, one in at.items()} == KINDS
+
+
+KINDS = {
+    "governance.scan": (5500, (5000, 6000)),
+    "legal.opinion": (5_500_000, (5_000_000, 6_000_000)),
+    "registration.certificate": (500_000, (200_000, 800_000)),
+    "exchange.supplier_fee": (25, None),
+    "exchange.buyer_fee": (998_000, None),
+    "tax.vat": (60, None),
+    "tax.surcharge": (120, None),
+    "sale.marginal_cost": (200_000, None),
+}
+
+
+@pytest.mark.parametrize("one", tariff_book().published, ids=lambda one: one.id)
+def test_every_tariff_names_its_source_and_grade_and_invents_no_address(one):
+    assert len(one.tariff.source) > 20
+    assert "http" not in one.tariff.source
+    assert one.tariff.grade
+
+
+def test_the_project_s_own_point_values_are_flagged():
+    flagged = {one.tariff.kind for one in tariff_book().published if one.tariff.value_is_example}
+    assert flagged == {"registration.certificate", "sale.marginal_cost"}
+
+
+def test_a_tariff_sheet_is_closed():
+    text = (FOLDER / "cn-2025-report.json").read_text("utf-8")
+    with pytest.raises(ValidationError):
+        TariffSheet.model_validate_json(text.replace('"currency": "CNY"', '"currency": "CNY", "discount": 1'))
+    with pytest.raises(ValidationError):
+        TariffSheet.model_validate_json(text.replace('"value": 5500,', '"value": 7000,'))
+
+
+def test_the_tariff_of_the_day_it_happened_counts_from_midnight_in_china():
+    book = TariffBook(
+        [
+            sheet({"kind": "governance.scan", "value": 5000, "valid_from": "2025-01-01", "valid_until": "2026-09-01"}),
+            sheet({"kind": "governance.scan", "value": 6000, "valid_from": "2026-09-01"}, name="later"),
+        ]
+    )
+    assert book.at("governance.scan", datetime(2026, 8, 31, 15, 59, tzinfo=UTC)).tariff.value == 5000
+    assert book.at("governance.scan", datetime(2026, 8, 31, 16, 0, tzinfo=UTC)).id == "later/governance.scan@2026-09-01"
+    with pytest.raises(NoTariff):
+        book.at("governance.scan", datetime(2024, 1, 1, tzinfo=UTC))
+
+
+def test_two_tariffs_of_a_kind_never_hold_on_the_same_day():
+    with pytest.raises(ValueError, match="same day"):
+        TariffBook(
+            [
+                sheet({"kind": "governance.scan", "value": 1, "valid_from": "2025-01-01"}),
+                sheet({"kind": "governance.scan", "value": 2, "valid_from": "2026-01-01"}, name="other"),
+            ]
+        )

@@ -1,0 +1,133 @@
+"""A small running house for tests: real parts, a story clock that stands still until it is moved, the seed cast."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+
+from sqlmodel import Session
+
+from marketplace.kernel.actor import Actor
+from marketplace.kernel.clock import StoryClock
+from marketplace.kernel.signing import SigningKey, generate_key
+from marketplace.participants.models import Participant, ParticipantKey
+from marketplace.plumbing.runtime import Runtime
+from marketplace.settings import Settings
+from seeds.cast import CAST
+
+START = datetime(2026, 9, 1, 1, 0, tzinfo=UTC)
+
+
+def build_runtime(settings, clock):  # TEMPORARY until every room exists: main.build_runtime
+    try:
+        from marketplace.main import build_runtime as real
+
+        return real(settings, clock)
+    except ImportError:
+        import marketplace.plumbing.policy as policy
+        import marketplace.plumbing.sandbox as sandbox
+        from marketplace.plumbing.db import Database
+        from marketplace.plumbing.storage import FolderStore
+
+        pool = (
+            sandbox.ParsePool(1, 512, 10)
+            if hasattr(sandbox, "ParsePool")
+            else type("P", (), {"close": lambda s: None})()
+        )
+        folder = pathlib.Path(__file__).parent.parent / "policies"
+        engine = policy.RegorusEngine(folder) if hasattr(policy, "RegorusEngine") else None
+        return Runtime(
+            settings,
+            Database(settings.effective_database_url),
+            clock,
+            FolderStore(settings.data_folder / "objects"),
+            engine,
+            pool,
+            generate_key(),
+        )
+
+
+def migrate(database):  # TEMPORARY
+    import importlib
+
+    from sqlmodel import SQLModel
+
+    for room in "plumbing.outbox plumbing.epochs plumbing.idempotency audit.models ledger.models costing.models participants.models assets.models collection.models governance.models legal.models registration.models exchange.models negotiation.models usage.models transfer.models".split():
+        try:
+            importlib.import_module(f"marketplace.{room}")
+        except ImportError:
+            pass
+    SQLModel.metadata.create_all(database.engine)
+
+
+@dataclass(frozen=True)
+class SeedParty:
+    """A participant with its key, as only a test holds both."""
+
+    id: str
+    key: SigningKey
+    actor: Actor
+
+
+@dataclass
+class House:
+    """A runtime on a folder of its own."""
+
+    runtime: Runtime
+    clock: StoryClock
+    cast: dict[str, SeedParty]
+
+    def db(self) -> AbstractContextManager[Session]:
+        """A write transaction that commits at its end."""
+        return self.runtime.database.transaction()
+
+
+@cache
+def _key(name: str, algorithm: str) -> SigningKey:
+    return generate_key(algorithm)
+
+
+@contextmanager
+def open_house(folder: Path, database_url: str = "") -> Iterator[House]:
+    """Build a house in a folder; its children end with the block."""
+    clock = StoryClock(START)
+    settings = Settings(data_folder=folder, database_url=database_url, parse_workers=1)
+    runtime = build_runtime(settings, clock)
+    try:
+        migrate(runtime.database)
+        with runtime.database.transaction() as db:
+            cast = {part.name: _admit(db, part.name) for part in CAST}
+        yield House(runtime, clock, cast)
+    finally:
+        runtime.close()
+
+
+def _admit(db: Session, name: str) -> SeedParty:
+    part = next(part for part in CAST if part.name == name)
+    key = _key(name, part.algorithm)
+    party = f"prt_{name}"
+    db.add(
+        Participant(
+            id=party,
+            legal_name=part.legal_name,
+            legal_name_en=part.legal_name_en,
+            credit_code=part.credit_code,
+            kind=part.kind,
+            roles=[str(role) for role in part.roles],
+            licence_number=part.licence_number,
+            verified_by="seed world",
+            verification_method="example",
+            verified_at=START,
+            admitted_at=START,
+            is_example=True,
+        )
+    )
+    db.flush()
+    db.add(ParticipantKey(kid=key.kid, participant_id=party, jwk=key.public_jwk, alg=key.algorithm, valid_from=START))
+    db.flush()
+    return SeedParty(party, key, Actor(party, frozenset(str(role) for role in part.roles), kid=key.kid))

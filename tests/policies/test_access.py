@@ -1,0 +1,186 @@
+"""The Rego tests of `policies/`, the seam between policy and contracts, and the profile that keeps engines equal."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import jsonschema
+import pytest
+import regorus
+
+from marketplace.plumbing.policy import PolicyFiles, RegorusEngine
+from marketplace.usage import obligations, rules
+from marketplace.usage.facts import CONTEXT, AccessFacts
+
+ROOT = Path(__file__).resolve().parents[2]
+POLICIES = ROOT / "policies"
+CONTRACTS = ROOT / "contracts"
+TEST_RULE = re.compile(r"^(test_\w+) if", re.MULTILINE)
+
+
+def contract(name: str):
+    return json.loads((CONTRACTS / name).read_text("utf-8"))
+
+
+def engine_with_tests() -> regorus.Engine:
+    engine = PolicyFiles(POLICIES).load()
+    for path in sorted(POLICIES.rglob("*_test.rego")):
+        engine.add_policy_from_file(str(path))
+    return engine
+
+
+def rule_names() -> list[str]:
+    found = []
+    for path in sorted(POLICIES.rglob("*_test.rego")):
+        text = path.read_text("utf-8")
+        package = re.search(r"^package (\S+)", text, re.MULTILINE).group(1)
+        found += [f"data.{package}.{name}" for name in TEST_RULE.findall(text)]
+    return found
+
+
+RULES = rule_names()
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_rego_test_holds(rule):
+    assert engine_with_tests().eval_rule(rule) is True
+
+
+def test_every_reason_a_policy_can_give_is_in_the_contract_and_tested():
+    text = (POLICIES / "access" / "access.rego").read_text() + (POLICIES / "lib" / "odrl.rego").read_text()
+    given = set(re.findall(r'reasons contains "(\w+)"', text)) | set(re.findall(r'reason_of\(\w+\) := "(\w+)"', text))
+    known = contract("policy/reasons.json")
+    assert given <= set(known)
+    ours = {rules.EPOCH_CHANGED, rules.QUOTA_EXCEEDED, rules.OBLIGATION_NOT_APPLIED, rules.EXPIRED, "policy_unavailable"}
+    assert given | ours == set(known)
+    tests = (POLICIES / "access" / "access_test.rego").read_text()
+    assert {code for code in given if f'"{code}"' not in tests} == set()
+    assert all(set(text) == {"en", "zh", "clause"} and all(text.values()) for text in known.values())
+
+
+def test_every_line_of_the_policies_is_reached_by_their_tests():
+    engine = engine_with_tests()
+    engine.set_enable_coverage(True)
+    for rule in RULES:
+        engine.eval_rule(rule)
+    report = json.loads(engine.get_coverage_report_as_json())
+    missed = {file["path"]: file["not_covered"] for file in report["files"] if not file["path"].endswith("_test.rego")}
+    assert {path: lines for path, lines in missed.items() if lines} == {}
+
+
+def test_policy_vocabulary_is_the_contract_profile():
+    engine = PolicyFiles(POLICIES).load()
+    profile = contract("odrl/profile.json")
+    purposes = contract("odrl/purposes.json")
+    lib = "data.lib.odrl."
+    assert engine.eval_rule(lib + "profile") == profile["id"]
+    assert engine.eval_rule(lib + "actions") == set(profile["actions"])
+    operators = engine.eval_rule(lib + "operators")
+    assert operators == {name: set(one["operators"]) for name, one in profile["left_operands"].items()}
+    assert engine.eval_rule(lib + "duties") == set(profile["duties"])
+    duty_operators = engine.eval_rule(lib + "duty_operators")
+    assert duty_operators == {name: set(one["operators"]) for name, one in profile["duty_operands"].items()}
+    assert engine.eval_rule(lib + "prohibitions") == set(profile["prohibitions"])
+    assert engine.eval_rule(lib + "purposes") == set(purposes["known"])
+    assert engine.eval_rule(lib + "purposes_denied_always") == set(purposes["denied_always"])
+    assert set(purposes["known"]) | set(purposes["denied_always"]) == rules.PURPOSES
+    assert set(profile["actions"]) | set(profile["prohibitions"]) == rules.ACTIONS
+    assert profile["context"] == CONTEXT
+    assert {str(one) for one in obligations.Transformation} <= set(profile["duties"])
+
+
+def test_input_schema_is_the_facts_model():
+    committed = contract("policy/access-input.schema.json")
+    made = AccessFacts.model_json_schema()
+    assert committed["properties"].pop("digest")
+    committed["required"].remove("digest")
+    assert committed["$defs"] == made["$defs"]
+    assert committed["properties"] == made["properties"]
+    assert committed["required"] == made["required"]
+    assert committed["additionalProperties"] is False
+
+
+def test_example_of_the_policy_tests_fits_the_input_schema_and_its_answer_the_decision_schema():
+    engine = engine_with_tests()
+    facts = engine.eval_rule("data.access_test.facts")
+    jsonschema.validate(facts, contract("policy/access-input.schema.json"))
+    del facts["digest"]
+    assert AccessFacts.model_validate(facts)
+    engine.set_input(engine.eval_rule("data.access_test.facts"))
+    jsonschema.validate(engine.eval_rule("data.access.decision"), contract("policy/access-decision.schema.json"))
+
+
+FORBIDDEN = {
+    "token built-ins": r"\bio\.jwt\b",
+    "hash built-ins": r"\bcrypto\.",
+    "network": r"\b(http\.send|net\.lookup)",
+    "clock": r"\btime\.(now_ns|add_date)",
+    "chance": r"\b(rand\.|uuid\.)",
+    "environment": r"\bopa\.runtime",
+    "glob with a colon": r'glob\.match\([^)]*":"',
+    "string interpolation": r'\$"',
+    "replaced facts outside tests": r"\bwith (input|data)\b",
+    "allow by the absence of a denial": r"count\((deny|reasons|violations)\)\s*==\s*0",
+    "floating point": r"(?<![\w.\"/])\d+\.\d+",
+    "old syntax": r"^\s*default \w+\s*=\s",
+}
+
+
+def offences(name: str, text: str) -> list[str]:
+    code = "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
+    found = [what for what, pattern in FORBIDDEN.items() if re.search(pattern, code, re.MULTILINE)]
+    if name.endswith("_test.rego"):
+        return [what for what in found if what != "replaced facts outside tests"]
+    if "import rego.v1" not in code:
+        found.append("no rego.v1 import")
+    return found
+
+
+@pytest.mark.parametrize("path", sorted(POLICIES.rglob("*.rego")), ids=lambda path: path.name)
+def test_policy_keeps_to_the_profile_that_engines_agree_on(path):
+    assert offences(path.name, path.read_text("utf-8")) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "x := io.jwt.decode(input.t)",
+        'x := crypto.sha256("a")',
+        'x := http.send({"url": "u"})',
+        "x := time.now_ns()",
+        "x := time.add_date(1, 0, 1, 0)",
+        'x := rand.intn("a", 3)',
+        "x := opa.runtime()",
+        'x if glob.match("a:*", [":"], input.x)',
+        'x := $"a{input.b}"',
+        "x if y with input as {}",
+        "allow if count(deny) == 0",
+        "x if input.y == 0.1",
+        "package a",
+    ],
+)
+def test_profile_check_finds(line):
+    assert offences("a.rego", line if line.startswith("package") else f"import rego.v1\n{line}") != []
+
+
+def test_each_policy_has_metadata_and_the_decision_is_the_only_entrypoint():
+    texts = {path.name: path.read_text("utf-8") for path in POLICIES.rglob("*.rego") if "_test" not in path.name}
+    assert all(text.startswith("# METADATA\n# title: ") for text in texts.values())
+    assert [name for name, text in texts.items() if "# entrypoint: true\ndecision := " in text] == ["access.rego"]
+
+
+def test_revision_names_exact_policies_and_ignores_tests(tmp_path):
+    def revision(**files: str) -> str:
+        for name, text in files.items():
+            (tmp_path / name.replace("__", ".")).write_text(text)
+        return PolicyFiles(tmp_path).revision
+
+    first = revision(a__rego="package a\n")
+    assert revision(a_test__rego="package a_test\n") == first
+    assert revision(b__rego="package b\n") != first
+    assert revision(b__rego="package c\n") != revision(b__rego="package b\n")
+    (tmp_path / "b.rego").unlink()
+    assert PolicyFiles(tmp_path).revision == first
+    assert RegorusEngine(POLICIES).revision == PolicyFiles(POLICIES).revision

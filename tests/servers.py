@@ -1,0 +1,129 @@
+"""Real PostgreSQL and Redis for the journeys, started on loopback from the machine's own binaries.
+
+Where a binary is missing the journey is skipped and says so; with MARKETPLACE_TEST_REQUIRE_SERVERS=1 and the binary
+present, a server that does not start is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+import redis
+
+
+def initdb_path() -> Path | None:
+    """PostgreSQL's initdb, also where Debian hides it; the newest version first."""
+    hidden = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), reverse=True)
+    if hidden:
+        return hidden[0]
+    found = shutil.which("initdb")
+    return Path(found) if found else None
+
+
+def redis_path() -> str | None:
+    return shutil.which("redis-server")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _database_user() -> str | None:
+    """PostgreSQL refuses to run as root: another user of this machine, None when we are not root."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        try:
+            return pwd.getpwnam(name).pw_name
+        except KeyError:
+            continue
+    raise RuntimeError("no unprivileged user to run PostgreSQL as")
+
+
+@contextmanager
+def postgresql() -> Iterator[str]:
+    """A fresh PostgreSQL cluster; yields its SQLAlchemy address.  fsync stays on."""
+    initdb = initdb_path()
+    assert initdb is not None
+    user = _database_user()
+    folder = Path(tempfile.mkdtemp(prefix="mkt-pg-", dir="/tmp"))
+    if user:
+        shutil.chown(folder, user)
+    data, port = folder / "data", free_port()
+    common = {"user": user, "cwd": folder, "stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+    made = subprocess.run(
+        [initdb, "-D", data, "-U", "market", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"], check=False, **common
+    )
+    assert made.returncode == 0, made.stderr.decode()
+    log = (folder / "log").open("wb")
+    server = subprocess.Popen(
+        [initdb.with_name("postgres"), "-D", data, "-p", str(port), "-k", folder, "-h", "127.0.0.1"],
+        user=user,
+        cwd=folder,
+        stdout=log,
+        stderr=log,
+    )
+    url = f"postgresql://market@127.0.0.1:{port}/postgres"
+    try:
+        _wait(lambda: psycopg.connect(url).close(), "PostgreSQL", server)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(30)
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def redis_server() -> Iterator[str]:
+    """A fresh Redis with append-only file; yields its address."""
+    binary = redis_path()
+    assert binary is not None
+    folder, port = tempfile.mkdtemp(prefix="mkt-redis-", dir="/tmp"), free_port()
+    server = subprocess.Popen(
+        [binary, "--port", str(port), "--bind", "127.0.0.1", "--dir", folder, "--appendonly", "yes", "--save", ""],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    url = f"redis://127.0.0.1:{port}/0"
+    try:
+
+        def ping() -> None:
+            client = redis.Redis.from_url(url)
+            try:
+                client.ping()
+            finally:
+                client.close()
+
+        _wait(ping, "Redis", server)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait(attempt: object, name: str, server: subprocess.Popen[bytes]) -> None:
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            attempt()  # type: ignore[operator]
+        except (OSError, psycopg.Error, redis.RedisError):
+            assert server.poll() is None, f"{name} ended with {server.returncode}"
+            assert time.monotonic() < deadline, f"{name} does not answer"
+            time.sleep(0.05)
+        else:
+            return

@@ -1,0 +1,115 @@
+"""From outbox row to finished task; the row is the truth, whoever runs it.
+
+Embedded, a thread of the server runs the rows itself; in production the scheduler sends each due row's id through
+Celery as a wake-up and sends it again while nobody has finished it.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+from sqlalchemy import update
+from sqlmodel import col
+from structlog import get_logger
+
+from marketplace.plumbing import outbox
+from marketplace.plumbing.runtime import Runtime
+from workers.tasks import REGISTRY
+
+BATCH = 64
+IDLE_SECONDS = 0.05
+RESEND = timedelta(seconds=15)
+
+
+def run_row(runtime: Runtime, row_id: str) -> bool:
+    """Take one row, run its task, mark it done; False when somebody else holds or has finished it.
+
+    A failing task leaves its error on the row and is tried again later.
+    """
+    with runtime.database.transaction() as db:
+        row = outbox.lease(db, row_id, runtime.clock.now())
+        if row is None:
+            return False
+        name, args = row.task, dict(row.args)
+    try:
+        REGISTRY[name](runtime, args)
+    except Exception as error:  # noqa: BLE001 - the row keeps the error, the relay must go on
+        get_logger().warning("task failed", task=name, row=row_id, error=repr(error), exc_info=error)
+        with runtime.database.transaction() as db:
+            outbox.fail(db, row_id, runtime.clock.now(), repr(error))
+        return True
+    with runtime.database.transaction() as db:
+        outbox.finish(db, row_id, runtime.clock.now())
+    return True
+
+
+def run_due(runtime: Runtime) -> int:
+    """Run every row that is due, oldest first; returns how many were taken."""
+    with runtime.database.reading() as db:
+        ids = outbox.due_rows(db, runtime.clock.now(), limit=BATCH)
+    return sum(run_row(runtime, row_id) for row_id in ids)
+
+
+def release_leases(runtime: Runtime) -> None:
+    """Free the rows a dead process held; only for the embedded form, where no other worker can be alive."""
+    with runtime.database.transaction() as db:
+        db.exec(update(outbox.OutboxRow).where(col(outbox.OutboxRow.done_at).is_(None)).values(leased_until=None))
+
+
+class Loop:
+    """A daemon thread that calls a step again and again; an error is logged and the loop goes on."""
+
+    def __init__(self, name: str, step: Callable[[], object], pause_seconds: float) -> None:
+        self._step = step
+        self._pause = pause_seconds
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> Loop:
+        self._thread.start()
+        return self
+
+    def stop(self, timeout: float = 30) -> None:
+        """Ask the loop to end and wait for the step that is running."""
+        self._stop.set()
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                busy = bool(self._step())
+            except Exception as error:  # noqa: BLE001 - one bad round must not end the loop
+                get_logger().error("loop step failed", loop=self._thread.name, exc_info=error)
+                busy = False
+            if not busy:
+                self._stop.wait(self._pause)
+
+
+def embedded_relay(runtime: Runtime) -> Loop:
+    """The thread that runs outbox rows inside the server process."""
+    release_leases(runtime)
+    return Loop("outbox-relay", lambda: run_due(runtime), IDLE_SECONDS)
+
+
+class Dispatcher:
+    """Sends due rows to a broker; remembers what it sent so that a slow worker is not flooded."""
+
+    def __init__(self, runtime: Runtime, send: Callable[[str], object]) -> None:
+        self._runtime = runtime
+        self._send = send
+        self._sent: dict[str, float] = {}
+
+    def step(self) -> int:
+        """Send each due row that was not sent lately; returns how many were sent."""
+        with self._runtime.database.reading() as db:
+            due = outbox.due_rows(db, self._runtime.clock.now(), limit=BATCH)
+        moment = time.monotonic()
+        self._sent = {row: at for row, at in self._sent.items() if moment - at < RESEND.total_seconds()}
+        fresh = [row for row in due if row not in self._sent]
+        for row in fresh:
+            self._send(row)
+            self._sent[row] = moment
+        return len(fresh)

@@ -1,0 +1,43 @@
+"""What runs by the clock: a table of when, what and why."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from marketplace.costing.service import sweep as post_late_events
+from marketplace.participants.tokens import forget_seen_tokens
+from marketplace.plumbing.idempotency import forget_old_answers
+from marketplace.plumbing.runtime import Runtime
+from marketplace.transfer.service import sweep
+from workers.relay import Loop
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """A piece of work that returns by itself.  every_seconds: pause between two runs."""
+
+    name: str
+    every_seconds: float
+    run: Callable[[Runtime], object]
+    why: str
+
+
+SCHEDULE: tuple[Scheduled, ...] = (
+    Scheduled("transfer.sweep", 10, sweep, "a use whose client or server died is settled by its logged windows"),
+    Scheduled("ledger.sweep", 60, post_late_events, "a metered event whose posting task was lost"),
+    Scheduled("tokens.forget", 300, forget_seen_tokens, "one-time tokens that could not be replayed anyway"),
+    Scheduled("idempotency.forget", 3600, forget_old_answers, "answers older than the promised time"),
+)
+
+
+def periodic_loops(runtime: Runtime) -> list[Loop]:
+    """One loop for each line of the schedule."""
+    return [Loop(row.name, _step(row, runtime), row.every_seconds) for row in SCHEDULE]
+
+
+def _step(row: Scheduled, runtime: Runtime) -> Callable[[], object]:
+    def step() -> None:
+        row.run(runtime)
+
+    return step
