@@ -34,7 +34,7 @@ HERE = "http://127.0.0.1:8000"
 
 def main() -> None:
     """Run a command; an expected failure ends with a sentence and exit code 1, never with a traceback."""
-    from marketplace.client.api import ProblemError
+    from marketplace.client.problem import ProblemError
 
     try:
         app(standalone_mode=False)
@@ -119,15 +119,13 @@ def migrate() -> None:
 @app.command()
 def scheduler() -> None:
     """Run the production scheduler: log integration, schedule, wake-ups for Celery workers."""
-    import time
+    import signal
 
     from marketplace.settings import Settings
     from workers.instance import open_scheduler
 
-    with open_scheduler(Settings()) as dispatcher:
-        while True:
-            if not dispatcher.step():
-                time.sleep(0.1)
+    with open_scheduler(Settings()):
+        signal.sigwait({signal.SIGTERM, signal.SIGINT})
 
 
 @app.command()
@@ -195,18 +193,16 @@ def export_log(
 @audit_commands.command("fsck")
 def check_store(data: Data = MARKET, as_json: AsJson = False) -> None:
     """Re-check every stored entry against the tree; names each row that does not fit."""
-    from marketplace.audit.store_check import fsck
+    from marketplace.audit.fsck import fsck
     from marketplace.plumbing.db import Database
     from marketplace.settings import Settings
 
     database = Database(Settings(data_folder=data).effective_database_url)
     with database.reading() as db:
-        findings = fsck(db)
-    if as_json:
-        typer.echo(json.dumps([str(finding) for finding in findings]))
-    else:
-        typer.echo("\n".join(map(str, findings)) or "every row fits the tree")
-    raise typer.Exit(1 if findings else 0)
+        report = fsck(db)
+    lines = [f"{one.kind}: entry {one.entry} at index {one.index}: {one.detail}" for one in report.findings]
+    typer.echo(json.dumps(lines) if as_json else "\n".join(lines) or "every row fits the tree")
+    raise typer.Exit(0 if report.sound else 1)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, FastAPI, Request
 from fastapi_offline import FastAPIOffline
 from sqlmodel import Session
 
@@ -67,7 +67,7 @@ def build_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
         database=Database(settings.effective_database_url),
         clock=clock or SystemClock(),
         store=_object_store(settings),
-        policy=_policy_engine(settings),
+        policy=policy_engine(settings),
         pool=ParsePool(settings.parse_workers, settings.parse_memory_mib, settings.parse_seconds),
         service_key=_service_key(settings.data_folder / "service-key.pem"),
     )
@@ -86,9 +86,9 @@ class EdgeGate:
         record(db, actor, Tag.REQUEST_REFUSED, now, facts={"route": route, "reason": error.slug})
 
 
-def create_app(runtime: Runtime) -> FastAPIOffline:
+def create_app(runtime: Runtime) -> FastAPI:
     """The web application over an instance: REST, log, console; `/docs` needs no remote host."""
-    app = FastAPIOffline(
+    app: FastAPI = FastAPIOffline(
         title="Medical data marketplace",
         version=__version__,
         summary="A trusted data space and exchange for medical data assets.",
@@ -108,7 +108,8 @@ def _object_store(settings: Settings) -> ObjectStore:
     return FolderStore(settings.data_folder / "objects")
 
 
-def _policy_engine(settings: Settings) -> PolicyEngine:
+def policy_engine(settings: Settings) -> PolicyEngine:
+    """The engine that the settings name, on the policies of this release."""
     match settings.policy_engine:
         case "opa":
             return OpaEngine(settings, POLICY_FOLDER)

@@ -21,7 +21,7 @@ def findings_of(scene: Scene, asset: str, version: str) -> list[dict[str, Any]]:
     firm = scene.world["law_firm"]
     items = firm.get("/v1/checklist")["items"]
     _add_papers(scene, asset, items)
-    kept = firm.get(f"/v1/versions/{version}/evidence")
+    kept = firm.get(f"/v1/versions/{version}/evidence")["items"]
     by_kind: dict[str, list[str]] = {}
     for paper in kept:
         by_kind.setdefault(paper["kind"].replace("-", "_"), []).append(paper["sha256"])

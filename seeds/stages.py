@@ -129,7 +129,7 @@ class Scene:
         document = registrar.post(f"/v1/applications/{application}/certificate", key=self.key("certificate"))
         certificate: dict[str, Any] = registrar.post(
             f"/v1/applications/{application}/certificate/signature",
-            registrar.sign(document["sha256"], "certificate"),
+            registrar.sign(document["prepared"]["sha256"], "certificate"),
             key=self.key("certified"),
         )
         return {"certificate": certificate, "notice": notice}

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from fastapi import FastAPI
 
-from marketplace.audit.integrator import check_not_behind, integrate_once
 from marketplace.audit.processes import LogProcesses
+from marketplace.audit.service import check_not_behind
 from marketplace.kernel.clock import Clock
 from marketplace.kernel.errors import Conflict
 from marketplace.main import build_runtime, create_app
@@ -25,6 +25,7 @@ from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
 from workers.relay import Dispatcher, Loop, embedded_relay
 from workers.schedule import periodic_loops
+from workers.tasks.audit import integrate_once
 
 
 class FolderInUse(Conflict):
@@ -53,11 +54,34 @@ def open_instance(settings: Settings, clock: Clock | None = None) -> Iterator[In
         stack.callback(runtime.close)
         migrate(runtime.database)
         log = stack.enter_context(LogProcesses(settings))
-        check_not_behind(runtime.database, log)
-        for loop in (embedded_relay(runtime), integrator(runtime, log), *periodic_loops(runtime)):
+        check_not_behind(runtime.database, log.client)
+        register_service_key(runtime)
+        for loop in (relay(runtime), integrator(runtime, log), *periodic_loops(runtime)):
             loop.start()
             stack.callback(loop.stop)
         yield Instance(runtime, create_app(runtime), log)
+
+
+def relay(runtime: Runtime) -> Loop:
+    """What drives the outbox: a thread that runs the rows, or, where a broker is set, one that wakes Celery workers."""
+    redis_url = runtime.settings.redis_url.get_secret_value()
+    if not redis_url:
+        return embedded_relay(runtime)
+    from workers.app import RUN_ROW, celery_app
+
+    celery = celery_app(redis_url)
+    dispatcher = Dispatcher(runtime, lambda row: celery.send_task(RUN_ROW, args=[row], ignore_result=True))
+    return Loop("outbox-dispatch", dispatcher.step, DISPATCH_SECONDS)
+
+
+def register_service_key(runtime: Runtime) -> None:
+    """Record the instance's own public key once, so that whoever checks a manifest can tell whose key signed it."""
+    key = runtime.service_key
+    with runtime.database.transaction() as db:
+        if not is_recorded(db, Tag.KEY_REGISTERED, SERVICE_ACTOR, key.kid):
+            actor = replace(SERVICE_ACTOR, kid=key.kid)
+            facts = {"participant": SERVICE, "kid": key.kid, "alg": key.algorithm, "jwk": key.public_jwk}
+            record(db, actor, Tag.KEY_REGISTERED, runtime.clock.now(), facts=facts)
 
 
 def integrator(runtime: Runtime, log: LogProcesses) -> Loop:
@@ -67,20 +91,18 @@ def integrator(runtime: Runtime, log: LogProcesses) -> Loop:
 
 
 @contextmanager
-def open_scheduler(settings: Settings) -> Iterator[Dispatcher]:
+def open_scheduler(settings: Settings) -> Iterator[None]:
     """The production scheduler: integrates the log, keeps the schedule and wakes Celery workers for due rows."""
-    from workers.app import RUN_ROW, celery_app
-
-    celery = celery_app(settings.redis_url.get_secret_value())
     with ExitStack() as stack:
         runtime = build_runtime(settings)
         stack.callback(runtime.close)
         log = stack.enter_context(LogProcesses(settings))
-        check_not_behind(runtime.database, log)
-        for loop in (integrator(runtime, log), *periodic_loops(runtime)):
+        check_not_behind(runtime.database, log.client)
+        register_service_key(runtime)
+        for loop in (relay(runtime), integrator(runtime, log), *periodic_loops(runtime)):
             loop.start()
             stack.callback(loop.stop)
-        yield Dispatcher(runtime, lambda row: celery.send_task(RUN_ROW, args=[row], ignore_result=True))
+        yield
 
 
 @contextmanager

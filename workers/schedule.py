@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from marketplace.costing.service import sweep as post_late_events
-from marketplace.participants.tokens import forget_seen_tokens
 from marketplace.plumbing.idempotency import forget_old_answers
 from marketplace.plumbing.runtime import Runtime
 from marketplace.transfer.service import sweep
@@ -26,7 +25,6 @@ class Scheduled:
 SCHEDULE: tuple[Scheduled, ...] = (
     Scheduled("transfer.sweep", 10, sweep, "a use whose client or server died is settled by its logged windows"),
     Scheduled("ledger.sweep", 60, post_late_events, "a metered event whose posting task was lost"),
-    Scheduled("tokens.forget", 300, forget_seen_tokens, "one-time tokens that could not be replayed anyway"),
     Scheduled("idempotency.forget", 3600, forget_old_answers, "answers older than the promised time"),
 )
 

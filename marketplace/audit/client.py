@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import socket as socket_module
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,7 +40,7 @@ class Peer:
     """One of the two processes, at an address or on a unix socket."""
 
     def __init__(self, name: str, url: str, socket: Path | None = None) -> None:
-        self.name = name
+        self.name, self._socket = name, socket
         # A proxy of the environment must not stand between us and the key.
         transport = httpx2.HTTPTransport(uds=str(socket)) if socket else httpx2.HTTPTransport()
         self._http = httpx2.Client(
@@ -49,8 +50,9 @@ class Peer:
     def answer(self, method: str, path: str, **content: Any) -> httpx2.Response:
         """Call it.  Raises LogSilent, LogRefused."""
         try:
+            self._knock()
             response = self._http.request(method, path, **content)
-        except httpx2.HTTPError as error:
+        except (httpx2.HTTPError, OSError) as error:
             raise LogSilent(f"the {self.name} does not answer: {type(error).__name__}", action="start it") from error
         if response.status_code >= 500:
             raise LogSilent(f"the {self.name} failed", got=str(response.status_code), action="look at its output")
@@ -61,6 +63,13 @@ class Peer:
                 action="run `marketplace audit fsck`: the database may have been changed",
             )
         return response
+
+    def _knock(self) -> None:
+        # The HTTP client leaves its socket open when a unix socket does not accept, so that is asked first.
+        if self._socket is not None:
+            with socket_module.socket(socket_module.AF_UNIX) as probe:
+                probe.settimeout(TIMEOUT_SECONDS)
+                probe.connect(str(self._socket))
 
     def head(self) -> Head:
         """The last head it signed.  Raises LogSilent."""

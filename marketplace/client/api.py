@@ -7,14 +7,16 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import httpx2
 
+from marketplace.client.keys import KeyFolder
 from marketplace.client.problem import problem_of
 from marketplace.kernel.canonical import canonical, read_strictly, sha256_hex
-from marketplace.kernel.clock import Clock
-from marketplace.kernel.errors import Invalid
+from marketplace.kernel.clock import Clock, SystemClock
+from marketplace.kernel.errors import Conflict, Invalid
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.signing import SigningKey
 
@@ -33,6 +35,10 @@ Params: TypeAlias = Mapping[str, str | int | bool | None]
 
 class NotTheDocument(Invalid):
     """The bytes that were served are not the document that was to be signed."""
+
+
+class NotAdmitted(Conflict):
+    """This party is not a participant yet."""
 
 
 class ApiClient:
@@ -189,3 +195,16 @@ def _json(response: httpx2.Response) -> Any:
 
 def _base64url(octets: bytes) -> str:
     return base64.urlsafe_b64encode(octets).rstrip(b"=").decode()
+
+
+@contextmanager
+def connect(url: str, party_folder: Path) -> Iterator[ApiClient]:
+    """A client over the network for the party whose key lies in a folder made by KeyFolder.
+
+    Raises NoSuchParty, or NotAdmitted when the party has no participant id yet.
+    """
+    party = KeyFolder(party_folder.parent).load(party_folder.name)
+    if party.participant_id is None:
+        raise NotAdmitted("this party is not admitted yet", got=party.name, action="ask the platform operator")
+    with httpx2.Client(timeout=300) as http:
+        yield ApiClient(http, url, party.participant_id, party.key, SystemClock())

@@ -2,31 +2,35 @@
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from pydicom import FileDataset, config, dcmread
+from pydicom import FileDataset
 from pydicom.datadict import dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
-from pydicom.filereader import read_dataset
+from pydicom.filereader import read_dataset, read_partial
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from marketplace.collection.rules import Reason, code, uid
 
 INFLATE_LIMIT = 64 << 20
 MAX_DEPTH = 16
 MAX_ELEMENTS = 100_000
-DEFER_SIZE = 1 << 16
 
 # Every transfer syntax whose data set is deflated as a whole (PS3.6 table A-1).
 DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 NATIVE = frozenset({"1.2.840.10008.1.2", "1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"})
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
-_PIXEL_DATA = 0x7FE00010
+_PIXEL_TAGS = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
+_ITEM = b"\xfe\xff\x00\xe0"
+_END_OF_ITEMS = b"\xfe\xff\xdd\xe0"
 _UNDEFINED_LENGTH = 0xFFFF_FFFF
 _CHUNK = 1 << 16
 
@@ -50,6 +54,22 @@ class Parsed:
 
 class _LeftOut(Exception):
     """Ends the reading of a file.  Its only argument is the Reason."""
+
+
+class _Pixels:
+    """Where the reading stops, and what the pixel data element says of itself.  header: bytes before its value."""
+
+    def __init__(self) -> None:
+        self.found = False
+        self.length = 0
+        self.header = 8
+
+    def begin(self, tag: BaseTag, vr: str | None, length: int) -> bool:
+        self.found = tag in _PIXEL_TAGS
+        if self.found:
+            self.length = length
+            self.header = 12 if vr in EXPLICIT_VR_LENGTH_32 else 8
+        return self.found
 
 
 def read_header(path: str) -> Parsed:
@@ -80,14 +100,15 @@ def _read(file: BinaryIO, size: int) -> Parsed:
     if syntax in DEFLATED:
         size = _inflated_size(file)
     file.seek(0)
-    # In this mode a data set that ends inside an undefined length is an error, not a warning.
-    config.settings.reading_validation_mode = config.RAISE
-    try:
-        dataset = dcmread(file, defer_size=DEFER_SIZE)
-    finally:
-        config.settings.reading_validation_mode = config.WARN
+    pixels = _Pixels()
+    with warnings.catch_warnings():
+        # pydicom only warns when a data set ends inside an element of undefined length.
+        warnings.filterwarnings("error", message=r"(End|Unexpected end) of file")
+        dataset = read_partial(file, stop_when=pixels.begin)
     _walk(dataset)
-    _require_whole(dataset, size, syntax)
+    _require_whole(dataset, pixels, syntax)
+    if pixels.found and syntax not in DEFLATED:
+        _require_end(file, pixels, size)
     return _facts(dataset, meta, syntax)
 
 
@@ -139,20 +160,32 @@ def _is_sequence(dataset: Dataset, tag: BaseTag) -> bool:
     return vr == "SQ"
 
 
-def _require_whole(dataset: FileDataset, size: int, syntax: str) -> None:
-    """Refuse a file that ends before its last element does, or whose native pixels are fewer than declared."""
+def _require_whole(dataset: FileDataset, pixels: _Pixels, syntax: str) -> None:
+    """Refuse a data set whose values are shorter than they say, or whose native pixels are fewer than declared."""
     for tag in dataset.keys():  # noqa: SIM118
         element: Any = dataset.get_item(tag)
-        length = getattr(element, "length", _UNDEFINED_LENGTH)
-        if length != _UNDEFINED_LENGTH and element.value_tell + length > size:
+        if isinstance(element, RawDataElement) and element.length not in (_UNDEFINED_LENGTH, len(element.value or b"")):
             raise _LeftOut(Reason.BROKEN)
-    if _PIXEL_DATA not in dataset or syntax not in NATIVE:
+    if not pixels.found or syntax not in NATIVE:
         return
     bits = _number(dataset, "Rows") * _number(dataset, "Columns") * _number(dataset, "BitsAllocated")
     bits *= max(1, _number(dataset, "SamplesPerPixel")) * max(1, _number(dataset, "NumberOfFrames"))
     if dataset.get("PhotometricInterpretation") == "YBR_FULL_422":
         bits = bits * 2 // 3
-    if bits // 8 > getattr(dataset.get_item(_PIXEL_DATA), "length", 0):
+    if bits // 8 > pixels.length:
+        raise _LeftOut(Reason.BROKEN)
+
+
+def _require_end(file: BinaryIO, pixels: _Pixels, size: int) -> None:
+    """Refuse a file that ends within its pixel data; `file` stands at the pixel data element."""
+    file.seek(pixels.header, 1)
+    if pixels.length != _UNDEFINED_LENGTH:
+        if file.tell() + pixels.length > size:
+            raise _LeftOut(Reason.BROKEN)
+        return
+    while (head := file.read(8))[:4] == _ITEM:
+        file.seek(int.from_bytes(head[4:], "little"), 1)
+    if head[:4] != _END_OF_ITEMS:
         raise _LeftOut(Reason.BROKEN)
 
 

@@ -15,13 +15,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from sqlmodel import Session, col, select
 
 from marketplace.assets import queries as assets
-from marketplace.audit import proofs
+from marketplace.audit import queries as log
+from marketplace.audit import service as proofs
 from marketplace.audit.models import Entry
 from marketplace.console import views
 from marketplace.console.views import Reader
 from marketplace.console.words import Language, preferred, say
-from marketplace.exchange import queries as exchange
+from marketplace.exchange import catalogue
 from marketplace.exchange.models import MarketReference
+from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import Agreement
 from marketplace.plumbing.runtime import Runtime
 from marketplace.registration import queries as registration
@@ -30,6 +32,7 @@ HERE = Path(__file__).parent
 STATIC = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
 BUNDLE_LIMIT = 64 << 20
 VERIFIER_SECONDS = 60
+SHA256_DIGITS = 64
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
     "base-uri 'none'; frame-ancestors 'none'",
@@ -57,8 +60,7 @@ def show_catalogue(request: Request, language: Lang, q: Annotated[str, Query(max
     runtime = _runtime(request)
     with runtime.database.reading() as db:
         reader = Reader(db, runtime.clock.now(), language)
-        found = exchange.visible(db, reader.now, text=q or None, limit=48)
-        cards = [views.card(reader, listing) for listing in found]
+        cards = [views.card(reader, row) for row in catalogue.visible(db, reader.now, text=q, limit=48).rows]
     return _page(request, language, "catalogue.html", cards=cards, query=q)
 
 
@@ -68,10 +70,11 @@ def show_listing(request: Request, language: Lang, listing_id: str) -> HTMLRespo
     runtime = _runtime(request)
     with runtime.database.reading() as db:
         reader = Reader(db, runtime.clock.now(), language)
-        listing = exchange.visible_listing(db, listing_id, reader.now)
-        if listing is None:
+        try:
+            row = catalogue.visible_listing(db, listing_id, reader.now)
+        except NotFound:
             return _message(request, language, "not_found", 404)
-        page = {"costs": None, "agreements": []} | views.listing_page(reader, listing)
+        page = {"costs": None, "agreements": []} | views.listing_page(reader, row)
     return _page(request, language, "listing.html", **page)
 
 
@@ -91,7 +94,7 @@ def show_agreement(request: Request, language: Lang, agreement_id: str) -> HTMLR
 def show_entries(request: Request, language: Lang) -> HTMLResponse:
     """The latest checkpoint and the newest entries, without their bodies."""
     with _runtime(request).database.reading() as db:
-        checkpoint = proofs.latest_checkpoint(db)
+        checkpoint = log.latest_checkpoint(db)
         rows = views.newest_entries(db, 100)
     note = checkpoint.note if checkpoint else ""
     return _page(request, language, "entries.html", note=note, rows=rows)
@@ -102,16 +105,19 @@ def show_entry(request: Request, language: Lang, entry_id: str) -> HTMLResponse:
     """One entry's place in the tree, with its inclusion proof; the body stays with those who may read it."""
     with _runtime(request).database.reading() as db:
         entry = db.get(Entry, entry_id)
-        proof = proofs.inclusion(db, entry.leaf_index) if entry and entry.leaf_index is not None else None
-        if entry is None or proof is None:
+        if entry is None:
+            return _message(request, language, "not_found", 404)
+        try:
+            proof = proofs.prove(db, entry.id)
+        except NotFound:
             return _message(request, language, "not_found", 404)
         page: dict[str, Any] = {
-            "leaf": entry.leaf_index,
+            "leaf": proof.index,
             "tag": entry.tag,
             "when": entry.at.strftime(views.MINUTE),
-            "leaf_hash": proof.leaf_hash.hex(),
+            "leaf_hash": proof.leaf.hex(),
             "size": proof.size,
-            "root": proof.root.hex(),
+            "root": proof.root,
             "proof": [node.hex() for node in proof.path],
         }
     return _page(request, language, "entry.html", **page)
@@ -174,12 +180,15 @@ def _run_verifier(bundle: bytes) -> tuple[bool, str]:
 
 
 def _certificate_outcome(db: Session, code: str, runtime: Runtime, language: Language) -> dict[str, Any]:
-    found = registration.find_certificate(db, code)
-    if found is None:
+    now = runtime.clock.now()
+    by_hash = registration.certificates_by_hash(db, code) if len(code) == SHA256_DIGITS else []
+    try:
+        found = by_hash[0] if by_hash else registration.certificate(db, code)
+    except NotFound:
         return {"good": False, "headline": say("not_found", language), "words": ""}
-    state = registration.certificate_status(found, runtime.clock.now())
+    state = registration.certificate_status(found, now)
     words = f"{found.code}  {say('valid_until', language)} {found.valid_until:%Y-%m-%d}\nSHA-256 {found.document}"
-    return {"good": state == "valid", "headline": say(state, language), "words": words}
+    return {"good": state == "valid", "headline": say(str(state), language), "words": words}
 
 
 def _runtime(request: Request) -> Runtime:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,16 +19,12 @@ from marketplace.console import charts
 from marketplace.console.words import Language, say
 from marketplace.costing.sheet import DEFAULT_PRICES_FEN, cost_sheet
 from marketplace.exchange import terms
+from marketplace.exchange.catalogue import CatalogueRow
 from marketplace.exchange.models import Listing, Offer
 from marketplace.exchange.pricing import price_of_access
-from marketplace.kernel.canonical import Json
 from marketplace.kernel.money import Money
-from marketplace.legal import queries as legal
-from marketplace.legal.models import Opinion
 from marketplace.negotiation.models import Agreement
 from marketplace.participants import queries as participants
-from marketplace.registration import queries as registration
-from marketplace.registration.models import Certificate
 
 DAY = "%Y-%m-%d"
 MINUTE = "%Y-%m-%d %H:%M"
@@ -58,44 +53,42 @@ def money(fen: int) -> str:
     return f"¥{Money(fen).decimal:,.2f}"
 
 
-def card(reader: Reader, listing: Listing) -> dict[str, Any]:
+def card(reader: Reader, row: CatalogueRow) -> dict[str, Any]:
     """What a catalogue card and the head of a listing page show."""
-    asset = assets.asset(reader.db, listing.asset_id)
-    version = assets.version(reader.db, listing.version_id)
-    offer = reader.db.get_one(Offer, listing.offer_id)
     english = reader.language == "en"
     return {
-        "listing": listing.id,
-        "name": asset.name_en if english else asset.name,
-        "overview": asset.overview_en if english else asset.overview,
-        "provider": reader.name_of(asset.provider_id),
-        "modality": f"{asset.modality} · {asset.body_part}",
-        "records": version.records,
-        "files": version.files,
-        "root": version.root,
-        "price": money(price_of_access(offer.price_plan).minor),
-        "is_example": asset.is_example,
+        "listing": row.listing.id,
+        "name": row.asset.name_en if english else row.asset.name,
+        "overview": row.asset.overview_en if english else row.asset.overview,
+        "provider": row.provider.legal_name_en if english else row.provider.legal_name,
+        "modality": f"{row.asset.modality} · {row.asset.body_part}",
+        "records": row.version.records,
+        "files": row.version.files,
+        "root": row.version.root,
+        "price": money(price_of_access(row.offer.price_plan).minor),
+        "is_example": row.asset.is_example,
     }
 
 
-def listing_page(reader: Reader, listing: Listing) -> dict[str, Any]:
+def listing_page(reader: Reader, row: CatalogueRow) -> dict[str, Any]:
     """The whole page of one listing.
 
     Costs and agreements appear only for invented example assets: real ones belong to their parties.
     """
-    asset = assets.asset(reader.db, listing.asset_id)
-    version = assets.version(reader.db, listing.version_id)
-    offer = reader.db.get_one(Offer, listing.offer_id)
     page: dict[str, Any] = {
-        "asset": card(reader, listing),
-        "certificate": _certificate(registration.valid_certificate(reader.db, version, reader.now)),
-        "opinion": _opinion(reader, legal.valid_opinion(reader.db, version, reader.now)),
-        **_passport(reader, version.id),
-        **_terms(reader, offer),
+        "asset": card(reader, row),
+        "certificate": {"code": row.certificate.code, "until": row.certificate.valid_until.strftime(DAY)},
+        "opinion": {
+            "outcome": row.opinion.outcome,
+            "firm": reader.name_of(row.opinion.firm_id),
+            "until": row.opinion.expires_at.strftime(DAY),
+        },
+        **_passport(reader, row.version.id),
+        **_terms(row.offer),
     }
-    if asset.is_example:
-        page["costs"] = _costs(reader, asset, version.records)
-        page["agreements"] = _agreements(reader, listing)
+    if row.asset.is_example:
+        page["costs"] = _costs(reader, row.asset, row.version.records)
+        page["agreements"] = _agreements(reader, row.listing)
     return page
 
 
@@ -175,10 +168,10 @@ def _passport(reader: Reader, version_id: str) -> dict[str, Any]:
     return {"passport": charts.passport(reader.say("passport"), stops, reader.say("not_reached")), "lines": lines}
 
 
-def _terms(reader: Reader, offer: Offer) -> dict[str, Any]:
+def _terms(offer: Offer) -> dict[str, Any]:
     rules = terms.enforcement(offer.uses)
     return {
-        "purposes": ", ".join(terms.permitted_purposes(offer.uses)),
+        "purposes": ", ".join(sorted(terms.permitted_purposes(offer.uses))),
         "prohibited": ", ".join(str(rule["action"]) for rule in offer.uses.get("prohibition", [])),
         "enforcement": [{"term": rule.term, "kind": str(rule.kind)} for rule in rules],
     }
@@ -212,19 +205,3 @@ def _agreements(reader: Reader, listing: Listing) -> list[dict[str, Any]]:
         }
         for row in rows
     ]
-
-
-def _certificate(certificate: Certificate | None) -> Mapping[str, str]:
-    if certificate is None:
-        return {"code": "–", "until": "–"}
-    return {"code": certificate.code, "until": certificate.valid_until.strftime(DAY)}
-
-
-def _opinion(reader: Reader, opinion: Opinion | None) -> Json:
-    if opinion is None:
-        return {"outcome": "–", "firm": "–", "until": "–"}
-    return {
-        "outcome": opinion.outcome,
-        "firm": reader.name_of(opinion.firm_id),
-        "until": opinion.expires_at.strftime(DAY),
-    }

@@ -53,6 +53,11 @@ def listing(db: Session, listing_id: str) -> Listing:
     return found
 
 
+def lock(db: Session, found: Listing) -> None:
+    """Read a listing anew and hold its row to the end of the transaction: provider and exchange may move at once."""
+    db.refresh(found, with_for_update=True)
+
+
 def own_listing(db: Session, actor: Actor, listing_id: str) -> Listing:
     """A listing of the caller as its provider or its exchange; auditors read all.  Raises NoSuchListing."""
     found = listing(db, listing_id)

@@ -115,6 +115,8 @@ def submit(db: Session, actor: Actor, offer: Offer, asked: SubmissionIn, now: da
 
 def review(db: Session, actor: Actor, listing: Listing, now: datetime) -> Listing:
     """Take a submitted listing into review.  Raises WrongState, NotYourStep.  Records: exchange:listing_reviewed."""
+    queries.lock(db, listing)
+
     step = LISTING.step(ListingState(listing.state), ListingState.IN_REVIEW, actor.roles)
 
     return _move(db, actor, listing, step, now)
@@ -122,6 +124,8 @@ def review(db: Session, actor: Actor, listing: Listing, now: datetime) -> Listin
 
 def return_(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: datetime) -> Listing:
     """Give a listing back to its provider for correction.  Records: exchange:listing_returned."""
+    queries.lock(db, listing)
+
     step = LISTING.step(ListingState(listing.state), ListingState.RETURNED, actor.roles)
 
     return _move(db, actor, listing, step, now, why)
@@ -133,6 +137,7 @@ def prepare_listing(db: Session, actor: Actor, listing: Listing, now: datetime) 
     Preparing again replaces the document.  Raises WrongState, NotYourStep, and what `require_standing` raises.
     Records: exchange:listing_approved.
     """
+    queries.lock(db, listing)
     offer, asset, version = _parts(db, listing)
     provider = participants.participant(db, offer.provider_id)
 
@@ -153,6 +158,7 @@ def publish(db: Session, actor: Actor, listing: Listing, signature: SignatureIn,
     Raises NotTheListing, ProofsChanged, WrongState, NotYourStep, BadSignature, UnknownKey, and what
     `require_standing` raises.  Records: exchange:listing_published, asset:stage_reached.
     """
+    queries.lock(db, listing)
     offer, asset, version = _parts(db, listing)
 
     if signature.document != listing.document:
@@ -175,6 +181,8 @@ def publish(db: Session, actor: Actor, listing: Listing, signature: SignatureIn,
 def suspend(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: datetime) -> Listing:
     """Take a listing out of the catalogue for a time.  Running agreements go on: to stop uses, suspend the version
     or end the agreement (domain.md 1.3).  Records: exchange:listing_suspended."""
+    queries.lock(db, listing)
+
     step = LISTING.step(ListingState(listing.state), ListingState.SUSPENDED, actor.roles)
 
     return _move(db, actor, listing, step, now, why)
@@ -185,6 +193,7 @@ def resume(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: date
 
     Raises ProofsChanged and what `require_standing` raises.  Records: exchange:listing_resumed.
     """
+    queries.lock(db, listing)
     offer, _, version = _parts(db, listing)
 
     step = LISTING.step(ListingState(listing.state), ListingState.LISTED, actor.roles)
@@ -195,6 +204,8 @@ def resume(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: date
 
 def withdraw(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: datetime) -> Listing:
     """End a listing for good; running agreements go on.  Records: exchange:listing_withdrawn."""
+    queries.lock(db, listing)
+
     if listing.state == ListingState.WITHDRAWN:
         return listing
     step = LISTING.step(ListingState(listing.state), ListingState.WITHDRAWN, actor.roles)

@@ -6,8 +6,10 @@ Safe to run twice and to be killed anywhere: outputs are named by their bytes, r
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from itertools import zip_longest
+from typing import TypeAlias
 
 from sqlmodel import Session, col, select
 
@@ -29,11 +31,15 @@ CHUNK = 64
 _STORE_THREADS = 4
 
 
+# Position in the raw manifest and SHA-256 of each raw file.
+_Files: TypeAlias = Sequence[tuple[int, str]]
+
+
 @dataclass(frozen=True)
 class _Work:
-    secret: bytes
+    secret: bytes = field(repr=False)
     faces_declared: bool
-    files: Sequence[tuple[int, str]]
+    files: _Files
 
 
 def run(runtime: Runtime, job_id: str, number: int) -> None:
@@ -43,15 +49,28 @@ def run(runtime: Runtime, job_id: str, number: int) -> None:
     """
     with runtime.database.transaction() as db:
         work = _begin(db, runtime, job_id, number)
-    for start in range(0, len(work.files), CHUNK):
-        chunk = work.files[start : start + CHUNK]
-        outcomes = runtime.pool.run(deidentify, [_task(runtime, work, raw) for _, raw in chunk])
+    for chunk, outcomes in _judge(runtime, work):
         with ThreadPoolExecutor(_STORE_THREADS) as threads:
             rows = list(threads.map(lambda pair: _row(runtime, job_id, *pair), zip(chunk, outcomes, strict=True)))
         with runtime.database.transaction() as db:
             _keep(db, job_id, rows)
     with runtime.database.transaction() as db:
         _end(db, runtime, job_id)
+
+
+def _judge(runtime: Runtime, work: _Work) -> Iterator[tuple[_Files, list[Done | Failure]]]:
+    """Chunk by chunk, one chunk ahead: while the caller stores outputs, the children are at the next files."""
+    chunks = [work.files[start : start + CHUNK] for start in range(0, len(work.files), CHUNK)]
+    with ThreadPoolExecutor(1) as ahead:
+        waiting: Future[list[Done | Failure]] | None = None
+        for chunk, following in zip_longest(chunks, chunks[1:]):
+            outcomes = waiting.result() if waiting else _ask_children(runtime, work, chunk)
+            waiting = ahead.submit(_ask_children, runtime, work, following) if following else None
+            yield chunk, outcomes
+
+
+def _ask_children(runtime: Runtime, work: _Work, chunk: _Files) -> list[Done | Failure]:
+    return runtime.pool.run(deidentify, [_task(runtime, work, raw) for _, raw in chunk])
 
 
 def _begin(db: Session, runtime: Runtime, job_id: str, number: int) -> _Work:

@@ -21,7 +21,7 @@ from pydicom.sequence import Sequence
 from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
 from marketplace.governance import leaks, pixels
-from marketplace.governance.elements import Cleaner
+from marketplace.governance.elements import CHARACTER_SET, Cleaner
 from marketplace.governance.facts import Facts, read_facts
 from marketplace.governance.kinds import reason_to_hold_back
 from marketplace.governance.profile import METHOD_CODES, Profile, load
@@ -42,7 +42,7 @@ class Task:
     """path: local raw file; secret: the asset's key; faces_declared: a signed face declaration is on file."""
 
     path: str
-    secret: bytes
+    secret: bytes = field(repr=False)
     faces_declared: bool
 
 
@@ -83,8 +83,7 @@ def _govern(file: Any, task: Task, profile: Profile) -> Done:
     reason = reason_to_hold_back(raw, profile, faces_declared=task.faces_declared)
     if reason is not None:
         return Done(HELD_BACK, reason)
-    uids = [str(raw.get(name) or "") for name in _IDENTIFYING_UIDS]
-    if not all(uids):
+    if not all(str(raw.get(name) or "") for name in _IDENTIFYING_UIDS):
         return Done(HELD_BACK, "identity_incomplete")
     syntax = getattr(raw.file_meta, "TransferSyntaxUID", None)
     if syntax is None:
@@ -93,25 +92,27 @@ def _govern(file: Any, task: Task, profile: Profile) -> Done:
     place = pixels.inflated(task.path) if deflated else pixels.locate(file, raw)
     if isinstance(place, str):
         return Done(HELD_BACK, place)
+    return _rewrite(file, raw, place, Cleaner(profile, Pseudonyms(task.secret, _patient(raw))), syntax)
 
-    names = Pseudonyms(task.secret, _patient(raw, uids[0]))
-    cleaner = Cleaner(profile, names)
+
+def _rewrite(file: Any, raw: Dataset, place: pixels.Place, cleaner: Cleaner, syntax: UID) -> Done:
+    names = cleaner.pseudonyms
+    study, series, instance = (names.uid(str(raw[name].value)) for name in _IDENTIFYING_UIDS)
     clean = cleaner.clean(raw)
     _mark(clean, names)
-    if deflated:
+    if place.element is not None:
         clean[pixels.PIXEL_DATA] = place.element
-    header = _written(clean, names.uid(uids[2]), ExplicitVRLittleEndian if deflated else syntax)
+    header = _written(clean, instance, syntax if place.element is None else ExplicitVRLittleEndian)
 
-    leak = leaks.find(raw, header[: len(header) - len(place.content)] if deflated else header)
-    if leak is None and not deflated:
-        leak = leaks.find_in_compressed(raw, file, place.start, place.end) if syntax.is_compressed else None
+    leak = leaks.find(raw, header[: len(header) - len(place.content)])
+    if leak is None and place.encapsulated:
+        leak = leaks.find_in_compressed(raw, file, place.start, place.end)
     if leak is not None:
         return Done(HELD_BACK, leaks.REASON, tag=leak, actions=dict(cleaner.counts))
-    study, series, instance = (names.uid(uid) for uid in uids)
     return Done(
         GOVERNED,
         header=header,
-        pixels=None if deflated else (place.start, place.end),
+        pixels=(place.start, place.end) if place.element is None else None,
         path=f"{study}/{series}/{instance}.dcm",
         study=study,
         pixel_sha256=_fingerprint(raw, place, file),
@@ -120,13 +121,13 @@ def _govern(file: Any, task: Task, profile: Profile) -> Done:
     )
 
 
-def _patient(raw: Dataset, study: str) -> str:
-    """What tells patients apart within one provider's asset: the id; without one every study is a patient of its own."""
-    return str(raw.get("PatientID") or "").strip() or f"\0{study}"
+def _patient(raw: Dataset) -> str:
+    """What tells patients apart within an asset: the id; without one every study is a patient of its own."""
+    return str(raw.get("PatientID") or "").strip() or f"\0{raw.StudyInstanceUID}"
 
 
 def _mark(clean: Dataset, names: Pseudonyms) -> None:
-    clean.SpecificCharacterSet = "ISO_IR 192"
+    clean.SpecificCharacterSet = CHARACTER_SET
     clean.PatientID = names.code
     clean.PatientName = names.code
     clean.PatientIdentityRemoved = "YES"

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from pydicom.charset import convert_encodings, default_encoding
 from pydicom.datadict import dictionary_VR
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -22,6 +23,9 @@ from marketplace.governance.pseudonyms import Pseudonyms
 PIXEL_DATA = 0x7FE00010
 MAX_DEPTH = 8
 DUMMY = "REMOVED"
+CHARACTER_SET = "ISO_IR 192"
+UNICODE = convert_encodings(CHARACTER_SET)
+ASCII = default_encoding
 _MOST_VALUES = 64
 
 _SHORT_TEXT = re.compile(rb"[A-Za-z0-9 ._/+,()*\\-]{0,80}")
@@ -52,6 +56,9 @@ class Cleaner:
             action = self.profile.action(int(tag))
             taken = self._take(source, target, int(tag), action, depth)
             self.counts[taken] += 1
+        # The copied raw values are in the source's encoding and plain ASCII: the writer need not decode them again.
+        implicit, little = source.original_encoding
+        target.set_original_encoding(implicit, little, ASCII if depth else UNICODE)
         return target
 
     def _take(self, source: Dataset, target: Dataset, tag: int, action: str, depth: int) -> str:
@@ -79,6 +86,8 @@ class Cleaner:
         fits = _fits(rule.vm, vr, raw) if rule.check == "binary_number" else self._passes(rule, _bytes(raw))
         if not fits:
             return "X:check"
+        if isinstance(raw, RawDataElement) and raw.value is not None and len(raw.value) % 2:
+            raw = raw._replace(value=raw.value + b" ")
         target[tag] = raw
         return "K"
 

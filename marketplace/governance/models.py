@@ -68,7 +68,7 @@ class AssetSecret(SQLModel, table=True):
     __tablename__ = "asset_secret"
 
     asset_id: str = Field(primary_key=True, foreign_key="asset.id")
-    secret: bytes
+    secret: bytes = Field(repr=False)
 
 
 class FaceDeclaration(SQLModel, table=True):

@@ -25,12 +25,14 @@ ODD_LENGTH = "pixel_length_differs"
 class Place:
     """start and end: the element's byte range in the file, its own header included; value: where its value starts.
 
+    encapsulated: the value is a sequence of compressed fragments.
     content and element: the value and the decoded element, only for a deflated file whose bytes are nowhere on disk.
     """
 
     start: int
     value: int
     end: int
+    encapsulated: bool = False
     content: bytes = b""
     element: Any = None
 
@@ -67,7 +69,7 @@ def locate(file: Any, raw: Dataset) -> Place | str:
         return MISSING
     if length == _UNDEFINED:
         end = _end_of_items(file, value, size, order)
-        return TRUNCATED if end is None else Place(start, value, end)
+        return TRUNCATED if end is None else Place(start, value, end, encapsulated=True)
     if value + length > size:
         return TRUNCATED
     return Place(start, value, value + length) if _expected(raw, length) else ODD_LENGTH
@@ -80,7 +82,7 @@ def inflated(path: str) -> Place | str:
         return MISSING
     element = raw[PIXEL_DATA]
     content = bytes(element.value)
-    return Place(0, 0, len(content), content, element) if _expected(raw, len(content)) else ODD_LENGTH
+    return Place(0, 0, len(content), content=content, element=element) if _expected(raw, len(content)) else ODD_LENGTH
 
 
 def _expected(raw: Dataset, length: int) -> bool:

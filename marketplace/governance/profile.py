@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = Path(__file__).parents[2] / "contracts" / "governance"
-PACKAGED = Path(__file__).parents[1] / "contracts" / "governance"
 
 # CID 7050: basic profile, longitudinal dates modified, patient characteristics (age, sex, size, weight) retained.
 METHOD_CODES = (
@@ -72,9 +71,8 @@ class Profile:
 @cache
 def load() -> Profile:
     """Read the profile once per process."""
-    folder = FOLDER if FOLDER.is_dir() else PACKAGED
     names = ("ps3-15-basic-profile.json", "allowed-elements.json", "kinds.json")
-    bodies = [(folder / name).read_bytes() for name in names]
+    bodies = [(FOLDER / name).read_bytes() for name in names]
     table, allowed, kinds = (json.loads(body) for body in bodies)
     return Profile(
         actions={tag_of(row["tag"]): _action(row) for row in table["rows"] if _TAG.fullmatch(row["tag"])},

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import hmac
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 
 # Into the past, so that no date lies in the future; never zero; ten years wide.
@@ -25,7 +25,7 @@ class Pseudonyms:
     secret: the asset's 32 random bytes; patient: what identifies the patient in the raw files.
     """
 
-    secret: bytes
+    secret: bytes = field(repr=False)
     patient: str
 
     def uid(self, uid: str) -> str:

@@ -32,7 +32,6 @@ def quality_card(samples: Sequence[Sample], held_back: Counter[str], *, asset: s
     held_back: files by reason; completeness and shares are per mille.
     """
     facts = [sample.facts for sample in samples]
-    judged = len(samples) + held_back.total()
     return {
         "v": 1,
         "type": "quality-card",
@@ -44,24 +43,32 @@ def quality_card(samples: Sequence[Sample], held_back: Counter[str], *, asset: s
         "files": len(samples),
         "bytes": sum(sample.bytes for sample in samples),
         "documentation": {"profile": "DICOM PS3.15 Annex E", "method_codes": [code for code, _ in METHOD_CODES]},
-        "technical_quality": {
-            "completeness_per_mille": _completeness(facts),
-            "uniqueness": {"duplicates_removed": held_back[DUPLICATE_PIXELS]},
-            "validity": {"files_governed": len(samples), "files_judged": judged},
-            "slice_thickness_mm": _range(one.thickness for one in facts),
-            "pixel_spacing_mm": _range(one.spacing for one in facts),
-        },
+        "technical_quality": _technical_quality(facts, held_back),
         "quality_management": {"leak_scan": "every file", "reread": "every file"},
-        "coverage": {
-            "modality": dict(sorted(Counter(one.modality for one in facts).items())),
-            "manufacturer": dict(sorted(Counter(one.manufacturer or "other" for one in facts).items())),
-            "body_part": dict(sorted(Counter(one.body_part or "unknown" for one in facts).items())),
-            "time_span_months": _months(facts),
-            "sex": _people(facts, "sex", ("F", "M", "O")),
-            "age": _people(facts, "age_band", AGE_BANDS),
-        },
+        "coverage": _coverage(facts),
         "access": {"delivery": "by use under agreement"},
         "modifications": {"held_back": dict(sorted(held_back.items())), "dates": "shifted per patient"},
+    }
+
+
+def _technical_quality(facts: Sequence[Facts], held_back: Counter[str]) -> Json:
+    return {
+        "completeness_per_mille": _completeness(facts),
+        "uniqueness": {"duplicates_removed": held_back[DUPLICATE_PIXELS]},
+        "validity": {"files_governed": len(facts), "files_judged": len(facts) + held_back.total()},
+        "slice_thickness_mm": _range(one.thickness for one in facts),
+        "pixel_spacing_mm": _range(one.spacing for one in facts),
+    }
+
+
+def _coverage(facts: Sequence[Facts]) -> Json:
+    return {
+        "modality": dict(sorted(Counter(one.modality for one in facts).items())),
+        "manufacturer": dict(sorted(Counter(one.manufacturer or "other" for one in facts).items())),
+        "body_part": dict(sorted(Counter(one.body_part or "unknown" for one in facts).items())),
+        "time_span_months": _months(facts),
+        "sex": _people(facts, "sex", ("F", "M", "O")),
+        "age": _people(facts, "age_band", AGE_BANDS),
     }
 
 

@@ -64,10 +64,7 @@ def draft(db: Session, actor: Actor, version: Version, asked: OpinionIn, now: da
     _require_assessor(db, actor, asset, version)
     if queries.signed_number(db, actor.participant, asked.number):
         raise NumberTaken("a signed opinion has this number", got=asked.number, action="use a fresh number")
-    checklist, findings = checklists.current(), [one.finding() for one in asked.findings]
-    if previous is not None:
-        earlier = documents.content(db, previous.document)
-        findings = rules.carry(checklist, document.findings_of(earlier), findings)
+    checklist, findings = checklists.current(), _findings(db, asked, previous)
     outcome = rules.outcome(checklist, findings, now)
     cited = _cited(db, version, findings, previous)
 
@@ -149,6 +146,14 @@ def meet_condition(
     facts = {"opinion": opinion.id, "condition": condition.id, "item": condition.item, "proof": proof}
     record(db, actor, Tag.OPINION_CONDITION_MET, now, asset=version.asset_id, version=version.id, facts=facts)
     return condition
+
+
+def _findings(db: Session, asked: OpinionIn, previous: Opinion | None) -> list[rules.Finding]:
+    fresh = [one.finding() for one in asked.findings]
+    if previous is None:
+        return fresh
+    earlier = document.findings_of(documents.content(db, previous.document))
+    return rules.carry(checklists.current(), earlier, fresh)
 
 
 def _opinion(

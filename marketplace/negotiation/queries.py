@@ -29,6 +29,14 @@ def request(db: Session, request_id: str) -> AccessRequest:
     return found
 
 
+def lock(db: Session, found: AccessRequest) -> None:
+    """Read a request anew and hold its row to the end of the transaction: two parties may move at once.
+
+    SQLite holds the whole database anyway; on PostgreSQL the second caller waits here and then sees the first's move.
+    """
+    db.refresh(found, with_for_update=True)
+
+
 def own_request(db: Session, actor: Actor, request_id: str) -> AccessRequest:
     """A request in which the caller is a party.  Raises NoSuchRequest for anybody else, so ids cannot be probed."""
     found = request(db, request_id)

@@ -74,19 +74,7 @@ def request_access(db: Session, actor: Actor, asked: RequestIn, now: datetime) -
         record(db, actor, Tag.ACCESS_REFUSED, now, asset=row.asset.id, version=row.version.id, facts=facts)
         return refused
 
-    request = AccessRequest(
-        id=new_id("req"),
-        listing_id=row.listing.id,
-        offer_id=row.offer.id,
-        buyer_id=actor.participant,
-        provider_id=row.offer.provider_id,
-        state=State.REQUESTED,
-        purpose=asked.purpose,
-        justification=asked.justification,
-        evidence=[one.model_dump() for one in asked.evidence],
-        asked_at=now,
-        expires_at=now + ANSWER_WITHIN,
-    )
+    request = _request(actor, asked, row, now)
     save(db, request, now)
 
     record_request(db, actor, Tag.ACCESS_REQUESTED, request, now)
@@ -100,6 +88,8 @@ def return_for_completion(
 
     Returning it twice changes nothing.  Records: negotiation:request_returned.
     """
+    queries.lock(db, request)
+
     if request.state == State.REQUESTED and request.reason == RETURNED:
         return request
     step = step_of(request, actor, State.REQUESTED, now, Side.PROVIDER)
@@ -111,6 +101,8 @@ def return_for_completion(
 
 def resubmit(db: Session, actor: Actor, request: AccessRequest, asked: ResubmissionIn, now: datetime) -> AccessRequest:
     """Complete a returned request.  Raises NothingReturned.  Records: negotiation:request_resubmitted."""
+    queries.lock(db, request)
+
     step = step_of(request, actor, State.REQUESTED, now, Side.BUYER)
     if request.reason != RETURNED:
         raise NothingReturned("the request lies with the provider", got=request.id)
@@ -127,11 +119,12 @@ def approve(db: Session, actor: Actor, request: AccessRequest, asked: ApprovalIn
     Every fact is judged anew.  Raises WrongState, NotYourStep, NegotiationExpired, AwaitsCompletion, NotInCatalogue,
     RefusedOnReview, StartOutOfRange, TermOutlivesCertificate.  Records: negotiation:offer_made.
     """
+    queries.lock(db, request)
     if request.agreement_id is not None and request.state == State.OFFERED:
         return queries.agreement(db, request.agreement_id)
-    step = step_of(request, actor, State.OFFERED, now, Side.PROVIDER)
     row = exchange.visible_listing(db, request.listing_id, now)
 
+    step = step_of(request, actor, State.OFFERED, now, Side.PROVIDER)
     if request.reason == RETURNED:
         raise AwaitsCompletion("the buyer has to complete the request first", got=request.note)
     refused = _refusal(db, request.buyer_id, request.purpose, row)
@@ -150,6 +143,8 @@ def end_negotiation(db: Session, actor: Actor, request: AccessRequest, why: WhyI
 
     Records: negotiation:request_declined or negotiation:request_withdrawn.
     """
+    queries.lock(db, request)
+
     if request.state == State.TERMINATED:
         return request
     step = NEGOTIATION.step(State(request.state), State.TERMINATED, sides(request, actor))
@@ -165,6 +160,7 @@ def expire(db: Session, request_id: str, now: datetime) -> None:
     Records: negotiation:request_expired.
     """
     request = queries.request(db, request_id)
+    queries.lock(db, request)
 
     if request.state not in OPEN or request.expires_at > now:
         return
@@ -188,3 +184,19 @@ def _refusal(db: Session, buyer_id: str, purpose: str, row: CatalogueRow) -> Ref
         foreign_controlled=buyer.foreign_controlled,
     )
     return refusal(purpose, permitted_purposes(row.offer.uses), known, contains_genomic=row.asset.contains_genomic)
+
+
+def _request(actor: Actor, asked: RequestIn, row: CatalogueRow, now: datetime) -> AccessRequest:
+    return AccessRequest(
+        id=new_id("req"),
+        listing_id=row.listing.id,
+        offer_id=row.offer.id,
+        buyer_id=actor.participant,
+        provider_id=row.offer.provider_id,
+        state=State.REQUESTED,
+        purpose=asked.purpose,
+        justification=asked.justification,
+        evidence=[one.model_dump() for one in asked.evidence],
+        asked_at=now,
+        expires_at=now + ANSWER_WITHIN,
+    )

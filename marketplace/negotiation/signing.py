@@ -58,6 +58,8 @@ def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn
     and what `require_standing` raises.  Records: negotiation:agreement_signed, _verified, _finalized.
     """
     request = queries.request(db, agreement.request_id)
+    queries.lock(db, request)
+    db.refresh(agreement)
     signed = {one.signer for one in documents.signatures(db, agreement.document)}
 
     if signature.document != agreement.document:
@@ -78,10 +80,14 @@ def terminate(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: 
     A draft that is not in force ends with its negotiation.  Records: negotiation:agreement_terminated, or for a
     draft negotiation:request_declined or negotiation:request_withdrawn.
     """
+    request = queries.request(db, agreement.request_id)
+    queries.lock(db, request)
+    db.refresh(agreement)
+
     if agreement.state == AgreementState.TERMINATED:
         return agreement
     if agreement.state == AgreementState.DRAFTED:
-        end_negotiation(db, actor, queries.request(db, agreement.request_id), why, now)
+        end_negotiation(db, actor, request, why, now)
         return agreement
     side = queries.side_of(agreement, actor)
     step = AGREEMENT.step(AgreementState(agreement.state), AgreementState.TERMINATED, [side] if side else [])

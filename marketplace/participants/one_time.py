@@ -28,7 +28,8 @@ def spend(db: Session, scope: str, owner: str, jti: str, expires_at: datetime) -
     name = sha256_hex(f"{scope}\0{owner}\0{jti}".encode())
     insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = insert(SeenToken).values(id=name, expires_at=expires_at).on_conflict_do_nothing()
-    if db.exec(row).rowcount != 1:
+    # The row itself says whether it is new: SQLAlchemy knows no row count of an INSERT on PostgreSQL.
+    if db.exec(row.returning(col(SeenToken.id))).first() is None:
         raise Replayed("this `jti` was used before", got=jti, action="sign a fresh one for every request")
 
 

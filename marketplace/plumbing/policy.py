@@ -53,6 +53,10 @@ class PolicyEngine(Protocol):
         """
         ...
 
+    def close(self) -> None:
+        """End connections and threads, if there are any."""
+        ...
+
 
 class OddAnswer(Exception):
     """What came back is not a decision about these facts."""
@@ -144,6 +148,9 @@ class RegorusEngine:
             _own.__dict__.pop(self._revision, None)
             get_logger().error("policy failed", package=package, kind=type(error).__name__, error=str(error)[:200])
             return denial(UNAVAILABLE, self._revision)
+
+    def close(self) -> None:
+        """Engines belong to their threads and end with them."""
 
     def _evaluate(self, package: str, sent: Json) -> object:
         engine = self._engine()

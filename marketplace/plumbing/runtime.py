@@ -33,6 +33,7 @@ class Runtime:
     service_key: SigningKey
 
     def close(self) -> None:
-        """End the child processes and the database connections."""
+        """End the child processes, the policy engine and the database connections."""
         self.pool.close()
+        self.policy.close()
         self.database.dispose()

@@ -65,8 +65,6 @@ def certificate(
     valid_until: datetime,
 ) -> Json:
     """The certificate; schema in `contracts/documents/certificate.schema.json`.  opinion: its document's SHA-256."""
-    assert found.notice_from is not None
-    assert found.notice_until is not None
     return {
         "type": KIND,
         "code": code,
@@ -80,13 +78,19 @@ def certificate(
         "rights": [_right(one, people[one["holder"]], issued_at, valid_until) for one in found.form["rights"]],
         "opinion": opinion,
         "application": found.document,
-        "notice": {
-            "document": found.notice_document,
-            "from": timestamp(found.notice_from),
-            "until": timestamp(found.notice_until),
-        },
+        "notice": _notice(found),
         "issued_at": timestamp(issued_at),
         "valid_until": timestamp(valid_until),
+    }
+
+
+def _notice(found: Application) -> Json:
+    assert found.notice_from is not None
+    assert found.notice_until is not None
+    return {
+        "document": found.notice_document,
+        "from": timestamp(found.notice_from),
+        "until": timestamp(found.notice_until),
     }
 
 

@@ -22,6 +22,7 @@ from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Unavailable
 from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.queries import agreement as agreement_of
 from marketplace.participants import queries as participants
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.sandbox import Failure
@@ -32,7 +33,6 @@ from marketplace.transfer.models import Delivery, DeliveryFile
 from marketplace.transfer.pseudonyms import Job, Remade, pseudonymise
 from marketplace.usage.facts import compile_uses
 from marketplace.usage.obligations import Transformation, enforced
-from marketplace.usage.queries import agreement as agreement_of
 
 ROUND_BYTES = 64 << 20
 NOTICE = "NOTICE.txt"
@@ -106,20 +106,7 @@ def _keep(
     content = render(agreement, plan.version, files, transformations=applied, duties=plan.duties, tar=tar, now=now)
     name = keep_signed(db, content, agreement, runtime.service_key, now)
     total = sum(one.part.bytes for one in files)
-    db.add(
-        Delivery(
-            agreement_id=agreement.id,
-            manifest=name,
-            files=len(files),
-            bytes=total,
-            tar_sha256=tar[0],
-            tar_bytes=tar[1],
-            transformations=applied,
-            prepared_at=now,
-        )
-    )
-    db.flush()
-    db.add_all(_rows(agreement.id, files))
+    _add_rows(db, agreement.id, name, files, tar, applied, now)
 
     facts: Json = {"manifest": name, "files": len(files), "bytes": total, "tar": tar[0], "transformations": applied}
     record(
@@ -135,19 +122,41 @@ def _keep(
     return name
 
 
-def _rows(agreement_id: str, files: list[DeliveredFile]) -> list[DeliveryFile]:
-    return [
-        DeliveryFile(
+def _add_rows(
+    db: Session,
+    agreement_id: str,
+    manifest: str,
+    files: list[DeliveredFile],
+    tar: tuple[str, int],
+    applied: list[str],
+    now: datetime,
+) -> None:
+    db.add(
+        Delivery(
             agreement_id=agreement_id,
-            position=position,
-            path=one.part.path,
-            sha256=one.part.sha256,
-            bytes=one.part.bytes,
-            source_path=one.source_path,
-            source_sha256=one.source_sha256,
+            manifest=manifest,
+            files=len(files),
+            bytes=sum(one.part.bytes for one in files),
+            tar_sha256=tar[0],
+            tar_bytes=tar[1],
+            transformations=applied,
+            prepared_at=now,
         )
-        for position, one in enumerate(files)
-    ]
+    )
+    db.flush()
+    db.add_all(_row(agreement_id, position, one) for position, one in enumerate(files))
+
+
+def _row(agreement_id: str, position: int, one: DeliveredFile) -> DeliveryFile:
+    return DeliveryFile(
+        agreement_id=agreement_id,
+        position=position,
+        path=one.part.path,
+        sha256=one.part.sha256,
+        bytes=one.part.bytes,
+        source_path=one.source_path,
+        source_sha256=one.source_sha256,
+    )
 
 
 def _make(runtime: Runtime, plan: Plan) -> Iterator[DeliveredFile]:

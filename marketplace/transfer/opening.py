@@ -11,6 +11,7 @@ from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json, sha256_hex
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
+from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
 from marketplace.plumbing.idempotency import KeyReused
 from marketplace.plumbing.policy import Decision
@@ -20,7 +21,6 @@ from marketplace.transfer.body import Body, Part, file_body, tar_body
 from marketplace.transfer.models import Delivery, Transfer
 from marketplace.transfer.rules import RangeNotSatisfiable, Span
 from marketplace.transfer.service import close
-from marketplace.usage import queries as usage_queries
 from marketplace.usage import quotas
 from marketplace.usage import rules as usage_rules
 from marketplace.usage import service as usage
@@ -112,7 +112,7 @@ def open_transfer(runtime: Runtime, actor: Actor, asked: Download, now: datetime
     """
     _end_former_leg(runtime, actor, asked, now)
     with runtime.database.reading() as db:
-        agreement = usage_queries.agreement(db, asked.agreement_id)
+        agreement = negotiation.agreement(db, asked.agreement_id)
         whole = _whole(db, actor, agreement, asked)
         former = _former(db, actor, asked, now, runtime)
         span, outside = _span(asked, whole)
@@ -230,11 +230,7 @@ def _open_row(
     now: datetime,
     runtime: Runtime,
 ) -> Transfer:
-    former = queries.by_key(db, asked.agreement_id, actor.participant, _key_hash(asked.key)) if asked.key else None
-    if former is not None:
-        former = queries.held(db, former.id)
-        if former.state == "open" or bool(former.uses) == bool(asked.use.uses):
-            raise TransferBusy("the use this key names is being answered", action="try again, or use another key")
+    former = _resumable(db, actor, asked)
     fresh = new_id("trf")
     row = Transfer(
         id=former.id if former else fresh,
@@ -261,6 +257,17 @@ def _open_row(
         entry_id="",
     )
     return db.merge(row)
+
+
+def _resumable(db: Session, actor: Actor, asked: Download) -> Transfer | None:
+    """The closed transfer that this key goes on with.  Raises TransferBusy when another request was faster."""
+    former = queries.by_key(db, asked.agreement_id, actor.participant, _key_hash(asked.key)) if asked.key else None
+    if former is None:
+        return None
+    former = queries.held(db, former.id)
+    if former.state == "open" or bool(former.uses) == bool(asked.use.uses):
+        raise TransferBusy("the use this key names is being answered", action="try again, or use another key")
+    return former
 
 
 def _key_hash(key: str) -> str:

@@ -17,8 +17,9 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from marketplace.audit import documents
-from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.actor import Actor
 from marketplace.kernel.errors import Conflict, Forbidden
+from marketplace.negotiation.queries import own_agreement, readable_agreement
 from marketplace.plumbing.problems import Unauthenticated, problem
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.web import Gate, View, router
@@ -26,7 +27,6 @@ from marketplace.transfer import opening, queries
 from marketplace.transfer.opening import Download, Opened, OutsideRange, Refused, Representation
 from marketplace.transfer.schemas import ManifestOut, ManifestSignature, TransferOut
 from marketplace.transfer.stream import WindowResponse, WindowSource
-from marketplace.usage import queries as usage_queries
 from marketplace.usage.rules import UseRequest
 
 _REASONS = FilePath(__file__).resolve().parents[2] / "contracts" / "policy" / "reasons.json"
@@ -123,8 +123,7 @@ async def describe_file(request: Request, agreement_id: str, path: str) -> Respo
 @routes.get("/agreements/{agreement_id}/manifest", operation_id="get_delivery_manifest")
 def get_delivery_manifest(view: View, agreement_id: str) -> ManifestOut:
     """The signed list of every file that is delivered under an agreement, for its parties and auditors."""
-    auditor = view.actor.has(Role.AUDITOR)
-    agreement = usage_queries.own_agreement(view.db, view.actor.participant, agreement_id, auditor=auditor)
+    agreement = readable_agreement(view.db, view.actor, agreement_id)
     delivery = queries.delivery(view.db, agreement.id)
     if delivery is None:
         raise queries.NoDelivery("nothing has been prepared yet", action="try again in a few seconds")
@@ -139,8 +138,7 @@ def get_delivery_manifest(view: View, agreement_id: str) -> ManifestOut:
 @routes.get("/agreements/{agreement_id}/transfers", operation_id="list_transfers")
 def list_transfers(view: View, agreement_id: str) -> list[TransferOut]:
     """The uses of an agreement, oldest first, for its parties and auditors."""
-    auditor = view.actor.has(Role.AUDITOR)
-    agreement = usage_queries.own_agreement(view.db, view.actor.participant, agreement_id, auditor=auditor)
+    agreement = readable_agreement(view.db, view.actor, agreement_id)
     return [TransferOut.model_validate(one) for one in queries.of_agreement(view.db, agreement.id)]
 
 
@@ -192,7 +190,7 @@ def _download(runtime: Runtime, actor: Actor, asked: Download) -> Response:
 
 def _describe(runtime: Runtime, actor: Actor, agreement_id: str, path: str | None) -> Response:
     with runtime.database.reading() as db:
-        agreement = usage_queries.own_agreement(db, actor.participant, agreement_id)
+        agreement = own_agreement(db, actor, agreement_id)
         delivery = queries.delivery(db, agreement.id)
         if delivery is None:
             raise queries.NoDelivery("nothing has been prepared yet", action="try again in a few seconds")

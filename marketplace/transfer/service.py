@@ -11,6 +11,7 @@ from marketplace.costing.service import meter
 from marketplace.exchange.pricing import price_of_use
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
+from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
 from marketplace.plumbing.runtime import Runtime
 from marketplace.transfer import queries, rules
@@ -68,7 +69,7 @@ def close(db: Session, actor: Actor, transfer_id: str, leg: int, outcome: str, n
     if row.state != "open" or row.leg != leg:
         return False
 
-    agreement = usage_queries.agreement(db, row.agreement_id)
+    agreement = negotiation.agreement(db, row.agreement_id)
     served = row.leg_served
     uses = row.leg_uses if served or outcome == rules.COMPLETE else 0
     quotas.settle(

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
+from marketplace.exchange.terms import PROFILE
 from marketplace.kernel.canonical import MAX_INTEGER, Json
 from marketplace.kernel.clock import parse_timestamp
 
@@ -19,7 +20,7 @@ _POLICY_KEYS: Final = {"@context", "@type", "@id", "profile", "assigner", "assig
     "prohibition",
 }
 _INTEGERS: Final = {"count", "mkt:volumeBytes"}
-CONTEXT: Final = ["http://www.w3.org/ns/odrl.jsonld", {"mkt": "https://w3id.org/medical-data-market/profile/v1/"}]
+CONTEXT: Final = PROFILE["context"]
 
 
 class _Closed(BaseModel):

@@ -10,32 +10,11 @@ from sqlmodel import Session, col, select
 from marketplace.audit import documents
 from marketplace.audit.models import Document
 from marketplace.kernel.canonical import read_strictly
-from marketplace.kernel.errors import NotFound
 from marketplace.legal.models import Opinion
 from marketplace.legal.queries import conditions
 from marketplace.negotiation.models import Agreement
 from marketplace.plumbing.epochs import Epoch
 from marketplace.usage.models import UsageQuota
-
-
-class NoSuchAgreement(NotFound):
-    """No such agreement."""
-
-
-def agreement(db: Session, agreement_id: str) -> Agreement:
-    """An agreement, whoever asks: the policy judges the caller.  Raises NoSuchAgreement."""
-    found = db.get(Agreement, agreement_id)
-    if found is None:
-        raise NoSuchAgreement("no agreement with this id", got=agreement_id[:80])
-    return found
-
-
-def own_agreement(db: Session, participant: str, agreement_id: str, *, auditor: bool = False) -> Agreement:
-    """An agreement the caller is party to, or any for an auditor.  Raises NoSuchAgreement."""
-    found = agreement(db, agreement_id)
-    if participant in (found.provider_id, found.buyer_id) or auditor:
-        return found
-    raise NoSuchAgreement("no agreement with this id", got=agreement_id[:80])
 
 
 def quota(db: Session, agreement_id: str) -> UsageQuota:

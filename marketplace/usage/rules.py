@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from marketplace.exchange import terms
 from marketplace.kernel.canonical import Json
 from marketplace.plumbing.policy import Decision
 
@@ -13,24 +14,9 @@ QUOTA_EXCEEDED: Final = "quota_exceeded"
 EXPIRED: Final = "expired"
 OBLIGATION_NOT_APPLIED: Final = "obligation_not_applied"
 
-# As contracts/odrl/purposes.json; whatever else was asked for is not copied into entries.
-PURPOSES: Final = frozenset(
-    {
-        "scientific_research",
-        "product_development",
-        "model_training",
-        "model_validation",
-        "statistics",
-        "education",
-        "public_health",
-        "actuarial_pricing",
-        "quality_improvement",
-        "marketing",
-        "individual_insurance_decision",
-        "reidentification",
-    }
-)
-ACTIONS: Final = frozenset({"use", "read", "train", "analyse", "distribute", "mkt:reidentify", "mkt:link"})
+# The closed lists; whatever else was asked for is not copied into entries.
+PURPOSES: Final = frozenset(terms.PURPOSES["known"]) | frozenset(terms.PURPOSES["denied_always"])
+ACTIONS: Final = frozenset(terms.PROFILE["actions"]) | frozenset(terms.PROFILE["prohibitions"])
 
 
 @dataclass(frozen=True)

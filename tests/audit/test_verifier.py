@@ -190,7 +190,7 @@ def test_the_verifier_runs_alone_and_loads_nothing_else_of_ours(log: Log, bundle
     keys = ["--log-key", str(log.processes.client.keys.log)]
     for file, code in ((genuine, 0), (forged, 1), (odd, 2), (tmp_path / "missing", 2)):
         done = subprocess.run(
-            [sys.executable, "-c", script, str(file), *keys, "--json"], capture_output=True, text=True
+            [sys.executable, "-c", script, str(file), *keys, "--json"], check=False, capture_output=True, text=True
         )
         assert done.returncode == code, done.stderr
         assert json.loads(done.stdout)["ok"] is (code == 0)
@@ -234,12 +234,12 @@ def test_any_member_replaced_by_anything_is_never_a_crash_and_never_genuine(bund
             holder = changed
             for step in path[:-1]:
                 holder = holder[step]
-            if holder[path[-1]] == odd or path[-1] in ("kid", "alg", "use"):
+            if holder[path[-1]] == odd or path[-2:-1] == ("jwk",):
                 continue
             holder[path[-1]] = odd
             report = check(changed)
             assert "\x1b" not in report.plain()
-            assert report.exit_code or path[-1] in ("entries", "documents", "signatures") or "jwk" in path, path
+            assert report.exit_code or path[-1] in ("entries", "documents", "signatures"), path
 
 
 json_values = st.recursive(

@@ -21,18 +21,60 @@ from pydicom.uid import (
 
 SYNTAXES = (ExplicitVRLittleEndian, ImplicitVRLittleEndian, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian)
 CHARSETS = ("ISO_IR 192", "GB18030")
-SURNAMES = "欧阳 司马 诸葛 上官 尉迟 皇甫 慕容 夏侯".split()
-GIVEN = "静怡 浩然 子涵 雨桐 思远 若曦 宇轩 梓萱".split()
+SURNAMES = ["欧阳", "司马", "诸葛", "上官", "尉迟", "皇甫", "慕容", "夏侯"]
+GIVEN = ["静怡", "浩然", "子涵", "雨桐", "思远", "若曦", "宇轩", "梓萱"]
 
-TEXT_PLANTS = """PatientComments OtherPatientNames ReferringPhysicianName PerformingPhysicianName OperatorsName
-PhysiciansOfRecord NameOfPhysiciansReadingStudy RequestingPhysician PatientMotherBirthName PatientBirthName
-InstitutionName InstitutionAddress InstitutionalDepartmentName StationName DeviceSerialNumber ReferringPhysicianAddress
-ReferringPhysicianTelephoneNumbers PatientAddress PatientTelephoneNumbers OtherPatientIDs AccessionNumber StudyID
-AdmissionID IssuerOfPatientID MilitaryRank BranchOfService CountryOfResidence RegionOfResidence PatientReligiousPreference
-Occupation AdditionalPatientHistory MedicalAlerts Allergies StudyDescription SeriesDescription ProtocolName
-RequestedProcedureDescription ImageComments DerivationDescription AcquisitionComments CurrentPatientLocation
-PatientInstitutionResidence RequestedProcedureID PerformedProcedureStepID PerformedProcedureStepDescription
-SoftwareVersions ContrastBolusAgent PerformedLocation VisitComments""".split()
+TEXT_PLANTS = [
+    "PatientComments",
+    "OtherPatientNames",
+    "ReferringPhysicianName",
+    "PerformingPhysicianName",
+    "OperatorsName",
+    "PhysiciansOfRecord",
+    "NameOfPhysiciansReadingStudy",
+    "RequestingPhysician",
+    "PatientMotherBirthName",
+    "PatientBirthName",
+    "InstitutionName",
+    "InstitutionAddress",
+    "InstitutionalDepartmentName",
+    "StationName",
+    "DeviceSerialNumber",
+    "ReferringPhysicianAddress",
+    "ReferringPhysicianTelephoneNumbers",
+    "PatientAddress",
+    "PatientTelephoneNumbers",
+    "OtherPatientIDs",
+    "AccessionNumber",
+    "StudyID",
+    "AdmissionID",
+    "IssuerOfPatientID",
+    "MilitaryRank",
+    "BranchOfService",
+    "CountryOfResidence",
+    "RegionOfResidence",
+    "PatientReligiousPreference",
+    "Occupation",
+    "AdditionalPatientHistory",
+    "MedicalAlerts",
+    "Allergies",
+    "StudyDescription",
+    "SeriesDescription",
+    "ProtocolName",
+    "RequestedProcedureDescription",
+    "ImageComments",
+    "DerivationDescription",
+    "AcquisitionComments",
+    "CurrentPatientLocation",
+    "PatientInstitutionResidence",
+    "RequestedProcedureID",
+    "PerformedProcedureStepID",
+    "PerformedProcedureStepDescription",
+    "SoftwareVersions",
+    "ContrastBolusAgent",
+    "PerformedLocation",
+    "VisitComments",
+]
 DATES = ("StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate", "PatientBirthDate")
 
 

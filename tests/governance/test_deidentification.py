@@ -9,7 +9,8 @@ import pydicom
 import pytest
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.uid import ExplicitVRLittleEndian
+from pydicom.encaps import encapsulate
+from pydicom.uid import ExplicitVRLittleEndian, JPEGBaseline8Bit
 
 from marketplace.governance.deidentify import GOVERNED, HELD_BACK, Done, Task, deidentify
 from marketplace.governance.elements import cap_age
@@ -52,9 +53,12 @@ def test_none_of_sixty_planted_identifiers_is_left_in_three_hundred_instances(tm
         done = govern(path)
         header = output(path, done)[: -len(planted.pixels)]
         shown = str(dcmread(io.BytesIO(output(path, done))))
-        for text in [*planted.strings, *planted.uids, planted.dates["PatientBirthDate"], "MRN-IN-PREAMBLE"]:
-            if text in shown or any(text.encode(encoding) in header for encoding in ENCODINGS):
-                left.append((number, text))
+        identifiers = [*planted.strings, *planted.uids, planted.dates["PatientBirthDate"], "MRN-IN-PREAMBLE"]
+        left += [
+            (number, text)
+            for text in identifiers
+            if text in shown or any(text.encode(encoding) in header for encoding in ENCODINGS)
+        ]
         path.unlink()
     assert left == []
 
@@ -63,9 +67,7 @@ def test_the_planted_identifiers_really_are_in_the_raw_files(tmp_path: Path) -> 
     for number in (0, 1, 3):
         path, planted = on_disk(tmp_path, number)
         body = path.read_bytes()
-        missing = [
-            text for text in planted.strings if not any(text.encode(encoding) in body for encoding in ENCODINGS)
-        ]
+        missing = [text for text in planted.strings if not any(text.encode(encoding) in body for encoding in ENCODINGS)]
         assert missing == []
 
 
@@ -199,6 +201,26 @@ def test_an_identifier_in_a_technical_element_is_found_by_its_tag_and_held_back(
 ) -> None:
     done = govern(changed(tmp_path, **values))
     assert (done.outcome, done.reason, done.tag) == (HELD_BACK, "identifier_left", tag)
+
+
+def test_the_key_is_not_shown_when_a_task_is_printed() -> None:
+    assert "kkkk" not in repr(Task("path", KEY, faces_declared=False)) + repr(Pseudonyms(KEY, "patient"))
+
+
+@pytest.mark.parametrize(("comment", "reason"), [(b"MRN0000000", "identifier_left"), (b"LIBJPEG 62", None)])
+def test_an_identifier_in_a_comment_of_a_compressed_picture_is_found(
+    tmp_path: Path, comment: bytes, reason: str | None
+) -> None:
+    data = dcmread(io.BytesIO(plant(0).body))
+    data.PixelData = encapsulate([b"\xff\xd8\xff\xfe" + comment + bytes(64)])
+    data["PixelData"].VR = "OB"
+    data["PixelData"].is_undefined_length = True
+    path = tmp_path / "compressed.dcm"
+    path.write_bytes(written(data, JPEGBaseline8Bit))
+    done = govern(path)
+    assert (done.reason, done.tag) == (reason, "7FE0,0010" if reason else None)
+    if reason is None:
+        assert read(path, done).PixelData == data.PixelData
 
 
 def test_a_file_cut_short_is_held_back(tmp_path: Path) -> None:

@@ -10,7 +10,9 @@ import pytest
 from marketplace.kernel.signing import generate_key, thumbprint
 from marketplace.participants import compact as strict
 from marketplace.plumbing.web import View, router
+from tests.house import open_house
 from tests.participants.small_market import ath, bare, compact, open_market, signer
+from tests.servers import initdb_path, postgresql
 
 who = router("test")
 
@@ -125,6 +127,14 @@ def test_readers_with_proofs_of_their_own_do_not_disturb_each_other(market):
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: len(client.get("/v1/participants")), range(40)))
     assert answers == [len(market.house.cast)] * 40
+
+
+@pytest.mark.skipif(initdb_path() is None, reason="no PostgreSQL on this machine")
+def test_one_time_ids_also_hold_on_postgresql(tmp_path):
+    with postgresql() as url, open_house(tmp_path / "house", url) as house, open_market(house) as market:
+        test_of_many_uses_of_one_assertion_at_once_exactly_one_gets_a_token(market)
+        test_of_many_uses_of_one_proof_at_once_exactly_one_reads(market)
+        test_readers_with_proofs_of_their_own_do_not_disturb_each_other(market)
 
 
 def test_a_proof_may_carry_a_kid_that_says_nothing(market):

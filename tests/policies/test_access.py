@@ -53,7 +53,13 @@ def test_every_reason_a_policy_can_give_is_in_the_contract_and_tested():
     given = set(re.findall(r'reasons contains "(\w+)"', text)) | set(re.findall(r'reason_of\(\w+\) := "(\w+)"', text))
     known = contract("policy/reasons.json")
     assert given <= set(known)
-    ours = {rules.EPOCH_CHANGED, rules.QUOTA_EXCEEDED, rules.OBLIGATION_NOT_APPLIED, rules.EXPIRED, "policy_unavailable"}
+    ours = {
+        rules.EPOCH_CHANGED,
+        rules.QUOTA_EXCEEDED,
+        rules.OBLIGATION_NOT_APPLIED,
+        rules.EXPIRED,
+        "policy_unavailable",
+    }
     assert given | ours == set(known)
     tests = (POLICIES / "access" / "access_test.rego").read_text()
     assert {code for code in given if f'"{code}"' not in tests} == set()

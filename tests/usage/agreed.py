@@ -119,7 +119,12 @@ def agree(house: House, policy: dict[str, Any] | None = None, *, files: int = 4,
             path = f"2.25.1000{at // 2}/2.25.2000{at // 2}/2.25.3000{at}.dcm"
             db.add(
                 VersionFile(
-                    version_id=made.version, position=at, path=path, sha256=one.sha256, bytes=one.size, study=str(at // 2)
+                    version_id=made.version,
+                    position=at,
+                    path=path,
+                    sha256=one.sha256,
+                    bytes=one.size,
+                    study=str(at // 2),
                 )
             )
         _credentials(db, house, made, now)
@@ -156,7 +161,7 @@ def _credentials(db: Session, house: House, made: Agreed, now: datetime) -> None
         state="signed",
         signed_at=now,
         law_profile=LAW_PROFILE,
-        expires_at=now + TERM,
+        expires_at=now + 2 * TERM,
         **common,
     )
     row(
@@ -184,9 +189,7 @@ def _credentials(db: Session, house: House, made: Agreed, now: datetime) -> None
     )
 
 
-def _agreement(
-    db: Session, house: House, made: Agreed, policy: dict[str, Any], price: int, now: datetime
-) -> None:
+def _agreement(db: Session, house: House, made: Agreed, policy: dict[str, Any], price: int, now: datetime) -> None:
     hospital, pharma = house.cast["hospital"], house.cast["pharma"]
     both = {"now": now, "asset_id": made.asset, "version_id": made.version}
     row(db, Offer, id="off_1", provider_id=hospital.id, **both)

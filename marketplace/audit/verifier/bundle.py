@@ -50,9 +50,11 @@ class Entry:
 
 @dataclass(frozen=True)
 class Signature:
-    """A detached JWS with the key that should check it."""
+    """A detached JWS with the key that should check it, and what the bundle says of it."""
 
     signer: str
+    kid: str
+    alg: str
     typ: str
     jws: str
     jwk: dict[str, Any]
@@ -142,8 +144,8 @@ def _document(value: Any, where: str) -> Document:
 
 
 def _signature(value: Any, where: str) -> Signature:
-    signer, typ, jws = (_string(value, name, where) for name in ("signer", "typ", "jws"))
-    return Signature(signer, typ, jws, mapping(value, "jwk"))
+    signer, kid, alg, typ, jws = (_string(value, name, where) for name in ("signer", "kid", "alg", "typ", "jws"))
+    return Signature(signer, kid, alg, typ, jws, mapping(value, "jwk"))
 
 
 def _string(value: Any, name: str, where: str) -> str:

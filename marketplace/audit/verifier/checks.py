@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from marketplace.audit.verifier import contracts, keys, tree
-from marketplace.audit.verifier.bundle import Bundle, read_bundle
+from marketplace.audit.verifier.bundle import Bundle, Document, Signature, read_bundle
 from marketplace.audit.verifier.keys import LOG, WITNESS, NotSigned, TreeHead
 from marketplace.audit.verifier.report import Report
 from marketplace.audit.verifier.text import Unreadable, read_canonical, string
@@ -106,26 +106,41 @@ def _documents(report: Report, bundle: Bundle) -> dict[str, set[str]]:
 
 def _signatures(report: Report, bundle: Bundle) -> dict[str, set[str]]:
     check = report.check("every signature on a document holds")
-    registered = {
-        (string(one.facts, "participant"), string(one.facts, "kid"))
-        for one in bundle.entries
-        if one.tag == "participant:key_registered"
-    }
+    owners = _key_owners(bundle)
     sound: dict[str, set[str]] = {}
     untied = 0
     for document in bundle.documents.values():
         for one in document.signatures:
             check.counted += 1
             try:
-                kid = keys.check_jws(one.jws, document.body.encode(), one.jwk, f"{document.kind}+jws")
+                _judge(document, one, owners.get(one.kid))
             except NotSigned as error:
                 check.fail(document.name, f"signature of {one.signer}: {error}")
                 continue
             if document.true_hash == document.sha256:
                 sound.setdefault(document.sha256, set()).add(one.signer)
-            untied += (one.signer, kid) not in registered
+            untied += one.kid not in owners
     if untied:
         report.notes.append(
             f"{untied} of {check.counted} signatures are made with keys whose registration is not among the entries"
         )
     return sound
+
+
+def _judge(document: Document, one: Signature, owners: set[str] | None) -> None:
+    typ = f"{document.kind}+jws"
+    if one.typ != typ:
+        raise NotSigned(f"it is a signature for {one.typ}")
+    keys.check_jws(one.jws, document.body.encode(), one.jwk, typ=typ, kid=one.kid, alg=one.alg)
+    if owners is not None and one.signer not in owners:
+        raise NotSigned(f"the log registered this key for {' and '.join(sorted(owners))}")
+
+
+def _key_owners(bundle: Bundle) -> dict[str, set[str]]:
+    """Key id -> participants that the log registered it for."""
+    owners: dict[str, set[str]] = {}
+    for entry in bundle.entries:
+        participant, kid = string(entry.facts, "participant"), string(entry.facts, "kid")
+        if entry.tag == "participant:key_registered" and participant is not None and kid is not None:
+            owners.setdefault(kid, set()).add(participant)
+    return owners

@@ -91,8 +91,11 @@ def check_note(head: TreeHead, key: NoteKey) -> int | None:
     return at
 
 
-def check_jws(jws: str, payload: bytes, jwk: dict[str, Any], typ: str) -> str:
-    """Check a detached JWS over exact bytes; returns the RFC 7638 thumbprint of the key.  Raises NotSigned."""
+def check_jws(jws: str, payload: bytes, jwk: dict[str, Any], *, typ: str, kid: str, alg: str) -> None:
+    """Check a detached JWS over exact bytes.
+
+    kid: the key's RFC 7638 thumbprint; it, `typ` and `alg` must stand in the signed header.  Raises NotSigned.
+    """
     parts = jws.split(".")
     if len(parts) != 3 or parts[1] or len(jws) > 8192:
         raise NotSigned("not a detached JWS")
@@ -100,7 +103,9 @@ def check_jws(jws: str, payload: bytes, jwk: dict[str, Any], typ: str) -> str:
         header = read(_unbase64url(parts[0]).decode())
     except (Unreadable, UnicodeDecodeError) as error:
         raise NotSigned("the JWS header is not readable") from error
-    algorithm, kid = _key_identity(jwk)
+    algorithm, thumbprint = _key_identity(jwk)
+    if (alg, kid) != (algorithm, thumbprint):
+        raise NotSigned("key id or algorithm are not those of the key")
     expected = {"alg": algorithm, "kid": kid, "typ": typ}
     for name, value in expected.items():
         if not isinstance(header, dict) or header.get(name) != value:
@@ -113,7 +118,6 @@ def check_jws(jws: str, payload: bytes, jwk: dict[str, Any], typ: str) -> str:
         raise NotSigned("`b64` is not marked critical")
     signed = parts[0].encode() + b"." + (payload if plain else base64.urlsafe_b64encode(payload).rstrip(b"="))
     _check_raw(algorithm, jwk, _unbase64url(parts[2]), signed)
-    return kid
 
 
 def _check_raw(algorithm: str, jwk: dict[str, Any], raw: bytes, signed: bytes) -> None:

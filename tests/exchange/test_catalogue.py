@@ -1,0 +1,249 @@
+"""The catalogue shows what is listed and still valid now, in a constant number of queries."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event
+from sqlmodel import select
+
+from marketplace.assets import queries as assets
+from marketplace.assets import service as passport
+from marketplace.exchange import queries
+from marketplace.exchange.catalogue import BadCursor, NotInCatalogue
+from marketplace.exchange.models import MarketReference
+from marketplace.exchange.standing import require_standing
+from marketplace.kernel.errors import DomainError
+from marketplace.legal.models import Opinion, OpinionCondition
+from marketplace.registration import certificates
+from marketplace.registration import queries as registration
+from marketplace.registration.models import Right
+from tests.exchange.parts import certified, found, listed, offer_in, suspend_certificate
+from tests.house import House
+
+
+def lung(house: House) -> str:
+    version = certified(
+        house,
+        name="2025早期肺癌筛查影像集",
+        name_en="Early lung cancer screening studies",
+        keywords=["肺结节", "low dose"],
+        overview="低剂量胸部影像",
+        overview_en="Low-dose chest scans with reports",
+    )
+    return listed(house, version).id
+
+
+def heart(house: House) -> str:
+    version = certified(
+        house,
+        name="2025冠状动脉影像集",
+        name_en="Coronary arteries",
+        body_part="HEART",
+        overview="心脏影像",
+        overview_en="Heart CT; no cancer",
+    )
+    research = offer_in().parameters | {"purposes": ["scientific_research"]}
+    return listed(house, version, template="research-use/v1", parameters=research).id
+
+
+def test_chinese_and_english_words_find_the_listing(house: House) -> None:
+    lungs, hearts = lung(house), heart(house)
+    for text in ("肺癌", "肺", "癌筛", "肺结节", "lung", "LUNG cancers", "study", "scan", "肺癌 screening", "医院"):
+        assert lungs in found(house, text), text
+    assert found(house, "肺癌") == [lungs]
+    assert found(house, "心肺") == []
+    assert found(house, "lung arteries") == []
+    assert found(house, "lun") == []
+    assert found(house, "?!") == []
+    assert set(found(house)) == {lungs, hearts}
+
+
+def test_a_name_counts_more_than_an_overview(house: House) -> None:
+    lungs, hearts = lung(house), heart(house)
+    assert found(house, "cancer") == [lungs, hearts]
+    assert found(house, "heart") == [hearts]
+
+
+def test_filters_narrow_the_catalogue(house: House) -> None:
+    lungs, hearts = lung(house), heart(house)
+    assert found(house, body_part="heart") == [hearts]
+    assert found(house, purpose="model_training") == [lungs]
+    assert found(house, purpose="scientific_research") == [hearts]
+    assert found(house, modality="MR") == []
+    assert found(house, provider=house.cast["pharma"].id) == []
+    assert set(found(house, provider=house.cast["hospital"].id, modality="ct")) == {lungs, hearts}
+
+
+def test_pages_follow_each_other_without_gap_or_repetition(house: House) -> None:
+    version = certified(house)
+    ids = [listed(house, version, term_days=days).id for days in (10, 20, 30, 40, 50)]
+    for text in ("", "CT"):
+        seen: list[str] = []
+        cursor: str | None = None
+        for size in (2, 2, 1):
+            with house.runtime.database.reading() as db:
+                page = queries.visible(db, house.clock.now(), text=text, cursor=cursor, limit=2)
+            assert len(page.rows) == size
+            seen += [row.listing.id for row in page.rows]
+            cursor = page.next_cursor
+        assert cursor is None
+        assert seen == ids[::-1]
+
+
+@pytest.mark.parametrize("cursor", ["%%%", "bm90IGpzb24", "WzEsMl0", "WzEsIngiLCJ5Il0", "AA"])
+def test_a_cursor_that_is_not_ours_is_refused(house: House, cursor: str) -> None:
+    with pytest.raises(BadCursor):
+        found(house, cursor=cursor)
+
+
+def test_a_suspended_certificate_hides_the_listing_until_it_is_resumed(house: House) -> None:
+    listing_id = lung(house)
+    with house.db() as db:
+        version = assets.version(db, queries.listing(db, listing_id).version_id)
+        code = registration.valid_certificate(db, version, house.clock.now()).code
+    suspend_certificate(house, version.id)
+    assert found(house) == []
+    with house.db() as db, pytest.raises(NotInCatalogue):
+        queries.visible_listing(db, listing_id, house.clock.now())
+    with house.db() as db:
+        registrar = house.cast["registrar"].actor
+        certificates.resume(db, registrar, registration.certificate(db, code), "order_lifted", house.clock.now())
+    assert found(house) == [listing_id]
+
+
+def test_an_expired_opinion_hides_the_listing_at_that_very_moment(house: House) -> None:
+    listing_id = lung(house)
+    with house.db() as db:
+        expires = db.exec(select(Opinion.expires_at)).one()
+    house.clock.advance_to(expires - timedelta(microseconds=1))
+    assert found(house) == [listing_id]
+    house.clock.advance(timedelta(microseconds=1))
+    assert found(house) == []
+
+
+def test_a_lapsed_certificate_hides_the_listing_by_the_clock_alone(house: House) -> None:
+    listing_id = lung(house)
+    with house.db() as db:
+        opinion = db.exec(select(Opinion)).one()
+        version = assets.version(db, opinion.version_id)
+        until = registration.valid_certificate(db, version, house.clock.now()).valid_until
+        opinion.expires_at = until + timedelta(days=1)
+        db.add(opinion)
+    house.clock.advance_to(until - timedelta(microseconds=1))
+    assert found(house) == [listing_id]
+    house.clock.advance(timedelta(microseconds=1))
+    assert found(house) == []
+
+
+def _missed_condition(house: House, db: Any, version: Any) -> None:
+    opinion = db.exec(select(Opinion)).one()
+    db.add(
+        OpinionCondition(
+            id="con_1",
+            opinion_id=opinion.id,
+            item=19,
+            condition="file",
+            owner=house.cast["hospital"].id,
+            due_at=house.clock.now(),
+        )
+    )
+
+
+def _later_fail(house: House, db: Any, version: Any) -> None:
+    first = db.exec(select(Opinion)).one()
+    later = first.model_dump() | {"id": "opn_later", "outcome": "FAIL", "signed_at": house.clock.now()}
+    db.add(Opinion(**later))
+
+
+def _other_law(house: House, db: Any, version: Any) -> None:
+    opinion = db.exec(select(Opinion)).one()
+    opinion.law_profile = "CN-old"
+    db.add(opinion)
+
+
+def _other_root(house: House, db: Any, version: Any) -> None:
+    version.root = "00" * 32
+    db.add(version)
+
+
+def _suspended_version(house: House, db: Any, version: Any) -> None:
+    passport.suspend(db, house.cast["hospital"].actor, version, "incident", house.clock.now())
+
+
+def _suspended_provider(house: House, db: Any, version: Any) -> None:
+    from marketplace.participants.models import Participant
+
+    provider = db.get_one(Participant, house.cast["hospital"].id)
+    provider.suspended_at = house.clock.now()
+    db.add(provider)
+
+
+def _right_ended(house: House, db: Any, version: Any) -> None:
+    for right in db.exec(select(Right).where(Right.kind == "operating")):
+        right.ends_at = house.clock.now()
+        db.add(right)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        None,
+        _missed_condition,
+        _later_fail,
+        _other_law,
+        _other_root,
+        _suspended_version,
+        _suspended_provider,
+        _right_ended,
+    ],
+)
+def test_the_catalogue_and_the_gate_of_one_version_say_the_same(house: House, change: Any) -> None:
+    listing_id = lung(house)
+    with house.db() as db:
+        version = assets.version(db, queries.listing(db, listing_id).version_id)
+        if change is not None:
+            change(house, db, version)
+    with house.db() as db:
+        version = assets.version(db, version.id)
+        try:
+            require_standing(db, version, house.cast["hospital"].id, house.clock.now())
+            stands = True
+        except DomainError:
+            stands = False
+    assert stands is (change is None)
+    assert (found(house) == [listing_id]) is stands
+
+
+def test_the_number_of_queries_does_not_grow_with_the_catalogue(house: House) -> None:
+    version = certified(house)
+    counts = []
+    for days in (10, 20, 30):
+        listed(house, version, term_days=days)
+        statements: list[str] = []
+
+        def note(*args: Any, into: list[str] = statements) -> None:
+            into.append(args[2])
+
+        event.listen(house.runtime.database.engine, "before_cursor_execute", note)
+        with house.runtime.database.reading() as db:
+            rows = queries.visible(db, house.clock.now(), text="CT").rows
+            _ = [(row.asset.name, row.provider.legal_name, row.certificate.code, row.opinion.number) for row in rows]
+        event.remove(house.runtime.database.engine, "before_cursor_execute", note)
+        counts.append(len([one for one in statements if one.startswith("SELECT")]))
+    assert counts == [1, 1, 1]
+
+
+def test_market_references_are_read_by_date(house: House) -> None:
+    with house.db() as db:
+        for number, date in (("b", "2025-06-05"), ("a", "2024-12")):
+            db.add(
+                MarketReference(
+                    id=f"mrf_{number}", date=date, product="x", kind="dataset", provider="y", venue="z", note="",
+                    grade="S", source="M1",
+                )
+            )  # fmt: skip
+        db.flush()
+        assert [one.id for one in queries.market_references(db)] == ["mrf_a", "mrf_b"]

@@ -1,0 +1,202 @@
+"""The closed ODRL profile: known terms pass, one unknown term refuses the whole policy."""
+
+from __future__ import annotations
+
+import copy
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from marketplace.exchange.parameters import BadParameters, check_parameters
+from marketplace.exchange.templates import LANGUAGES, UnknownTemplate, render_uses, template, templates
+from marketplace.exchange.terms import (
+    CONTRACTS,
+    PROFILE,
+    Enforcement,
+    NoEnforcementPoint,
+    UnknownTerm,
+    check_terms,
+    enforced_permille,
+    enforcement,
+    permitted_purposes,
+    quota,
+)
+from tests.exchange.parts import PARAMETERS
+
+
+def rendered(name: str = "model-training/v1") -> dict[str, Any]:
+    return render_uses(template(name), PARAMETERS, "ast_1")
+
+
+def nodes(value: Any, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Paths of every node below the root."""
+    items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [
+        place for key, child in items for place in [(*path, key), *nodes(child, (*path, key))] if key != "description"
+    ]
+
+
+def at(value: Any, path: tuple[Any, ...]) -> Any:
+    for key in path:
+        value = value[key]
+    return value
+
+
+PATHS = nodes(rendered())
+OBJECTS = [(), *[path for path in PATHS if isinstance(at(rendered(), path), dict)]]
+UNKNOWN = st.one_of(
+    st.text(min_size=1).map(lambda text: f"mkt:{text}?"),
+    st.booleans(),
+    st.none(),
+    st.just({}),
+    st.just([]),
+    st.just(-1),
+)
+
+
+@given(path=st.sampled_from(PATHS), value=UNKNOWN)
+def test_an_unknown_value_at_any_node_is_refused_whole(path: tuple[Any, ...], value: Any) -> None:
+    uses = copy.deepcopy(rendered())
+    at(uses, path[:-1])[path[-1]] = value
+    with pytest.raises((UnknownTerm, NoEnforcementPoint)):
+        check_terms(uses)
+
+
+@given(path=st.sampled_from(OBJECTS), name=st.text(min_size=1).map(lambda text: f"{text}~/x"), value=UNKNOWN)
+def test_an_unknown_member_of_any_object_is_refused_with_its_pointer(path: Any, name: str, value: Any) -> None:
+    uses = copy.deepcopy(rendered())
+    at(uses, path)[name] = value
+    with pytest.raises(UnknownTerm) as caught:
+        check_terms(uses)
+    if "@context" not in path:
+        steps = [str(key) for key in (*path, name)]
+        assert caught.value.pointer == "".join("/" + key.replace("~", "~0").replace("/", "~1") for key in steps)
+
+
+@given(path=st.sampled_from(PATHS))
+def test_leaving_out_any_node_never_widens_what_is_granted(path: tuple[Any, ...]) -> None:
+    uses = copy.deepcopy(rendered())
+    del at(uses, path[:-1])[path[-1]]
+    try:
+        check_terms(uses)
+    except (UnknownTerm, NoEnforcementPoint):
+        return
+    assert permitted_purposes(uses) <= permitted_purposes(rendered())
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "pointer"),
+    [
+        (("permission", 0, "action"), "sell", "/permission/0/action"),
+        (("permission", 0, "constraint", 0, "leftOperand"), "weather", "/permission/0/constraint/0/leftOperand"),
+        (("permission", 0, "constraint", 0, "operator"), "gt", "/permission/0/constraint/0/operator"),
+        (
+            ("permission", 0, "constraint", 0, "rightOperand"),
+            ["marketing"],
+            "/permission/0/constraint/0/rightOperand/0",
+        ),
+        (("permission", 0, "constraint", 1, "rightOperand"), True, "/permission/0/constraint/1/rightOperand"),
+        (("permission", 0, "constraint", 1, "rightOperand"), "5", "/permission/0/constraint/1/rightOperand"),
+        (("permission", 0, "constraint"), [], "/permission/0/constraint"),
+        (("permission",), [], "/permission"),
+        (("prohibition",), [], "/prohibition"),
+        (("profile",), "https://example.org/other", "/profile"),
+        (("permission", 0, "duty", 0, "action"), "compensate", "/permission/0/duty/0/action"),
+        (("permission", 0, "duty", 1, "constraint", 0, "rightOperand"), "30", None),
+    ],
+)
+def test_the_error_names_the_pointer(path: tuple[Any, ...], value: Any, pointer: str | None) -> None:
+    uses = rendered()
+    at(uses, path[:-1])[path[-1]] = value
+    with pytest.raises(UnknownTerm) as caught:
+        check_terms(uses)
+    assert caught.value.pointer == (pointer or "/" + "/".join(map(str, path)))
+
+
+def test_a_permission_without_purpose_has_no_enforcement_point() -> None:
+    uses = rendered()
+    uses["permission"][0]["constraint"] = uses["permission"][0]["constraint"][1:]
+    with pytest.raises(NoEnforcementPoint):
+        check_terms(uses)
+
+
+@pytest.mark.parametrize("name", sorted(templates()))
+def test_every_template_stays_within_the_profile_and_shows_who_enforces_what(name: str) -> None:
+    purposes = template(name).schema["properties"]["purposes"]["items"]["enum"]
+    uses = render_uses(template(name), PARAMETERS | {"purposes": purposes}, "ast_1")
+    check_terms(uses)
+    terms = enforcement(uses)
+    assert {term.kind for term in terms} == set(Enforcement)
+    here = sum(1 for term in terms if term.kind is Enforcement.ENFORCED_HERE)
+    assert enforced_permille(terms) == here * 1000 // len(terms) > 400
+    assert permitted_purposes(uses) == set(purposes)
+    assert quota(uses) == type(quota(uses))(5, 1_000_000_000)
+
+
+@pytest.mark.parametrize("name", sorted(templates()))
+def test_examples_of_a_template_are_judged_as_their_folder_says(name: str) -> None:
+    import jsonschema
+
+    folder = CONTRACTS / "terms" / name / "examples"
+    valid, invalid = (sorted((folder / kind).glob("*.json")) for kind in ("valid", "invalid"))
+    assert valid
+    assert invalid
+    schema = template(name).schema
+    for path in valid:
+        check_parameters(schema, json.loads(path.read_text("utf-8")))
+        jsonschema.validate(json.loads(path.read_text("utf-8")), schema)
+    for path in invalid:
+        with pytest.raises(BadParameters):
+            check_parameters(schema, json.loads(path.read_text("utf-8")))
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(json.loads(path.read_text("utf-8")), schema)
+
+
+VALUES = st.one_of(
+    st.integers(-5, 20000),
+    st.text(max_size=4),
+    st.booleans(),
+    st.none(),
+    st.just("10"),
+    st.lists(st.sampled_from(["model_training", "marketing", "model_validation"]), max_size=3),
+)
+
+
+@given(st.fixed_dictionaries({}, optional=dict.fromkeys([*PARAMETERS, "other"], VALUES)), st.booleans())
+def test_our_parameter_check_agrees_with_json_schema(changes: dict[str, Any], whole: bool) -> None:
+    import jsonschema
+
+    schema = template("model-training/v1").schema
+    given_ = (PARAMETERS if whole else {}) | changes
+    try:
+        check_parameters(schema, given_)
+        ours = True
+    except BadParameters:
+        ours = False
+    assert ours == jsonschema.Draft202012Validator(schema).is_valid(given_)
+
+
+def test_a_template_is_only_looked_up_never_opened_by_a_clients_path() -> None:
+    with pytest.raises(UnknownTemplate):
+        template("../../odrl")
+
+
+def test_the_policy_library_knows_every_term_that_an_offer_may_carry() -> None:
+    rego = (CONTRACTS.parent / "policies" / "lib" / "odrl.rego").read_text("utf-8")
+    for table in ("actions", "left_operands", "duties", "prohibitions", "duty_operands"):
+        for term in PROFILE[table]:
+            assert f'"{term}"' in rego
+
+
+@pytest.mark.parametrize("name", sorted(templates()))
+def test_both_languages_of_a_template_have_the_same_clauses(name: str) -> None:
+    import re
+
+    zh, en = (template(name).clauses[language]["clauses"] for language in LANGUAGES)
+    assert [one["id"] for one in zh] == [one["id"] for one in en]
+    assert len({one["id"] for one in zh}) == len(zh)
+    for left, right in zip(zh, en, strict=True):
+        assert set(re.findall(r"\{\w+\}", left["text"])) == set(re.findall(r"\{\w+\}", right["text"])), left["id"]

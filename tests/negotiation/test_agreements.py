@@ -1,0 +1,280 @@
+"""One document, two signatures, two languages; what it starts and how it ends."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+import jsonschema
+import pytest
+from sqlmodel import select
+
+from marketplace.audit import documents
+from marketplace.audit.models import Entry
+from marketplace.costing.models import MeterEvent
+from marketplace.exchange.templates import template, templates
+from marketplace.exchange.terms import CONTRACTS, check_terms
+from marketplace.kernel.canonical import canonical, digest, read_strictly, sha256_hex
+from marketplace.kernel.signing import BadSignature, generate_key, verify_detached
+from marketplace.negotiation import queries, signing
+from marketplace.negotiation.agreement import agreement_text
+from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.rules import Refusal
+from marketplace.participants.signatures import UnknownKey
+from marketplace.plumbing import epochs, outbox
+from marketplace.usage.facts import compile_uses
+from tests.exchange.parts import PARAMETERS, PRICE_FEN, certified, listed, suspend_certificate
+from tests.house import House
+from tests.legal.parts import signed
+from tests.negotiation.parts import WHY, approve, drafted, finalized, requested, sign, state
+
+
+def content(house: House, agreement: Agreement) -> dict[str, Any]:
+    with house.db() as db:
+        return documents.content(db, agreement.document)
+
+
+def test_both_signatures_over_the_same_bytes_are_checked_offline(house: House) -> None:
+    agreement = finalized(house)
+    with house.db() as db:
+        body = documents.get(db, agreement.document).body
+        kept = documents.signatures(db, agreement.document)
+    assert sha256_hex(body) == agreement.document
+    assert {one.signer for one in kept} == {agreement.buyer_id, agreement.provider_id}
+    assert {one.alg for one in kept} == {"EdDSA", "ES256"}
+    for one in kept:
+        party = next(party for party in house.cast.values() if party.id == one.signer)
+        verify_detached(one.jws, body, party.key.public_jwk, typ="agreement+jws")
+        with pytest.raises(BadSignature):
+            verify_detached(one.jws, body + b" ", party.key.public_jwk, typ="agreement+jws")
+
+
+def test_buyer_then_provider_walks_through_every_state(house: House) -> None:
+    agreement = drafted(house)
+    assert state(house, agreement) == ("OFFERED", "drafted")
+    sign(house, agreement, "pharma")
+    assert state(house, agreement) == ("ACCEPTED", "drafted")
+    sign(house, agreement, "hospital")
+    assert state(house, agreement) == ("FINALIZED", "finalized")
+    with house.db() as db:
+        bodies = db.exec(select(Entry.body).where(Entry.agreement == agreement.id).order_by(Entry.id))
+        seen = [read_strictly(body) for body in bodies]
+    steps = [(one["tag"], one["facts"].get("state")) for one in seen if one["tag"].startswith("negotiation:")]
+    assert steps == [
+        ("negotiation:offer_made", "OFFERED"),
+        ("negotiation:agreement_signed", "ACCEPTED"),
+        ("negotiation:agreement_signed", "AGREED"),
+        ("negotiation:agreement_verified", "VERIFIED"),
+        ("negotiation:agreement_finalized", "FINALIZED"),
+    ]
+    final = next(one for one in seen if one["tag"] == "negotiation:agreement_finalized")
+    assert final["facts"]["document"] == agreement.document
+    assert len(final["facts"]["signatures"]) == 2
+
+
+def test_the_provider_may_sign_first(house: House) -> None:
+    agreement = drafted(house)
+    sign(house, agreement, "hospital")
+    assert state(house, agreement) == ("OFFERED", "drafted")
+    sign(house, agreement, "pharma")
+    assert state(house, agreement) == ("FINALIZED", "finalized")
+
+
+def test_finalizing_charges_prepares_and_opens_epochs_once(house: House) -> None:
+    agreement = finalized(house)
+    for who in ("pharma", "hospital", "pharma"):
+        assert sign(house, agreement, who).state == "finalized"
+    with house.db() as db:
+        sale = db.exec(select(MeterEvent).where(MeterEvent.kind == "sale.access")).one()
+        fee = db.exec(select(MeterEvent).where(MeterEvent.kind == "exchange.buyer_fee")).one()
+        task = db.exec(select(outbox.OutboxRow).where(outbox.OutboxRow.task == "transfer.prepare")).one()
+        for subject in (agreement.id, agreement.version_id, agreement.certificate_code, agreement.opinion_id):
+            assert db.get(epochs.Epoch, subject) is not None
+    assert (sale.quantity, sale.unit_price_fen, sale.event_key) == (1, PRICE_FEN, f"sale:{agreement.id}")
+    assert (sale.payer_id, sale.payee_id) == (agreement.buyer_id, agreement.provider_id)
+    assert (fee.payer_id, fee.payee_id, fee.unit_price_fen) == (agreement.buyer_id, house.cast["exchange"].id, None)
+    assert task.args == {"agreement": agreement.id}
+
+
+def test_the_buyers_fee_is_due_with_the_first_agreement_only(house: House) -> None:
+    version = certified(house)
+    for days in (30, 60):
+        agreement = approve(house, requested(house, listed(house, version, term_days=days)))
+        for who in ("pharma", "hospital"):
+            sign(house, agreement, who)
+    with house.db() as db:
+        kinds = [one.kind for one in db.exec(select(MeterEvent).where(MeterEvent.agreement_id.is_not(None)))]
+    assert sorted(kinds) == ["exchange.buyer_fee", "sale.access", "sale.access"]
+
+
+@pytest.mark.parametrize(
+    "case", ["other party's key", "unregistered key", "other bytes", "other type", "other document"]
+)
+def test_a_signature_that_does_not_fit_leaves_nothing_behind(house: House, case: str) -> None:
+    agreement, pharma = drafted(house), house.cast["pharma"]
+    with house.db() as db:
+        made = signed(pharma, db, agreement.document, "agreement")
+        body = documents.get(db, agreement.document).body
+        other = documents.keep(db, "agreement", {"type": "agreement", "id": "other"}, house.clock.now())
+        entries = len(db.exec(select(Entry.id)).all())
+    match case:
+        case "other party's key":
+            made.jws = house.cast["hospital"].key.sign_detached(body, typ="agreement+jws")
+        case "unregistered key":
+            made.jws = generate_key("ES256").sign_detached(body, typ="agreement+jws")
+        case "other bytes":
+            made.jws = pharma.key.sign_detached(body + b"\n", typ="agreement+jws")
+        case "other type":
+            made.jws = pharma.key.sign_detached(body, typ="listing+jws")
+        case _:
+            made.document = other
+    with pytest.raises((UnknownKey, BadSignature, signing.NotTheAgreement)), house.db() as db:
+        signing.sign(db, pharma.actor, queries.agreement(db, agreement.id), made, house.clock.now())
+    assert state(house, agreement) == ("OFFERED", "drafted")
+    with house.db() as db:
+        assert documents.signatures(db, agreement.document) == []
+        assert len(db.exec(select(Entry.id)).all()) == entries
+
+
+def test_facts_are_judged_again_when_a_party_signs(house: House) -> None:
+    agreement = drafted(house)
+    sign(house, agreement, "pharma")
+    suspend_certificate(house, agreement.version_id)
+    from marketplace.exchange.standing import NoValidCertificate
+
+    with pytest.raises(NoValidCertificate):
+        sign(house, agreement, "hospital")
+    assert state(house, agreement) == ("ACCEPTED", "drafted")
+
+
+def test_a_third_party_cannot_read_the_agreement_an_auditor_can(house: House) -> None:
+    agreement = finalized(house)
+    with house.db() as db:
+        for name in ("pharma", "hospital"):
+            assert queries.own_agreement(db, house.cast[name].actor, agreement.id).id == agreement.id
+            assert documents.get_for(db, house.cast[name].actor, agreement.document)
+        for name in ("ai_company", "exchange", "registrar", "law_firm", "operator"):
+            with pytest.raises(queries.NoSuchAgreement):
+                queries.readable_agreement(db, house.cast[name].actor, agreement.id)
+            with pytest.raises(documents.NoSuchDocument):
+                documents.get_for(db, house.cast[name].actor, agreement.document)
+            assert queries.agreements_of(db, house.cast[name].actor) == []
+        assert queries.readable_agreement(db, house.cast["auditor"].actor, agreement.id)
+        with pytest.raises(queries.NoSuchAgreement):
+            queries.own_agreement(db, house.cast["auditor"].actor, agreement.id)
+
+
+@pytest.mark.parametrize("who", ["pharma", "hospital"])
+def test_either_side_ends_an_agreement_in_force_and_uses_stop_at_once(house: House, who: str) -> None:
+    agreement = finalized(house)
+    with house.db() as db:
+        before = epochs.total(db, [agreement.id])
+    for _ in range(2):
+        with house.db() as db:
+            found = queries.agreement(db, agreement.id)
+            signing.terminate(db, house.cast[who].actor, found, WHY, house.clock.now())
+    assert state(house, agreement) == ("FINALIZED", "terminated")
+    with house.db() as db:
+        assert epochs.total(db, [agreement.id]) == before + 1
+        entry = db.exec(select(Entry).where(Entry.tag == "negotiation:agreement_terminated")).one()
+    assert read_strictly(entry.body)["facts"]["reason"] == WHY.reason
+
+
+def test_ending_a_draft_ends_its_negotiation(house: House) -> None:
+    agreement = drafted(house)
+    with house.db() as db:
+        found = queries.agreement(db, agreement.id)
+        signing.terminate(db, house.cast["pharma"].actor, found, WHY, house.clock.now())
+    assert state(house, agreement) == ("TERMINATED", "terminated")
+
+
+def test_the_document_says_everything_that_binds(house: House) -> None:
+    agreement = drafted(house)
+    document = content(house, agreement)
+    jsonschema.validate(document, schema("agreement"))
+    check_terms(document["uses"])
+    assert document["uses"] == agreement.uses
+    assert (document["uses"]["assigner"], document["uses"]["assignee"]) == (agreement.provider_id, agreement.buyer_id)
+    assert document["asset"]["version"] == agreement.version_id
+    assert document["certificate"]["code"] == agreement.certificate_code
+    assert (document["price_fen"], document["currency"], document["law"]) == (PRICE_FEN, "CNY", "CN")
+    operands = [one["leftOperand"] for one in document["uses"]["permission"][0]["constraint"]]
+    assert operands == ["purpose", "count", "mkt:volumeBytes", "recipient", "dateTime", "dateTime"]
+    assert 0 < document["enforced_permille"] < 1000
+
+
+def test_the_usage_room_reads_every_term_of_it(house: House) -> None:
+    compiled = compile_uses(drafted(house).uses)
+    assert compiled.unknown == []
+    assert [one.action for one in compiled.permissions] == ["use", "train"]
+
+
+@pytest.mark.parametrize("name", sorted(templates()))
+def test_both_texts_carry_the_same_clauses_and_every_parameter(house: House, name: str) -> None:
+    purposes = template(name).schema["properties"]["purposes"]["items"]["enum"][:2]
+    parameters = PARAMETERS | {"purposes": purposes, "max_uses": 4321, "max_bytes": "987654321"}
+    listing = listed(house, template=name, parameters=parameters, term_days=123)
+    document = content(house, approve(house, requested(house, listing, purpose=purposes[0])))
+    zh, en = (document["text"][language] for language in ("zh", "en"))
+    assert [one["id"] for one in zh["clauses"]] == [one["id"] for one in en["clauses"]]
+    shared = [*purposes, "4321", "987654321", "37", "91", "123", document["starts_at"], document["ends_at"]]
+    shared += [document["asset"]["version_root"], document["asset"]["id"], document["certificate"]["code"]]
+    shared += [document["opinion"]["number"], "50,000.00", document["parties"]["buyer"]["credit_code"]]
+    for language, legal_name, asset_name in (("zh", "legal_name", "name"), ("en", "legal_name_en", "name_en")):
+        clauses = " ".join(one["text"] for one in document["text"][language]["clauses"])
+        named = [document["parties"]["provider"][legal_name], document["asset"][asset_name]]
+        for value in [*shared, *named]:
+            assert value in clauses, (language, value)
+        assert not re.search(r"\{[a-z_]+\}", clauses)
+        text = {key: value for key, value in document["text"][language].items() if key != "sha256"}
+        assert document["text"][language]["sha256"] == digest(text)
+        plain = agreement_text(document, language)
+        assert all(one["text"] in plain and one["title"] in plain for one in document["text"][language]["clauses"])
+        assert document["id"] in plain
+    assert not re.search(r"[\u4e00-\u9fff]", agreement_text(document, "en"))
+
+
+def test_braces_in_a_name_stay_what_they_are(house: House) -> None:
+    version = certified(house, name="示例{price}影像集", name_en="Example {price} set")
+    document = content(house, approve(house, requested(house, listed(house, version))))
+    subject = next(one for one in document["text"]["en"]["clauses"] if one["id"] == "subject")
+    assert "“Example {price} set”" in subject["text"]
+
+
+def schema(kind: str) -> dict[str, Any]:
+    return json.loads((CONTRACTS / "documents" / f"{kind}.schema.json").read_text("utf-8"))
+
+
+@pytest.mark.parametrize("kind", ["agreement", "listing"])
+def test_document_schemas_take_their_valid_examples_and_no_other(kind: str) -> None:
+    folder = CONTRACTS / "documents" / "examples"
+    jsonschema.Draft202012Validator.check_schema(schema(kind))
+    valid, invalid = (sorted((folder / name).glob(f"{kind}*.json")) for name in ("valid", "invalid"))
+    assert valid
+    assert invalid
+    for path in valid:
+        document = json.loads(path.read_text("utf-8"))
+        jsonschema.validate(document, schema(kind))
+        assert canonical(document)
+        for key in document:
+            less = {name: value for name, value in document.items() if name != key}
+            assert not jsonschema.Draft202012Validator(schema(kind)).is_valid(less)
+        more = copy.deepcopy(document) | {"surprise": 1}
+        assert not jsonschema.Draft202012Validator(schema(kind)).is_valid(more)
+    for path in invalid:
+        assert not jsonschema.Draft202012Validator(schema(kind)).is_valid(json.loads(path.read_text("utf-8")))
+
+
+def test_a_listing_document_fits_its_schema(house: House) -> None:
+    listing = listed(house)
+    with house.db() as db:
+        jsonschema.validate(documents.content(db, str(listing.document)), schema("listing"))
+
+
+def test_a_use_ends_with_the_agreement_not_with_the_listing(house: House) -> None:
+    agreement = finalized(house)
+    assert agreement.ends_at == agreement.starts_at + timedelta(days=365)
+    assert not isinstance(agreement, Refusal)

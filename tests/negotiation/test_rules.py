@@ -1,0 +1,85 @@
+"""The negotiation machine, and why a buyer is refused."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from marketplace.kernel.transitions import NotYourStep, WrongState
+from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION, AgreementState, Buyer, Side, State, refusal
+
+OPEN = ("REQUESTED", "OFFERED", "ACCEPTED", "AGREED", "VERIFIED")
+ALLOWED = {
+    ("REQUESTED", "REQUESTED"): {
+        "buyer": "negotiation:request_resubmitted",
+        "provider": "negotiation:request_returned",
+    },
+    ("REQUESTED", "OFFERED"): {"provider": "negotiation:offer_made"},
+    ("OFFERED", "ACCEPTED"): {"buyer": "negotiation:agreement_signed"},
+    ("ACCEPTED", "AGREED"): {"provider": "negotiation:agreement_signed"},
+    ("AGREED", "VERIFIED"): {"service": "negotiation:agreement_verified"},
+    ("VERIFIED", "FINALIZED"): {"service": "negotiation:agreement_finalized"},
+    **{
+        (state, "TERMINATED"): {
+            "provider": "negotiation:request_declined",
+            "buyer": "negotiation:request_withdrawn",
+            "service": "negotiation:request_expired",
+        }
+        for state in OPEN
+    },
+}
+GOOD = Buyer(verified=True, suspended=False, foreign_controlled=False)
+
+
+def test_the_states_are_those_of_the_dataspace_protocol() -> None:
+    assert [str(one) for one in State] == [*OPEN, "FINALIZED", "TERMINATED"]
+
+
+@pytest.mark.parametrize(("source", "target", "who"), list(itertools.product(State, State, Side)))
+def test_a_negotiation_moves_only_as_the_table_says(source: State, target: State, who: Side) -> None:
+    allowed = ALLOWED.get((source.value, target.value))
+    if allowed is None:
+        with pytest.raises(WrongState):
+            NEGOTIATION.step(source, target, [who])
+    elif who.value not in allowed:
+        with pytest.raises(NotYourStep):
+            NEGOTIATION.step(source, target, [who])
+    else:
+        assert NEGOTIATION.step(source, target, [who]).tag == allowed[who.value]
+
+
+@pytest.mark.parametrize(("source", "target", "who"), list(itertools.product(AgreementState, AgreementState, Side)))
+def test_an_agreement_ends_for_good_and_only_the_service_puts_it_in_force(
+    source: AgreementState, target: AgreementState, who: Side
+) -> None:
+    ending = target is AgreementState.TERMINATED and source is not AgreementState.TERMINATED
+    starting = (source, target, who) == (AgreementState.DRAFTED, AgreementState.FINALIZED, Side.SERVICE)
+    if ending or starting:
+        assert AGREEMENT.step(source, target, [who])
+    else:
+        with pytest.raises((WrongState, NotYourStep)):
+            AGREEMENT.step(source, target, [who])
+
+
+def test_a_verified_buyer_with_a_permitted_purpose_is_not_refused() -> None:
+    assert refusal("statistics", {"statistics"}, GOOD, contains_genomic=True) is None
+
+
+@pytest.mark.parametrize(
+    ("purpose", "buyer", "genomic", "reasons"),
+    [
+        ("education", GOOD, False, ("purpose_not_permitted",)),
+        ("marketing", GOOD, False, ("purpose_denied_always",)),
+        ("world_peace", GOOD, False, ("purpose_not_permitted",)),
+        ("statistics", Buyer(False, False, False), False, ("party_not_verified",)),
+        ("statistics", Buyer(True, True, False), False, ("party_suspended",)),
+        ("statistics", Buyer(True, False, True), True, ("foreign_controlled_genomic",)),
+        ("statistics", Buyer(True, False, True), False, None),
+        ("education", Buyer(False, True, True), True,
+         ("foreign_controlled_genomic", "party_not_verified", "party_suspended", "purpose_not_permitted")),
+    ],
+)  # fmt: skip
+def test_a_refusal_names_every_reason(purpose: str, buyer: Buyer, genomic: bool, reasons: tuple[str, ...]) -> None:
+    found = refusal(purpose, {"statistics"}, buyer, contains_genomic=genomic)
+    assert (found.reasons if found else None) == reasons

@@ -1,0 +1,82 @@
+"""`marketplace doctor`: what an instance needs, and whether it is there."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from marketplace.plumbing.db import Database
+from marketplace.plumbing.migrations import is_current
+from marketplace.settings import Settings
+
+FREE_MIB = 500
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing looked at, and what to do when it is not right."""
+
+    name: str
+    ok: bool
+    words: str
+
+
+def examine(data: Path) -> list[Finding]:
+    """Look at everything an instance on this data folder needs."""
+    settings = Settings(data_folder=data)
+    looks: tuple[Callable[[Settings], Finding], ...] = (_python, _folder, _room, _database, _policy, _parser)
+    return [_look(look, settings) for look in looks]
+
+
+def _look(look: Callable[[Settings], Finding], settings: Settings) -> Finding:
+    try:
+        return look(settings)
+    except Exception as error:  # noqa: BLE001 - a doctor reports whatever is wrong
+        return Finding(look.__name__.strip("_"), ok=False, words=f"{type(error).__name__}: {error}")
+
+
+def _python(_settings: Settings) -> Finding:
+    version = ".".join(map(str, sys.version_info[:3]))
+    return Finding("python", ok=sys.version_info >= (3, 11), words=f"{version}, 3.11 or newer is needed")
+
+
+def _folder(settings: Settings) -> Finding:
+    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    probe = settings.data_folder / ".doctor"
+    probe.write_text("")
+    probe.unlink()
+    return Finding("data folder", ok=True, words=f"{settings.data_folder} can be written")
+
+
+def _room(settings: Settings) -> Finding:
+    import shutil
+
+    free = shutil.disk_usage(settings.data_folder).free >> 20
+    return Finding("disk", ok=free > FREE_MIB, words=f"{free:,} MiB free, at least {FREE_MIB} are needed")
+
+
+def _database(settings: Settings) -> Finding:
+    database = Database(settings.effective_database_url)
+    try:
+        made = is_current(database)
+    finally:
+        database.dispose()
+    words = "answers, schema present" if made else "answers, no schema yet: `marketplace run` or `migrate` makes it"
+    return Finding("database", ok=True, words=words)
+
+
+def _policy(settings: Settings) -> Finding:
+    from marketplace.main import policy_engine
+
+    revision = policy_engine(settings).revision
+    return Finding("policy engine", ok=True, words=f"{settings.policy_engine}, revision {revision[:12]}")
+
+
+def _parser(settings: Settings) -> Finding:
+    from marketplace.plumbing.sandbox import ParsePool
+
+    pool = ParsePool(1, settings.parse_memory_mib, settings.parse_seconds)
+    pool.close()
+    return Finding("parser children", ok=True, words=f"start, {settings.parse_memory_mib} MiB each")
