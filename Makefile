@@ -30,7 +30,7 @@ run: setup ## Seed world, the main job once, then the server (PORT=8000)
 	@$(BIN)/python -m marketplace run --data $(DATA) --port $(PORT)
 
 demo: setup ## The main job as a story (SOURCE=folder of DICOM, JSON=file)
-	@$(BIN)/python -m marketplace demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(JSON),--json-file "$(JSON)") $(if $(DEMO_DATA),--data "$(DEMO_DATA)")
+	@$(BIN)/python -m marketplace demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(DECLARE),--declare "$(DECLARE)") $(if $(JSON),--json-file "$(JSON)") $(if $(DEMO_DATA),--data "$(DEMO_DATA)")
 
 test: $(VENV)/dev.stamp ## All tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile

@@ -29,6 +29,10 @@ Party = Annotated[Path, typer.Option("--as", envvar="MARKETPLACE_PARTY", help="Y
 
 MARKET = Path("var/market")
 DEMO = Path("var/demo")
+DECLARE_HELP = (
+    "Basis on which the invented hospital declares that no face can be rebuilt from head scans in SOURCE, or `no`: "
+    "without the declaration head CT and MR are held back."
+)
 HERE = "http://127.0.0.1:8000"
 
 
@@ -85,11 +89,14 @@ def demo(
     data: Data = DEMO,
     source: Annotated[Path | None, typer.Option(help="Folder of DICOM files; default: synthetic chest CT.")] = None,
     json_file: Annotated[Path | None, typer.Option(help="Write the result here as JSON.")] = None,
+    declare: Annotated[str, typer.Option(help=DECLARE_HELP)] = "defaced_before_collection",
 ) -> None:
     """Tell the main job as a story: from a folder of scans to an audited use and its cost."""
     from seeds.story import tell
 
-    tell(data, source=source, json_file=json_file)
+    folder = data if source is None else data.parent / f"{data.name}-{source.resolve().name}"
+    declaration = None if source is None or declare == "no" else declare
+    tell(folder, source=source, json_file=json_file, declaration=declaration)
 
 
 @app.command()

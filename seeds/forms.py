@@ -9,7 +9,7 @@ CHEST_CT: dict[str, Any] = {
     "name": "2025华东胸部CT肺癌筛查影像数据集",
     "name_en": "East China chest CT lung cancer screening set 2025 (example)",
     "overview": "虚构示例：一千名受检者的胸部CT，已去标识化，用于肺癌筛查算法研发与验证。",
-    "overview_en": "Invented example: chest CT of one thousand screening patients, de-identified, for lung cancer research.",
+    "overview_en": "Invented example: de-identified chest CT of 1,000 patients, for lung cancer research.",
     "industry": "Q84",
     "source_kind": "self_collected",
     "region": "华东",

@@ -12,9 +12,7 @@ from seeds.stages import Scene
 from seeds.world import World
 
 
-def refusals(
-    world: World, scene: Scene, agreement: dict[str, Any], short: dict[str, Any]
-) -> list[dict[str, Any]]:
+def refusals(world: World, scene: Scene, agreement: dict[str, Any], short: dict[str, Any]) -> list[dict[str, Any]]:
     """Every attempt with the reason codes of its refusal; an attempt that succeeds is a failure of the story."""
     pharma, other = world["pharma"], world["ai_company"]
     mine, theirs = agreement["id"], short["id"]

@@ -6,13 +6,14 @@ Every call carries a fixed Idempotency-Key, so that telling a stage again after 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from marketplace.client.upload import tar_batches
+
 from seeds.world import World
 
 # Progress of a long step: done and total.
@@ -63,29 +64,45 @@ class Scene:
             done += len(batch.names)
             self.watch(done, len(files))
 
-    def govern(self, raw: str) -> dict[str, Any]:
-        """The hospital declares what it must, has the version governed, and signs the governance record."""
+    def govern(self, raw: str, declaration: str | None = None) -> dict[str, Any]:
+        """The hospital has the version governed and signs the governance record.
+
+        declaration: basis on which the provider declares that no face can be rebuilt from its head scans, if it does.
+        """
         hospital = self.world["hospital"]
-        declaration = hospital.post(f"/v1/versions/{raw}/face-declaration", key=self.key("declare"))
-        if declaration is not None and declaration.get("sha256"):
-            hospital.post(
-                f"/v1/versions/{raw}/face-declaration/signature",
-                hospital.sign(declaration["sha256"], "face-declaration"),
-                key=self.key("declared"),
-            )
-        job = hospital.post(f"/v1/versions/{raw}/governance", {}, key=self.key("govern"))
-        for now in self._poll(lambda: hospital.get(f"/v1/governance-jobs/{job['id']}")):
-            self.watch(now["done"], now["total"])
-            if now["state"] in {"finished", "failed"}:
-                job = now
-                break
-        assert job["state"] == "finished", job
+        if declaration is not None:
+            self._declare(raw, declaration)
+        asked = hospital.post(f"/v1/versions/{raw}/governance", key=self.key("govern"))
+        job = self._finished(asked["id"])
+        if job["state"] == "failed":
+            return {"job": job, "version": None}
+        version = job["governed_version_id"]
         hospital.post(
-            f"/v1/versions/{job['governed_version']}/governance/signature",
-            hospital.sign(job["document"]["sha256"], "governance-record"),
+            f"/v1/versions/{version}/governance/signature",
+            hospital.sign(job["prepared"]["sha256"], "governance-record"),
             key=self.key("governed"),
         )
-        return {"job": job, "version": hospital.get(f"/v1/versions/{job['governed_version']}")}
+        return {"job": job, "version": hospital.get(f"/v1/versions/{version}")}
+
+    def _declare(self, raw: str, basis: str) -> None:
+        hospital = self.world["hospital"]
+        asked = hospital.post(f"/v1/versions/{raw}/face-declaration", {"basis": basis}, key=self.key("declare"))
+        hospital.post(
+            f"/v1/versions/{raw}/face-declaration/signature",
+            hospital.sign(asked["prepared"]["sha256"], "face-declaration"),
+            key=self.key("declared"),
+        )
+
+    def held_back(self, job: str) -> list[dict[str, Any]]:
+        """Every file that was held back, with its reason."""
+        rows: list[dict[str, Any]] = []
+        cursor = -1
+        while True:
+            page = self.world["hospital"].get(f"/v1/governance-jobs/{job}/held-back", {"cursor": cursor, "limit": 500})
+            rows += page["files"]
+            if page["next"] is None:
+                return rows
+            cursor = page["next"]
 
     def assess(self, asset: str, version: str) -> dict[str, Any]:
         """The law firm answers the 24 items on evidence and signs its opinion."""
@@ -177,7 +194,10 @@ class Scene:
         answer: dict[str, Any] = client.get(f"/v1/agreements/{agreement}")
         return answer
 
-    def _poll(self, ask: Callable[[], dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    def _finished(self, job: str) -> dict[str, Any]:
         while True:
-            yield ask()
+            now: dict[str, Any] = self.world["hospital"].get(f"/v1/governance-jobs/{job}")
+            self.watch(now["done"], now["total"])
+            if now["state"] in {"finished", "failed"}:
+                return now
             time.sleep(0.1)

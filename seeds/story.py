@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydantic import SecretStr
 from sqlmodel import col, func, select
 
 from marketplace.audit.models import Entry
 from marketplace.client.problem import ProblemError
 from marketplace.costing.models import MeterEvent
 from marketplace.kernel.clock import RunningStoryClock, SystemClock
+from marketplace.kernel.errors import Invalid
 from marketplace.ledger import queries as books
 from marketplace.plumbing.outbox import OutboxRow
 from marketplace.settings import Settings
@@ -37,28 +39,45 @@ PRICES_FEN = (2_000_000, 5_000_000, 10_000_000)
 PURPOSE = "product_development"
 
 
+class NothingToSell(Invalid):
+    """Nothing of this folder may go on."""
+
+
 @dataclass
 class Telling:
-    """One telling: the running instance, the world, the report, and what has been found so far."""
+    """One telling: the running instance, the world, the report, and what has been found so far.
+
+    declaration: basis of the face declaration that the invented hospital signs, if it signs one.
+    """
 
     instance: Instance
     world: World
     report: Report
     folder: Path
+    declaration: str | None = None
     result: dict[str, Any] = field(default_factory=dict)
 
 
-def tell(data: Path, *, source: Path | None, json_file: Path | None) -> dict[str, Any]:
+def tell(
+    data: Path,
+    *,
+    source: Path | None,
+    json_file: Path | None,
+    declaration: str | None = None,
+    redis_url: str = "",
+    database_url: str = "",
+) -> dict[str, Any]:
     """Tell the whole story on a data folder and return the result that `--json-file` writes.
 
-    source: a folder of DICOM files; None makes 1,000 invented patients.  The parties keep their keys beside the data
-    folder, in `<data>-parties`, which the server never opens.
+    source: a folder of DICOM files; None makes 1,000 invented patients.  declaration: what the invented hospital
+    signs about faces in head scans.  database_url, redis_url: for the production parts.
+    The parties keep their keys beside the data folder, in `<data>-parties`, which the server never opens.
     """
     keys = data.parent / f"{data.name}-parties"
     report = Report()
     footprint = Footprint().start()
     began = beginning(keys, SystemClock().now(), days=DAYS)
-    settings = Settings(data_folder=data)
+    settings = Settings(data_folder=data, database_url=database_url, redis_url=SecretStr(redis_url))
     scans = source or _invented_scans(data.parent / "scans", report)
     with open_instance(settings, RunningStoryClock(began)) as instance:
         clock = instance.runtime.clock
@@ -67,7 +86,7 @@ def tell(data: Path, *, source: Path | None, json_file: Path | None) -> dict[str
         with open_world(
             instance.app, instance.runtime.database, keys, clock, began=began, base_url=settings.public_url
         ) as world:
-            telling = Telling(instance, world, report, _artifact_folder(data, json_file))
+            telling = Telling(instance, world, report, _artifact_folder(data, json_file), declaration)
             _main_job(telling, scans, source)
             telling.result["run"] = footprint.stop()
     _finish(telling, json_file)
@@ -99,9 +118,15 @@ def _to_the_contract(told: Telling, scene: Scene, scans: Path) -> dict[str, Any]
     report.chapter("2", "Governance", "治理")
     world.day(3)
     scene.watch = report.bar("de-identifying")
-    governed = scene.govern(collected["version"]["id"])
-    held_back = world["hospital"].get(f"/v1/governance-jobs/{governed['job']['id']}/held-back")
+    governed = scene.govern(collected["version"]["id"], told.declaration)
+    held_back = scene.held_back(governed["job"]["id"])
     report.governed(governed, held_back)
+    if governed["version"] is None:
+        raise NothingToSell(
+            "no file of this folder can be governed",
+            got=f"{len(held_back)} files held back",
+            action="see the reasons above",
+        )
     version = governed["version"]
 
     report.chapter("3", "Legal assessment", "合规评估")
@@ -147,7 +172,7 @@ def _use(told: Telling, agreement: dict[str, Any]) -> None:
     told.world.day(36)
     resume_if_suspended(told.world, told.result["certificate"]["code"])
     client = told.world["pharma"]
-    _wait(told, "the delivery to be prepared", lambda: _delivery_ready(told, agreement["id"]))
+    _wait("the delivery to be prepared", lambda: _delivery_ready(told, agreement["id"]))
     target = told.folder / "served.tar"
     running, size = hashlib.sha256(), 0
     path = f"/v1/agreements/{agreement['id']}/data"
@@ -190,7 +215,7 @@ def _settle_everything(told: Telling) -> None:
             loose = db.exec(select(func.count()).select_from(Entry).where(col(Entry.leaf_index).is_(None)))
             return waiting.one() == 0 and loose.one() == 0
 
-    _wait(told, "the books and the log to be complete", settled)
+    _wait("the books and the log to be complete", settled)
 
 
 def _prove(told: Telling, agreement: dict[str, Any]) -> None:
@@ -278,7 +303,7 @@ def _never_backwards(instance: Instance, clock: RunningStoryClock) -> None:
         clock.advance_to(last)
 
 
-def _wait(told: Telling, what: str, ready: Any, seconds: float = 300) -> None:
+def _wait(what: str, ready: Any, seconds: float = 300) -> None:
     limit = time.monotonic() + seconds
     while not ready():
         if time.monotonic() > limit:

@@ -14,9 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fastapi import FastAPI
+from sqlmodel import select
 
+from marketplace.audit.entry import Tag, record
+from marketplace.audit.models import Entry
 from marketplace.audit.processes import LogProcesses
 from marketplace.audit.service import check_not_behind
+from marketplace.kernel.actor import SERVICE, SERVICE_ACTOR
 from marketplace.kernel.clock import Clock
 from marketplace.kernel.errors import Conflict
 from marketplace.main import build_runtime, create_app
@@ -26,6 +30,8 @@ from marketplace.settings import Settings
 from workers.relay import Dispatcher, Loop, embedded_relay
 from workers.schedule import periodic_loops
 from workers.tasks.audit import integrate_once
+
+DISPATCH_SECONDS = 0.1
 
 
 class FolderInUse(Conflict):
@@ -78,10 +84,10 @@ def register_service_key(runtime: Runtime) -> None:
     """Record the instance's own public key once, so that whoever checks a manifest can tell whose key signed it."""
     key = runtime.service_key
     with runtime.database.transaction() as db:
-        if not is_recorded(db, Tag.KEY_REGISTERED, SERVICE_ACTOR, key.kid):
-            actor = replace(SERVICE_ACTOR, kid=key.kid)
+        known = db.exec(select(Entry.body).where(Entry.tag == Tag.KEY_REGISTERED.value, Entry.actor == SERVICE)).all()
+        if not any(key.kid.encode() in body for body in known):
             facts = {"participant": SERVICE, "kid": key.kid, "alg": key.algorithm, "jwk": key.public_jwk}
-            record(db, actor, Tag.KEY_REGISTERED, runtime.clock.now(), facts=facts)
+            record(db, SERVICE_ACTOR, Tag.KEY_REGISTERED, runtime.clock.now(), facts=facts)
 
 
 def integrator(runtime: Runtime, log: LogProcesses) -> Loop:

@@ -24,6 +24,8 @@ class Tag(StrEnum):
     KEY_REGISTERED = "participant:key_registered"
     KEY_REVOKED = "participant:key_revoked"
     ASSET_REGISTERED = "asset:registered"
+    VERSION_OPENED = "collection:version_opened"
+    BATCH_RECEIVED = "collection:batch_received"
     VERSION_SEALED = "collection:version_sealed"
     STAGE_REACHED = "asset:stage_reached"
     VERSION_SUSPENDED = "asset:version_suspended"

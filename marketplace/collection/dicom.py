@@ -113,7 +113,7 @@ def _read(file: BinaryIO, size: int) -> Parsed:
 
 
 def _after_meta(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-    return tag.group != 2  # noqa: PLR2004 - group 2 is the file meta information
+    return tag.group != 2
 
 
 def _inflated_size(file: BinaryIO) -> int:

@@ -10,6 +10,9 @@ from marketplace.assets.models import Version, VersionFile
 from marketplace.collection.models import CollectedBatch, CollectedFile, Collection
 from marketplace.kernel.errors import NotFound
 
+# Databases limit the number of parameters of one statement.
+_AT_ONCE = 500
+
 
 class NotSealed(NotFound):
     """The version is not sealed."""
@@ -34,9 +37,13 @@ def batch_files(db: Session, version: Version, label: str) -> Sequence[Collected
 
 def accepted_hashes(db: Session, version: Version, among: Iterable[str]) -> set[str]:
     """Which of these contents are accepted in the version already."""
-    wanted = set(among)
-    rows = select(CollectedFile.sha256).where(CollectedFile.version_id == version.id, CollectedFile.reason == "")
-    return {found for found in db.exec(rows) if found in wanted}
+    wanted = sorted(set(among))
+    found: set[str] = set()
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = col(CollectedFile.sha256).in_(wanted[start : start + _AT_ONCE])
+        rows = select(CollectedFile.sha256)
+        found |= set(db.exec(rows.where(CollectedFile.version_id == version.id, CollectedFile.reason == "", some)))
+    return found
 
 
 def left_out(db: Session, version: Version, after: tuple[str, int], limit: int) -> Sequence[CollectedFile]:

@@ -12,7 +12,9 @@ _CODE = re.compile(r"[A-Z0-9_]{1,16}( [A-Z0-9_]{1,15})*")
 _LONGEST_UID = 64
 _LONGEST_CODE = 16
 # Only these endings are kept: anything else in a name could be part of a patient's name.
-_KNOWN_ENDINGS = frozenset("dcm ima img dic txt pdf jpg jpeg png bmp tif tiff zip gz tar xml json csv doc docx".split())
+_KNOWN_ENDINGS = frozenset(
+    ("dcm", "ima", "img", "dic", "txt", "pdf", "jpg", "jpeg", "png", "bmp", "tif", "tiff", "zip", "gz", "tar", "xml")
+)
 
 
 class Reason(StrEnum):

@@ -36,7 +36,7 @@ class Readable(Protocol):
 
 @dataclass(frozen=True)
 class Member:
-    """One member.  position: from 0; kind: `file`, `folder`, `link` or `other`; name: for judging only, never a path."""
+    """One member.  position: from 0; kind: `file`, `folder`, `link`, `other`; name: for judging only, never a path."""
 
     position: int
     name: str
@@ -48,7 +48,9 @@ class Member:
         """Whether the name is over-long, holds control characters, or points outside of its folder."""
         parts = self.name.replace("\\", "/").split("/")
         strange = any(not char.isprintable() for char in self.name)
-        return not self.name or len(self.name) > MAX_NAME or strange or ".." in parts or parts[0] == "" or ":" in parts[0]
+        return (
+            not self.name or len(self.name) > MAX_NAME or strange or ".." in parts or parts[0] == "" or ":" in parts[0]
+        )
 
 
 class TarReader:
@@ -68,7 +70,7 @@ class TarReader:
         position, total, name = 0, 0, ""
         while (header := self._header()) is not None:
             kind, size = header[156:157], _number(header[124:136])
-            total += size
+            total += BLOCK + size
             if total > self._limit or position >= MAX_MEMBERS:
                 raise TarTooLarge(
                     "the tar holds too much",
@@ -168,7 +170,7 @@ def _text(name: bytes) -> str:
 
 
 def _pax(body: bytes) -> dict[str, str]:
-    """Records `<length> <key>=<value>\\n` of a pax header."""
+    """Records of a pax header: length, space, key, equals sign, value, newline."""
     records: dict[str, str] = {}
     while body:
         length, _, _ = body.partition(b" ")

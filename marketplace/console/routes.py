@@ -132,9 +132,7 @@ def show_references(request: Request, language: Lang) -> HTMLResponse:
 
 
 @routes.get("/verify")
-def show_verify(
-    request: Request, language: Lang, code: Annotated[str, Query(max_length=80)] = ""
-) -> HTMLResponse:
+def show_verify(request: Request, language: Lang, code: Annotated[str, Query(max_length=80)] = "") -> HTMLResponse:
     """Check a certificate by its code or by a hash."""
     outcome = None
     if code:

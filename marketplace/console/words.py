@@ -85,8 +85,7 @@ WORDS: dict[str, tuple[str, str]] = {
     "leaf": ("Leaf", "叶"),
     "checkpoint": ("Latest checkpoint", "最新检查点"),
     "checkpoint_note": (
-        "Signed by the log signer and cosigned by one witness. On one machine both keys are in one place: "
-        "the proof then rests on whoever runs it.",
+        "Signed by the log signer, cosigned by one witness. Where both run on one machine, whoever runs it is trusted.",
         "由日志签名者签名并由一个见证者副署。在单机上两把密钥同处一地，证明的效力取决于运行者。",
     ),
     "entries": ("Entries", "条目"),
@@ -95,17 +94,19 @@ WORDS: dict[str, tuple[str, str]] = {
     "root": ("Root", "根"),
     "verify_title": ("Check evidence", "核验证据"),
     "verify_file": ("A bundle file from `marketplace audit export`", "由 `marketplace audit export` 导出的证据包"),
-    "verify_code": ("A certificate code, or the SHA-256 of a certificate or version root", "证书编号，或证书、版本根的 SHA-256"),
+    "verify_code": (
+        "A certificate code, or the SHA-256 of a certificate or version root",
+        "证书编号，或证书、版本根的 SHA-256",
+    ),
     "verify_note": (
-        "The file is checked by the independent verifier in a process of its own. To trust nobody, run it yourself: "
-        "marketplace verify FILE",
+        "Checked here by the independent verifier. To trust nobody, run it yourself: marketplace verify FILE",
         "文件由独立核验程序在单独进程中检查。若不信任任何人，请自行运行：marketplace verify FILE",
     ),
     "result": ("Result", "结果"),
     "holds": ("Everything in it holds.", "全部通过。"),
     "does_not_hold": ("Something does not hold.", "存在不符。"),
     "references_note": (
-        "Products that public sources report elsewhere. They are not listings of this exchange; no source names a price.",
+        "Products that public sources report from elsewhere, not listings of this exchange; no source names a price.",
         "公开来源报道的其他场所产品，并非本所挂牌；来源均未公布价格。",
     ),
     "venue": ("Venue", "场所"),

@@ -18,7 +18,7 @@ class RequestIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    listing_id: str = Field(max_length=80)
+    listing: str = Field(max_length=80, description="Id of a visible listing.")
     purpose: str = Field(max_length=40, examples=["model_training"])
     justification: Justification
     evidence: list[EvidenceItem] = Field(default_factory=list, max_length=20)

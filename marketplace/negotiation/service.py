@@ -59,13 +59,13 @@ def request_access(db: Session, actor: Actor, asked: RequestIn, now: datetime) -
     answered with a Refusal value (gates H12, H11, H5).  Raises NotABuyer, OwnListing, NotInCatalogue.
     Records: negotiation:access_requested or negotiation:access_refused.
     """
-    row = exchange.visible_listing(db, asked.listing_id, now)
-    known = [one for one in queries.open_requests(db, actor.participant, asked.listing_id) if _same(one, asked)]
+    row = exchange.visible_listing(db, asked.listing, now)
+    known = [one for one in queries.open_requests(db, actor.participant, asked.listing) if _same(one, asked)]
 
     if not actor.has(Role.BUYER):
         raise NotABuyer("asking for access needs the role buyer", got=", ".join(sorted(actor.roles)))
     if row.offer.provider_id == actor.participant:
-        raise OwnListing("this is a listing of your own", got=asked.listing_id)
+        raise OwnListing("this is a listing of your own", got=asked.listing)
     if known and known[0].expires_at > now:
         return known[0]
     refused = _refusal(db, actor.participant, asked.purpose, row)

@@ -169,7 +169,7 @@ class _Child:
         }
         # Every BLAS thread would reserve address space of its own.
         environment |= {f"{library}_NUM_THREADS": "1" for library in ("OPENBLAS", "OMP", "MKL")}
-        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        self._process = subprocess.Popen(
             [sys.executable, "-m", "marketplace.plumbing.sandbox_child", *map(str, limits)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,

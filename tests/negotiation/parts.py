@@ -17,7 +17,7 @@ WHY = WhyIn(reason="example_reason", note="because")
 
 
 def ask(house: House, listing: Listing, who: str = "pharma", **changes: Any) -> AccessRequest | Refusal:
-    body = {"listing_id": listing.id, "purpose": "model_training", "justification": "to find nodules"} | changes
+    body = {"listing": listing.id, "purpose": "model_training", "justification": "to find nodules"} | changes
     with house.db() as db:
         return service.request_access(db, house.cast[who].actor, RequestIn.model_validate(body), house.clock.now())
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from threading import Barrier
 from typing import Any
 
 import jsonschema
@@ -15,6 +17,9 @@ from sqlmodel import select
 from marketplace.audit import documents
 from marketplace.audit.models import Entry
 from marketplace.costing.models import MeterEvent
+from marketplace.exchange import queries as exchange
+from marketplace.exchange.service import withdraw
+from marketplace.exchange.standing import NoValidCertificate
 from marketplace.exchange.templates import template, templates
 from marketplace.exchange.terms import CONTRACTS, check_terms
 from marketplace.kernel.canonical import canonical, digest, read_strictly, sha256_hex
@@ -22,11 +27,11 @@ from marketplace.kernel.signing import BadSignature, generate_key, verify_detach
 from marketplace.negotiation import queries, signing
 from marketplace.negotiation.agreement import agreement_text
 from marketplace.negotiation.models import Agreement
-from marketplace.negotiation.rules import Refusal
 from marketplace.participants.signatures import UnknownKey
 from marketplace.plumbing import epochs, outbox
 from marketplace.usage.facts import compile_uses
 from tests.exchange.parts import PARAMETERS, PRICE_FEN, certified, listed, suspend_certificate
+from tests.exchange.parts import WHY as LISTING_WHY
 from tests.house import House
 from tests.legal.parts import signed
 from tests.negotiation.parts import WHY, approve, drafted, finalized, requested, sign, state
@@ -143,8 +148,6 @@ def test_facts_are_judged_again_when_a_party_signs(house: House) -> None:
     agreement = drafted(house)
     sign(house, agreement, "pharma")
     suspend_certificate(house, agreement.version_id)
-    from marketplace.exchange.standing import NoValidCertificate
-
     with pytest.raises(NoValidCertificate):
         sign(house, agreement, "hospital")
     assert state(house, agreement) == ("ACCEPTED", "drafted")
@@ -274,7 +277,26 @@ def test_a_listing_document_fits_its_schema(house: House) -> None:
         jsonschema.validate(documents.content(db, str(listing.document)), schema("listing"))
 
 
-def test_a_use_ends_with_the_agreement_not_with_the_listing(house: House) -> None:
+def test_withdrawing_the_listing_leaves_the_agreement_in_force(house: House) -> None:
     agreement = finalized(house)
+    with house.db() as db:
+        before = epochs.total(db, [agreement.id, agreement.listing_id])
+        listing = exchange.listing(db, agreement.listing_id)
+        withdraw(db, house.cast["hospital"].actor, listing, LISTING_WHY, house.clock.now())
+        assert epochs.total(db, [agreement.id, agreement.listing_id]) == before
+    assert state(house, agreement) == ("FINALIZED", "finalized")
     assert agreement.ends_at == agreement.starts_at + timedelta(days=365)
-    assert not isinstance(agreement, Refusal)
+
+
+def test_two_parties_that_sign_at_the_same_moment_end_in_one_agreement_in_force(house: House) -> None:
+    agreement, barrier = drafted(house), Barrier(2)
+
+    def at_once(who: str) -> None:
+        barrier.wait()
+        sign(house, agreement, who)
+
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(at_once, ("pharma", "hospital")))
+    assert state(house, agreement) == ("FINALIZED", "finalized")
+    with house.db() as db:
+        assert len(db.exec(select(MeterEvent).where(MeterEvent.kind == "sale.access")).all()) == 1

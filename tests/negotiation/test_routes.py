@@ -83,7 +83,7 @@ def test_a_sale_from_offer_to_termination(client: Client, house: House) -> None:
     assert detail["enforced_permille"] == offer["enforced_permille"]
     assert {one["enforcement"] for one in detail["enforcement"]} == {"enforced_here", "attested_by_buyer", "legal_only"}
 
-    asked = {"listing_id": listing, "purpose": "model_training", "justification": "nodule detection"}
+    asked = {"listing": listing, "purpose": "model_training", "justification": "nodule detection"}
     request = client.post("pharma", "/requests", asked, 201, key="the-same-key")
     assert client.post("pharma", "/requests", asked, 201, key="the-same-key") == request
     client.post("hospital", f"/requests/{request['id']}/return", WHY)
@@ -114,7 +114,7 @@ def test_a_sale_from_offer_to_termination(client: Client, house: House) -> None:
 def test_a_refused_purpose_is_a_recorded_403_with_reason_codes(client: Client, house: House) -> None:
     version = certified(house)
     listing = list_offer(client, client.post("hospital", f"/versions/{version.id}/offers", OFFER, 201))
-    asked = {"listing_id": listing, "purpose": "individual_insurance_decision", "justification": "x"}
+    asked = {"listing": listing, "purpose": "individual_insurance_decision", "justification": "x"}
     problem = client.post("insurer", "/requests", asked, 403)
     assert (problem["type"], problem["reasons"]) == ("/problems/access-refused", ["purpose_denied_always"])
     with house.db() as db:

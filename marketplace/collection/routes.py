@@ -1,0 +1,150 @@
+"""Collection over HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
+from fastapi.routing import APIRoute
+from sqlmodel import Session
+
+from marketplace.assets import queries as assets
+from marketplace.assets.schemas import PreparedDocument, SignatureIn, StageRecordOut, VersionOut
+from marketplace.collection import queries, service
+from marketplace.collection.models import CollectedFile, Collection
+from marketplace.collection.receiving import receive
+from marketplace.collection.rules import Reason, counts
+from marketplace.collection.schemas import (
+    BatchLabel,
+    BatchOut,
+    CollectedFileOut,
+    FilePage,
+    LeftOutFile,
+    LeftOutPage,
+    SealedOut,
+    SealRequest,
+    VerdictOut,
+)
+from marketplace.collection.upload import RequestBody, acting
+from marketplace.plumbing.runtime import Runtime
+from marketplace.plumbing.web import Verb, View, router
+
+_TAR: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}},
+    }
+}
+
+routes = router("collection")
+# Streams its body, so it cannot be a TransactionRoute, which holds one transaction for the whole request.
+uploads = APIRouter(route_class=APIRoute)
+
+
+@routes.post("/assets/{asset_id}/versions", status_code=201, operation_id="open_version")
+def open_version(verb: Verb, asset_id: str) -> VersionOut:
+    """Open a raw draft version of an own asset, to be filled with files."""
+    return VersionOut.model_validate(service.open_version(verb.db, verb.actor, asset_id, verb.now))
+
+
+@uploads.put("/versions/{version_id}/files/{batch}", operation_id="put_files", openapi_extra=_TAR)
+async def put_files(request: Request, version_id: str, batch: Annotated[BatchLabel, Path()]) -> BatchOut:
+    """Send files as one uncompressed tar; broken and unfit ones are reported one by one and left out.
+
+    The label names this tar within the version and is the sender's choice (no personal data): the same tar sent again
+    under it, after a crash or a lost answer, changes nothing and gives the first verdicts; another tar under it is
+    refused.  That makes PUT safe to repeat, so no Idempotency-Key is asked for.  File names are not kept.
+    """
+    return await run_in_threadpool(_put_files, request, RequestBody(request), version_id, batch)
+
+
+def _put_files(request: Request, body: RequestBody, version_id: str, batch: str) -> BatchOut:
+    runtime: Runtime = request.app.state.runtime
+    with acting(request) as (db, actor):
+        service.open_for_files(db, actor, version_id)
+    received = receive(runtime, body)
+    with acting(request, actor) as (db, actor):
+        rows = service.record_batch(db, actor, version_id, batch, received, runtime.clock.now())
+        return _batch_out(version_id, batch, rows)
+
+
+routes.include_router(uploads)
+
+
+@routes.post("/versions/{version_id}/seal", operation_id="seal_version")
+def seal_version(verb: Verb, version_id: str, asked: SealRequest) -> SealedOut:
+    """Make a raw version immutable and prepare its collection record for signature."""
+    statement = asked.source_statement
+    sealed = service.seal(verb.db, verb.actor, version_id, statement, verb.runtime.store, verb.now)
+    return _sealed_out(verb.db, sealed)
+
+
+@routes.post("/versions/{version_id}/collection", operation_id="sign_collection_record")
+def sign_collection_record(verb: Verb, version_id: str, asked: SignatureIn) -> StageRecordOut:
+    """Sign the collection record of a sealed version, which takes it to `collected`."""
+    return StageRecordOut.model_validate(service.sign(verb.db, verb.actor, version_id, asked, verb.now))
+
+
+@routes.get("/versions/{version_id}/files", operation_id="list_files")
+def list_files(
+    view: View,
+    version_id: str,
+    cursor: Annotated[int, Query(description="`next` of the page before.", ge=-1)] = -1,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> FilePage:
+    """The files of an own sealed version in manifest order; paths of a raw version hold the original UIDs."""
+    version = assets.own_version(view.db, view.actor, version_id)
+    rows = queries.files(view.db, version, cursor, limit)
+    files = [CollectedFileOut.model_validate(row) for row in rows]
+    return FilePage(files=files, next=rows[-1].position if len(rows) == limit else None)
+
+
+@routes.get("/versions/{version_id}/left-out", operation_id="list_left_out_files")
+def list_left_out_files(
+    view: View,
+    version_id: str,
+    cursor: Annotated[str, Query(description="`next` of the page before.", pattern=r"^$|^[A-Za-z0-9._-]+:\d+$")] = "",
+    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+) -> LeftOutPage:
+    """The files of an own raw version that were left out, each with its reason."""
+    version = assets.own_version(view.db, view.actor, version_id)
+    batch, _, position = cursor.rpartition(":")
+    rows = queries.left_out(view.db, version, (batch, int(position or -1)), limit)
+    following = f"{rows[-1].batch}:{rows[-1].position}" if len(rows) == limit else None
+    return LeftOutPage(files=[LeftOutFile.model_validate(row) for row in rows], next=following)
+
+
+@routes.get("/versions/{version_id}/manifest", operation_id="get_manifest", response_class=Response)
+def get_manifest(view: View, version_id: str) -> Response:
+    """The exact bytes of an own sealed version's manifest."""
+    version = assets.own_version(view.db, view.actor, version_id)
+    if not version.manifest:
+        raise queries.NotSealed("the version is not sealed", got=version.id, action="seal it first")
+    return Response(b"".join(view.runtime.store.read(version.manifest)), media_type="application/json")
+
+
+def _batch_out(version_id: str, batch: str, rows: Sequence[CollectedFile]) -> BatchOut:
+    files = [
+        VerdictOut(
+            position=row.position,
+            sha256=row.sha256,
+            bytes=row.bytes,
+            accepted=not row.reason,
+            reason=Reason(row.reason) if row.reason else None,
+        )
+        for row in rows
+    ]
+    accepted = sum(file.accepted for file in files)
+    return BatchOut(version_id=version_id, batch=batch, accepted=accepted, left_out=len(files) - accepted, files=files)
+
+
+def _sealed_out(db: Session, sealed: Collection) -> SealedOut:
+    version = assets.version(db, sealed.version_id)
+    reasons = [row.reason for row in queries.received(db, version) if row.reason]
+    return SealedOut(
+        version=VersionOut.model_validate(version),
+        document=PreparedDocument(kind=service.RECORD, sha256=sealed.record, sign_as=service.SIGN_AS),
+        left_out=counts(reasons),
+    )

@@ -1,0 +1,244 @@
+"""The main job, told on a small archive: from scans to a listed asset, a contract, a use, its proof and its cost.
+
+Told on SQLite with the relay in process, and on PostgreSQL and Redis with a Celery worker of its own.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import Session, create_engine, func, select
+
+from marketplace.audit.models import Entry
+from marketplace.costing.formulas import Terms, break_even_sales, price_for_sales
+from marketplace.costing.models import MeterEvent
+from marketplace.ledger.models import LedgerTransaction, Posting
+from marketplace.usage.models import UsageQuota
+from seeds.chest_ct import Archive, generate
+from seeds.story import tell
+from tests.servers import initdb_path, postgresql, redis_path, redis_server
+
+PATIENTS = 6
+REFUSED = {
+    "other purpose": "purpose",
+    "other asset": "wrong_asset",
+    "wrong party": "",
+    "raw version": "",
+    "unknown policy term": "",
+    "suspended certificate": "certificate_not_valid",
+    "over quota": "quota_exceeded",
+    "after expiry": "expired",
+}
+
+
+@pytest.fixture(scope="module")
+def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generate(tmp_path_factory.mktemp("scans"), Archive(patients=PATIENTS, slices=2, size=48))
+
+
+@contextmanager
+def production_parts(folder: Path) -> Iterator[dict[str, str]]:
+    """PostgreSQL, Redis, and a Celery worker that shares the data folder; the schema is made by the migrations."""
+    with ExitStack() as stack:
+        parts = {
+            "database_url": stack.enter_context(postgresql()),
+            "redis_url": stack.enter_context(redis_server()),
+        }
+        environment = os.environ | {
+            "MARKETPLACE_DATA_FOLDER": str(folder),
+            "MARKETPLACE_DATABASE_URL": parts["database_url"],
+            "MARKETPLACE_REDIS_URL": parts["redis_url"],
+        }
+        run = [sys.executable, "-m"]
+        subprocess.run([*run, "marketplace", "migrate"], env=environment, check=True)
+        log = stack.enter_context((folder.parent / "worker.log").open("wb"))
+        worker = subprocess.Popen(
+            [*run, "celery", "-A", "workers.app", "worker", "--concurrency", "2", "--loglevel", "WARNING"],
+            env=environment,
+            stdout=log,
+            stderr=log,
+        )
+        stack.callback(_end, worker)
+        yield parts
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    worker.terminate()
+    try:
+        worker.wait(20)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
+
+
+def _servers_missing() -> str | None:
+    missing = [
+        name for name, found in (("PostgreSQL", initdb_path()), ("redis-server", redis_path())) if found is None
+    ]
+    return f"{' and '.join(missing)} not installed here" if missing else None
+
+
+@pytest.fixture(scope="module", params=["embedded", "production"])
+def told(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, scans: Path
+) -> Iterator[tuple[dict[str, Any], Path, str]]:
+    folder = tmp_path_factory.mktemp(request.param)
+    file = folder / "result.json"
+    with ExitStack() as stack:
+        parts: dict[str, str] = {}
+        if request.param == "production":
+            if missing := _servers_missing():
+                pytest.skip(f"journey on PostgreSQL, Redis and Celery skipped: {missing}")
+            parts = stack.enter_context(production_parts(folder / "data"))
+        tell(folder / "data", source=scans, json_file=file, **parts)
+        url = parts.get("database_url", f"sqlite:///{folder / 'data' / 'market.sqlite3'}")
+        url = url.replace("postgresql://", "postgresql+psycopg://")
+        yield json.loads(file.read_text()), folder, url
+
+
+@pytest.fixture
+def books(told: tuple[dict[str, Any], Path, str]) -> Iterator[Session]:
+    engine = create_engine(told[2])
+    with Session(engine) as db:
+        yield db
+    engine.dispose()
+
+
+def test_the_asset_is_listed_with_five_signed_stages(told: tuple[dict[str, Any], Path, str]) -> None:
+    result = told[0]
+    assert result["asset"]["stage"] == "listed"
+    assert result["asset"]["records"] == PATIENTS
+    assert [row["stage"] for row in result["passport"]] == [
+        "collected",
+        "governed",
+        "assessed",
+        "certified",
+        "listed",
+    ]
+    assert all(row["evidence"] or row["stage"] == "collected" for row in result["passport"])
+    assert len(set(row["signer"] for row in result["passport"])) == 4
+
+
+def test_the_certificate_has_the_code_of_the_national_guideline(told: tuple[dict[str, Any], Path, str]) -> None:
+    code = told[0]["certificate"]["code"]
+    assert len(code) == 15
+    assert code.startswith("SJ")
+    assert code[2:].isdigit()
+
+
+def test_the_cost_is_what_the_ledger_and_the_formulas_say(told: tuple[dict[str, Any], Path, str]) -> None:
+    cost = told[0]["cost"]
+    assert cost["governance_fen"] == PATIENTS * 5500
+    assert cost["legal_fen"] == 5_500_000
+    assert cost["certificate_fen"] == 500_000
+    assert cost["total_fen"] == PATIENTS * 5500 + 6_000_000
+    terms = Terms()
+    for price, sales in cost["break_even"].items():
+        assert sales == break_even_sales(cost["total_fen"], int(price), 200_000, terms)
+    assert cost["price_for"]["1"] == price_for_sales(cost["total_fen"], 1, 200_000, terms)
+
+
+def test_every_attempt_that_must_fail_was_refused_with_its_reason(told: tuple[dict[str, Any], Path, str]) -> None:
+    found = {row["case"]: row["reason"] for row in told[0]["refusals"]}
+    assert set(found) == set(REFUSED)
+    for case, part in REFUSED.items():
+        assert part in found[case], (case, found[case])
+        assert found[case]
+
+
+def test_the_served_bytes_are_those_of_the_signed_manifest(told: tuple[dict[str, Any], Path, str]) -> None:
+    result, folder, _ = told
+    served = folder / result["artifacts"]["served"]
+    assert hashlib.sha256(served.read_bytes()).hexdigest() == result["use"]["sha256"]
+    assert served.stat().st_size == result["use"]["bytes"]
+    manifest = json.loads(json.loads((folder / result["artifacts"]["manifest"]).read_text())["body"])
+    promised = {row["path"]: row["sha256"] for row in manifest["files"]}
+    with tarfile.open(served) as tar:
+        found = {
+            member.name: hashlib.sha256(tar.extractfile(member).read()).hexdigest()  # type: ignore[union-attr]
+            for member in tar.getmembers()
+        }
+    assert found == promised
+    assert len(found) == result["use"]["files"]
+
+
+def test_no_planted_identifier_is_left_in_what_was_served(
+    told: tuple[dict[str, Any], Path, str], scans: Path
+) -> None:
+    result, folder, _ = told
+    content = (folder / result["artifacts"]["served"]).read_bytes()
+    planted = json.loads((scans.parent / "planted.json").read_text())
+    assert len(planted) > PATIENTS * 5
+    for text in planted:
+        for encoding in ("utf-8", "gb18030", "utf-16-le"):
+            assert text.encode(encoding) not in content, text
+
+
+def test_the_log_is_cosigned_and_the_bundle_verifies_offline(told: tuple[dict[str, Any], Path, str]) -> None:
+    result, folder, _ = told
+    assert result["log"]["cosigned"] is True
+    assert result["log"]["verified"] is True
+    bundle = folder / result["artifacts"]["bundle"]
+    command = [sys.executable, "-m", "marketplace.audit.verifier"]
+    assert subprocess.run([*command, str(bundle)], capture_output=True, check=False).returncode == 0
+    changed = folder / "changed.json"
+    changed.write_text(bundle.read_text().replace("usage:allowed", "usage:refused", 1))
+    done = subprocess.run([*command, str(changed)], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "ent_" in done.stdout or "index" in done.stdout
+
+
+def test_the_books_balance_and_nothing_is_counted_twice(
+    told: tuple[dict[str, Any], Path, str], books: Session
+) -> None:
+    assert told[0]["ledger"]["imbalance_fen"] == 0
+    assert books.exec(select(func.sum(Posting.amount_minor))).one() == 0
+    events = books.exec(select(func.count()).select_from(MeterEvent)).one()
+    assert books.exec(select(func.count()).select_from(LedgerTransaction)).one() == events
+    kinds = [kind for kind in books.exec(select(MeterEvent.kind)).all() if not kind.startswith("use.")]
+    assert sorted(kinds) == [
+        "exchange.buyer_fee",
+        "exchange.buyer_fee",
+        "governance.scan",
+        "legal.opinion",
+        "registration.certificate",
+        "sale.access",
+        "sale.access",
+    ]
+
+
+def test_the_quota_shows_two_uses_and_nothing_reserved(
+    told: tuple[dict[str, Any], Path, str], books: Session
+) -> None:
+    quota = books.exec(select(UsageQuota).where(UsageQuota.agreement_id == told[0]["agreement"]["id"])).one()
+    assert (quota.uses_settled, quota.uses_reserved) == (2, 0)
+
+
+def test_nothing_that_is_recorded_lies_in_the_future(books: Session) -> None:
+    last = books.exec(select(func.max(Entry.at))).one()
+    assert last is not None
+    assert last.timestamp() < time.time() + 60
+
+
+def test_telling_it_again_changes_neither_books_nor_quota(
+    tmp_path_factory: pytest.TempPathFactory, scans: Path
+) -> None:
+    folder = tmp_path_factory.mktemp("again")
+    first = tell(folder / "data", source=scans, json_file=folder / "first.json")
+    again = tell(folder / "data", source=scans, json_file=folder / "again.json")
+    for name in ("asset", "version", "certificate", "cost", "agreement", "use", "ledger", "passport"):
+        assert again[name] == first[name], name
+    assert again["log"]["size"] > first["log"]["size"]
+    assert shutil.which("true")
