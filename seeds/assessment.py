@@ -15,11 +15,19 @@ NOT_APPLICABLE = {
     17: "no sponsor, trial or vendor contract touches the data",
 }
 
+# The checklist's kinds that the stages before answer by themselves -> the kind they are kept under.
+MACHINE = {
+    "collection_record": "collected_record",
+    "governance_record": "governed_record",
+    "deid_report": "deidentification_report",
+    "quality_card": "quality_card",
+}
+
 
 def findings_of(scene: Scene, asset: str, version: str) -> list[dict[str, Any]]:
     """One finding for each item of the checklist, citing evidence that is kept for the version."""
     firm = scene.world["law_firm"]
-    items = firm.get("/v1/checklist")["items"]
+    items = firm.get("/v1/checklist")["content"]["items"]
     _add_papers(scene, asset, items)
     kept = firm.get(f"/v1/versions/{version}/evidence")["items"]
     by_kind: dict[str, list[str]] = {}
@@ -31,15 +39,14 @@ def findings_of(scene: Scene, asset: str, version: str) -> list[dict[str, Any]]:
 def _finding(item: dict[str, Any], by_kind: dict[str, list[str]]) -> dict[str, Any]:
     if item["number"] in NOT_APPLICABLE:
         return {"item": item["number"], "result": "not_applicable", "note": NOT_APPLICABLE[item["number"]]}
-    cited = [sha for kind in item["evidence"] for sha in by_kind.get(kind, [])[:1]]
+    cited = [sha for kind in item["evidence"] for sha in by_kind.get(MACHINE.get(kind, kind), [])[:1]]
     return {"item": item["number"], "result": "met", "note": "seen and sufficient (example)", "evidence": cited}
 
 
 def _add_papers(scene: Scene, asset: str, items: list[dict[str, Any]]) -> None:
     """The hospital hands in one example paper for each applicable item that no machine result answers."""
-    machine = {"collection_record", "deid_report", "governance_record", "quality_card"}
     for item in items:
-        if item["number"] in NOT_APPLICABLE or machine & set(item["evidence"]):
+        if item["number"] in NOT_APPLICABLE or MACHINE.keys() & set(item["evidence"]):
             continue
         kind = item["evidence"][0]
         scene.world["hospital"].post(

@@ -47,13 +47,13 @@ class Scene:
         version = hospital.post(f"/v1/assets/{asset}/versions", key=self.key("raw"))["id"]
         if hospital.get(f"/v1/versions/{version}")["stage"] == "draft":
             self._upload(version, source)
-        sealed = hospital.post(f"/v1/versions/{version}/seal", key=self.key("seal"))
+        sealed = hospital.post(f"/v1/versions/{version}/seal", {}, key=self.key("seal"))
         hospital.post(
             f"/v1/versions/{version}/collection",
             hospital.sign(sealed["document"]["sha256"], "collection-record"),
             key=self.key("collected"),
         )
-        left_out = hospital.get(f"/v1/versions/{version}/left-out")
+        left_out = self._all_files(f"/v1/versions/{version}/left-out")
         return {"version": hospital.get(f"/v1/versions/{version}"), "sealed": sealed, "left_out": left_out}
 
     def _upload(self, version: str, source: Path) -> None:
@@ -95,14 +95,18 @@ class Scene:
 
     def held_back(self, job: str) -> list[dict[str, Any]]:
         """Every file that was held back, with its reason."""
+        return self._all_files(f"/v1/governance-jobs/{job}/held-back")
+
+    def _all_files(self, path: str) -> list[dict[str, Any]]:
+        """Every row of a list that comes in pages."""
         rows: list[dict[str, Any]] = []
-        cursor = -1
+        cursor: dict[str, Any] = {}
         while True:
-            page = self.world["hospital"].get(f"/v1/governance-jobs/{job}/held-back", {"cursor": cursor, "limit": 500})
+            page = self.world["hospital"].get(path, {"limit": 1000} | cursor)
             rows += page["files"]
             if page["next"] is None:
                 return rows
-            cursor = page["next"]
+            cursor = {"cursor": page["next"]}
 
     def assess(self, asset: str, version: str) -> dict[str, Any]:
         """The law firm answers the 24 items on evidence and signs its opinion."""
@@ -183,7 +187,7 @@ class Scene:
             key=self.key(f"{buyer}-request"),
         )
         approved = hospital.post(f"/v1/requests/{asked['id']}/approval", {}, key=self.key(f"{buyer}-approve"))
-        agreement = approved["agreement_id"]
+        agreement = approved["id"]
         document = client.get(f"/v1/agreements/{agreement}")["document"]
         for who, party in ((buyer, client), ("hospital", hospital)):
             party.post(

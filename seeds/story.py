@@ -185,7 +185,7 @@ def _use(told: Telling, agreement: dict[str, Any]) -> None:
             size += len(chunk)
             file.write(chunk)
     manifest = client.get(f"/v1/agreements/{agreement['id']}/manifest")
-    told.result["use"] = {"bytes": size, "files": len(manifest["manifest"]["files"]), "sha256": running.hexdigest()}
+    told.result["use"] = {"bytes": size, "files": len(manifest["content"]["files"]), "sha256": running.hexdigest()}
     told.report.line(f"{size:,} bytes in {told.result['use']['files']:,} files under a signed delivery manifest")
 
 

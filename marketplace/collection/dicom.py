@@ -106,7 +106,7 @@ def _read(file: BinaryIO, size: int) -> Parsed:
         warnings.filterwarnings("error", message=r"(End|Unexpected end) of file")
         dataset = read_partial(file, stop_when=pixels.begin)
     _walk(dataset)
-    _require_whole(dataset, pixels, syntax)
+    _require_pixels(dataset, pixels, syntax)
     if pixels.found and syntax not in DEFLATED:
         _require_end(file, pixels, size)
     return _facts(dataset, meta, syntax)
@@ -131,7 +131,7 @@ def _inflated_size(file: BinaryIO) -> int:
 
 
 def _walk(dataset: Dataset) -> None:
-    """Visit all elements down to the limits; only sequences are decoded."""
+    """Visit all elements down to the limits, refuse values shorter than they say; only sequences are decoded."""
     left = MAX_ELEMENTS
     waiting: list[tuple[Dataset, int]] = [(dataset, 1)]
     while waiting:
@@ -140,9 +140,9 @@ def _walk(dataset: Dataset) -> None:
         if left < 0:
             raise _LeftOut(Reason.TOO_MANY_ELEMENTS)
         for tag in current.keys():  # noqa: SIM118 - iterating the data set itself would decode every element
-            if not _is_sequence(current, tag):
-                continue
-            value = current[tag].value
+            element = current.get_item(tag)
+            _require_value(element)
+            value = current[tag].value if _is_sequence(element, tag) else None
             if not isinstance(value, Sequence):
                 continue
             if depth == MAX_DEPTH:
@@ -150,8 +150,13 @@ def _walk(dataset: Dataset) -> None:
             waiting += [(item, depth + 1) for item in value]
 
 
-def _is_sequence(dataset: Dataset, tag: BaseTag) -> bool:
-    vr: str | None = dataset.get_item(tag).VR
+def _require_value(element: Any) -> None:
+    if isinstance(element, RawDataElement) and element.length not in (_UNDEFINED_LENGTH, len(element.value or b"")):
+        raise _LeftOut(Reason.BROKEN)
+
+
+def _is_sequence(element: Any, tag: BaseTag) -> bool:
+    vr: str | None = element.VR
     if vr is None:
         try:
             vr = dictionary_VR(tag)
@@ -160,12 +165,8 @@ def _is_sequence(dataset: Dataset, tag: BaseTag) -> bool:
     return vr == "SQ"
 
 
-def _require_whole(dataset: FileDataset, pixels: _Pixels, syntax: str) -> None:
-    """Refuse a data set whose values are shorter than they say, or whose native pixels are fewer than declared."""
-    for tag in dataset.keys():  # noqa: SIM118
-        element: Any = dataset.get_item(tag)
-        if isinstance(element, RawDataElement) and element.length not in (_UNDEFINED_LENGTH, len(element.value or b"")):
-            raise _LeftOut(Reason.BROKEN)
+def _require_pixels(dataset: FileDataset, pixels: _Pixels, syntax: str) -> None:
+    """Refuse native pixels fewer than declared."""
     if not pixels.found or syntax not in NATIVE:
         return
     bits = _number(dataset, "Rows") * _number(dataset, "Columns") * _number(dataset, "BitsAllocated")

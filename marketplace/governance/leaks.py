@@ -70,6 +70,8 @@ _WORD = re.compile(r"\w+")
 _PATTERNS = re.compile(
     rb"(?<!\d)1[3-9]\d{9}(?!\d)|(?<!\d)[1-9]\d{5}(?:19|20)\d{9}[\dXx](?!\d)|[\w.+-]{2,40}@[\w-]{1,40}\.[\w.-]{2,20}"
 )
+# Terms that the standard itself defines for an element; a patient called Hu does not stand in "Hounsfield units".
+_DEFINED_TERMS = {0x00281054: frozenset({"HU", "US", "OD", "HU_MOD", "MGML", "Z_EFF", "ED", "EDW", "PCT", "UNSPECIFIED"})}
 _SHORTEST_ID = 4
 _SHORTEST_SUBSTRING = 8
 
@@ -99,7 +101,7 @@ def find(raw: Dataset, header: bytes) -> str | None:
                 if text and vr != "TM" and strings.dated.get(tag) == text:
                     return name_of(tag)
                 moved.update(re.findall(r"\d{8}", text))
-            elif _identifies(strings, vr, text):
+            elif text not in _DEFINED_TERMS.get(tag, ()) and _identifies(strings, vr, text):
                 return name_of(tag)
     return BYTES if _in_bytes(strings, _KEYED_UID_BYTES.sub(b"", header), moved) else None
 

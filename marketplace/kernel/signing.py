@@ -10,9 +10,10 @@ from typing import Any, TypeAlias
 
 import jwt
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     NoEncryption,
@@ -21,11 +22,27 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 from jwt.api_jws import PyJWS
+from jwt.utils import der_to_raw_signature
 
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import Invalid
 
 ALGORITHMS = ("EdDSA", "ES256")
+
+
+class _DeterministicES256(ECAlgorithm):
+    """ES256 with the nonce of RFC 6979: signing the same document again gives the same bytes, as EdDSA does.
+
+    A client that repeats a request after a crash then sends the same body under the same Idempotency-Key.
+    """
+
+    def sign(self, msg: bytes, key: Any) -> bytes:
+        return der_to_raw_signature(key.sign(msg, ECDSA(SHA256(), deterministic_signing=True)), key.curve)
+
+
+_JWS = PyJWS(algorithms=[])
+_JWS.register_algorithm("EdDSA", OKPAlgorithm())
+_JWS.register_algorithm("ES256", _DeterministicES256(ECAlgorithm.SHA256, SECP256R1))
 
 PrivateKey: TypeAlias = Ed25519PrivateKey | EllipticCurvePrivateKey
 Jwk: TypeAlias = dict[str, Any]
@@ -58,7 +75,7 @@ class SigningKey:
 
     def sign_detached(self, payload: bytes, *, typ: str) -> str:
         """Sign exact bytes; returns a compact JWS with detached payload (RFC 7797), `typ` names the document."""
-        return PyJWS().encode(
+        return _JWS.encode(
             payload,
             self.private,
             algorithm=self.algorithm,

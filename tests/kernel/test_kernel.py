@@ -92,6 +92,13 @@ def test_a_detached_signature_holds_for_its_bytes_only(algorithm: str) -> None:
             verify_detached(token, bytes_, jwk, typ=typ)
 
 
+@pytest.mark.parametrize("algorithm", ["EdDSA", "ES256"])
+def test_signing_the_same_document_again_gives_the_same_bytes(algorithm: str) -> None:
+    key = generate_key(algorithm)
+    assert key.sign_detached(b"x", typ="a+jws") == key.sign_detached(b"x", typ="a+jws")
+    assert key.sign_detached(b"x", typ="a+jws") != key.sign_detached(b"y", typ="a+jws")
+
+
 def test_a_symmetric_signature_is_never_accepted() -> None:
     key = generate_key()
     token = jwt.api_jws.PyJWS().encode(b"x", "k" * 32, algorithm="HS256", headers={"kid": key.kid, "typ": "a+jws"})
