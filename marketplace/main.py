@@ -28,7 +28,7 @@ from marketplace.legal import routes as legal
 from marketplace.negotiation import routes as negotiation
 from marketplace.participants import routes as participants
 from marketplace.participants.authentication import authenticate
-from marketplace.plumbing import health, problems
+from marketplace.plumbing import health, problems, telemetry
 from marketplace.plumbing.db import Database
 from marketplace.plumbing.policy import OpaEngine, PolicyEngine, RegorusEngine
 from marketplace.plumbing.runtime import Runtime
@@ -61,6 +61,7 @@ ROUTERS: tuple[APIRouter, ...] = (
 
 def build_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     """Open every part of an instance.  The caller closes it."""
+    telemetry.configure(settings)
     settings.data_folder.mkdir(parents=True, exist_ok=True)
     return Runtime(
         settings=settings,
@@ -88,7 +89,9 @@ class EdgeGate:
 
 def create_app(runtime: Runtime) -> FastAPI:
     """The web application over an instance: REST, log, console; `/docs` needs no remote host."""
-    app: FastAPI = FastAPIOffline(
+    app: FastAPI = FastAPIOffline(  # gives Swagger UI's own files; the page that shows them is the console's
+        docs_url=None,
+        redoc_url=None,
         title="Medical data marketplace",
         version=__version__,
         summary="A trusted data space and exchange for medical data assets.",
@@ -97,6 +100,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.state.runtime = runtime
     app.state.gate = EdgeGate(runtime)
     problems.install(app)
+    console.install(app)
     for routes in ROUTERS:
         app.include_router(routes)
     return app

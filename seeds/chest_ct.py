@@ -23,7 +23,7 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCapture
 
 from seeds.identities import Identity, identity
 
-HOSPITAL = "示例市第一人民医院"
+HOSPITAL = "示例一院影像中心"
 PHYSICIANS = ("钱建国", "沈玉兰", "韩志强")
 SHAPES = 12
 NODULE_EVERY = 8

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+from marketplace.client.api import ApiClient
 from marketplace.client.problem import ProblemError
 from seeds.forms import OFFER
 from seeds.stages import Scene
@@ -18,12 +19,15 @@ def refusals(world: World, scene: Scene, agreement: dict[str, Any], short: dict[
     mine, theirs = agreement["id"], short["id"]
     rows = [
         _attempt("other purpose", lambda: _use(pharma, mine, "marketing", "seed-other-purpose")),
-        _attempt("other asset", lambda: _use(pharma, mine, None, "seed-other-asset", path="/other/asset.dcm")),
+        _attempt("other asset", lambda: _use(pharma, mine, None, "seed-other-asset", asset="ast_of_somebody_else")),
         _attempt("wrong party", lambda: _use(other, mine, None, "seed-wrong-party")),
         _attempt("raw version", lambda: _offer_raw(scene, world.facts["raw"]["id"])),
         _attempt("unknown policy term", lambda: _offer_unknown_term(scene, world.facts["version"]["id"])),
     ]
     rows.append(_while_suspended(world, agreement))
+    rows.append(
+        _attempt("policy engine failing", lambda: _use(world.undecided("pharma"), mine, None, "seed-no-decision"))
+    )
     _use(pharma, mine, None, "seed-second-use-of-pharma")
     rows.append(_attempt("over quota", lambda: _use(pharma, mine, None, "seed-third-use-of-pharma")))
     world.clock.advance_to(datetime.fromisoformat(short["ends_at"]) + timedelta(hours=1))
@@ -48,10 +52,10 @@ def _while_suspended(world: World, agreement: dict[str, Any]) -> dict[str, Any]:
         resume_if_suspended(world, code)
 
 
-def _use(client: Any, agreement: str, purpose: str | None, key: str, path: str = "") -> None:
+def _use(client: ApiClient, agreement: str, purpose: str | None, key: str, asset: str | None = None) -> None:
     """Open a use and read it to its end."""
-    address = f"/v1/agreements/{agreement}/data{path}"
-    with client.stream(address, {"purpose": purpose or "product_development"}, {"Idempotency-Key": key}) as response:
+    asked = {"purpose": purpose or "product_development"} | ({"asset": asset} if asset else {})
+    with client.stream(f"/v1/agreements/{agreement}/data", asked, {"Idempotency-Key": key}) as response:
         for _ in response.iter_bytes():
             pass
 

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from marketplace.client.upload import tar_batches
-
 from seeds.world import World
 
 # Progress of a long step: done and total.

@@ -26,6 +26,7 @@ from marketplace.plumbing.outbox import OutboxRow
 from marketplace.settings import Settings
 from seeds import market
 from seeds.artifacts import write_artifacts
+from seeds.clock import SharedStoryClock
 from seeds.footprint import Footprint
 from seeds.forms import CHEST_CT, OFFER, SHORT_OFFER, folder_form
 from seeds.refusals import refusals, resume_if_suspended
@@ -79,13 +80,13 @@ def tell(
     began = beginning(keys, SystemClock().now(), days=DAYS)
     settings = Settings(data_folder=data, database_url=database_url, redis_url=SecretStr(redis_url))
     scans = source or _invented_scans(data.parent / "scans", report)
-    with open_instance(settings, RunningStoryClock(began)) as instance:
+    # Workers in processes of their own follow the story's clock through a file.
+    shared = SharedStoryClock(began, _made(data) / "story-clock") if redis_url else None
+    with open_instance(settings, shared or RunningStoryClock(began)) as instance:
         clock = instance.runtime.clock
         assert isinstance(clock, RunningStoryClock)
         _never_backwards(instance, clock)
-        with open_world(
-            instance.app, instance.runtime.database, keys, clock, began=began, base_url=settings.public_url
-        ) as world:
+        with open_world(instance.runtime, keys, clock, began=began) as world:
             telling = Telling(instance, world, report, _artifact_folder(data, json_file), declaration)
             _main_job(telling, scans, source)
             telling.result["run"] = footprint.stop()
@@ -280,6 +281,11 @@ def _finish(told: Telling, json_file: Path | None) -> None:
         json_file.write_text(json.dumps(told.result, ensure_ascii=False, indent=2) + "\n")
 
 
+def _made(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
 def _artifact_folder(data: Path, json_file: Path | None) -> Path:
     folder = json_file.parent / f"{json_file.stem}-artifacts" if json_file else data.parent / f"{data.name}-artifacts"
     folder.mkdir(parents=True, exist_ok=True)
@@ -290,9 +296,9 @@ def _invented_scans(folder: Path, report: Report) -> Path:
     from seeds.chest_ct import generate
 
     report.chapter("0", "A hospital's archive", "医院影像")
-    generate(folder)
+    archive = generate(folder)
     report.line("1,000 invented patients, synthetic chest CT, headers full of invented personal data")
-    return folder
+    return archive
 
 
 def _never_backwards(instance: Instance, clock: RunningStoryClock) -> None:

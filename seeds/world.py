@@ -8,19 +8,21 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
-
-from fastapi import FastAPI
 
 from marketplace.client.api import ApiClient, in_process
 from marketplace.client.keys import KeyFolder
 from marketplace.kernel.clock import StoryClock, timestamp
+from marketplace.main import create_app
 from marketplace.participants.queries import all_participants
 from marketplace.participants.service import bootstrap_operator
 from marketplace.plumbing.db import Database
+from marketplace.plumbing.policy import RegorusEngine
+from marketplace.plumbing.runtime import Runtime
 from seeds.cast import BY_NAME, CAST, Part
 
 OPERATOR = BY_NAME["operator"]
@@ -35,11 +37,16 @@ class World:
     clients: dict[str, ApiClient]
     ids: dict[str, str]
     base_url: str
-    http: Any
+    http_undecided: Any
     facts: dict[str, Any] = field(default_factory=dict)
 
     def __getitem__(self, name: str) -> ApiClient:
         return self.clients[name]
+
+    def undecided(self, name: str) -> ApiClient:
+        """The same participant's client, at a door whose policy engine holds no policy and so cannot decide."""
+        party = self.clients[name]
+        return ApiClient(self.http_undecided, self.base_url, party.participant_id, party.key, self.clock)
 
     def day(self, number: int, hour: int = 0) -> datetime:
         """Move the story to the n-th day after its beginning; a moment that has passed changes nothing."""
@@ -47,15 +54,16 @@ class World:
 
 
 @contextmanager
-def open_world(
-    app: FastAPI, database: Database, keys: Path, clock: StoryClock, *, began: datetime, base_url: str
-) -> Iterator[World]:
+def open_world(runtime: Runtime, keys: Path, clock: StoryClock, *, began: datetime) -> Iterator[World]:
     """Admit the cast (once) and open a client for each; keys: the folder in which the parties keep their own keys."""
     folder = KeyFolder(keys)
-    _bootstrap(database, folder, clock)
+    base_url = runtime.settings.public_url
+    _bootstrap(runtime.database, folder, clock)
     with ExitStack() as stack:
-        http = stack.enter_context(in_process(app, base_url))
-        world = World(clock, began, {}, {}, base_url, http)
+        http = stack.enter_context(in_process(create_app(runtime), base_url))
+        empty = Path(stack.enter_context(TemporaryDirectory()))
+        failing = create_app(replace(runtime, policy=RegorusEngine(empty)))
+        world = World(clock, began, {}, {}, base_url, stack.enter_context(in_process(failing, base_url)))
         for part in CAST:
             party = folder.open(part.name, part.algorithm)
             if party.participant_id is None:

@@ -43,9 +43,14 @@ def run(row_id: str) -> bool:
     return run_row(_runtime(), row_id)
 
 
+def open_runtime() -> Runtime:
+    """The instance that a worker process works for, from its settings."""
+    return build_runtime(Settings())
+
+
 @cache
 def _runtime() -> Runtime:
-    return build_runtime(Settings())
+    return open_runtime()
 
 
 @worker_process_init.connect

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
-from sqlalchemy import update
-from sqlmodel import col
 from structlog import get_logger
 
+from marketplace.kernel.errors import Invalid
 from marketplace.plumbing import outbox
 from marketplace.plumbing.runtime import Runtime
-from workers.tasks import REGISTRY
+from workers.tasks import REGISTRY, Task
 
 BATCH = 64
 IDLE_SECONDS = 0.05
 RESEND = timedelta(seconds=15)
+# A loop whose step fails waits twice as long each time, up to this.
+SLOWEST_SECONDS = 5.0
+
+
+class UnknownTask(Invalid):
+    """This release knows no task of that name."""
 
 
 def run_row(runtime: Runtime, row_id: str) -> bool:
@@ -31,40 +37,72 @@ def run_row(runtime: Runtime, row_id: str) -> bool:
     """
     with runtime.database.transaction() as db:
         row = outbox.lease(db, row_id, runtime.clock.now())
-        if row is None:
-            return False
-        name, args = row.task, dict(row.args)
+        if row is not None:
+            name, args, attempt = row.task, dict(row.args), row.attempts
+    if row is None:
+        return False
     try:
-        REGISTRY[name](runtime, args)
+        with _kept(runtime, row_id, attempt):
+            _task(name)(runtime, args)
     except Exception as error:  # noqa: BLE001 - the row keeps the error, the relay must go on
         get_logger().warning("task failed", task=name, row=row_id, error=repr(error), exc_info=error)
         with runtime.database.transaction() as db:
-            outbox.fail(db, row_id, runtime.clock.now(), repr(error))
+            outbox.fail(db, row_id, attempt, runtime.clock.now(), repr(error))
         return True
     with runtime.database.transaction() as db:
         outbox.finish(db, row_id, runtime.clock.now())
     return True
 
 
-def run_due(runtime: Runtime) -> int:
-    """Run every row that is due, oldest first; returns how many were taken."""
+def _task(name: str) -> Task:
+    try:
+        return REGISTRY[name]
+    except KeyError:
+        raise UnknownTask(
+            "no task of this name is registered", got=name, action="start the release that asked for it"
+        ) from None
+
+
+@contextmanager
+def _kept(runtime: Runtime, row_id: str, attempt: int) -> Iterator[None]:
+    """Renew the lease while the task runs, so that a long task is not started a second time beside itself."""
+
+    def renew() -> None:
+        with runtime.database.transaction() as db:
+            outbox.renew(db, row_id, attempt, runtime.clock.now())
+
+    keeper = Loop("lease", renew, outbox.LEASE.total_seconds() / 3, wait_first=True).start()
+    try:
+        yield
+    finally:
+        keeper.stop()
+
+
+def run_due(runtime: Runtime, limit: int = BATCH) -> int:
+    """Run the rows that are due, oldest first; returns how many were taken."""
     with runtime.database.reading() as db:
-        ids = outbox.due_rows(db, runtime.clock.now(), limit=BATCH)
+        ids = outbox.due_rows(db, runtime.clock.now(), limit=limit)
     return sum(run_row(runtime, row_id) for row_id in ids)
 
 
 def release_leases(runtime: Runtime) -> None:
     """Free the rows a dead process held; only for the embedded form, where no other worker can be alive."""
     with runtime.database.transaction() as db:
-        db.exec(update(outbox.OutboxRow).where(col(outbox.OutboxRow.done_at).is_(None)).values(leased_until=None))
+        outbox.release(db)
 
 
 class Loop:
-    """A daemon thread that calls a step again and again; an error is logged and the loop goes on."""
+    """A daemon thread that calls a step again and again; an error is logged and the loop goes on, more slowly.
 
-    def __init__(self, name: str, step: Callable[[], object], pause_seconds: float) -> None:
+    step: true means that there is more to do at once; pause_seconds: after any other answer.
+    """
+
+    def __init__(
+        self, name: str, step: Callable[[], object], pause_seconds: float, *, wait_first: bool = False
+    ) -> None:
         self._step = step
         self._pause = pause_seconds
+        self._wait_first = wait_first
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -78,20 +116,26 @@ class Loop:
         self._thread.join(timeout)
 
     def _run(self) -> None:
+        pause = self._pause
+        if self._wait_first:
+            self._stop.wait(pause)
         while not self._stop.is_set():
+            busy = False
             try:
                 busy = bool(self._step())
+                pause = self._pause
             except Exception as error:  # noqa: BLE001 - one bad round must not end the loop
                 get_logger().error("loop step failed", loop=self._thread.name, exc_info=error)
-                busy = False
+                pause = max(self._pause, min(pause * 2, SLOWEST_SECONDS))
             if not busy:
-                self._stop.wait(self._pause)
+                self._stop.wait(pause)
 
 
 def embedded_relay(runtime: Runtime) -> Loop:
     """The thread that runs outbox rows inside the server process."""
     release_leases(runtime)
-    return Loop("outbox-relay", lambda: run_due(runtime), IDLE_SECONDS)
+    # One row a step, so that the thread can be stopped between two rows.
+    return Loop("outbox-relay", lambda: run_due(runtime, limit=1), IDLE_SECONDS)
 
 
 class Dispatcher:

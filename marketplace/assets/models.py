@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -57,7 +58,7 @@ class Version(SQLModel, table=True):
     root: str = ""
     manifest: str = ""
     files: int = 0
-    bytes: int = 0
+    bytes: int = Field(default=0, sa_type=BigInteger)
     records: int = 0
     left_out: int = 0
     created_at: datetime = Field(sa_type=UtcDateTime)
@@ -77,7 +78,7 @@ class VersionFile(SQLModel, table=True):
     position: int = Field(primary_key=True)
     path: str
     sha256: str
-    bytes: int
+    bytes: int = Field(sa_type=BigInteger)
     study: str
     modality: str = ""
     source: str | None = None

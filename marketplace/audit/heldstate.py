@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,12 +48,13 @@ class Head:
 class HeldState:
     """The folder of one signer or witness, locked for as long as the process lives."""
 
-    def __init__(self, folder: Path, origin: str) -> None:
+    def __init__(self, folder: Path, origin: str, *, wait_seconds: float = 0) -> None:
+        """wait_seconds: how long the process that holds the folder may take to end.  Raises StateRefused."""
         self.folder, self.origin = folder, origin
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(self._lock, wait_seconds)
         except OSError as error:
             os.close(self._lock)
             raise StateRefused(f"{folder} is in use by another process; stop that one first") from error
@@ -105,6 +107,20 @@ class HeldState:
     def _write(self, head: Head) -> None:
         content = {"origin": self.origin, "size": head.size, "root": head.root.hex()}
         write_durably(self.folder / STATE_FILE, json.dumps(content).encode())
+
+
+def _lock(handle: int, wait_seconds: float) -> None:
+    """Lock a file.  Raises OSError when another process keeps it."""
+    limit = time.monotonic() + wait_seconds
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            if time.monotonic() >= limit:
+                raise
+            time.sleep(0.05)
+        else:
+            return
 
 
 def write_durably(path: Path, content: bytes, mode: int = 0o600) -> None:

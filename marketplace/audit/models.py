@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -27,7 +28,7 @@ class Entry(SQLModel, table=True):
     version: str | None = Field(default=None, index=True)
     agreement: str | None = Field(default=None, index=True)
     body: bytes
-    leaf_index: int | None = Field(default=None, unique=True)
+    leaf_index: int | None = Field(default=None, unique=True, sa_type=BigInteger)
 
 
 class Document(SQLModel, table=True):
@@ -71,7 +72,7 @@ class Tile(SQLModel, table=True):
     __tablename__ = "log_tile"
 
     level: int = Field(primary_key=True)
-    index: int = Field(primary_key=True)
+    index: int = Field(primary_key=True, sa_type=BigInteger)
     hashes: bytes
 
 
@@ -83,7 +84,7 @@ class Checkpoint(SQLModel, table=True):
 
     __tablename__ = "log_checkpoint"
 
-    size: int = Field(primary_key=True)
+    size: int = Field(primary_key=True, sa_type=BigInteger)
     root: str
     note: str
     at: datetime = Field(sa_type=UtcDateTime)

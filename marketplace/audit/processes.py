@@ -7,11 +7,14 @@ operator of the machine; production points `log_signer_url` and `witness_url` at
 from __future__ import annotations
 
 import os
+import shutil
+import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +24,7 @@ from marketplace.audit.client import LogClient, LogSilent, Peer, has_keys, publi
 from marketplace.settings import Settings
 
 READY_SECONDS = 30.0
+_SOCKETS = "market-log-"
 
 
 class LogProcesses:
@@ -59,8 +63,9 @@ class LogProcesses:
                 self._await(name, self._peer(name))
 
     def _open(self) -> None:
-        sockets = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="market-log-")))
         peers = {"signer": self._settings.log_signer_url, "witness": self._settings.witness_url}
+        if not all(peers.values()):
+            sockets = self._stack.enter_context(_socket_folder(self._settings.data_folder))
         for name, url in peers.items():
             if not url:
                 self._commands[name] = self._command(name, sockets / f"{name}.sock")
@@ -78,11 +83,11 @@ class LogProcesses:
     def _peer(self, name: str) -> Peer:
         return self.client.signer if name == "signer" else self.client.witness
 
-    def _command(self, name: str, socket: Path) -> list[str]:
+    def _command(self, name: str, address: Path) -> list[str]:
         origin, data = self._settings.log_origin, self._settings.data_folder
         folder = data / ("log-signer" if name == "signer" else "witness")
         command = [sys.executable, "-m", f"marketplace.audit.{name}", "--with-parent"]
-        command += ["--folder", str(folder), "--origin", origin, "--socket", str(socket)]
+        command += ["--folder", str(folder), "--origin", origin, "--socket", str(address)]
         if name == "witness":
             command += ["--name", witness_name(origin)]
             if self._settings.log_signer_public_key:
@@ -98,7 +103,7 @@ class LogProcesses:
         # The child ends when its standard input closes, so it cannot outlive this process.
         root = str(Path(marketplace.__file__).resolve().parent.parent)
         kept = {key: value for key, value in os.environ.items() if not key.startswith("MARKETPLACE_")}
-        return subprocess.Popen(  # noqa: S603 - the command is made here
+        return subprocess.Popen(
             self._commands[name], stdin=subprocess.PIPE, env=kept | {"PYTHONPATH": root}, start_new_session=True
         )
 
@@ -109,6 +114,37 @@ class LogProcesses:
             if time.monotonic() > deadline or (child is not None and child.poll() is not None):
                 raise LogSilent(f"the {name} did not become ready", action="read its message above")
             time.sleep(0.02)
+
+
+@contextmanager
+def _socket_folder(data: Path) -> Iterator[Path]:
+    """A private folder for the sockets, away from the data folder: a socket's path has room for 100 letters only.
+
+    A link in the data folder remembers it, so that the one of a process that was killed goes when the next starts.
+    """
+    link = data / "log-sockets"
+    data.mkdir(parents=True, exist_ok=True)
+    _forget(link)
+    folder = tempfile.mkdtemp(prefix=_SOCKETS)
+    link.symlink_to(folder)
+    try:
+        yield Path(folder)
+    finally:
+        _forget(link)
+
+
+def _forget(link: Path) -> None:
+    if link.is_symlink():
+        folder = link.readlink()
+        link.unlink()
+        if folder.name.startswith(_SOCKETS) and not any(_answers(one) for one in folder.glob("*.sock")):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _answers(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.settimeout(1)
+        return probe.connect_ex(str(path)) == 0
 
 
 def witness_name(origin: str) -> str:

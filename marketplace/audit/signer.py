@@ -110,7 +110,7 @@ def read_request(body: bytes) -> SignRequest:
 def main() -> None:
     """Run the signer until told to stop."""
     options = standalone.arguments("log signer").parse_args()
-    standalone.run(Signer(HeldState(options.folder, options.origin)).app(), options)
+    standalone.run(Signer(standalone.held_state(options)).app(), options)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ from marketplace.audit.heldstate import HeldState
 from marketplace.audit.note import VerifierKey
 
 MAX_BODY = 64 * 1024
+# The child of a service that was killed needs a moment to notice, more when it is still starting.
+HANDOVER_SECONDS = 10.0
 
 
 class TooLong(ValueError):
@@ -34,6 +36,11 @@ def arguments(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--port", type=int, default=8100)
     parser.add_argument("--with-parent", action="store_true", help="end when the starting process ends")
     return parser
+
+
+def held_state(options: argparse.Namespace) -> HeldState:
+    """The folder of this process, once a predecessor that is ending has let it go.  Raises StateRefused."""
+    return HeldState(options.folder, options.origin, wait_seconds=HANDOVER_SECONDS)
 
 
 def run(app: Starlette, options: argparse.Namespace) -> None:

@@ -133,8 +133,7 @@ def main() -> None:
     known.add_argument("--log-key-file", type=Path, help="file with the verifier key of the log; waited for 30 s")
     options = parser.parse_args()
     log_key = VerifierKey.parse(options.log_key or _await_file(options.log_key_file))
-    held = HeldState(options.folder, options.origin)
-    standalone.run(Witness(held, options.name, log_key).app(), options)
+    standalone.run(Witness(standalone.held_state(options), options.name, log_key).app(), options)
 
 
 def _await_file(path: Path) -> str:

@@ -105,6 +105,8 @@ def _read(file: BinaryIO, size: int) -> Parsed:
         # pydicom only warns when a data set ends inside an element of undefined length.
         warnings.filterwarnings("error", message=r"(End|Unexpected end) of file")
         dataset = read_partial(file, stop_when=pixels.begin)
+    if not pixels.found and syntax not in DEFLATED:
+        _require_last(dataset, size)
     _walk(dataset)
     _require_pixels(dataset, pixels, syntax)
     if pixels.found and syntax not in DEFLATED:
@@ -148,6 +150,15 @@ def _walk(dataset: Dataset) -> None:
             if depth == MAX_DEPTH:
                 raise _LeftOut(Reason.TOO_DEEP)
             waiting += [(item, depth + 1) for item in value]
+
+
+def _require_last(dataset: Dataset, size: int) -> None:
+    """Refuse a file cut within the few bytes that begin an element: pydicom takes that for the end."""
+    for tag in list(dataset.keys())[-1:]:
+        element: Any = dataset.get_item(tag)
+        sized = isinstance(element, RawDataElement) and element.length != _UNDEFINED_LENGTH
+        if sized and element.value_tell + element.length != size:
+            raise _LeftOut(Reason.BROKEN)
 
 
 def _require_value(element: Any) -> None:

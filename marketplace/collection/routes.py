@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from sqlmodel import Session
 
@@ -29,6 +28,7 @@ from marketplace.collection.schemas import (
 )
 from marketplace.collection.upload import RequestBody, acting
 from marketplace.plumbing.runtime import Runtime
+from marketplace.plumbing.turns import Turns, in_own_thread
 from marketplace.plumbing.web import Verb, View, router
 
 _TAR: dict[str, Any] = {
@@ -57,13 +57,14 @@ async def put_files(request: Request, version_id: str, batch: Annotated[BatchLab
     under it, after a crash or a lost answer, changes nothing and gives the first verdicts; another tar under it is
     refused.  That makes PUT safe to repeat, so no Idempotency-Key is asked for.  File names are not kept.
     """
-    return await run_in_threadpool(_put_files, request, RequestBody(request), version_id, batch)
+    body, turns = RequestBody(request), Turns.UPLOADS.of(request.app)
+    return await in_own_thread(turns, lambda: _put_files(request, body, version_id, batch))
 
 
 def _put_files(request: Request, body: RequestBody, version_id: str, batch: str) -> BatchOut:
     runtime: Runtime = request.app.state.runtime
     with acting(request) as (db, actor):
-        service.open_for_files(db, actor, version_id)
+        service.expect_batch(db, actor, version_id, batch)
     received = receive(runtime, body)
     with acting(request, actor) as (db, actor):
         rows = service.record_batch(db, actor, version_id, batch, received, runtime.clock.now())

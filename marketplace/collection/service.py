@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from marketplace.assets import queries as assets
 from marketplace.assets import service as asset_service
-from marketplace.assets.models import Asset, StageRecord, Version, VersionFile
+from marketplace.assets.models import StageRecord, Version, VersionFile
 from marketplace.assets.schemas import EvidenceItem, SignatureIn
 from marketplace.assets.stages import Stage
 from marketplace.audit import documents
@@ -77,14 +77,23 @@ def open_for_files(db: Session, actor: Actor, version_id: str) -> Version:
     return version
 
 
+def expect_batch(db: Session, actor: Actor, version_id: str, label: str) -> None:
+    """Judge before a tar is read: the version takes files, or this batch was received before.
+
+    Raises NoSuchVersion, NotOpen.
+    """
+    if queries.batch(db, assets.own_version(db, actor, version_id), label) is None:
+        open_for_files(db, actor, version_id)
+
+
 def record_batch(
     db: Session, actor: Actor, version_id: str, label: str, received: Sequence[Received], now: datetime
 ) -> Sequence[CollectedFile]:
-    """Note what a tar held; the same tar under the same label again changes nothing and yields the first verdicts.
+    """Note what a tar held; the same tar under the same label again changes nothing, even after sealing.
 
-    Raises NotOpen, BatchDiffers.  Records: collection:batch_received.
+    Raises NoSuchVersion, NotOpen, BatchDiffers.  Records: collection:batch_received.
     """
-    version = open_for_files(db, actor, version_id)
+    version = assets.own_version(db, actor, version_id)
     db.refresh(version, with_for_update=True)
     known = queries.batch(db, version, label)
 
@@ -95,6 +104,7 @@ def record_batch(
                 "another tar was received under this label", got=label, action="use one label for one tar"
             )
         return queries.batch_files(db, version, label)
+    open_for_files(db, actor, version_id)
 
     db.add(CollectedBatch(version_id=version.id, label=label, content=content, received_at=now))
     rows = _rows(version, label, received, queries.accepted_hashes(db, version, (one.sha256 for one in received)))
@@ -125,22 +135,15 @@ def seal(
     files = manifest.ordered([_manifest_file(one) for one in received if not one.reason])
     left_out = [LeftOut(one.label, one.sha256, one.reason) for one in received if one.reason]
     counts = rules.counts([one.reason for one in left_out])
-    if not files:
-        raise NothingAccepted(
-            "no file of this version was accepted",
-            expected="at least 1",
-            got=", ".join(f"{count} x {reason}" for reason, count in counts.items()) or "no file",
-            action="send DICOM files, then seal",
-        )
+    _require_any(files, counts)
 
     _close(db, version, files, left_out, store, now)
-    asset = assets.asset(db, version.asset_id)
-    document = documents.keep(db, RECORD, _record(asset, version, counts, source_statement, actor), now)
+    document = documents.keep(db, RECORD, _record(version, counts, source_statement, actor), now)
     sealed = Collection(version_id=version.id, source_statement=source_statement, record=document, sealed_at=now)
     db.add(sealed)
 
     facts: Json = {"root": version.root, "manifest": version.manifest, "files": version.files, "left_out": counts}
-    record(db, actor, Tag.VERSION_SEALED, now, asset=asset.id, version=version.id, facts=facts)
+    record(db, actor, Tag.VERSION_SEALED, now, asset=version.asset_id, version=version.id, facts=facts)
     return sealed
 
 
@@ -173,6 +176,16 @@ def sign(db: Session, actor: Actor, version_id: str, signature: SignatureIn, now
         evidence=[EvidenceItem(kind="manifest", sha256=version.manifest, title="Manifest of the raw version")],
         outcome="accepted",
     )
+
+
+def _require_any(files: Sequence[ManifestFile], left_out: dict[str, int]) -> None:
+    if not files:
+        raise NothingAccepted(
+            "no file of this version was accepted",
+            expected="at least 1",
+            got=", ".join(f"{count} x {reason}" for reason, count in left_out.items()) or "no file",
+            action="send DICOM files, then seal",
+        )
 
 
 def _sealed_before(db: Session, version: Version, source_statement: str) -> Collection:
@@ -233,13 +246,13 @@ def _close(
     db.exec(insert(VersionFile), params=rows)
 
 
-def _record(asset: Asset, version: Version, counts: dict[str, int], source_statement: str, actor: Actor) -> Json:
+def _record(version: Version, counts: dict[str, int], source_statement: str, actor: Actor) -> Json:
     assert version.sealed_at is not None
     return {
         "type": RECORD,
         "v": 1,
         "stage": Stage.COLLECTED.value,
-        "asset": asset.id,
+        "asset": version.asset_id,
         "version": version.id,
         "version_root": version.root,
         "manifest": version.manifest,

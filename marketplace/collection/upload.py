@@ -28,7 +28,7 @@ class RequestBody:
 
     def __init__(self, request: Request) -> None:
         self._chunks: AsyncIterator[bytes] = request.stream()
-        self._rest = b""
+        self._rest = memoryview(b"")
 
     def read(self, size: int) -> bytes:
         """Up to `size` bytes; none at the end.  Raises UploadStalled."""
@@ -36,9 +36,9 @@ class RequestBody:
             chunk = from_thread.run(self._next)
             if chunk is None:
                 return b""
-            self._rest = chunk
+            self._rest = memoryview(chunk)
         taken, self._rest = self._rest[:size], self._rest[size:]
-        return taken
+        return bytes(taken)
 
     async def _next(self) -> bytes | None:
         try:

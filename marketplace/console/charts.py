@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
-WIDTH = 720
+WIDTH = 760
+NAME_WIDTH = 20
+NAME_LINES = 3
 
 
 @dataclass(frozen=True)
@@ -20,47 +23,85 @@ class Stop:
     who: str = ""
 
 
+@dataclass(frozen=True)
+class Bar:
+    """One row of a bar chart: its label, its length in any unit, the words at its end."""
+
+    label: str
+    length: int
+    words: str
+
+
 def passport(title: str, stops: Sequence[Stop], missing: str) -> Markup:
-    """The five stages as one line of stops, left to right."""
+    """The stages as one line of stops, left to right."""
     step, top = WIDTH / len(stops), 44
-    parts = [_open(title, 118)]
-    first, last = step / 2, WIDTH - step / 2
-    parts.append(Markup('<line class="rail" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(first, top, last, top))
+    names = [_wrapped(stop.who) for stop in stops]
+    parts = [_open(title, 96 + 17 * max(len(lines) for lines in names))]
+    parts.append(_line("rail", step / 2, WIDTH - step / 2, top))
     reached = sum(stop.reached for stop in stops)
     if reached > 1:
-        end = step / 2 + step * (reached - 1)
-        parts.append(Markup('<line class="rail done" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(first, top, end, top))
-    for place, stop in enumerate(stops):
-        x = step / 2 + step * place
+        parts.append(_line("rail done", step / 2, step * (reached - 0.5), top))
+    for place, (stop, lines) in enumerate(zip(stops, names, strict=True)):
+        x = step * (place + 0.5)
         kind = "done" if stop.reached else "open"
-        parts.append(Markup('<circle class="stop {}" cx="{}" cy="{}" r="13"/>').format(kind, x, top))
-        parts.append(_text(x, top + 5, "number", str(place + 1)))
+        parts.append(Markup('<circle class="stop {}" cx="{:.1f}" cy="{}" r="13"/>').format(kind, x, top))
+        parts.append(_text(x, top + 5, f"number {kind}", str(place + 1)))
         parts.append(_text(x, 18, "strong", stop.name))
         parts.append(_text(x, 80, "small", stop.when or missing))
-        parts.append(_text(x, 98, "small", stop.who[:26]))
+        parts += [_text(x, 98 + 17 * number, "small", line) for number, line in enumerate(lines)]
     return Markup("").join([*parts, Markup("</svg>")])
 
 
-def break_even(title: str, sales: Mapping[int, int | None], unit: str, never: str) -> Markup:
-    """Bars: sales needed at each price.  sales: price in fen -> sales, None = never."""
-    rows = list(sales.items())
-    most = max([count for _, count in rows if count] or [1])
-    parts = [_open(title, 34 * len(rows) + 8)]
-    for place, (price, count) in enumerate(rows):
-        y = 34 * place + 6
-        parts.append(Markup('<text class="label" x="130" y="{}">{}</text>').format(y + 17, f"¥{price // 100:,}"))
-        width = 470 * (count or 0) / most
-        parts.append(Markup('<rect class="bar" x="142" y="{}" width="{:.1f}" height="24" rx="3"/>').format(y, width))
-        words = f"{count} {unit}" if count else never
-        parts.append(Markup('<text class="value" x="{:.1f}" y="{}">{}</text>').format(150 + width, y + 17, words))
+def bars(title: str, rows: Sequence[Bar]) -> Markup:
+    """One bar a row, the longest filling the width."""
+    most = max([row.length for row in rows] + [1])
+    parts = [_open(title, 34 * len(rows) + 4)]
+    for place, row in enumerate(rows):
+        y = 34 * place + 4
+        width = 470 * row.length / most
+        parts.append(Markup('<text class="label" x="150" y="{}">{}</text>').format(y + 17, row.label))
+        parts.append(Markup('<rect class="bar" x="162" y="{}" width="{:.1f}" height="24" rx="3"/>').format(y, width))
+        parts.append(Markup('<text x="{:.1f}" y="{}">{}</text>').format(170 + width, y + 17, row.words))
     return Markup("").join([*parts, Markup("</svg>")])
 
 
 def _open(title: str, height: int) -> Markup:
-    return Markup('<svg role="img" aria-label="{0}" viewBox="0 0 {1} {2}"><title>{0}</title>').format(
-        escape(title), WIDTH, height
-    )
+    words = Markup('<svg role="img" aria-label="{0}" viewBox="0 0 {1} {2}"><title>{0}</title>')
+    return words.format(title, WIDTH, height)
+
+
+def _line(kind: str, x1: float, x2: float, y: float) -> Markup:
+    return Markup('<line class="{}" x1="{:.1f}" y1="{}" x2="{:.1f}" y2="{}"/>').format(kind, x1, y, x2, y)
 
 
 def _text(x: float, y: float, kind: str, words: str) -> Markup:
     return Markup('<text class="{}" x="{:.1f}" y="{:.1f}" text-anchor="middle">{}</text>').format(kind, x, y, words)
+
+
+def _wrapped(words: str) -> list[str]:
+    """Lines that fit under a stop: broken at spaces, Chinese anywhere; a character of Chinese counts as two."""
+    lines = [""]
+    for piece in _pieces(words):
+        if lines[-1] and _columns(lines[-1] + piece.rstrip()) > NAME_WIDTH:
+            lines.append("")
+        lines[-1] += piece
+    if len(lines) > NAME_LINES:
+        lines = [*lines[: NAME_LINES - 1], lines[NAME_LINES - 1].rstrip() + "…"]
+    return [line.strip() for line in lines]
+
+
+def _pieces(words: str) -> list[str]:
+    pieces = [""]
+    for character in words:
+        if _columns(character) > 1:
+            pieces += [character, ""]
+        elif character == " ":
+            pieces[-1] += character
+            pieces.append("")
+        else:
+            pieces[-1] += character
+    return [piece for piece in pieces if piece]
+
+
+def _columns(text: str) -> int:
+    return sum(2 if unicodedata.east_asian_width(character) in "WF" else 1 for character in text)

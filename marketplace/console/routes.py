@@ -2,66 +2,92 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, File, Query, Request, UploadFile
+from fastapi import APIRouter, Depends, FastAPI, Query, Request
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import FileResponse, HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
+from starlette.exceptions import HTTPException
 
 from marketplace.assets import queries as assets
 from marketplace.audit import queries as log
 from marketplace.audit import service as proofs
+from marketplace.audit.client import has_keys, public_keys
 from marketplace.audit.models import Entry
-from marketplace.console import views
+from marketplace.console import bundles, codes, formats, views
 from marketplace.console.views import Reader
 from marketplace.console.words import Language, preferred, say
 from marketplace.exchange import catalogue
 from marketplace.exchange.models import MarketReference
+from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import Agreement
+from marketplace.plumbing import problems
 from marketplace.plumbing.runtime import Runtime
 from marketplace.registration import queries as registration
+from marketplace.registration import shown
 
 HERE = Path(__file__).parent
-STATIC = {"style.css": "text/css", "icon.svg": "image/svg+xml"}
-BUNDLE_LIMIT = 64 << 20
-VERIFIER_SECONDS = 60
+STATIC = {"style.css": "text/css", "icon.svg": "image/svg+xml", "docs.js": "text/javascript"}
+ENTRIES = 100
+LONGEST = 100
 SHA256_DIGITS = 64
-HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-}
+COMMON = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin"}
+CLOSED = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; form-action 'self'; "
+POLICY = CLOSED + "style-src 'self'; img-src 'self'"
+# The page of the API alone runs a script: Swagger UI, served from here; it styles its elements itself.
+DOCS_POLICY = CLOSED + (
+    "script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; connect-src 'self'; font-src 'self'"
+)
+# Addresses of machines: they get problem documents whatever they say they accept.
+MACHINE_PATHS = ("/v1/", "/log/", "/oauth/", "/.well-known/", "/openapi.json")
 
 routes = APIRouter(include_in_schema=False)
 pages = Environment(
-    loader=PackageLoader("marketplace.console"), autoescape=select_autoescape(), undefined=StrictUndefined
+    loader=PackageLoader("marketplace.console"),
+    autoescape=select_autoescape(),
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
 )
 
 
-def language_of(request: Request, lang: Annotated[str | None, Query(max_length=8)] = None) -> Language:
+def language_of(request: Request) -> Language:
     """The page's language."""
-    return preferred(request.headers.get("accept-language", ""), lang)
+    return preferred(request.headers.get("accept-language", ""), request.query_params.get("lang"))
 
 
 Lang = Annotated[Language, Depends(language_of)]
 
 
+@dataclass(frozen=True)
+class Outcome:
+    """What a check found.  certificate, checks, notes: what the page of a certificate or of a bundle adds."""
+
+    good: bool
+    headline: str
+    detail: str = ""
+    certificate: dict[str, Any] | None = None
+    checks: Sequence[dict[str, Any]] = ()
+    notes: Sequence[str] = ()
+
+
 @routes.get("/")
-def show_catalogue(request: Request, language: Lang, q: Annotated[str, Query(max_length=100)] = "") -> HTMLResponse:
+def show_catalogue(request: Request, language: Lang, q: Annotated[str, Query()] = "") -> HTMLResponse:
     """What is listed and valid now, with search."""
     runtime = _runtime(request)
     with runtime.database.reading() as db:
         reader = Reader(db, runtime.clock.now(), language)
-        cards = [views.card(reader, row) for row in catalogue.visible(db, reader.now, text=q, limit=48).rows]
-    return _page(request, language, "catalogue.html", cards=cards, query=q)
+        query = q.strip()[:LONGEST]
+        cards = [views.card(reader, row) for row in catalogue.visible(db, reader.now, text=query, limit=48).rows]
+    return _page(request, language, "catalogue.html", cards=cards, query=query)
 
 
 @routes.get("/listings/{listing_id}")
@@ -73,8 +99,8 @@ def show_listing(request: Request, language: Lang, listing_id: str) -> HTMLRespo
         try:
             row = catalogue.visible_listing(db, listing_id, reader.now)
         except NotFound:
-            return _message(request, language, "not_found", 404)
-        page = {"costs": None, "agreements": []} | views.listing_page(reader, row)
+            return _nothing_here(request, language)
+        page = views.listing_page(reader, row)
     return _page(request, language, "listing.html", **page)
 
 
@@ -91,30 +117,34 @@ def show_agreement(request: Request, language: Lang, agreement_id: str) -> HTMLR
 
 
 @routes.get("/entries")
-def show_entries(request: Request, language: Lang) -> HTMLResponse:
-    """The latest checkpoint and the newest entries, without their bodies."""
-    with _runtime(request).database.reading() as db:
+def show_entries(request: Request, language: Lang, before: Annotated[str, Query()] = "") -> HTMLResponse:
+    """The latest checkpoint and a page of entries, newest first, without their bodies."""
+    runtime = _runtime(request)
+    limit = int(before) if before.isdecimal() and len(before) < 16 else None
+    with runtime.database.reading() as db:
         checkpoint = log.latest_checkpoint(db)
-        rows = views.newest_entries(db, 100)
+        rows = views.entry_rows(Reader(db, runtime.clock.now(), language), limit, ENTRIES)
+    older = rows[-1]["leaf"] if rows and rows[-1]["leaf"] else None
     note = checkpoint.note if checkpoint else ""
-    return _page(request, language, "entries.html", note=note, rows=rows)
+    return _page(request, language, "entries.html", note=note, rows=rows, older=older, newest=limit is None)
 
 
 @routes.get("/entries/{entry_id}")
 def show_entry(request: Request, language: Lang, entry_id: str) -> HTMLResponse:
     """One entry's place in the tree, with its inclusion proof; the body stays with those who may read it."""
-    with _runtime(request).database.reading() as db:
+    runtime = _runtime(request)
+    with runtime.database.reading() as db:
         entry = db.get(Entry, entry_id)
-        if entry is None:
-            return _message(request, language, "not_found", 404)
         try:
-            proof = proofs.prove(db, entry.id)
+            proof = proofs.prove(db, entry.id) if entry else None
         except NotFound:
-            return _message(request, language, "not_found", 404)
+            proof = None
+        if entry is None or proof is None:
+            return _nothing_here(request, language)
         page: dict[str, Any] = {
             "leaf": proof.index,
-            "tag": entry.tag,
-            "when": entry.at.strftime(views.MINUTE),
+            "event": views.event_of(Reader(db, runtime.clock.now(), language), entry),
+            "when": formats.minute(entry.at, language),
             "leaf_hash": proof.leaf.hex(),
             "size": proof.size,
             "root": proof.root,
@@ -128,65 +158,100 @@ def show_references(request: Request, language: Lang) -> HTMLResponse:
     """Products that public sources report from elsewhere."""
     with _runtime(request).database.reading() as db:
         rows = db.exec(select(MarketReference).order_by(col(MarketReference.date), col(MarketReference.id))).all()
-    return _page(request, language, "references.html", rows=rows)
+    prices = {row.id: formats.money(row.price_fen, language) for row in rows if row.price_fen is not None}
+    return _page(request, language, "references.html", rows=rows, prices=prices)
 
 
 @routes.get("/verify")
-def show_verify(request: Request, language: Lang, code: Annotated[str, Query(max_length=80)] = "") -> HTMLResponse:
+def show_verify(request: Request, language: Lang, code: Annotated[str, Query()] = "") -> HTMLResponse:
     """Check a certificate by its code or by a hash."""
-    outcome = None
-    if code:
+    asked, outcome = code.strip()[:LONGEST], None
+    if asked:
         runtime = _runtime(request)
         with runtime.database.reading() as db:
-            outcome = _certificate_outcome(db, code.strip(), runtime, language)
-    return _page(request, language, "verify.html", code=code, outcome=outcome)
+            outcome = _certificate_outcome(Reader(db, runtime.clock.now(), language), asked)
+    return _page(request, language, "verify.html", code=asked, outcome=outcome)
 
 
 @routes.post("/verify")
-async def verify_bundle(request: Request, language: Lang, file: Annotated[UploadFile, File()]) -> HTMLResponse:
+async def verify_bundle(request: Request, language: Lang) -> HTMLResponse:
     """Check an uploaded bundle with the independent verifier in a process of its own."""
-    content = await file.read(BUNDLE_LIMIT + 1)
-    if len(content) > BUNDLE_LIMIT:
-        return _message(request, language, "does_not_hold", 413)
-    good, words = await run_in_threadpool(_run_verifier, content)
-    headline = say("holds" if good else "does_not_hold", language)
-    outcome = {"good": good, "headline": headline, "words": words}
-    return _page(request, language, "verify.html", code="", outcome=outcome)
+    settings = _runtime(request).settings
+    try:
+        content = await bundles.uploaded(request)
+        keys = public_keys(settings) if has_keys(settings) else None
+        own = bundles.Keys(str(keys.log), str(keys.witness)) if keys else None
+        report = await run_in_threadpool(bundles.check, content, own)
+    except bundles.TooLarge:
+        return _failed_check(request, language, "too_large", 413)
+    except bundles.NoFile:
+        return _failed_check(request, language, "no_file", 400)
+    except bundles.Busy:
+        return _failed_check(request, language, "too_busy", 503)
+    except bundles.TooLong:
+        return _failed_check(request, language, "too_long", 422)
+    return _page(request, language, "verify.html", code="", outcome=_bundle_outcome(report, language))
+
+
+@routes.get("/docs")
+def show_api(request: Request, language: Lang) -> HTMLResponse:
+    """The API as a page to read and try; everything it loads is served from here."""
+    answer = _page(request, language, "docs.html")
+    answer.headers["Content-Security-Policy"] = DOCS_POLICY
+    return answer
 
 
 @routes.get("/static/{name}")
 def serve_static(name: str) -> Response:
-    """The style sheet and the icon."""
+    """The style sheet, the icon, and the few lines that start the page of the API."""
     if name not in STATIC:
-        return Response(status_code=404)
-    headers = {"Cache-Control": "public, max-age=3600", "X-Content-Type-Options": "nosniff"}
+        raise HTTPException(404)
+    headers = COMMON | {"Cache-Control": "public, max-age=3600"}
     return FileResponse(HERE / "static" / name, media_type=STATIC[name], headers=headers)
 
 
-def _run_verifier(bundle: bytes) -> tuple[bool, str]:
-    with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        file.write(bundle)
-        file.flush()
-        command = [sys.executable, "-m", "marketplace.audit.verifier", file.name]
-        try:
-            done = subprocess.run(
-                command, capture_output=True, text=True, timeout=VERIFIER_SECONDS, check=False, cwd=HERE.parents[1]
-            )
-        except subprocess.TimeoutExpired:
-            return False, f"not finished after {VERIFIER_SECONDS} s"
-        return done.returncode == 0, (done.stdout or done.stderr).replace(file.name, "bundle")[:20_000]
+def install(app: FastAPI) -> None:
+    """Answer an unknown address with a page when a browser asks; machines keep their problem documents."""
+
+    @app.exception_handler(404)
+    async def _unknown(request: Request, error: HTTPException) -> Response:
+        machine = request.url.path.startswith(MACHINE_PATHS)
+        if machine or "text/html" not in request.headers.get("accept", ""):
+            return problems.http_problem(error)
+        return _nothing_here(request, language_of(request))
 
 
-def _certificate_outcome(db: Session, code: str, runtime: Runtime, language: Language) -> dict[str, Any]:
-    now = runtime.clock.now()
-    by_hash = registration.certificates_by_hash(db, code) if len(code) == SHA256_DIGITS else []
+def _certificate_outcome(reader: Reader, asked: str) -> Outcome:
+    by_hash = registration.certificates_by_hash(reader.db, asked.lower()) if len(asked) == SHA256_DIGITS else []
     try:
-        found = by_hash[0] if by_hash else registration.certificate(db, code)
+        found = by_hash[-1] if by_hash else registration.certificate(reader.db, asked.upper())
     except NotFound:
-        return {"good": False, "headline": say("not_found", language), "words": ""}
-    state = registration.certificate_status(found, now)
-    words = f"{found.code}  {say('valid_until', language)} {found.valid_until:%Y-%m-%d}\nSHA-256 {found.document}"
-    return {"good": state == "valid", "headline": say(str(state), language), "words": words}
+        return Outcome(False, reader.say("certificate_unknown"))
+    seen = shown.certificate(reader.db, found, reader.now)
+    certificate = {
+        "code": seen.code,
+        "asset": assets.asset(reader.db, seen.asset_id).name_en if reader.language == "en" else seen.asset_name,
+        "registrar": reader.name_of(seen.registrar_id),
+        "rights": [(reader.name_of(one.holder), reader.name(codes.RIGHTS, one.kind)) for one in seen.rights],
+        "issued": formats.day(seen.issued_at, reader.language),
+        "until": formats.day(seen.valid_until, reader.language),
+        "document": seen.document,
+        "root": seen.root,
+    }
+    return Outcome(seen.state == "valid", reader.say(f"certificate_{seen.state}"), certificate=certificate)
+
+
+def _bundle_outcome(report: dict[str, Any], language: Language) -> Outcome:
+    if report["unreadable"]:
+        return Outcome(False, say("not_readable", language), detail=report["unreadable"])
+    checks = [check | {"name": codes.name(codes.CHECKS, check["name"], language)} for check in report["checks"]]
+    headline = say("holds" if report["ok"] else "does_not_hold", language)
+    return Outcome(report["ok"], headline, checks=checks, notes=report["notes"])
+
+
+def _failed_check(request: Request, language: Language, word: str, status: int) -> HTMLResponse:
+    outcome = Outcome(False, say(word, language))
+    return _page(request, language, "verify.html", status, code="", outcome=outcome)
 
 
 def _runtime(request: Request) -> Runtime:
@@ -194,13 +259,39 @@ def _runtime(request: Request) -> Runtime:
     return runtime
 
 
-def _message(request: Request, language: Language, word: str, status: int) -> HTMLResponse:
-    return _page(request, language, "message.html", status=status, message=say(word, language))
+def _nothing_here(request: Request, language: Language) -> HTMLResponse:
+    return _message(request, language, "not_found", 404, "not_found_why")
+
+
+def _message(request: Request, language: Language, word: str, status: int, why: str = "") -> HTMLResponse:
+    detail = say(why, language) if why else ""
+    return _page(request, language, "message.html", status, message=say(word, language), detail=detail)
 
 
 def _page(request: Request, language: Language, template: str, status: int = 200, **values: Any) -> HTMLResponse:
     body = pages.get_template(template).render(
-        language=language, path=request.url.path, t=lambda word: say(word, language), **values
+        language=language,
+        path=request.url.path,
+        other_language=_in_other_language(request, language),
+        t=lambda word: say(word, language),
+        static=_static,
+        **values,
     )
-    headers = HEADERS | {"Content-Language": "zh-CN" if language == "zh" else "en", "Vary": "Accept-Language"}
+    headers = COMMON | {
+        "Content-Security-Policy": POLICY,
+        "Content-Language": "zh-CN" if language == "zh" else "en",
+        "Vary": "Accept-Language",
+    }
     return HTMLResponse(body, status_code=status, headers=headers)
+
+
+@cache
+def _static(name: str) -> str:
+    """The address of a static file; it changes with the content, so that no browser keeps an old one."""
+    return f"/static/{name}?v={sha256_hex((HERE / 'static' / name).read_bytes())[:12]}"
+
+
+def _in_other_language(request: Request, language: Language) -> str:
+    """This very page in the other language: the rest of its query stays."""
+    kept = [(name, value) for name, value in request.query_params.multi_items() if name != "lang"]
+    return "?" + urlencode([*kept, ("lang", "en" if language == "zh" else "zh")])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from markupsafe import Markup
 from sqlmodel import Session, col, select
 
 from marketplace.assets import queries as assets
@@ -15,20 +16,20 @@ from marketplace.assets.stages import PASSPORT
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
-from marketplace.console import charts
-from marketplace.console.words import Language, say
-from marketplace.costing.sheet import DEFAULT_PRICES_FEN, cost_sheet
-from marketplace.exchange import terms
+from marketplace.console import charts, codes, formats, policies
+from marketplace.console.words import Language, Words, say
+from marketplace.costing.sheet import DEFAULT_PRICES_FEN, CostSheet, cost_sheet
 from marketplace.exchange.catalogue import CatalogueRow
-from marketplace.exchange.models import Listing, Offer
-from marketplace.exchange.pricing import price_of_access
-from marketplace.kernel.money import Money
+from marketplace.exchange.models import Listing
+from marketplace.exchange.pricing import price_of_access, price_of_use
+from marketplace.exchange.terms import CONTRACTS
+from marketplace.kernel.canonical import Json
 from marketplace.negotiation.models import Agreement
 from marketplace.participants import queries as participants
+from marketplace.participants.models import Participant
 
-DAY = "%Y-%m-%d"
-MINUTE = "%Y-%m-%d %H:%M"
 USE_TAGS = (Tag.USE_ALLOWED, Tag.USE_REFUSED, Tag.TRANSFER_CLOSED)
+MAX_USES = 100
 
 
 @dataclass(frozen=True)
@@ -42,30 +43,33 @@ class Reader:
     def say(self, word: str) -> str:
         return say(word, self.language)
 
+    def name(self, words: Words, code: str) -> str:
+        """A stored code in the reader's language."""
+        return codes.name(words, code, self.language)
+
     def name_of(self, participant: str) -> str:
         """An organisation's legal name in the reader's language."""
         found = participants.participant(self.db, participant)
         return found.legal_name_en if self.language == "en" else found.legal_name
 
 
-def money(fen: int) -> str:
-    """RMB for a page, whole fen."""
-    return f"¥{Money(fen).decimal:,.2f}"
-
-
 def card(reader: Reader, row: CatalogueRow) -> dict[str, Any]:
     """What a catalogue card and the head of a listing page show."""
     english = reader.language == "en"
+    each = price_of_use(row.offer.price_plan).minor
+    imaging = (row.asset.modality, row.asset.body_part)
     return {
         "listing": row.listing.id,
         "name": row.asset.name_en if english else row.asset.name,
         "overview": row.asset.overview_en if english else row.asset.overview,
         "provider": row.provider.legal_name_en if english else row.provider.legal_name,
-        "modality": f"{row.asset.modality} · {row.asset.body_part}",
-        "records": row.version.records,
-        "files": row.version.files,
+        "imaging": " · ".join(dict.fromkeys(reader.name(codes.IMAGING, one) for one in imaging)),
+        "records": formats.studies(row.version.records, reader.language),
+        "files": formats.files(row.version.files, reader.language),
         "root": row.version.root,
-        "price": money(price_of_access(row.offer.price_plan).minor),
+        "price": formats.money(price_of_access(row.offer.price_plan).minor, reader.language),
+        "price_per_use": formats.money(each, reader.language) if each else "",
+        "purposes": policies.purposes(row.offer.uses, reader.language),
         "is_example": row.asset.is_example,
     }
 
@@ -75,16 +79,20 @@ def listing_page(reader: Reader, row: CatalogueRow) -> dict[str, Any]:
 
     Costs and agreements appear only for invented example assets: real ones belong to their parties.
     """
+    language = reader.language
     page: dict[str, Any] = {
         "asset": card(reader, row),
-        "certificate": {"code": row.certificate.code, "until": row.certificate.valid_until.strftime(DAY)},
+        "certificate": {"code": row.certificate.code, "until": formats.day(row.certificate.valid_until, language)},
         "opinion": {
-            "outcome": row.opinion.outcome,
+            "outcome": reader.name(codes.OUTCOMES, row.opinion.outcome),
             "firm": reader.name_of(row.opinion.firm_id),
-            "until": row.opinion.expires_at.strftime(DAY),
+            "until": formats.day(row.opinion.expires_at, language),
         },
+        "prohibited": policies.prohibitions(row.offer.uses, language),
+        "terms": policies.term_rows(row.offer.uses, language, reader.name_of),
+        "costs": None,
+        "agreements": [],
         **_passport(reader, row.version.id),
-        **_terms(row.offer),
     }
     if row.asset.is_example:
         page["costs"] = _costs(reader, row.asset, row.version.records)
@@ -100,98 +108,157 @@ def agreement_page(reader: Reader, agreement: Agreement) -> dict[str, Any]:
         "asset": asset.name_en if reader.language == "en" else asset.name,
         "provider": reader.name_of(agreement.provider_id),
         "buyer": reader.name_of(agreement.buyer_id),
-        "state": agreement.state,
-        "finalized": agreement.finalized_at is not None,
-        "starts": agreement.starts_at.strftime(DAY),
-        "ends": agreement.ends_at.strftime(DAY),
-        "price": money(int(document["price_fen"])),
+        **_state(reader, agreement),
+        "starts": formats.day(agreement.starts_at, reader.language),
+        "ends": formats.day(agreement.ends_at, reader.language),
+        "price": formats.money(int(document["price_fen"]), reader.language),
         "document": agreement.document,
         "clauses": document["text"][reader.language]["clauses"],
+        "terms": policies.term_rows(agreement.uses, reader.language, reader.name_of),
         "signatures": [
             {
                 "signer": reader.name_of(one.signer),
                 "alg": one.alg,
                 "kid": one.kid,
-                "when": one.signed_at.strftime(MINUTE),
+                "when": formats.minute(one.signed_at, reader.language),
             }
             for one in documents.signatures(reader.db, agreement.document)
         ],
-        "uses": [_entry_row(row) for row in _uses(reader.db, agreement.id)],
+        "uses": [_use_row(reader, row) for row in _uses(reader.db, agreement.id)],
     }
 
 
-def newest_entries(db: Session, limit: int) -> list[dict[str, Any]]:
-    """The newest integrated entries without their bodies, newest first."""
-    rows = db.exec(
-        select(Entry).where(col(Entry.leaf_index).is_not(None)).order_by(col(Entry.leaf_index).desc()).limit(limit)
-    )
-    return [_entry_row(row) for row in rows]
+def entry_rows(reader: Reader, before: int | None, limit: int) -> list[dict[str, Any]]:
+    """The newest integrated entries below a leaf number, newest first.
+
+    What happened is named only where everything about it is an invented example.
+    """
+    rows = select(Entry).where(col(Entry.leaf_index).is_not(None)).order_by(col(Entry.leaf_index).desc()).limit(limit)
+    if before is not None:
+        rows = rows.where(col(Entry.leaf_index) < before)
+    found = list(reader.db.exec(rows))
+    shown = _examples(reader.db, found)
+    return [
+        {
+            "id": row.id,
+            "leaf": row.leaf_index,
+            "when": formats.minute(row.at, reader.language),
+            "event": reader.name(codes.TAGS, row.tag) if row.id in shown else "",
+        }
+        for row in found
+    ]
+
+
+def event_of(reader: Reader, entry: Entry) -> str:
+    """What an entry records, in plain words; empty unless everything about it is an invented example."""
+    return reader.name(codes.TAGS, entry.tag) if _examples(reader.db, [entry]) else ""
+
+
+def _examples(db: Session, entries: list[Entry]) -> set[str]:
+    """Ids of the entries about example assets, or of example participants about nothing else."""
+    contracts = {one.agreement for one in entries if one.agreement and not one.asset}
+    asset_of = dict(db.exec(select(Agreement.id, Agreement.asset_id).where(col(Agreement.id).in_(contracts))).all())
+    subject = {one.id: one.asset or asset_of.get(one.agreement or "") for one in entries}
+    wanted = {asset for asset in subject.values() if asset}
+    invented = set(db.exec(select(Asset.id).where(col(Asset.id).in_(wanted), col(Asset.is_example))))
+    actors = {one.actor for one in entries}
+    parties = set(db.exec(select(Participant.id).where(col(Participant.id).in_(actors), col(Participant.is_example))))
+    return {
+        one.id
+        for one in entries
+        if (subject[one.id] in invented if subject[one.id] else not one.agreement and one.actor in parties)
+    }
+
+
+def _state(reader: Reader, agreement: Agreement) -> dict[str, Any]:
+    over = agreement.state == "finalized" and agreement.ends_at <= reader.now
+    state = "expired" if over else agreement.state
+    return {"state": reader.name(codes.AGREEMENT_STATES, state), "in_force": state == "finalized"}
 
 
 def _uses(db: Session, agreement_id: str) -> list[Entry]:
     rows = select(Entry).where(Entry.agreement == agreement_id, col(Entry.tag).in_([str(tag) for tag in USE_TAGS]))
-    return list(db.exec(rows.order_by(col(Entry.id).desc()).limit(100)))
+    return list(db.exec(rows.order_by(col(Entry.id).desc()).limit(MAX_USES)))
 
 
-def _entry_row(row: Entry) -> dict[str, Any]:
+def _use_row(reader: Reader, row: Entry) -> dict[str, Any]:
+    facts: Json = json.loads(row.body)["facts"]
+    reasons = [_reasons()[code][reader.language] for code in facts.get("reasons", []) if code in _reasons()]
+    served = formats.volume(int(facts["bytes"])) if row.tag == Tag.TRANSFER_CLOSED else ""
     return {
         "id": row.id,
-        "tag": row.tag,
-        "when": row.at.strftime(MINUTE),
-        "leaf": "…" if row.leaf_index is None else row.leaf_index,
+        "leaf": row.leaf_index,
+        "when": formats.minute(row.at, reader.language),
+        "event": reader.name(codes.TAGS, row.tag),
+        "refused": row.tag == Tag.USE_REFUSED,
+        "purpose": policies.purpose(facts["purpose"], reader.language) if "purpose" in facts else "",
+        "detail": " ".join(reasons) or served,
     }
+
+
+@cache
+def _reasons() -> Json:
+    reasons: Json = json.loads((CONTRACTS / "policy" / "reasons.json").read_text("utf-8"))
+    return reasons
 
 
 def _passport(reader: Reader, version_id: str) -> dict[str, Any]:
     records = {row.stage: row for row in assets.stage_records(reader.db, version_id)}
-    stops = []
-    for stage in PASSPORT:
-        row = records.get(stage)
-        stops.append(
-            charts.Stop(
-                name=reader.say(stage),
-                reached=row is not None,
-                when=row.recorded_at.strftime(DAY) if row else "",
-                who=reader.name_of(row.signer) if row else "",
-            )
+    stops = [
+        charts.Stop(
+            name=reader.name(codes.STAGES, stage),
+            reached=stage in records,
+            when=formats.plain_day(records[stage].recorded_at, reader.language) if stage in records else "",
+            who=reader.name_of(records[stage].signer) if stage in records else "",
         )
+        for stage in PASSPORT
+    ]
     lines = [
         {
-            "stage": reader.say(row.stage),
+            "stage": reader.name(codes.STAGES, row.stage),
             "signer": reader.name_of(row.signer),
             "alg": row.alg,
-            "when": row.recorded_at.strftime(MINUTE),
-            "evidence": row.evidence,
+            "when": formats.minute(row.recorded_at, reader.language),
+            "evidence": [
+                {"kind": reader.name(codes.EVIDENCE, one["kind"]), "sha256": one["sha256"]} for one in row.evidence
+            ],
         }
         for row in records.values()
     ]
-    return {"passport": charts.passport(reader.say("passport"), stops, reader.say("not_reached")), "lines": lines}
-
-
-def _terms(offer: Offer) -> dict[str, Any]:
-    rules = terms.enforcement(offer.uses)
-    return {
-        "purposes": ", ".join(sorted(terms.permitted_purposes(offer.uses))),
-        "prohibited": ", ".join(str(rule["action"]) for rule in offer.uses.get("prohibition", [])),
-        "enforcement": [{"term": rule.term, "kind": str(rule.kind)} for rule in rules],
-    }
+    title = f"{reader.say('passport')}: {len(records)} / {len(stops)} {reader.say('stages_reached')}"
+    return {"passport": charts.passport(title, stops, reader.say("not_reached")), "lines": lines}
 
 
 def _costs(reader: Reader, asset: Asset, records: int) -> dict[str, Any]:
     sheet = cost_sheet(reader.db, asset.id, records, DEFAULT_PRICES_FEN, reader.now)
-    chart: Markup = charts.break_even(
-        reader.say("break_even"), sheet.break_even, reader.say("sales"), reader.say("never")
-    )
+    language = reader.language
     return {
-        "stages": [{"name": reader.say(name), "amount": money(fen)} for name, fen in sheet.stages.items()],
-        "total": money(sheet.total_fen),
-        "unit": money(sheet.unit_cost_fen) if sheet.unit_cost_fen is not None else "–",
-        "income": money(sheet.revenue_fen),
-        "kept": money(sheet.kept_fen),
+        "stages": [
+            {"name": reader.name(codes.STAGES, stage), "amount": formats.money(fen, language)}
+            for stage, fen in sheet.stages.items()
+        ],
+        "total": formats.money(sheet.total_fen, language),
+        "unit": formats.money(sheet.unit_cost_fen, language) if sheet.unit_cost_fen is not None else "–",
+        "income": formats.money(sheet.revenue_fen, language),
+        "kept": formats.money(sheet.kept_fen, language),
         "pending": sum(sheet.pending.values()),
-        "chart": chart,
-        "price_for": [{"sales": sales, "price": money(fen)} for sales, fen in sheet.price_for.items()],
+        "chart": charts.bars(reader.say("break_even_note"), _break_even(reader, sheet)),
+        "price_for": [
+            {"sales": formats.sales(sales, language), "price": formats.money(fen, language)}
+            for sales, fen in sheet.price_for.items()
+        ],
     }
+
+
+def _break_even(reader: Reader, sheet: CostSheet) -> list[charts.Bar]:
+    return [
+        charts.Bar(
+            label=formats.money(price, reader.language),
+            length=count or 0,
+            words=reader.say("never") if count is None else formats.sales(count, reader.language),
+        )
+        for price, count in sheet.break_even.items()
+    ]
 
 
 def _agreements(reader: Reader, listing: Listing) -> list[dict[str, Any]]:
@@ -200,8 +267,8 @@ def _agreements(reader: Reader, listing: Listing) -> list[dict[str, Any]]:
         {
             "id": row.id,
             "buyer": reader.name_of(row.buyer_id),
-            "state": row.state,
-            "until": row.ends_at.strftime(DAY),
+            **_state(reader, row),
+            "until": formats.day(row.ends_at, reader.language),
         }
         for row in rows
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -78,7 +79,7 @@ class Demand(SQLModel, table=True):
     modality: str
     body_part: str
     purpose: str
-    budget_fen: int | None = None
+    budget_fen: int | None = Field(default=None, sa_type=BigInteger)
     published_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
@@ -96,5 +97,5 @@ class MarketReference(SQLModel, table=True):
     note: str
     grade: str
     source: str
-    price_fen: int | None = None
+    price_fen: int | None = Field(default=None, sa_type=BigInteger)
     is_example: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -54,7 +55,7 @@ class GovernedFile(SQLModel, table=True):
     reason: str | None = None
     tag: str | None = None
     output: str | None = None
-    bytes: int = 0
+    bytes: int = Field(default=0, sa_type=BigInteger)
     path: str = ""
     study: str = ""
     pixels: str = ""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import BigInteger, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import UtcDateTime
@@ -26,7 +26,7 @@ class Evidence(SQLModel, table=True):
     title: str
     owner_id: str = Field(foreign_key="participant.id")
     media_type: str
-    bytes: int
+    bytes: int = Field(sa_type=BigInteger)
     added_at: datetime = Field(sa_type=UtcDateTime)
 
 

@@ -54,13 +54,20 @@ class Database:
         self.engine = self._engine(pool_size)
 
     def _engine(self, pool_size: int) -> Engine:
+        # Parameters stay out of errors, because errors are logged and kept with outbox rows.
         if not self.is_sqlite:
             url = self.url.set(drivername="postgresql+psycopg")
-            return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True)
+            return create_engine(
+                url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, hide_parameters=True
+            )
         if self.url.database:
             Path(self.url.database).parent.mkdir(parents=True, exist_ok=True)
         engine = create_engine(
-            self.url, pool_size=pool_size, max_overflow=pool_size, connect_args={"check_same_thread": False}
+            self.url,
+            pool_size=pool_size,
+            max_overflow=pool_size,
+            connect_args={"check_same_thread": False},
+            hide_parameters=True,
         )
         event.listen(engine, "connect", _configure_sqlite)
         event.listen(engine, "begin", _begin_sqlite)

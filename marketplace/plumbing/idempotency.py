@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fastapi import Response
-from sqlalchemy import delete
+from sqlalchemy import delete, text
 from sqlmodel import Field, Session, SQLModel, col
 
 from marketplace.kernel.canonical import sha256_hex
@@ -35,6 +35,11 @@ class Key:
     def id(self) -> str:
         return sha256_hex(f"{self.participant}\0{self.route}\0{self.key}".encode())
 
+    @property
+    def lock(self) -> int:
+        """63 bits of the id, the range of PostgreSQL's advisory locks; a chance equality costs a wait, nothing else."""
+        return int(self.id[:16], 16) >> 1
+
 
 class KeptAnswer(SQLModel, table=True):
     """The first answer to a key."""
@@ -51,7 +56,11 @@ class KeptAnswer(SQLModel, table=True):
 
 
 def replay(db: Session, key: Key) -> Response | None:
-    """The kept answer of a key, or None for a new one.  Raises KeyReused when the body differs."""
+    """The kept answer of a key, or None for a new one.  Raises KeyReused when the body differs.
+
+    A second request with the key waits here until the first has committed or failed.
+    """
+    _wait_for_others(db, key)
     kept = db.get(KeptAnswer, key.id)
     if kept is None:
         return None
@@ -64,6 +73,12 @@ def replay(db: Session, key: Key) -> Response | None:
         )
     headers = {"Idempotency-Replayed": "true"} | ({"Location": kept.location} if kept.location else {})
     return Response(kept.body, status_code=kept.status, media_type=kept.media_type, headers=headers)
+
+
+def _wait_for_others(db: Session, key: Key) -> None:
+    # SQLite lets one write transaction in at a time anyway.
+    if db.get_bind().dialect.name == "postgresql":
+        db.connection().execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": key.lock})
 
 
 def keep(db: Session, key: Key, response: Response, now: datetime) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import or_, update
+from sqlalchemy import Update, or_, update
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from marketplace.kernel.ids import new_id
@@ -56,29 +56,68 @@ def due_rows(db: Session, now: datetime, *, limit: int) -> list[str]:
 
 
 def lease(db: Session, row_id: str, now: datetime) -> OutboxRow | None:
-    """Take a row for one attempt; None when another worker holds or has finished it."""
+    """Take a row for one attempt; None when another worker holds or has finished it.
+
+    A row whose workers were lost MAX_ATTEMPTS times without a word is given up: whatever it does, it kills them.
+    """
     taken = db.exec(
         update(OutboxRow)
         .where(col(OutboxRow.id) == row_id, *_runnable(now))
         .values(leased_until=now + LEASE, attempts=OutboxRow.attempts + 1)
+        .execution_options(synchronize_session=False)
     )
-    return db.get(OutboxRow, row_id, populate_existing=True) if taken.rowcount == 1 else None
+    if taken.rowcount != 1:
+        return None
+    row = db.get_one(OutboxRow, row_id, populate_existing=True)
+    if row.attempts <= MAX_ATTEMPTS:
+        return row
+    row.given_up_at, row.leased_until = now, None
+    row.last_error = row.last_error or "every worker that took it was lost"
+    db.add(row)
+    return None
+
+
+def renew(db: Session, row_id: str, attempt: int, now: datetime) -> bool:
+    """Keep a row for longer; False when the attempt has lost it to another one."""
+    kept = db.exec(_held(row_id, attempt).values(leased_until=now + LEASE).execution_options(synchronize_session=False))
+    return kept.rowcount == 1
 
 
 def finish(db: Session, row_id: str, now: datetime) -> None:
-    """Mark a row done."""
+    """Mark a row done, also when a later attempt has it: the work is done."""
     db.exec(update(OutboxRow).where(col(OutboxRow.id) == row_id).values(done_at=now, leased_until=None))
 
 
-def fail(db: Session, row_id: str, now: datetime, error: str) -> None:
-    """Note a failed attempt: try again later with doubled waiting, give up visibly after MAX_ATTEMPTS."""
-    row = db.get_one(OutboxRow, row_id, populate_existing=True)
-    row.last_error = error[:2000]
-    row.leased_until = None
-    row.due_at = now + timedelta(seconds=min(2**row.attempts, 3600) / 2)
-    if row.attempts >= MAX_ATTEMPTS:
-        row.given_up_at = now
-    db.add(row)
+def fail(db: Session, row_id: str, attempt: int, now: datetime, error: str) -> None:
+    """Note a failed attempt: try again later with doubled waiting, give up visibly after MAX_ATTEMPTS.
+
+    An attempt that lost its lease says nothing any more.
+    """
+    waiting = timedelta(seconds=min(2**attempt, 3600) / 2)
+    db.exec(
+        _held(row_id, attempt).values(
+            last_error=error[:2000],
+            leased_until=None,
+            due_at=now + waiting,
+            given_up_at=now if attempt >= MAX_ATTEMPTS else None,
+        )
+    )
+
+
+def release(db: Session) -> None:
+    """Free every row that a process held which is dead; the attempt that its death cut short does not count."""
+    held = col(OutboxRow.leased_until).is_not(None), col(OutboxRow.done_at).is_(None)
+    db.exec(update(OutboxRow).where(*held).values(leased_until=None, attempts=OutboxRow.attempts - 1))
+
+
+def _held(row_id: str, attempt: int) -> Update:
+    """An UPDATE of a row as long as this attempt is its present one."""
+    return update(OutboxRow).where(
+        col(OutboxRow.id) == row_id,
+        col(OutboxRow.attempts) == attempt,
+        col(OutboxRow.leased_until).is_not(None),
+        col(OutboxRow.done_at).is_(None),
+    )
 
 
 def _runnable(now: datetime) -> tuple[Any, ...]:

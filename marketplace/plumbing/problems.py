@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from structlog import get_logger
 
@@ -39,16 +42,55 @@ class TooManyRequests(DomainError):
     """Too many requests in a short time."""
 
 
+class BodyTooLarge(DomainError):
+    """The body of the request is larger than this service accepts."""
+
+
 class StorageFull(DomainError):
     """There is no room to record what was asked, so it was not done."""
+
+
+class DatabaseBusy(Unavailable):
+    """The database does not answer in time."""
 
 
 _EDGE_STATUS: dict[type[DomainError], int] = {
     Unauthenticated: 401,
     BadRequest: 400,
+    BodyTooLarge: 413,
     TooManyRequests: 429,
     StorageFull: 507,
 }
+
+
+# EFBIG is what a process gets that reached a limit on the size of its files.
+_NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+# What SQLite says, and PostgreSQL's SQLSTATEs of class 53 for the same.
+_FULL_WORDS = "database or disk is full"
+_FULL_STATES = frozenset({"53100"})
+
+
+def domain_error_of(error: Exception) -> DomainError | None:
+    """What an error of the machine under us means to the caller; None when it means nothing that could be named."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return _no_room()
+    if isinstance(error, DBAPIError):
+        state = getattr(error.orig, "sqlstate", None)
+        if _FULL_WORDS in str(error.orig) or state in _FULL_STATES:
+            return _no_room()
+    if isinstance(error, OperationalError | PoolTimeout):
+        return DatabaseBusy(
+            "the database did not answer",
+            action="send the request again with the same Idempotency-Key: it takes effect once",
+        )
+    return None
+
+
+def _no_room() -> StorageFull:
+    return StorageFull(
+        "the storage of this service is full",
+        action="nothing was changed; tell the platform operator, then send the same request again",
+    )
 
 
 def status_of(error: DomainError) -> int:
@@ -77,6 +119,12 @@ def problem(error: DomainError, *, extra: dict[str, Any] | None = None) -> JSONR
     return JSONResponse(body | (extra or {}), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
+def http_problem(error: HTTPException) -> JSONResponse:
+    """The problem document of an error that the framework raised, such as an unknown address."""
+    body = {"type": "about:blank", "title": str(error.detail), "status": error.status_code}
+    return JSONResponse(body, status_code=error.status_code, media_type=MEDIA_TYPE, headers=dict(error.headers or {}))
+
+
 def install(app: FastAPI) -> None:
     """Answer every error, ours and the framework's, as a problem document without a traceback."""
 
@@ -98,10 +146,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     async def _http(_request: Request, error: HTTPException) -> JSONResponse:
-        body = {"type": "about:blank", "title": str(error.detail), "status": error.status_code}
-        return JSONResponse(
-            body, status_code=error.status_code, media_type=MEDIA_TYPE, headers=dict(error.headers or {})
-        )
+        return http_problem(error)
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:

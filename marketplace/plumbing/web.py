@@ -16,13 +16,18 @@ from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.routing import APIRoute
 from sqlmodel import Session
+from starlette.types import Message
 
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.errors import Conflict, DomainError, Forbidden
 from marketplace.plumbing import idempotency
-from marketplace.plumbing.problems import BadRequest
+from marketplace.plumbing.problems import BadRequest, BodyTooLarge
 from marketplace.plumbing.runtime import Runtime
+from marketplace.plumbing.turns import Turns
+
+# Evidence is the largest thing that a JSON body carries: 1 MiB, in base64.
+LARGEST_BODY = 8 << 20
 
 PROBLEM_SCHEMA = {
     "type": "object",
@@ -66,7 +71,7 @@ class _Edge:
     """Per-request state of TransactionRoute."""
 
     db: Session
-    body_hash: str = ""
+    body_hash: str
     actor: Actor | None = None
     key: idempotency.Key | None = None
     replay: Response | None = field(default=None)
@@ -82,13 +87,17 @@ class TransactionRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def in_transaction(request: Request) -> Response:
+        async def in_turn(request: Request) -> Response:
+            # The body comes first: a slow sender must hold neither a turn nor a transaction.
+            body = await _body(request)
+            async with Turns.TRANSACTIONS.of(request.app):
+                return await in_transaction(request, sha256_hex(body))
+
+        async def in_transaction(request: Request, body_hash: str) -> Response:
             runtime: Runtime = request.app.state.runtime
             write = request.method not in {"GET", "HEAD"}
-            edge = _Edge(db=runtime.database.session(write=write))
+            edge = _Edge(db=runtime.database.session(write=write), body_hash=body_hash)
             request.state.edge = edge
-            if request.method == "POST":
-                edge.body_hash = sha256_hex(await request.body())
             try:
                 response = await handle(request)
                 if edge.key is not None and response.status_code < 500:
@@ -104,7 +113,28 @@ class TransactionRoute(APIRoute):
                 await run_in_threadpool(edge.db.close)
             return response
 
-        return in_transaction
+        return in_turn
+
+
+async def _body(request: Request) -> bytes:
+    """The whole body, which FastAPI then finds ready.  Raises BodyTooLarge before it would fill the memory."""
+    size, receive = 0, request.receive
+
+    async def counted() -> Message:
+        nonlocal size
+        message = await receive()
+        size += len(message.get("body", b""))
+        if size > LARGEST_BODY:
+            raise BodyTooLarge(
+                "the body of the request is too large",
+                expected=f"at most {LARGEST_BODY} bytes",
+                got="more",
+                action="send files with PUT /v1/versions/{version_id}/files/{batch}",
+            )
+        return message
+
+    request._receive = counted  # Starlette has no public place for a limit
+    return await request.body()
 
 
 def _record_raised(request: Request, edge: _Edge, error: DomainError) -> None:
@@ -170,8 +200,10 @@ def router(tag: str, prefix: str = "/v1") -> APIRouter:
             403: "The caller may not do this",
             404: "No such thing, or not visible to the caller",
             409: "The present state does not allow this",
+            413: "The body of the request is larger than this service accepts",
             422: "The request is not well formed",
             503: "A part that is needed does not answer",
+            507: "There is no room to record what was asked, so it was not done",
         }.items()
     }
     return APIRouter(prefix=prefix, tags=[tag], route_class=TransactionRoute, responses=declared)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import BigInteger, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -21,9 +21,9 @@ class Delivery(SQLModel, table=True):
     agreement_id: str = Field(primary_key=True, foreign_key="agreement.id")
     manifest: str
     files: int
-    bytes: int
+    bytes: int = Field(sa_type=BigInteger)
     tar_sha256: str
-    tar_bytes: int
+    tar_bytes: int = Field(sa_type=BigInteger)
     transformations: list[str] = Field(sa_type=JsonColumn)
     prepared_at: datetime = Field(sa_type=UtcDateTime)
 
@@ -37,7 +37,7 @@ class DeliveryFile(SQLModel, table=True):
     position: int = Field(primary_key=True)
     path: str
     sha256: str = Field(index=True)
-    bytes: int
+    bytes: int = Field(sa_type=BigInteger)
     source_path: str | None = None
     source_sha256: str | None = None
 
@@ -63,19 +63,19 @@ class Transfer(SQLModel, table=True):
     action: str
     manifest: str
     sha256: str
-    size: int
+    size: int = Field(sa_type=BigInteger)
     state: str = Field(default="open", index=True)
     leg: int = 1
-    leg_start: int
-    leg_end: int
+    leg_start: int = Field(sa_type=BigInteger)
+    leg_end: int = Field(sa_type=BigInteger)
     leg_uses: int
-    leg_served: int = 0
+    leg_served: int = Field(default=0, sa_type=BigInteger)
     running_sha256: str = ""
-    served: int = 0
+    served: int = Field(default=0, sa_type=BigInteger)
     uses: int = 0
     subjects: list[str] = Field(sa_type=JsonColumn)
-    epoch: int
-    stops_at: int
+    epoch: int = Field(sa_type=BigInteger)
+    stops_at: int = Field(sa_type=BigInteger)
     lease_until: datetime = Field(sa_type=UtcDateTime, index=True)
     opened_at: datetime = Field(sa_type=UtcDateTime)
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -14,7 +14,6 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
 
 from marketplace.audit import documents
 from marketplace.kernel.actor import Actor
@@ -22,6 +21,7 @@ from marketplace.kernel.errors import Conflict, Forbidden
 from marketplace.negotiation.queries import own_agreement, readable_agreement
 from marketplace.plumbing.problems import Unauthenticated, problem
 from marketplace.plumbing.runtime import Runtime
+from marketplace.plumbing.turns import Turns, in_own_thread
 from marketplace.plumbing.web import Gate, View, router
 from marketplace.transfer import opening, queries
 from marketplace.transfer.opening import Download, Opened, OutsideRange, Refused, Representation
@@ -82,7 +82,7 @@ async def download_data(
     """
     use = UseRequest(purpose=purpose, action=action, asset=asset)
     asked = Download(agreement_id, use, None, range_header, if_range, idempotency_key)
-    return await run_in_threadpool(_as_known_caller, request, lambda runtime, actor: _download(runtime, actor, asked))
+    return await _as_known_caller(request, lambda runtime, actor: _download(runtime, actor, asked))
 
 
 @data.get(
@@ -105,19 +105,19 @@ async def download_file(
     """Use one file of the delivery manifest."""
     use = UseRequest(purpose=purpose, action=action, asset=asset)
     asked = Download(agreement_id, use, path, range_header, if_range, idempotency_key)
-    return await run_in_threadpool(_as_known_caller, request, lambda runtime, actor: _download(runtime, actor, asked))
+    return await _as_known_caller(request, lambda runtime, actor: _download(runtime, actor, asked))
 
 
 @data.head("/agreements/{agreement_id}/data", operation_id="describe_data", include_in_schema=False)
 async def describe_data(request: Request, agreement_id: str) -> Response:
     """Size and hash of what would be sent; no use."""
-    return await run_in_threadpool(_as_known_caller, request, lambda rt, who: _describe(rt, who, agreement_id, None))
+    return await _as_known_caller(request, lambda rt, who: _describe(rt, who, agreement_id, None))
 
 
 @data.head("/agreements/{agreement_id}/data/{path:path}", operation_id="describe_file", include_in_schema=False)
 async def describe_file(request: Request, agreement_id: str, path: str) -> Response:
     """Size and hash of one file; no use."""
-    return await run_in_threadpool(_as_known_caller, request, lambda rt, who: _describe(rt, who, agreement_id, path))
+    return await _as_known_caller(request, lambda rt, who: _describe(rt, who, agreement_id, path))
 
 
 @routes.get("/agreements/{agreement_id}/manifest", operation_id="get_delivery_manifest")
@@ -142,7 +142,11 @@ def list_transfers(view: View, agreement_id: str) -> list[TransferOut]:
     return [TransferOut.model_validate(one) for one in queries.of_agreement(view.db, agreement.id)]
 
 
-def _as_known_caller(request: Request, answer: Callable[[Runtime, Actor], Response]) -> Response:
+async def _as_known_caller(request: Request, answer: Callable[[Runtime, Actor], Response]) -> Response:
+    return await in_own_thread(Turns.DOWNLOADS.of(request.app), lambda: _answered(request, answer))
+
+
+def _answered(request: Request, answer: Callable[[Runtime, Actor], Response]) -> Response:
     """Authenticate in a transaction of its own, answer, and record a raised refusal."""
     runtime: Runtime = request.app.state.runtime
     gate: Gate = request.app.state.gate

@@ -5,8 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 
-from anyio import CancelScope, create_task_group
-from starlette.concurrency import run_in_threadpool
+from anyio import CancelScope, CapacityLimiter, create_task_group
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from structlog import get_logger
@@ -15,6 +14,7 @@ from marketplace.kernel.actor import Actor
 from marketplace.kernel.errors import DomainError
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.storage import ObjectDamaged
+from marketplace.plumbing.turns import Turns, in_own_thread
 from marketplace.transfer import rules, service
 from marketplace.transfer.opening import Opened
 
@@ -113,19 +113,20 @@ class WindowResponse(Response):
         super().__init__(status_code=status_code, media_type=media_type, headers=headers)
         self._source = source
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - ASGI's signature
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        turns = Turns.DOWNLOADS.of(scope["app"])
         try:
             async with create_task_group() as group:
                 group.start_soon(_until_gone, receive, group.cancel_scope)
-                await self._send_windows(send)
+                await self._send_windows(send, turns)
                 group.cancel_scope.cancel()
         finally:
             with CancelScope(shield=True):
-                await run_in_threadpool(self._source.close)
+                await in_own_thread(turns, self._source.close)
 
-    async def _send_windows(self, send: Send) -> None:
+    async def _send_windows(self, send: Send, turns: CapacityLimiter) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
-        while (window := await run_in_threadpool(self._source.next)) is not None:
+        while (window := await in_own_thread(turns, self._source.next)) is not None:
             await send({"type": "http.response.body", "body": window, "more_body": True})
         if self._source.outcome == rules.COMPLETE:
             await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 
@@ -14,9 +15,9 @@ class UsageQuota(SQLModel, table=True):
     __tablename__ = "usage_quota"
 
     agreement_id: str = Field(primary_key=True, foreign_key="agreement.id")
-    uses_limit: int | None = None
-    uses_reserved: int = 0
-    uses_settled: int = 0
-    bytes_limit: int | None = None
-    bytes_reserved: int = 0
-    bytes_settled: int = 0
+    uses_limit: int | None = Field(default=None, sa_type=BigInteger)
+    uses_reserved: int = Field(default=0, sa_type=BigInteger)
+    uses_settled: int = Field(default=0, sa_type=BigInteger)
+    bytes_limit: int | None = Field(default=None, sa_type=BigInteger)
+    bytes_reserved: int = Field(default=0, sa_type=BigInteger)
+    bytes_settled: int = Field(default=0, sa_type=BigInteger)

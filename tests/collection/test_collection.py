@@ -208,6 +208,17 @@ def test_a_sealed_version_takes_no_more_files(market: Market) -> None:
     assert (refused.value.status, refused.value.slug) == (409, "not-open")
 
 
+def test_a_batch_sent_again_after_sealing_still_gets_its_first_answer(market: Market) -> None:
+    version = market.version()
+    members = [("a", corpus.dicom(1)), ("b", corpus.dicom(1))]
+    first = market.put(version, "1", members)
+    root = market.seal(version)["version"]["root"]
+    assert [file["reason"] for file in market.put(version, "1", members)["files"]] == [
+        file["reason"] for file in first["files"]
+    ]
+    assert market.hospital.get(f"/v1/versions/{version}")["root"] == root
+
+
 def test_a_version_without_an_accepted_file_cannot_be_sealed(market: Market) -> None:
     version = market.version()
     for members in ([], [("a", b"x"), ("b", b"y")]):

@@ -15,6 +15,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ REFUSED = {
     "raw version": "",
     "unknown policy term": "",
     "suspended certificate": "certificate_not_valid",
+    "policy engine failing": "policy_unavailable",
     "over quota": "quota_exceeded",
     "after expiry": "expired",
 }
@@ -65,7 +67,17 @@ def production_parts(folder: Path) -> Iterator[dict[str, str]]:
         subprocess.run([*run, "marketplace", "migrate"], env=environment, check=True)
         log = stack.enter_context((folder.parent / "worker.log").open("wb"))
         worker = subprocess.Popen(
-            [*run, "celery", "-A", "workers.app", "worker", "--concurrency", "2", "--loglevel", "WARNING"],
+            [
+                *run,
+                "celery",
+                "-A",
+                "tests.journeys.story_worker",
+                "worker",
+                "--concurrency",
+                "2",
+                "--loglevel",
+                "WARNING",
+            ],
             env=environment,
             stdout=log,
             stderr=log,
@@ -84,9 +96,7 @@ def _end(worker: subprocess.Popen[bytes]) -> None:
 
 
 def _servers_missing() -> str | None:
-    missing = [
-        name for name, found in (("PostgreSQL", initdb_path()), ("redis-server", redis_path())) if found is None
-    ]
+    missing = [name for name, found in (("PostgreSQL", initdb_path()), ("redis-server", redis_path())) if found is None]
     return f"{' and '.join(missing)} not installed here" if missing else None
 
 
@@ -128,7 +138,7 @@ def test_the_asset_is_listed_with_five_signed_stages(told: tuple[dict[str, Any],
         "listed",
     ]
     assert all(row["evidence"] or row["stage"] == "collected" for row in result["passport"])
-    assert len(set(row["signer"] for row in result["passport"])) == 4
+    assert len({row["signer"] for row in result["passport"]}) == 4
 
 
 def test_the_certificate_has_the_code_of_the_national_guideline(told: tuple[dict[str, Any], Path, str]) -> None:
@@ -144,7 +154,7 @@ def test_the_cost_is_what_the_ledger_and_the_formulas_say(told: tuple[dict[str, 
     assert cost["legal_fen"] == 5_500_000
     assert cost["certificate_fen"] == 500_000
     assert cost["total_fen"] == PATIENTS * 5500 + 6_000_000
-    terms = Terms()
+    terms = Terms(vat=Fraction(6, 100), surcharge=Fraction(12, 100), exchange_fee=Fraction(25, 1000))
     for price, sales in cost["break_even"].items():
         assert sales == break_even_sales(cost["total_fen"], int(price), 200_000, terms)
     assert cost["price_for"]["1"] == price_for_sales(cost["total_fen"], 1, 200_000, terms)
@@ -174,9 +184,7 @@ def test_the_served_bytes_are_those_of_the_signed_manifest(told: tuple[dict[str,
     assert len(found) == result["use"]["files"]
 
 
-def test_no_planted_identifier_is_left_in_what_was_served(
-    told: tuple[dict[str, Any], Path, str], scans: Path
-) -> None:
+def test_no_planted_identifier_is_left_in_what_was_served(told: tuple[dict[str, Any], Path, str], scans: Path) -> None:
     result, folder, _ = told
     content = (folder / result["artifacts"]["served"]).read_bytes()
     planted = json.loads((scans.parent / "planted.json").read_text())
@@ -200,9 +208,7 @@ def test_the_log_is_cosigned_and_the_bundle_verifies_offline(told: tuple[dict[st
     assert "ent_" in done.stdout or "index" in done.stdout
 
 
-def test_the_books_balance_and_nothing_is_counted_twice(
-    told: tuple[dict[str, Any], Path, str], books: Session
-) -> None:
+def test_the_books_balance_and_nothing_is_counted_twice(told: tuple[dict[str, Any], Path, str], books: Session) -> None:
     assert told[0]["ledger"]["imbalance_fen"] == 0
     assert books.exec(select(func.sum(Posting.amount_minor))).one() == 0
     events = books.exec(select(func.count()).select_from(MeterEvent)).one()
@@ -219,9 +225,7 @@ def test_the_books_balance_and_nothing_is_counted_twice(
     ]
 
 
-def test_the_quota_shows_two_uses_and_nothing_reserved(
-    told: tuple[dict[str, Any], Path, str], books: Session
-) -> None:
+def test_the_quota_shows_two_uses_and_nothing_reserved(told: tuple[dict[str, Any], Path, str], books: Session) -> None:
     quota = books.exec(select(UsageQuota).where(UsageQuota.agreement_id == told[0]["agreement"]["id"])).one()
     assert (quota.uses_settled, quota.uses_reserved) == (2, 0)
 

@@ -1,0 +1,240 @@
+"""Words for the codes that are stored as data: tags, states, kinds of evidence, terms.  Codes are never shown raw."""
+
+from __future__ import annotations
+
+from marketplace.audit.entry import Tag
+from marketplace.console.words import Language, Words
+
+TAGS: Words = {
+    Tag.PARTICIPANT_ADMITTED: ("Participant admitted", "参与方准入"),
+    Tag.PARTICIPANT_SUSPENDED: ("Participant suspended", "参与方中止"),
+    Tag.PARTICIPANT_REINSTATED: ("Participant reinstated", "参与方恢复"),
+    Tag.KEY_REGISTERED: ("Key registered", "密钥登记"),
+    Tag.KEY_REVOKED: ("Key revoked", "密钥吊销"),
+    Tag.ASSET_REGISTERED: ("Asset opened", "资产建档"),
+    Tag.VERSION_OPENED: ("Version opened", "版本建立"),
+    Tag.BATCH_RECEIVED: ("Files received", "文件接收"),
+    Tag.VERSION_SEALED: ("Version sealed", "版本封存"),
+    Tag.STAGE_REACHED: ("Stage reached", "阶段完成"),
+    Tag.VERSION_SUSPENDED: ("Version suspended", "版本中止"),
+    Tag.VERSION_RESUMED: ("Version resumed", "版本恢复"),
+    Tag.VERSION_RETIRED: ("Version retired", "版本停用"),
+    Tag.FACE_DECLARED: ("Declared that no face can be rebuilt", "声明无法重建面容"),
+    Tag.GOVERNANCE_ASKED: ("Governance asked for", "申请治理"),
+    Tag.GOVERNANCE_STARTED: ("Governance started", "治理开始"),
+    Tag.GOVERNANCE_FINISHED: ("Governance finished", "治理完成"),
+    Tag.GOVERNANCE_FAILED: ("Governance failed", "治理失败"),
+    Tag.OPINION_DRAFTED: ("Legal opinion drafted", "意见书起草"),
+    Tag.OPINION_SIGNED: ("Legal opinion signed", "意见书签署"),
+    Tag.OPINION_CONDITION_MET: ("Condition of an opinion met", "意见书条件满足"),
+    Tag.EVIDENCE_ADDED: ("Evidence added", "证据提交"),
+    Tag.APPLICATION_FILED: ("Registration applied for", "登记申请"),
+    Tag.APPLICATION_ACCEPTED: ("Application accepted", "申请受理"),
+    Tag.APPLICATION_RETURNED: ("Application returned", "申请退回"),
+    Tag.APPLICATION_REFUSED: ("Application refused", "申请不予登记"),
+    Tag.NOTICE_OPENED: ("Public notice opened", "公示开始"),
+    Tag.OBJECTION_RAISED: ("Objection raised", "提出异议"),
+    Tag.OBJECTION_SETTLED: ("Objection settled", "异议处理完毕"),
+    Tag.NOTICE_CLOSED: ("Public notice closed", "公示结束"),
+    Tag.CERTIFICATE_PREPARED: ("Certificate prepared", "证书制作"),
+    Tag.CERTIFICATE_ISSUED: ("Certificate issued", "证书签发"),
+    Tag.CERTIFICATE_SUSPENDED: ("Certificate suspended", "证书中止"),
+    Tag.CERTIFICATE_RESUMED: ("Certificate resumed", "证书恢复"),
+    Tag.CERTIFICATE_CANCELLED: ("Certificate cancelled", "证书撤销"),
+    Tag.OFFER_DRAFTED: ("Offer drafted", "要约起草"),
+    Tag.LISTING_SUBMITTED: ("Listing submitted", "挂牌申请"),
+    Tag.LISTING_REVIEWED: ("Listing under review", "挂牌审核"),
+    Tag.LISTING_RETURNED: ("Listing returned", "挂牌退回"),
+    Tag.LISTING_APPROVED: ("Listing approved", "挂牌批准"),
+    Tag.LISTING_PUBLISHED: ("Listing published", "挂牌发布"),
+    Tag.LISTING_SUSPENDED: ("Listing suspended", "挂牌中止"),
+    Tag.LISTING_RESUMED: ("Listing resumed", "挂牌恢复"),
+    Tag.LISTING_WITHDRAWN: ("Listing withdrawn", "撤牌"),
+    Tag.LISTING_ARCHIVED: ("Listing archived", "挂牌归档"),
+    Tag.DEMAND_PUBLISHED: ("Demand published", "需求发布"),
+    Tag.ACCESS_REQUESTED: ("Access asked for", "申请使用"),
+    Tag.ACCESS_REFUSED: ("Access refused", "使用申请被拒"),
+    Tag.REQUEST_RETURNED: ("Request returned", "申请退回补正"),
+    Tag.REQUEST_RESUBMITTED: ("Request completed", "申请补正"),
+    Tag.REQUEST_DECLINED: ("Request declined", "申请被婉拒"),
+    Tag.REQUEST_WITHDRAWN: ("Request withdrawn", "申请撤回"),
+    Tag.REQUEST_EXPIRED: ("Request expired", "申请逾期"),
+    Tag.OFFER_MADE: ("Contract offered", "发出合约要约"),
+    Tag.AGREEMENT_SIGNED: ("Contract signed by a party", "一方签署合约"),
+    Tag.AGREEMENT_VERIFIED: ("Signatures of a contract verified", "合约签名核验"),
+    Tag.AGREEMENT_FINALIZED: ("Contract in force", "合约生效"),
+    Tag.AGREEMENT_TERMINATED: ("Contract ended", "合约终止"),
+    Tag.DELIVERY_PREPARED: ("Delivery prepared", "交付准备完成"),
+    Tag.USE_ALLOWED: ("Use allowed", "允许使用"),
+    Tag.USE_REFUSED: ("Use refused", "拒绝使用"),
+    Tag.WINDOW_SERVED: ("Bytes served", "数据传输"),
+    Tag.TRANSFER_CLOSED: ("Delivery closed", "交付结束"),
+    Tag.COST_METERED: ("Cost or income metered", "成本收入计量"),
+    Tag.LEDGER_POSTED: ("Books posted", "账目入账"),
+    Tag.LOG_EXPORTED: ("Log exported", "日志导出"),
+    Tag.REQUEST_REFUSED: ("Request refused", "请求被拒"),
+}
+
+STAGES: Words = {
+    "collected": ("Collected", "采集"),
+    "governed": ("Governed", "治理"),
+    "assessed": ("Legally assessed", "合规评估"),
+    "certified": ("Certified", "登记发证"),
+    "listed": ("Listed", "挂牌"),
+    "other": ("Other", "其他"),
+}
+
+AGREEMENT_STATES: Words = {
+    "drafted": ("not yet signed by both", "双方尚未签署完毕"),
+    "finalized": ("in force", "已生效"),
+    "suspended": ("suspended", "已中止"),
+    "terminated": ("ended early", "已提前终止"),
+    "expired": ("term has ended", "已到期"),
+}
+
+OUTCOMES: Words = {
+    "PASS": ("passed", "通过"),
+    "CONDITIONAL": ("passed under conditions", "附条件通过"),
+    "FAIL": ("not passed", "未通过"),
+}
+
+RIGHTS: Words = {
+    "holding": ("right to hold", "数据持有权"),
+    "use": ("right to use", "数据使用权"),
+    "operating": ("right to operate", "数据经营权"),
+}
+
+ENFORCEMENT: Words = {
+    "enforced_here": ("enforced here", "平台强制执行"),
+    "attested_by_buyer": ("attested by the buyer", "需方声明"),
+    "legal_only": ("by law only", "仅法律约束"),
+}
+
+IMAGING: Words = {
+    "CT": ("CT", "CT"),
+    "MR": ("MR", "磁共振"),
+    "DX": ("digital X-ray", "数字 X 线"),
+    "CR": ("computed X-ray", "计算机 X 线"),
+    "MG": ("mammography", "乳腺 X 线"),
+    "US": ("ultrasound", "超声"),
+    "PT": ("PET", "PET"),
+    "NM": ("nuclear medicine", "核医学"),
+    "XA": ("angiography", "血管造影"),
+    "mixed": ("mixed", "多种"),
+    "CHEST": ("chest", "胸部"),
+    "HEAD": ("head", "头部"),
+    "BRAIN": ("brain", "脑部"),
+    "NECK": ("neck", "颈部"),
+    "ABDOMEN": ("abdomen", "腹部"),
+    "PELVIS": ("pelvis", "盆腔"),
+    "BREAST": ("breast", "乳腺"),
+    "SPINE": ("spine", "脊柱"),
+    "HEART": ("heart", "心脏"),
+    "KNEE": ("knee", "膝关节"),
+    "EXTREMITY": ("limbs", "四肢"),
+    "WHOLEBODY": ("whole body", "全身"),
+}
+
+EVIDENCE: Words = {
+    "manifest": ("Manifest", "文件清单"),
+    "quality-card": ("Quality card", "质量卡"),
+    "quality_card": ("Quality card", "质量卡"),
+    "deidentification-report": ("De-identification report", "去标识化报告"),
+    "deid_report": ("De-identification report", "去标识化报告"),
+    "collected_record": ("Collection record", "采集记录"),
+    "collection_record": ("Collection record", "采集记录"),
+    "governed_record": ("Governance record", "治理记录"),
+    "governance_record": ("Governance record", "治理记录"),
+    "opinion": ("Legal opinion", "法律意见书"),
+    "certificate": ("Certificate", "登记证书"),
+    "notice": ("Public notice", "公示"),
+    "allocation_scheme": ("Benefit-sharing scheme", "收益分配方案"),
+    "allocation_table": ("Benefit-sharing table", "收益分配表"),
+    "application": ("Application", "申请表"),
+    "approval": ("Approval", "批准文件"),
+    "authorisation": ("Authorisation", "授权书"),
+    "consent_coverage": ("Coverage of consent", "知情同意覆盖情况"),
+    "consent_form": ("Consent form", "知情同意书"),
+    "consent_of_coholder": ("Consent of a co-holder", "共有方同意"),
+    "contract": ("Contract", "合同"),
+    "contract_template": ("Contract template", "合同范本"),
+    "declaration": ("Declaration", "声明"),
+    "delivery_plan": ("Delivery plan", "交付方案"),
+    "engagement_letter": ("Engagement letter", "委托书"),
+    "ethics_approval": ("Ethics approval", "伦理审查批件"),
+    "field_scan": ("Scan of the fields", "字段扫描"),
+    "filing_number": ("Filing number", "备案号"),
+    "identity_record": ("Record of identity", "身份核验记录"),
+    "level_record": ("Classification record", "分级记录"),
+    "licence": ("Licence", "执业许可"),
+    "lineage_record": ("Lineage record", "血缘记录"),
+    "mechanism_number": ("Mechanism number", "机制编号"),
+    "opinion_of_expert": ("Expert opinion", "专家意见"),
+    "other": ("Other", "其他"),
+    "ownership_declaration": ("Declaration of ownership", "权属声明"),
+    "pia_report": ("Impact assessment", "个人信息保护影响评估"),
+    "policy": ("Policy", "制度"),
+    "privacy_metrics": ("Privacy metrics", "隐私度量"),
+    "procedure": ("Procedure", "流程"),
+    "qualification": ("Qualification", "资质"),
+    "query_code": ("Query code", "查询代码"),
+    "resolution": ("Resolution", "决议"),
+    "sample": ("Sample", "样本"),
+    "screening_record": ("Screening record", "筛查记录"),
+    "search_record": ("Search record", "检索记录"),
+    "security_filing": ("Security filing", "等保备案"),
+    "system_list": ("List of systems", "系统清单"),
+    "terms": ("Terms", "条款"),
+    "test_report": ("Test report", "检测报告"),
+    "waiver": ("Waiver", "豁免文件"),
+    "withdrawal_log": ("Log of withdrawals", "撤回记录"),
+}
+
+# By the verifier's own words.
+CHECKS: Words = {
+    "the checkpoint is signed by the log and cosigned by the witness": (
+        "The checkpoint is signed by the log and cosigned by the witness",
+        "检查点由日志签名并由见证者副署",
+    ),
+    "every entry is in the tree of the checkpoint": (
+        "Every entry is in the tree of the checkpoint",
+        "每个条目均在检查点的日志树中",
+    ),
+    "every entry is written in canonical form and names its author, time and tag": (
+        "Every entry is written in canonical form and names its author, time and tag",
+        "每个条目均为规范形式，载明主体、时间和类型",
+    ),
+    "every document has the hash it is cited by and is in canonical form": (
+        "Every document has the hash it is cited by and is in canonical form",
+        "每份文件均与所引哈希一致且为规范形式",
+    ),
+    "every document is cited by an entry, or by a document that is": (
+        "Every document is cited by an entry, or by a document that is",
+        "每份文件均被条目直接或间接引用",
+    ),
+    "every signature on a document holds": (
+        "Every signature on a document holds",
+        "文件上的每个签名均有效",
+    ),
+    "every agreement is signed by provider and buyer": (
+        "Every agreement is signed by provider and buyer",
+        "每份合约均由供需双方签署",
+    ),
+    "every agreement rests on a signed certificate and opinion for its version": (
+        "Every agreement rests on a signed certificate and opinion for its version",
+        "每份合约均有对应版本的已签署证书和意见书",
+    ),
+    "every use is under an agreement in the bundle": (
+        "Every use is under an agreement in the bundle",
+        "每次使用均有证据包内的合约依据",
+    ),
+    "every delivery manifest is signed and fits its agreement": (
+        "Every delivery manifest is signed and fits its agreement",
+        "每份交付清单均已签名且与合约一致",
+    ),
+}
+
+
+def name(words: Words, code: str, language: Language) -> str:
+    """A code in the reader's language; what a table does not know is a party's own text and shown as it is."""
+    return words[code][0 if language == "en" else 1] if code in words else code

@@ -1,0 +1,43 @@
+"""How many requests of a kind work at once, so that one kind cannot take every thread or connection from the others.
+
+A request in a transaction needs a thread again and again until it commits.  If others could fill all threads while
+they wait for its lock or for a connection, it would never get one: nobody would move until a timeout.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import Any, TypeVar
+
+import anyio
+from anyio import CapacityLimiter
+
+R = TypeVar("R")
+
+
+class Turns(Enum):
+    """A kind of request.
+
+    Uploads and downloads have threads of their own, because a slow sender holds its thread for as long as it sends.
+    """
+
+    TRANSACTIONS = "transactions"
+    UPLOADS = "uploads"
+    DOWNLOADS = "downloads"
+
+    def of(self, app: Any) -> CapacityLimiter:
+        """The turns of this kind in an application."""
+        kept: dict[Turns, CapacityLimiter] | None = getattr(app.state, "turns", None)
+        if kept is None:
+            kept = app.state.turns = {kind: CapacityLimiter(_AT_ONCE[kind]) for kind in Turns}
+        return kept[self]
+
+
+# Transactions stay below the server's 40 common threads and the 20 connections of `plumbing.db`.
+_AT_ONCE = {Turns.TRANSACTIONS: 12, Turns.UPLOADS: 24, Turns.DOWNLOADS: 24}
+
+
+async def in_own_thread(turns: CapacityLimiter, work: Callable[[], R]) -> R:
+    """Call a blocking function in a thread that is not one of the server's common ones, when it is its turn."""
+    return await anyio.to_thread.run_sync(work, limiter=turns)
