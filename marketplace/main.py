@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -124,10 +125,12 @@ def policy_engine(settings: Settings) -> PolicyEngine:
 def _service_key(path: Path) -> SigningKey:
     """The instance's own key, made on first start, mode 0600."""
     if not path.exists():
-        temporary = path.with_suffix(f".{os.getpid()}")
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".service-key.")
+        temporary = Path(name)
         with os.fdopen(handle, "wb") as file:
             file.write(generate_key().to_pem())
+            file.flush()
+            os.fsync(file.fileno())
         try:
             os.link(temporary, path)  # never replaces a key that another process made meanwhile
         except FileExistsError:

@@ -47,7 +47,7 @@ def run_row(runtime: Runtime, row_id: str) -> bool:
     except Exception as error:  # noqa: BLE001 - the row keeps the error, the relay must go on
         get_logger().warning("task failed", task=name, row=row_id, error=repr(error), exc_info=error)
         with runtime.database.transaction() as db:
-            outbox.fail(db, row_id, attempt, runtime.clock.now(), repr(error))
+            outbox.fail(db, row_id, attempt, runtime.clock.now(), f"{type(error).__name__}: {error}")
         return True
     with runtime.database.transaction() as db:
         outbox.finish(db, row_id, runtime.clock.now())

@@ -23,7 +23,7 @@ def collect(
     sealed = client.post(f"/v1/versions/{version}/seal")
     document = sealed["document"]["sha256"]
     client.post(f"/v1/versions/{version}/collection", client.sign(document, "collection-record"))
-    return {"version": version, "left_out": left_out, **client.get(f"/v1/versions/{version}")}
+    return {**client.get(f"/v1/versions/{version}"), "left_out_files": left_out}
 
 
 def upload(

@@ -54,7 +54,14 @@ def authorize(
 
 def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, now: datetime) -> Gathered:
     """Everything the policy is told about a use, in one read."""
-    subjects = (agreement.id, agreement.version_id, agreement.certificate_code, agreement.opinion_id)
+    subjects = (
+        agreement.id,
+        agreement.version_id,
+        agreement.certificate_code,
+        agreement.opinion_id,
+        agreement.buyer_id,
+        agreement.provider_id,
+    )
     # The epoch is read before the facts: a bump in between is then noticed when the use is recorded.
     epoch = queries.epoch(db, subjects)
     version = assets.version(db, agreement.version_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 import numpy as np
@@ -101,11 +100,3 @@ def test_nodules_stand_where_the_truth_says(folder: Path) -> None:
     for one in truth:
         header = dcmread(folder / "archive" / f"{one['patient']:05d}" / "IM0000.dcm")
         assert int(header.pixel_array[one["row"], one["column"]]) - 1024 == one["density"]
-
-
-def test_the_default_archive_is_made_in_time(tmp_path: Path) -> None:
-    begun = time.perf_counter()
-    generate(tmp_path / "part", Archive(patients=200))
-    seconds = time.perf_counter() - begun
-    print(f"{400 / seconds:.0f} files/s")
-    assert seconds * 5 < 30

@@ -273,6 +273,6 @@ def test_refused_connection_denies_quickly():
     start = time.monotonic()
     try:
         assert asker.decide("access", FACTS).reasons == ("policy_unavailable",)
-        assert time.monotonic() - start < 0.3
+        assert time.monotonic() - start < 1.5
     finally:
         asker.close()

@@ -1,0 +1,117 @@
+"""The Celery application on a real Redis: it runs rows by JSON messages and refuses anything pickled."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from sqlmodel import select
+
+from marketplace.plumbing import outbox
+from marketplace.plumbing.db import Database
+from marketplace.plumbing.migrations import migrate
+from marketplace.plumbing.outbox import OutboxRow
+from marketplace.settings import Settings
+from tests.servers import redis_path, redis_server
+from workers.app import RUN_ROW, celery_app
+
+
+class Trap:
+    """What an attacker who reaches the broker would send."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> object:
+        return (os.system, (f"touch {self.marker}",))
+
+
+@dataclass(frozen=True)
+class Works:
+    """A worker process on a database and a broker of its own."""
+
+    redis_url: str
+    database: Database
+    folder: Path
+    log: Path
+
+    def ask(self, key: str) -> str:
+        """A row for a task that no release knows: the worker that took it leaves its error on the row."""
+        with self.database.transaction() as db:
+            outbox.enqueue(db, "test.unknown", {}, key=key, now=datetime.now(UTC))
+        with self.database.reading() as db:
+            return db.exec(select(OutboxRow.id).where(OutboxRow.dedup_key == f"test.unknown:{key}")).one()
+
+    def attempts(self, row: str) -> int:
+        with self.database.reading() as db:
+            return db.get_one(OutboxRow, row).attempts
+
+
+@pytest.fixture(scope="module")
+def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
+    if redis_path() is None:
+        pytest.skip("redis-server is not installed here")
+    folder = tmp_path_factory.mktemp("works")
+    settings = Settings(data_folder=folder)
+    database = Database(settings.effective_database_url)
+    migrate(database)
+    with redis_server() as redis_url, (folder / "worker.log").open("wb") as log:
+        environment = os.environ | {"MARKETPLACE_DATA_FOLDER": str(folder), "MARKETPLACE_REDIS_URL": redis_url}
+        command = [sys.executable, "-m", "celery", "-A", "workers.app", "worker", "--concurrency", "1"]
+        worker = subprocess.Popen([*command, "--loglevel", "WARNING"], env=environment, stdout=log, stderr=log)
+        try:
+            yield Works(redis_url, database, folder, folder / "worker.log")
+        finally:
+            worker.terminate()
+            worker.wait(30)
+            database.dispose()
+
+
+def send(works: Works, row: str) -> None:
+    celery_app(works.redis_url).send_task(RUN_ROW, args=[row], ignore_result=True)
+
+
+def test_the_application_takes_and_sends_json_only() -> None:
+    app = celery_app("memory://")
+    assert list(app.conf.accept_content) == ["json"]
+    assert app.conf.task_serializer == "json"
+    assert [name for name in app.tasks if not name.startswith("celery.")] == [RUN_ROW]
+
+
+def test_a_message_runs_its_row_and_a_doubled_one_changes_nothing(works: Works) -> None:
+    row = works.ask("one")
+    for _ in range(3):
+        send(works, row)
+    wait_until(lambda: works.attempts(row) == 1, works)
+    other = works.ask("two")
+    send(works, other)
+    wait_until(lambda: works.attempts(other) == 1, works)
+    assert works.attempts(row) == 1
+
+
+def test_a_pickled_message_is_refused_and_the_worker_goes_on(works: Works, tmp_path: Path) -> None:
+    marker = tmp_path / "was_run"
+    row = works.ask("pickled")
+    celery_app(works.redis_url).send_task(
+        RUN_ROW, args=[row], kwargs={"trap": Trap(marker)}, serializer="pickle", ignore_result=True
+    )
+    other = works.ask("after")
+    send(works, other)
+    wait_until(lambda: works.attempts(other) == 1, works)
+    assert works.attempts(row) == 0
+    assert not marker.exists()
+    assert "pickle" in works.log.read_text()
+
+
+def wait_until(ready: object, works: Works) -> None:
+    limit = time.monotonic() + 30
+    while not ready():  # type: ignore[operator]
+        assert time.monotonic() < limit, works.log.read_text()[-3000:]
+        time.sleep(0.05)

@@ -1,0 +1,290 @@
+"""The relay: each row's task runs once, however many workers look, and what fails stays visible."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlmodel import select
+
+from marketplace.plumbing import outbox
+from marketplace.plumbing.outbox import LEASE, MAX_ATTEMPTS, OutboxRow
+from marketplace.plumbing.runtime import Runtime
+from tests.house import House, open_house
+from tests.servers import initdb_path, postgresql
+from workers import relay
+from workers.relay import RESEND, Dispatcher, Loop, embedded_relay, release_leases, run_due, run_row
+
+
+@pytest.fixture(scope="module")
+def database_url() -> Iterator[str]:
+    if initdb_path() is None:
+        pytest.skip("PostgreSQL is not installed here")
+    with postgresql() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
+    url = ""
+    if request.param == "postgresql":
+        url = request.getfixturevalue("database_url")
+        _empty(url)
+    with open_house(tmp_path / "house", url) as opened:
+        yield opened
+
+
+def _empty(url: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+
+
+@contextmanager
+def task(name: str, function: Any) -> Iterator[None]:
+    """Register a task for the length of a block, as a release that knows it would."""
+    relay.REGISTRY[name] = function
+    try:
+        yield
+    finally:
+        del relay.REGISTRY[name]
+
+
+def ask(house: House, name: str, *keys: str) -> list[str]:
+    """Ask for a task once per key; returns the ids of all rows of that task."""
+    with house.db() as db:
+        for key in keys:
+            outbox.enqueue(db, name, {"key": key}, key=key, now=house.clock.now())
+    return [one.id for one in rows(house) if one.task == name]
+
+
+def rows(house: House) -> list[OutboxRow]:
+    with house.runtime.database.reading() as db:
+        return list(db.exec(select(OutboxRow).order_by(OutboxRow.due_at, OutboxRow.id)))
+
+
+def test_a_row_runs_once_under_two_relays_on_one_database(house: House) -> None:
+    ran: list[str] = []
+
+    def note(_runtime: Runtime, args: dict[str, Any]) -> None:
+        ran.append(args["key"])
+        time.sleep(0.002)
+
+    keys = [f"{number:02d}" for number in range(30)]
+    with task("test.note", note):
+        ask(house, "test.note", *keys)
+        loops = [Loop(f"relay-{name}", lambda: run_due(house.runtime), 0.001).start() for name in ("a", "b")]
+        wait_until(lambda: all(row.done_at for row in rows(house)))
+        for loop in loops:
+            loop.stop()
+    assert sorted(ran) == keys
+    assert {row.attempts for row in rows(house)} == {1}
+
+
+def test_two_workers_at_the_same_moment_get_one_lease(house: House) -> None:
+    (row,) = ask(house, "test.nothing", "one")
+    together = threading.Barrier(4)
+    taken: list[bool] = []
+
+    def take() -> None:
+        together.wait()
+        with house.db() as db:
+            taken.append(outbox.lease(db, row, house.clock.now()) is not None)
+
+    in_threads([take] * 4)
+    assert sorted(taken) == [False, False, False, True]
+
+
+def test_the_same_key_asks_once(house: House) -> None:
+    assert len(ask(house, "test.nothing", "one", "one", "two")) == 2
+    assert len(ask(house, "test.nothing", "one")) == 2
+
+
+def test_a_failing_task_waits_longer_each_time_and_is_visibly_given_up(house: House) -> None:
+    runs: list[int] = []
+
+    def fail(_runtime: Runtime, _args: dict[str, Any]) -> None:
+        runs.append(1)
+        raise RuntimeError("no paper in the printer")
+
+    waits: list[float] = []
+    with task("test.fail", fail):
+        (row,) = ask(house, "test.fail", "one")
+        for _ in range(MAX_ATTEMPTS):
+            assert run_due(house.runtime) == 1
+            assert not run_row(house.runtime, row)
+            waits.append((rows(house)[0].due_at - house.clock.now()).total_seconds())
+            house.clock.advance_to(rows(house)[0].due_at)
+        house.clock.advance(timedelta(days=1))
+        assert run_due(house.runtime) == 0
+    assert waits == sorted(waits)
+    assert waits[0] == 1
+    assert waits[-1] == 1800
+    assert len(runs) == MAX_ATTEMPTS
+    given_up = rows(house)[0]
+    assert given_up.given_up_at is not None
+    assert given_up.done_at is None
+    assert "no paper in the printer" in (given_up.last_error or "")
+
+
+def test_the_lease_of_a_dead_worker_runs_out_and_the_row_runs_again(house: House) -> None:
+    ran: list[str] = []
+    with task("test.note", lambda _runtime, args: ran.append(args["key"])):
+        (row,) = ask(house, "test.note", "one")
+        with house.db() as db:
+            assert outbox.lease(db, row, house.clock.now()) is not None  # and then the worker dies
+        house.clock.advance(LEASE)
+        assert run_due(house.runtime) == 0
+        house.clock.advance(timedelta(seconds=1))
+        assert run_due(house.runtime) == 1
+    assert ran == ["one"]
+    assert rows(house)[0].attempts == 2
+
+
+def test_a_row_that_loses_every_worker_is_given_up(house: House) -> None:
+    (row,) = ask(house, "test.nothing", "one")
+    for _ in range(MAX_ATTEMPTS):
+        with house.db() as db:
+            assert outbox.lease(db, row, house.clock.now()) is not None
+        house.clock.advance(LEASE + timedelta(seconds=1))
+    assert run_due(house.runtime) == 0
+    assert rows(house)[0].given_up_at is not None
+    assert rows(house)[0].last_error == "every worker that took it was lost"
+
+
+def test_an_embedded_start_frees_what_its_dead_process_held_and_counts_no_attempt(house: House) -> None:
+    held, other = ask(house, "test.nothing", "one", "two")
+    for _ in range(MAX_ATTEMPTS + 3):
+        with house.db() as db:
+            assert outbox.lease(db, held, house.clock.now()) is not None
+        release_leases(house.runtime)
+    assert {row.id: row.attempts for row in rows(house)} == {held: 0, other: 0}
+
+
+def test_a_worker_that_lost_its_lease_cannot_take_the_row_from_its_successor(house: House) -> None:
+    (row,) = ask(house, "test.nothing", "one")
+    with house.db() as db:
+        first = outbox.lease(db, row, house.clock.now())
+        assert first is not None
+    house.clock.advance(LEASE + timedelta(seconds=1))
+    with house.db() as db:
+        assert outbox.lease(db, row, house.clock.now()) is not None
+        assert not outbox.renew(db, row, 1, house.clock.now())
+        outbox.fail(db, row, 1, house.clock.now(), "late words")
+    assert rows(house)[0].leased_until is not None
+    assert rows(house)[0].last_error is None
+    with house.db() as db:
+        assert outbox.renew(db, row, 2, house.clock.now())
+        outbox.finish(db, row, house.clock.now())
+        outbox.fail(db, row, 2, house.clock.now(), "late words")
+    assert rows(house)[0].done_at is not None
+    assert rows(house)[0].last_error is None
+
+
+def test_a_long_task_keeps_its_lease(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "LEASE", timedelta(seconds=0.3))
+    seen: list[bool] = []
+
+    def slow(runtime: Runtime, _args: dict[str, Any]) -> None:
+        for _ in range(4):
+            house.clock.advance(timedelta(seconds=0.2))
+            time.sleep(0.25)
+            seen.append(run_row(runtime, row))
+
+    with task("test.slow", slow):
+        (row,) = ask(house, "test.slow", "one")
+        assert run_row(house.runtime, row)
+    assert seen == [False] * 4
+    assert rows(house)[0].attempts == 1
+    assert rows(house)[0].done_at is not None
+
+
+def test_an_unknown_task_is_kept_with_its_error_and_does_not_stop_the_others(house: House) -> None:
+    ran: list[str] = []
+    with task("test.note", lambda _runtime, args: ran.append(args["key"])):
+        ask(house, "test.of_the_next_release", "one")
+        house.clock.advance(timedelta(seconds=1))
+        ask(house, "test.note", "two")
+        loop = embedded_relay(house.runtime).start()
+        wait_until(lambda: bool(ran))
+        loop.stop()
+    unknown = next(row for row in rows(house) if row.task == "test.of_the_next_release")
+    assert ran == ["two"]
+    assert unknown.done_at is None
+    assert unknown.given_up_at is None
+    assert "no task of this name" in (unknown.last_error or "")
+    assert "test.of_the_next_release" in (unknown.last_error or "")
+
+
+def test_the_dispatcher_sends_a_row_again_only_after_its_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = [1000.0]
+    monkeypatch.setattr(relay.time, "monotonic", lambda: seconds[0])
+    sent: list[str] = []
+    dispatcher = Dispatcher(house.runtime, sent.append)
+    first, second = ask(house, "test.nothing", "one", "two")
+    assert dispatcher.step() == 2
+    assert dispatcher.step() == 0
+    seconds[0] += RESEND.total_seconds() - 0.1
+    assert dispatcher.step() == 0
+    with house.db() as db:
+        outbox.lease(db, first, house.clock.now())
+    seconds[0] += 0.2
+    assert dispatcher.step() == 1
+    assert sent[2:] == [second]
+
+
+def test_a_row_whose_wake_up_could_not_be_sent_is_sent_later(house: House) -> None:
+    broker_is_up = False
+    sent: list[str] = []
+
+    def send(row: str) -> None:
+        if not broker_is_up:
+            raise ConnectionError("the broker is away")
+        sent.append(row)
+
+    dispatcher = Dispatcher(house.runtime, send)
+    ids = ask(house, "test.nothing", "one", "two")
+    with pytest.raises(ConnectionError):
+        dispatcher.step()
+    broker_is_up = True
+    assert dispatcher.step() == 2
+    assert sorted(sent) == sorted(ids)
+
+
+def test_a_loop_whose_step_fails_goes_on_and_slows_down() -> None:
+    calls: list[float] = []
+
+    def fail() -> None:
+        calls.append(time.monotonic())
+        raise RuntimeError("a bad round")
+
+    loop = Loop("failing", fail, 0.02).start()
+    wait_until(lambda: len(calls) >= 4)
+    loop.stop()
+    pauses = [after - before for before, after in itertools.pairwise(calls)]
+    assert pauses[2] > 0.1 > pauses[0] / 2
+
+
+def in_threads(functions: list[Any]) -> None:
+    threads = [threading.Thread(target=function) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def wait_until(ready: Any) -> None:
+    limit = time.monotonic() + 30
+    while not ready():
+        assert time.monotonic() < limit
+        time.sleep(0.01)
