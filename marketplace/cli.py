@@ -104,11 +104,31 @@ def api() -> None:
     """Serve the API of the production form; address and parts come from MARKETPLACE_ variables."""
     import uvicorn
 
-    from marketplace.main import build_runtime, create_app
+    from marketplace.settings import Settings
+    from workers.instance import open_api
+
+    with open_api(Settings()) as application:
+        uvicorn.run(application, host="0.0.0.0", port=8000, proxy_headers=False)  # noqa: S104 - in a container
+
+
+@app.command("admit-operator")
+def admit_operator(form: Path) -> None:
+    """Admit the first platform operator of an empty database from a JSON form with its public key (`jwk`).
+
+    Every later participant is admitted by this operator over the API.
+    """
+    from marketplace.kernel.clock import SystemClock
+    from marketplace.participants.schemas import ParticipantIn
+    from marketplace.participants.service import bootstrap_operator
+    from marketplace.plumbing.db import Database
     from marketplace.settings import Settings
 
-    runtime = build_runtime(Settings())
-    uvicorn.run(create_app(runtime), host="0.0.0.0", port=8000, proxy_headers=False)  # noqa: S104 - in a container
+    database = Database(Settings().effective_database_url)
+    with database.transaction() as db:
+        asked = ParticipantIn.model_validate_json(form.read_bytes())
+        admitted = bootstrap_operator(db, asked, SystemClock().now())
+        typer.echo(admitted.id)
+    database.dispose()
 
 
 @app.command()

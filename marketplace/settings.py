@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 
@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     database_password: SecretStr = Field(SecretStr(""), description="Password of the database user; best as a file.")
     redis_url: SecretStr = Field(SecretStr(""), description="Redis address; empty means work is relayed in process.")
     public_url: str = Field("http://127.0.0.1:8000", description="Address that clients use; audience of tokens.")
+    log_file: Path | None = Field(None, description="Where the process writes about itself; none: standard error.")
     environment: Literal["embedded", "production"] = Field(
         "embedded", description="Production refuses the embedded shortcuts."
     )
@@ -59,6 +60,17 @@ class Settings(BaseSettings):
     parse_seconds: int = Field(10, description="Time limit for one file in such a child.")
     window_kib: int = Field(1024, description="Bytes served per logged window.")
     transfer_lease_seconds: int = Field(60, description="A transfer silent for longer is settled by the sweeper.")
+
+    @model_validator(mode="after")
+    def _no_embedded_parts_in_production(self) -> Self:
+        """Production refuses the embedded shortcuts: each part must be named."""
+        if self.environment == "production":
+            needed = ("database_url", "redis_url", "log_signer_url", "witness_url", "log_signer_public_key")
+            values = {name: getattr(self, name) for name in (*needed, "witness_public_key", "object_store_url")}
+            plain = {k: v.get_secret_value() if isinstance(v, SecretStr) else v for k, v in values.items()}
+            if missing := [name for name, value in plain.items() if not value]:
+                raise ValueError(f"production needs {', '.join(f'MARKETPLACE_{name.upper()}' for name in missing)}")
+        return self
 
     @cached_property
     def effective_database_url(self) -> str:

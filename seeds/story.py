@@ -78,7 +78,12 @@ def tell(
     report = Report()
     footprint = Footprint().start()
     began = beginning(keys, SystemClock().now(), days=DAYS)
-    settings = Settings(data_folder=data, database_url=database_url, redis_url=SecretStr(redis_url))
+    settings = Settings(
+        data_folder=data,
+        database_url=database_url,
+        redis_url=SecretStr(redis_url),
+        log_file=data / "story.log",
+    )
     scans = source or _invented_scans(data.parent / "scans", report)
     # Workers in processes of their own follow the story's clock through a file.
     shared = SharedStoryClock(began, _made(data) / "story-clock") if redis_url else None
@@ -161,6 +166,8 @@ def _to_the_contract(told: Telling, scene: Scene, scans: Path) -> dict[str, Any]
         "files": version["files"],
         "rejected": collected["version"]["left_out"],
         "held_back": len(held_back),
+        "held_back_files": held_back,
+        "rejected_files": collected["left_out"],
     }
     result["certificate"] = {"code": certificate["code"], "valid_until": certificate["valid_until"]}
     told.world.facts |= {"asset": asset, "raw": collected["version"], "version": version, "opinion": opinion}

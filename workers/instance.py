@@ -97,6 +97,17 @@ def integrator(runtime: Runtime, log: LogProcesses) -> Loop:
 
 
 @contextmanager
+def open_api(settings: Settings) -> Iterator[FastAPI]:
+    """The production API: the application alone, after the same guard against a database that is behind its log."""
+    with ExitStack() as stack:
+        runtime = build_runtime(settings)
+        stack.callback(runtime.close)
+        with LogProcesses(settings) as log:
+            check_not_behind(runtime.database, log.client)
+        yield create_app(runtime)
+
+
+@contextmanager
 def open_scheduler(settings: Settings) -> Iterator[None]:
     """The production scheduler: integrates the log, keeps the schedule and wakes Celery workers for due rows."""
     with ExitStack() as stack:

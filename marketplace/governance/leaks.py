@@ -71,7 +71,8 @@ _PATTERNS = re.compile(
     rb"(?<!\d)1[3-9]\d{9}(?!\d)|(?<!\d)[1-9]\d{5}(?:19|20)\d{9}[\dXx](?!\d)|[\w.+-]{2,40}@[\w-]{1,40}\.[\w.-]{2,20}"
 )
 # Terms that the standard itself defines for an element; a patient called Hu does not stand in "Hounsfield units".
-_DEFINED_TERMS = {0x00281054: frozenset({"HU", "US", "OD", "HU_MOD", "MGML", "Z_EFF", "ED", "EDW", "PCT", "UNSPECIFIED"})}
+_RESCALE_TYPES = frozenset({"HU", "US", "OD", "HU_MOD", "MGML", "Z_EFF", "ED", "EDW", "PCT", "UNSPECIFIED"})
+_DEFINED_TERMS = {0x00281054: _RESCALE_TYPES}
 _SHORTEST_ID = 4
 _SHORTEST_SUBSTRING = 8
 

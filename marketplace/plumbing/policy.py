@@ -146,7 +146,7 @@ class RegorusEngine:
             raise
         except BaseException as error:  # noqa: BLE001 - the binding's PanicException is a BaseException
             _own.__dict__.pop(self._revision, None)
-            get_logger().error("policy failed", package=package, kind=type(error).__name__, error=str(error)[:200])
+            get_logger().error("policy failed", package=package, kind=type(error).__name__, error=_first_line(error))
             return denial(UNAVAILABLE, self._revision)
 
     def close(self) -> None:
@@ -193,7 +193,7 @@ class OpaEngine:
             self._check_bundles(answer.get("provenance"))
             return read_answer(answer["result"], echo, self._revision)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here is a denial
-            get_logger().error("policy failed", package=package, kind=type(error).__name__, error=str(error)[:200])
+            get_logger().error("policy failed", package=package, kind=type(error).__name__, error=_first_line(error))
             return denial(UNAVAILABLE, self._revision)
 
     def close(self) -> None:
@@ -243,3 +243,8 @@ def _nested(name: str, text: str) -> str:
 
 def _brief(value: object) -> str:
     return f"{type(value).__name__} {repr(value)[:80]}"
+
+
+def _first_line(error: BaseException) -> str:
+    """What an engine says went wrong, without the binding's own stack."""
+    return (str(error).splitlines() or [""])[0][:200]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import atexit
 import sys
+from functools import cache
+from pathlib import Path
+from typing import TextIO
 
 import structlog
 
@@ -24,5 +28,20 @@ def configure(settings: Settings) -> None:
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             *tail,
         ],
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(_target(settings)),
     )
+
+
+def _target(settings: Settings) -> TextIO:
+    if settings.log_file is None:
+        return sys.stderr
+    return _opened(settings.log_file)
+
+
+@cache
+def _opened(path: Path) -> TextIO:
+    """One file for the life of the process, however often an instance is built."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("a", encoding="utf-8", buffering=1)
+    atexit.register(file.close)
+    return file

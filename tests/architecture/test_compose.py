@@ -55,7 +55,7 @@ def test_every_secret_of_a_service_is_a_setting() -> None:
 def test_every_service_runs_without_root_and_has_a_health_check() -> None:
     for name, service in _services().items():
         assert service.get("user") not in {None, "root", "0", "0:0"}, name
-        assert "healthcheck" in service or name == "migrate", name
+        assert "healthcheck" in service or name in {"migrate", "bucket"}, name
 
 
 def test_no_secret_stands_in_the_file() -> None:

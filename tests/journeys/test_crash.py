@@ -33,13 +33,12 @@ from seeds.chest_ct import Archive, generate
 
 ROOT = Path(__file__).resolve().parents[2]
 
-# Every kill is on a data folder of its own column; kills of one column follow one another on the same folder.
+# The kills of one row follow one another on the same data folder, then the story is told to its end.
 # A float is a part of the time that an undisturbed telling takes, a whole number counts commits of the process.
 KILLS: dict[str, tuple[float | int, ...]] = {
-    "early": (0.25, 0.30, 40, 0.40),
-    "middle": (0.45, 75, 0.55, 130),
-    "late": (0.65, 0.75, 0.85, 0.95),
-    "at commits": (12, 55, 56, 160),
+    "early": (0.25, 0.31, 40, 0.40),
+    "middle": (0.55, 75, 0.45, 100),
+    "late": (0.85, 90, 0.60, 120),
 }
 TELLING_SECONDS = 180
 # What is done anew by every telling and must be recorded anew: attempts, exports, the suspension, parts of a stream.
