@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pathlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -15,54 +14,14 @@ from sqlmodel import Session
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.clock import StoryClock
 from marketplace.kernel.signing import SigningKey, generate_key
+from marketplace.main import build_runtime
 from marketplace.participants.models import Participant, ParticipantKey
+from marketplace.plumbing.migrations import migrate
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
 from seeds.cast import CAST
 
 START = datetime(2026, 9, 1, 1, 0, tzinfo=UTC)
-
-
-def build_runtime(settings, clock):  # TEMPORARY until every room exists: main.build_runtime
-    try:
-        from marketplace.main import build_runtime as real
-
-        return real(settings, clock)
-    except ImportError:
-        import marketplace.plumbing.policy as policy
-        import marketplace.plumbing.sandbox as sandbox
-        from marketplace.plumbing.db import Database
-        from marketplace.plumbing.storage import FolderStore
-
-        pool = (
-            sandbox.ParsePool(1, 512, 10)
-            if hasattr(sandbox, "ParsePool")
-            else type("P", (), {"close": lambda s: None})()
-        )
-        folder = pathlib.Path(__file__).parent.parent / "policies"
-        engine = policy.RegorusEngine(folder) if hasattr(policy, "RegorusEngine") else None
-        return Runtime(
-            settings,
-            Database(settings.effective_database_url),
-            clock,
-            FolderStore(settings.data_folder / "objects"),
-            engine,
-            pool,
-            generate_key(),
-        )
-
-
-def migrate(database):  # TEMPORARY
-    import importlib
-
-    from sqlmodel import SQLModel
-
-    for room in "plumbing.outbox plumbing.epochs plumbing.idempotency audit.models ledger.models costing.models participants.models assets.models collection.models governance.models legal.models registration.models exchange.models negotiation.models usage.models transfer.models".split():
-        try:
-            importlib.import_module(f"marketplace.{room}")
-        except ImportError:
-            pass
-    SQLModel.metadata.create_all(database.engine)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sqlalchemy import update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel, col, select
 
 
@@ -23,10 +24,9 @@ class Epoch(SQLModel, table=True):
 
 
 def open_epoch(db: Session, subject: str) -> None:
-    """Give a subject its epoch row; asking again changes nothing."""
-    if db.get(Epoch, subject) is None:
-        db.add(Epoch(subject=subject))
-        db.flush()
+    """Give a subject its epoch row; asking again, or two at once, changes nothing."""
+    insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
+    db.exec(insert(Epoch).values(subject=subject, number=0, reason="").on_conflict_do_nothing())
 
 
 def bump(db: Session, subject: str, reason: str) -> None:

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from marketplace.kernel.clock import Clock
 from marketplace.kernel.signing import SigningKey
 from marketplace.plumbing.db import Database
 from marketplace.plumbing.policy import PolicyEngine
+from marketplace.plumbing.sandbox import ParsePool
 from marketplace.plumbing.storage import ObjectStore
 from marketplace.settings import Settings
-
-if TYPE_CHECKING:
-    from marketplace.plumbing.sandbox import ParsePool
 
 
 @dataclass(frozen=True)
