@@ -38,12 +38,17 @@ HERE = "http://127.0.0.1:8000"
 
 def main() -> None:
     """Run a command; an expected failure ends with a sentence and exit code 1, never with a traceback."""
+    import httpx2
+
     from marketplace.client.problem import ProblemError
 
     try:
         app(standalone_mode=False)
     except (DomainError, ProblemError) as error:
         typer.secho(f"marketplace: {error}", fg="red", err=True)
+        sys.exit(1)
+    except httpx2.TransportError as error:
+        typer.secho(f"marketplace: the service does not answer ({error}); start it or give --url", fg="red", err=True)
         sys.exit(1)
     except typer.Exit as end:
         sys.exit(end.exit_code)
@@ -220,13 +225,15 @@ def export_log(
 @audit_commands.command("fsck")
 def check_store(data: Data = MARKET, as_json: AsJson = False) -> None:
     """Re-check every stored entry against the tree; names each row that does not fit."""
+    from marketplace.audit.client import has_keys, public_keys
     from marketplace.audit.fsck import fsck
     from marketplace.plumbing.db import Database
     from marketplace.settings import Settings
 
-    database = Database(Settings(data_folder=data).effective_database_url)
+    settings = Settings(data_folder=data)
+    database = Database(settings.effective_database_url)
     with database.reading() as db:
-        report = fsck(db)
+        report = fsck(db, keys=public_keys(settings) if has_keys(settings) else None)
     lines = [f"{one.kind}: entry {one.entry} at index {one.index}: {one.detail}" for one in report.findings]
     typer.echo(json.dumps(lines) if as_json else "\n".join(lines) or "every row fits the tree")
     raise typer.Exit(0 if report.sound else 1)

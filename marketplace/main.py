@@ -11,7 +11,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi_offline import FastAPIOffline
 from sqlmodel import Session
 
-from marketplace import __version__
+from marketplace import __version__, openapi
 from marketplace.assets import routes as assets
 from marketplace.audit import routes as audit
 from marketplace.audit.entry import Tag, record
@@ -63,7 +63,7 @@ ROUTERS: tuple[APIRouter, ...] = (
 def build_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     """Open every part of an instance.  The caller closes it."""
     telemetry.configure(settings)
-    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    settings.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return Runtime(
         settings=settings,
         database=Database(settings.effective_database_url),
@@ -104,6 +104,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     console.install(app)
     for routes in ROUTERS:
         app.include_router(routes)
+    openapi.install(app)
     return app
 
 

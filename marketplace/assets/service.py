@@ -77,6 +77,8 @@ def advance(
 
     version.stage = stage
     items = [item.model_dump() for item in evidence]
+    # Titles are words that somebody typed, so they stay on the row: an entry that names a person could never be mended.
+    cited = [item.model_dump(exclude={"title"}) for item in evidence]
     entry_id = record(
         db,
         actor,
@@ -84,7 +86,7 @@ def advance(
         now,
         asset=version.asset_id,
         version=version.id,
-        facts={"stage": stage, "root": version.root, "document": document, "outcome": outcome, "evidence": items},
+        facts={"stage": stage, "root": version.root, "document": document, "outcome": outcome, "evidence": cited},
     )
     row = StageRecord(
         id=new_id("stg"),

@@ -94,6 +94,11 @@ class Buyer:
     foreign_controlled: bool
 
 
+def named_purpose(asked: str) -> str:
+    """A purpose of the closed list, or `unknown`: free text of a caller never enters the log."""
+    return asked if asked in {*PURPOSES["known"], *PURPOSES["denied_always"]} else "unknown"
+
+
 def refusal(purpose: str, permitted: Collection[str], buyer: Buyer, *, contains_genomic: bool) -> Refusal | None:
     """Why this buyer may not have access for this purpose, or None.
 

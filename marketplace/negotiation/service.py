@@ -25,6 +25,7 @@ from marketplace.negotiation.rules import (
     Refusal,
     Side,
     State,
+    named_purpose,
     refusal,
 )
 from marketplace.negotiation.schemas import ApprovalIn, RequestIn, ResubmissionIn, WhyIn
@@ -70,7 +71,7 @@ def request_access(db: Session, actor: Actor, asked: RequestIn, now: datetime) -
         return known[0]
     refused = _refusal(db, actor.participant, asked.purpose, row)
     if refused is not None:
-        facts = {"listing": row.listing.id, "purpose": asked.purpose, "reasons": list(refused.reasons)}
+        facts = {"listing": row.listing.id, "purpose": named_purpose(asked.purpose), "reasons": list(refused.reasons)}
         record(db, actor, Tag.ACCESS_REFUSED, now, asset=row.asset.id, version=row.version.id, facts=facts)
         return refused
 

@@ -185,9 +185,7 @@ def _charge(db: Session, agreement: Agreement, now: datetime) -> None:
         agreement=agreement.id,
     )
     price = price_of_access(agreement.price_plan).minor
-    charge(
-        "sale.access", key=f"sale:{agreement.id}", payee=agreement.provider_id, venue=operator, unit_price_fen=price
-    )
+    charge("sale.access", key=f"sale:{agreement.id}", payee=agreement.provider_id, venue=operator, unit_price_fen=price)
     # The key makes the one-off fee one-off: a buyer's second agreement finds its event there.
     charge("exchange.buyer_fee", key=f"buyer-fee:{operator}:{agreement.buyer_id}", payee=operator)
 

@@ -2,47 +2,84 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
-from sqlalchemy import text
-from sqlmodel import func, select
+from pydantic import BaseModel
+from sqlmodel import col, func, select
 
 from marketplace.plumbing.outbox import OutboxRow
 from marketplace.plumbing.runtime import Runtime
 
+MEDIA_TYPE = "application/health+json"
+
 routes = APIRouter(tags=["health"])
 
 
-@routes.get("/livez", operation_id="get_liveness")
-def get_liveness() -> dict[str, str]:
+class Liveness(BaseModel):
     """The process runs."""
-    return {"status": "pass"}
+
+    status: Literal["pass"] = "pass"
 
 
-@routes.get("/readyz", operation_id="get_readiness")
-def get_readiness(request: Request) -> JSONResponse:
+class Check(BaseModel):
+    """One part.  output: what went wrong; outbox_waiting: work not yet done; revision: of the policies."""
+
+    status: Literal["pass", "fail"]
+    output: str | None = None
+    outbox_waiting: int | None = None
+    revision: str | None = None
+
+
+class Readiness(BaseModel):
+    """Every part that serving needs, by name; status is pass when all of them pass."""
+
+    status: Literal["pass", "fail"]
+    checks: dict[str, Check]
+
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "Every part answers", "content": {MEDIA_TYPE: {}}},
+    503: {"description": "A part that is needed does not answer", "content": {MEDIA_TYPE: {}}, "model": Readiness},
+}
+
+
+class HealthAnswer(JSONResponse):
+    """A health document."""
+
+    media_type = MEDIA_TYPE
+
+
+@routes.get("/livez", operation_id="get_liveness")
+def get_liveness() -> Liveness:
+    """The process runs."""
+    return Liveness()
+
+
+@routes.get(
+    "/readyz", operation_id="get_readiness", response_model=Readiness, response_class=HealthAnswer, responses=_ANSWERS
+)
+def get_readiness(request: Request) -> HealthAnswer:
     """Each part with its state; 503 when one that serving needs does not answer."""
     runtime: Runtime = request.app.state.runtime
-    checks: dict[str, Any] = {"database": _database(runtime), "policy": _policy(runtime)}
-    failed = [name for name, check in checks.items() if check["status"] != "pass"]
-    body = {"status": "fail" if failed else "pass", "checks": checks}
-    return JSONResponse(body, status_code=503 if failed else 200, media_type="application/health+json")
+    checks = {"database": _database(runtime), "policy": _policy(runtime)}
+    failed = [name for name, check in checks.items() if check.status != "pass"]
+    found = Readiness(status="fail" if failed else "pass", checks=checks)
+    return HealthAnswer(found.model_dump(exclude_none=True), status_code=503 if failed else 200)
 
 
-def _database(runtime: Runtime) -> dict[str, Any]:
+def _database(runtime: Runtime) -> Check:
     try:
         with runtime.database.reading() as db:
-            db.exec(select(1)).one()
-            waiting = db.exec(select(func.count()).select_from(OutboxRow).where(text("done_at IS NULL"))).one()
+            waiting = db.exec(select(func.count()).select_from(OutboxRow).where(col(OutboxRow.done_at).is_(None))).one()
     except Exception as error:  # noqa: BLE001 - whatever is wrong, the answer is "fail"
-        return {"status": "fail", "output": type(error).__name__}
-    return {"status": "pass", "outbox_waiting": waiting}
+        return Check(status="fail", output=type(error).__name__)
+    return Check(status="pass", outbox_waiting=waiting)
 
 
-def _policy(runtime: Runtime) -> dict[str, Any]:
+def _policy(runtime: Runtime) -> Check:
     # An empty input must be a well-formed denial; an engine that cannot answer says policy_unavailable.
     decision = runtime.policy.decide("access", {})
     healthy = not decision.allow and "policy_unavailable" not in decision.reasons
-    return {"status": "pass" if healthy else "fail", "revision": decision.revision}
+    return Check(status="pass" if healthy else "fail", revision=decision.revision)

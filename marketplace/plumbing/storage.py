@@ -66,7 +66,8 @@ class FolderStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        (root / "incoming").mkdir(parents=True, exist_ok=True)
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (root / "incoming").mkdir(exist_ok=True)
 
     def put(self, chunks: Iterable[bytes], *, limit: int) -> StoredObject:
         handle, name = tempfile.mkstemp(dir=self.root / "incoming")

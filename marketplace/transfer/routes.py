@@ -29,6 +29,7 @@ from marketplace.transfer.schemas import ManifestOut, ManifestSignature, Transfe
 from marketplace.transfer.stream import WindowResponse, WindowSource
 from marketplace.usage.rules import UseRequest
 
+WRONG_PARTY = "wrong_party"
 _REASONS = FilePath(__file__).resolve().parents[2] / "contracts" / "policy" / "reasons.json"
 
 routes = router("transfer")
@@ -225,6 +226,8 @@ def _media_type(path: str | None) -> str:
 
 def _refusal(refused: Refused) -> Response:
     codes = list(refused.decision.reasons)
+    if WRONG_PARTY in codes:  # the other reasons tell a stranger how the contract stands; the log has them all
+        codes = [WRONG_PARTY]
     error = UseRefused(
         "this use is not allowed: " + ", ".join(codes), action="read `explanations`; the refusal is in the log"
     )

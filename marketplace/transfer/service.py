@@ -9,6 +9,7 @@ from sqlmodel import Session
 from marketplace.audit.entry import Tag, record
 from marketplace.costing.service import meter
 from marketplace.exchange.pricing import price_of_use
+from marketplace.exchange.queries import listing
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation import queries as negotiation
@@ -151,5 +152,6 @@ def _charge(db: Session, actor: Actor, agreement: Agreement, row: Transfer, now:
         agreement=agreement.id,
         payer=agreement.buyer_id,
         payee=agreement.provider_id,
+        venue=listing(db, agreement.listing_id).operator_id,
         unit_price_fen=price_of_use(agreement.price_plan).minor,
     )

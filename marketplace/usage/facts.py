@@ -74,7 +74,8 @@ class Asked(_Closed):
 
 
 class AgreementFacts(_Closed):
-    """terms_signed: the uses on record are those of the signed document; signers: whose signatures lie on it."""
+    """terms_signed: the uses on record are those of the signed document; signers: whose signatures lie on it;
+    parties_active: neither provider nor buyer is suspended from this market."""
 
     id: str
     document: str
@@ -88,6 +89,7 @@ class AgreementFacts(_Closed):
     ends_at: int
     signers: list[str]
     terms_signed: bool
+    parties_active: bool
 
 
 class VersionFacts(_Closed):

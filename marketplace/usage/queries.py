@@ -13,6 +13,7 @@ from marketplace.kernel.canonical import read_strictly
 from marketplace.legal.models import Opinion
 from marketplace.legal.queries import conditions
 from marketplace.negotiation.models import Agreement
+from marketplace.participants.queries import participant
 from marketplace.plumbing.epochs import Epoch
 from marketplace.usage.models import UsageQuota
 
@@ -41,6 +42,12 @@ def terms_signed(db: Session, agreement: Agreement) -> bool:
     document = db.get(Document, agreement.document)
     content = read_strictly(document.body) if document is not None else None
     return isinstance(content, dict) and content.get("uses") == agreement.uses
+
+
+def parties_active(db: Session, agreement: Agreement) -> bool:
+    """Whether neither side of the agreement is suspended (gate H11)."""
+    sides = (participant(db, one) for one in (agreement.provider_id, agreement.buyer_id))
+    return all(one.suspended_at is None for one in sides)
 
 
 def open_conditions(db: Session, opinion: Opinion) -> list[datetime]:

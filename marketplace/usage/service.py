@@ -153,6 +153,7 @@ def _agreement_facts(db: Session, agreement: Agreement) -> AgreementFacts:
         ends_at=_seconds(agreement.ends_at),
         signers=queries.signers(db, agreement),
         terms_signed=queries.terms_signed(db, agreement),
+        parties_active=queries.parties_active(db, agreement),
     )
 
 

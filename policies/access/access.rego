@@ -29,6 +29,7 @@ allow if {
 	party_fits
 	asset_fits
 	agreement_final
+	parties_active
 	started
 	running
 	version_listed
@@ -68,6 +69,8 @@ agreement_final if {
 	input.agreement.provider in input.agreement.signers
 	input.agreement.buyer in input.agreement.signers
 }
+
+parties_active if input.agreement.parties_active == true
 
 started if input.now >= input.agreement.starts_at
 
@@ -156,6 +159,8 @@ reasons contains "agreement_not_final" if {
 	not agreement_final
 	not input.agreement.state in {"suspended", "terminated"}
 }
+
+reasons contains "party_suspended" if not parties_active
 
 reasons contains "not_started" if not started
 

@@ -43,6 +43,7 @@ facts := {
 		"ends_at": 300,
 		"signers": ["buyer", "provider"],
 		"terms_signed": true,
+		"parties_active": true,
 	},
 	"uses": {
 		"type": "Agreement",
@@ -147,6 +148,8 @@ test_refused_suspended if answer(replace("/agreement/state", "suspended")) == re
 test_refused_terminated if answer(replace("/agreement/state", "terminated")) == refused(["agreement_terminated"])
 
 test_refused_terms_changed if answer(replace("/agreement/terms_signed", false)) == refused(["terms_not_signed"])
+
+test_refused_party_suspended if answer(replace("/agreement/parties_active", false)) == refused(["party_suspended"])
 
 test_refused_certificate if answer(replace("/certificate/valid", false)) == refused(["certificate_not_valid"])
 

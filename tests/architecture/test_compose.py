@@ -21,6 +21,10 @@ def _services() -> dict[str, dict[str, object]]:
     return services
 
 
+def _docker(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=False)
+
+
 def test_the_file_follows_the_compose_schema() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", str(COMPOSE)],
@@ -32,8 +36,8 @@ def test_the_file_follows_the_compose_schema() -> None:
 
 
 def test_docker_compose_accepts_the_file_where_it_exists() -> None:
-    if shutil.which("docker") and subprocess.run(["docker", "compose", "version"], capture_output=True).returncode == 0:
-        done = subprocess.run(["docker", "compose", "-f", str(COMPOSE), "config", "-q"], capture_output=True, text=True)
+    if shutil.which("docker") and _docker("compose", "version").returncode == 0:
+        done = _docker("compose", "-f", str(COMPOSE), "config", "-q")
         assert done.returncode == 0, done.stderr
     assert {"database", "broker", "policy", "objects"} < set(_services())
 

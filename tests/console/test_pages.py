@@ -161,7 +161,10 @@ def test_a_contract_that_does_not_exist_and_one_that_is_private_look_the_same(si
     finally:
         with site.runtime.database.transaction() as db:
             db.get(Asset, site.told.result["asset"]["id"]).is_example = True
-    assert (missing.status_code, missing.text) == (private.status_code, private.text.replace(site.agreement, "agr_" + "0" * 32))
+    assert (missing.status_code, missing.text) == (
+        private.status_code,
+        private.text.replace(site.agreement, "agr_" + "0" * 32),
+    )
 
 
 @pytest.mark.parametrize(("language", "refused"), [("en", "The agreed number of uses"), ("zh", "约定的使用次数")])
@@ -237,7 +240,13 @@ def test_hostile_names_of_a_provider_are_shown_as_text_also_in_drawings(site: Si
 
 
 def test_a_browser_gets_a_page_for_an_unknown_address_and_a_program_a_problem_document(site: Site) -> None:
-    for address in ("/nothing", "/listings/lst_nothing", "/entries/ent_nothing", "/static/nothing", "/static/..%2Fwords.py"):
+    for address in (
+        "/nothing",
+        "/listings/lst_nothing",
+        "/entries/ent_nothing",
+        "/static/nothing",
+        "/static/..%2Fwords.py",
+    ):
         answer = site.browser.get(address)
         assert answer.status_code == 404, address
         assert answer.headers["content-type"].startswith("text/html"), address

@@ -99,7 +99,9 @@ def test_words_stand_out_from_what_is_behind_them_in_light_and_dark() -> None:
     assert len(blocks) == 2
     light = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", blocks[0]))
     dark = light | dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", blocks[1]))
-    on_paper = [(ink, ground) for ink in ("ink", "soft", "accent", "warn", "bad", "good") for ground in ("paper", "card")]
+    on_paper = [
+        (ink, ground) for ink in ("ink", "soft", "accent", "warn", "bad", "good") for ground in ("paper", "card")
+    ]
     inside = [("accent", "accent-soft"), ("bad", "bad-soft"), ("good", "good-soft"), ("paper", "accent")]
     inside += [(ink, ground) for ink in ("ink", "soft") for ground in ("bad-soft", "good-soft")]
     for colours in (light, dark):

@@ -36,8 +36,7 @@ ROOT = Path(__file__).resolve().parents[2]
 # The kills of one row follow one another on the same data folder, then the story is told to its end.
 # A float is a part of the time that an undisturbed telling takes, a whole number counts commits of the process.
 KILLS: dict[str, tuple[float | int, ...]] = {
-    "early": (0.25, 0.31, 40, 0.40),
-    "middle": (0.55, 75, 0.45, 100),
+    "early": (0.25, 40, 0.40, 75, 0.50, 100),
     "late": (0.85, 90, 0.60, 120),
 }
 TELLING_SECONDS = 180

@@ -245,6 +245,21 @@ def test_no_lawyers_name_is_in_any_entry(house: House):
     assert not any(lawyer["name"].encode() in bodies for lawyer in LAWYERS)
 
 
+def test_the_title_of_evidence_stands_in_the_passport_and_in_no_entry(house: House):
+    version = governed(house)
+    asked = EvidenceIn(asset=version.asset_id, kind="licence", title="示例患者丙的同意书.pdf", text="example")
+    with house.db() as db:
+        store, now = house.runtime.store, house.clock.now()
+        sent = evidence.add(db, house.cast["hospital"].actor, asked, store, now)
+    assess(house, version, item1={"result": "met", "evidence": [sent.sha256]})
+    with house.runtime.database.reading() as db:
+        bodies = b"".join(entry.body for entry in db.exec(select(Entry)))
+        titles = [item["title"] for item in assets.stage_records(db, version.id)[-1].evidence]
+    assert asked.title in titles
+    assert asked.title.encode() not in bodies
+    assert sent.sha256.encode() in bodies
+
+
 def test_a_listed_version_can_be_assessed_again_without_losing_its_stage(house: House):
     version = governed(house)
     assess(house, version)

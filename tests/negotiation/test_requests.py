@@ -44,6 +44,15 @@ def test_a_purpose_that_is_not_offered_is_refused_as_a_value_and_recorded(house:
     assert read_strictly(entry.body)["facts"]["reasons"] == ["purpose_not_permitted"]
 
 
+def test_free_text_in_place_of_a_purpose_is_refused_and_never_enters_the_log(house: House) -> None:
+    answer = ask(house, listed(house), purpose="for Ms Example, +86 10 0000 0000")
+    assert isinstance(answer, Refusal)
+    with house.db() as db:
+        entry = db.exec(select(Entry).where(Entry.tag == "negotiation:access_refused")).one()
+    assert read_strictly(entry.body)["facts"]["purpose"] == "unknown"
+    assert b"Example" not in entry.body
+
+
 def test_a_suspended_buyer_and_genomic_data_for_foreign_control_are_refused(house: House) -> None:
     listing = listed(house)
     with house.db() as db:

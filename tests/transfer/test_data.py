@@ -20,6 +20,7 @@ from marketplace.assets.models import Version
 from marketplace.costing.models import MeterEvent
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.negotiation.models import Agreement
+from marketplace.participants import service as participants
 from marketplace.plumbing import epochs
 from marketplace.plumbing.policy import denial
 from marketplace.registration.models import Certificate
@@ -124,6 +125,7 @@ def test_use_is_charged_once_at_the_agreed_price(ready, client):
         (event,) = db.exec(select(MeterEvent)).all()
     assert (event.kind, event.quantity, event.unit_price_fen) == ("use.transfer", 1, 1500)
     assert (event.payer_id, event.payee_id) == (ready.cast["pharma"].id, ready.cast["hospital"].id)
+    assert event.venue_id == ready.cast["exchange"].id  # who earns the supplier's fee on the use
 
 
 def test_one_file_and_its_range(ready, client):
@@ -188,6 +190,30 @@ def test_refused_use_is_a_recorded_answer_without_bytes(ready, client, change, p
     assert (entry["id"], entry["facts"]["reasons"]) == (body["entry"], [reason])
     assert entries(ready, "usage:allowed", "transfer:window_served") == []
     assert quota(ready) == (0, 0, 0, 0)
+
+
+def test_a_stranger_learns_nothing_about_how_the_contract_stands(ready, client):
+    rewrite(ready, Agreement, "agr_1", state="terminated")
+    rewrite(ready, Certificate, "SJ3512026090001", state="suspended")
+    answer = client.get(DATA, params={"purpose": "education"}, headers={"X-Caller": "insurer"})
+    assert (answer.status_code, answer.json()["reasons"]) == (403, ["wrong_party"])
+    assert "terminated" not in answer.text
+    (refused,) = entries(ready, "usage:refused")
+    assert {"wrong_party", "agreement_terminated", "certificate_not_valid"} <= set(refused["facts"]["reasons"])
+
+
+def test_suspended_provider_ends_a_running_use_for_good(ready, client):
+    opened_use = opened(ready, key="use-number-1")
+    source = source_of(ready, opened_use)
+    assert source.next()
+    with ready.db() as db:
+        operator, hospital = ready.cast["operator"], ready.cast["hospital"]
+        participants.suspend(db, operator.actor, hospital.id, "example", ready.clock.now())
+    assert source.next() is None
+    source.close()
+    assert source.outcome == "epoch_changed"
+    answer = client.get(DATA, params=GOOD, headers=KEY)
+    assert (answer.status_code, answer.json()["reasons"]) == (403, ["party_suspended"])
 
 
 def test_sixth_use_of_five_is_refused(ready, client):

@@ -18,6 +18,7 @@ from marketplace.kernel.canonical import AmbiguousDocument, canonical, read_stri
 from marketplace.kernel.clock import timestamp
 from marketplace.legal.models import Opinion, OpinionCondition
 from marketplace.negotiation.models import Agreement
+from marketplace.participants.service import suspend
 from marketplace.plumbing import epochs
 from marketplace.registration.models import Certificate
 from marketplace.usage import service
@@ -88,6 +89,8 @@ CHANGES = {
         "pharma",
         "agreement_terminated",
     ),
+    "provider suspended": (lambda h, a: shut_out(h, "hospital"), ASK, "pharma", "party_suspended"),
+    "buyer suspended": (lambda h, a: shut_out(h, "pharma"), ASK, "pharma", "party_suspended"),
     "a signature removed": (lambda h, a: unsign(h, "hospital"), ASK, "pharma", "agreement_not_final"),
     "terms changed in the table": (lambda h, a: loosen(h), ASK, "pharma", "terms_not_signed"),
     "certificate suspended": (
@@ -136,6 +139,11 @@ CHANGES = {
 
 def move(house: House, model, key: str, **days: int) -> None:
     rewrite(house, model, key, **{name: house.clock.now() + timedelta(days=by) for name, by in days.items()})
+
+
+def shut_out(house: House, name: str) -> None:
+    with house.db() as db:
+        suspend(db, house.cast["operator"].actor, house.cast[name].id, "example", house.clock.now())
 
 
 def unsign(house: House, name: str) -> None:
