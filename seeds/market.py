@@ -41,5 +41,5 @@ def _reference(row: dict[str, Any]) -> MarketReference:
 
 def _product(one: dict[str, Any]) -> str:
     counted = f"{one['count']} x " if (one["count"] or 1) > 1 else ""
-    records = f" ({one['records']} records)" if one["records"] else ""
+    records = f" ({one['records']})" if one["records"] else ""
     return f"{counted}{one['name']}{records}"
