@@ -1,7 +1,7 @@
 """Real PostgreSQL and Redis for the journeys, started on loopback from the machine's own binaries.
 
-Where a binary is missing the journey is skipped and says so; with MARKETPLACE_TEST_REQUIRE_SERVERS=1 and the binary
-present, a server that does not start is a failure.
+Where a binary is missing the journey is skipped and says so; where it is there, a server that does not start is a
+failure.
 """
 
 from __future__ import annotations
