@@ -14,6 +14,7 @@ from marketplace.audit.entry import Tag, record
 from marketplace.costing.service import meter
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.pricing import price_of_access
+from marketplace.exchange.rules import ListingState
 from marketplace.exchange.standing import Standing, require_standing
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
@@ -40,6 +41,10 @@ class NotTheAgreement(Conflict):
 
 class ProofsChanged(Conflict):
     """The opinion or certificate is another one than the agreement names."""
+
+
+class ListingEnded(Conflict):
+    """The listing that the agreement was drafted from is no longer open."""
 
 
 class PartySuspended(Conflict):
@@ -105,6 +110,14 @@ def _require_signable(db: Session, agreement: Agreement, request: AccessRequest,
     require_running(request, now)
     if not NEGOTIATION.permits(State(request.state), "sign"):
         raise WrongState("this agreement is not open for signature", expected="OFFERED or ACCEPTED", got=request.state)
+    listing = exchange.listing(db, agreement.listing_id)
+    if listing.state != ListingState.LISTED:
+        raise ListingEnded(
+            "an agreement is signed only while its listing is open",
+            expected=ListingState.LISTED,
+            got=listing.state,
+            action="wait until the exchange resumes the listing, or ask under another one",
+        )
     version = assets.version(db, agreement.version_id)
     standing = require_standing(db, version, agreement.provider_id, now)
     _require_same_proofs(agreement, standing)

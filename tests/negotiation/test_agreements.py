@@ -153,6 +153,19 @@ def test_facts_are_judged_again_when_a_party_signs(house: House) -> None:
     assert state(house, agreement) == ("ACCEPTED", "drafted")
 
 
+def test_an_agreement_is_not_signed_once_its_listing_has_ended(house: House) -> None:
+    agreement = drafted(house)
+    sign(house, agreement, "pharma")
+    with house.db() as db:
+        listing = exchange.listing(db, agreement.listing_id)
+        withdraw(db, house.cast["hospital"].actor, listing, LISTING_WHY, house.clock.now())
+    with pytest.raises(signing.ListingEnded):
+        sign(house, agreement, "hospital")
+    with house.db() as db:
+        assert queries.agreement(db, agreement.id).state == "drafted"
+        assert len(documents.signatures(db, agreement.document)) == 1
+
+
 def test_a_third_party_cannot_read_the_agreement_an_auditor_can(house: House) -> None:
     agreement = finalized(house)
     with house.db() as db:
