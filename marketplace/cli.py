@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,11 @@ import typer
 
 from marketplace.kernel.errors import DomainError
 
-app = typer.Typer(help="A trusted data space and exchange for medical data assets.", no_args_is_help=True)
+app = typer.Typer(
+    help="A trusted data space and exchange for medical data assets.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # local variables could hold patient data
+)
 asset_commands = typer.Typer(help="Assets, over the public API.", no_args_is_help=True)
 agreement_commands = typer.Typer(help="Agreements, over the public API.", no_args_is_help=True)
 audit_commands = typer.Typer(help="Evidence: check the store, export, prove.", no_args_is_help=True)
@@ -58,7 +63,11 @@ def main() -> None:
         if hasattr(error, "format_message"):  # a usage error: typer's own words
             typer.secho(f"marketplace: {error.format_message()}", fg="red", err=True)
             sys.exit(2)
-        raise
+        if os.environ.get("MARKETPLACE_TRACEBACK"):
+            raise
+        typer.secho(f"marketplace: unexpected {type(error).__name__}: {error}", fg="red", err=True)
+        typer.secho("set MARKETPLACE_TRACEBACK=1 to see where", err=True)
+        sys.exit(70)
 
 
 @app.command()

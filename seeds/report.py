@@ -53,7 +53,8 @@ class Report:
 
     def governed(self, governed: dict[str, Any], held_back: list[dict[str, Any]]) -> None:
         version = governed["version"]
-        self.line(f"{version['files']:,} files de-identified by PS3.15 Annex E, {version['records']:,} studies")
+        if version is not None:
+            self.line(f"{version['files']:,} files de-identified by PS3.15 Annex E, {version['records']:,} studies")
         self._reasons("held back", held_back)
 
     def contract(self, agreement: dict[str, Any]) -> None:

@@ -123,6 +123,8 @@ def _to_the_contract(told: Telling, scene: Scene, scans: Path) -> dict[str, Any]
 
     report.chapter("2", "Governance", "治理")
     world.day(3)
+    if told.declaration is not None:
+        report.line(f"the invented hospital signs for its head scans: {told.declaration.replace('_', ' ')}")
     scene.watch = report.bar("de-identifying")
     governed = scene.govern(collected["version"]["id"], told.declaration)
     held_back = scene.held_back(governed["job"]["id"])

@@ -1,0 +1,49 @@
+"""The command says in one sentence what is wrong; a user never sees a traceback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydicom import dcmread
+
+from seeds.chest_ct import Archive, generate
+
+
+def _marketplace(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, "-m", "marketplace", *words], capture_output=True, text=True, check=False)
+
+
+def test_a_folder_without_scans_ends_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / "letter.txt").write_text("no scan")
+    done = _marketplace("demo", "--data", str(tmp_path / "data"), "--source", str(tmp_path / "source"))
+    assert done.returncode == 1
+    assert "marketplace: " in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+def test_head_scans_without_a_declaration_end_with_their_reason(tmp_path: Path) -> None:
+    scans = generate(tmp_path / "scans", Archive(patients=2, slices=1, size=32))
+    for path in scans.rglob("IM*.dcm"):
+        scan = dcmread(path)
+        scan.BodyPartExamined = "HEAD"
+        scan.save_as(path)
+    told = ("demo", "--data", str(tmp_path / "data"), "--source", str(scans), "--declare", "no")
+    done = _marketplace(*told)
+    assert done.returncode == 1
+    assert "head needs declaration" in done.stdout
+    assert "no file of this folder can be governed" in done.stderr
+    assert "Traceback" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    "words", [("asset", "register", "form.json", "--as", "/nowhere"), ("nonsense",), ("demo", "-x")]
+)
+def test_a_wrong_call_ends_with_a_sentence(words: tuple[str, ...]) -> None:
+    done = _marketplace(*words)
+    assert done.returncode in {1, 2}
+    assert done.stderr.startswith("marketplace: ")
+    assert "Traceback" not in done.stderr
