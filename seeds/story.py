@@ -113,6 +113,19 @@ def _main_job(told: Telling, scans: Path, source: Path | None) -> None:
 
 
 def _to_the_contract(told: Telling, scene: Scene, scans: Path) -> dict[str, Any]:
+    """From scans to two agreements in force: `first` for the whole story, `short` that ends within it."""
+    version = _to_a_governed_version(told, scene, scans)
+    listings = _to_the_listings(told, scene, version)
+    told.report.chapter("6", "Contract", "合约")
+    told.world.day(33)
+    agreement = scene.contract(listings["first"], "pharma", PURPOSE)
+    second = scene.contract(listings["short"], "ai_company", PURPOSE)
+    told.report.contract(agreement)
+    return {"first": agreement, "short": second}
+
+
+def _to_a_governed_version(told: Telling, scene: Scene, scans: Path) -> dict[str, Any]:
+    """Stages one and two.  Raises NothingToSell when every file is held back."""
     world, report, result = told.world, told.report, told.result
     report.chapter("1", "Collection", "采集")
     world.day(1)
@@ -135,32 +148,7 @@ def _to_the_contract(told: Telling, scene: Scene, scans: Path) -> dict[str, Any]
             got=f"{len(held_back)} files held back",
             action="see the reasons above",
         )
-    version = governed["version"]
-
-    report.chapter("3", "Legal assessment", "合规评估")
-    world.day(12)
-    opinion = scene.assess(asset["id"], version["id"])
-    report.line(f"{opinion['outcome']}, bound to root {version['root'][:16]}…, expires {opinion['expires_at'][:10]}")
-
-    report.chapter("4", "Ownership certificate", "登记发证")
-    world.day(16)
-    certified = scene.certify(version["id"], 16)
-    certificate = certified["certificate"]
-    report.line(f"{certificate['code']}, valid until {certificate['valid_until'][:10]}")
-
-    report.chapter("5", "Exchange listing", "挂牌")
-    world.day(30)
-    listed = scene.list(version["id"], OFFER)
-    short = Scene(world, f"{scene.name}-short", scene.form).list(version["id"], SHORT_OFFER)
-    found = world["pharma"].get("/v1/catalogue", {"q": scene.form["keywords"][0]})
-    report.line(f"listed; a search for {scene.form['keywords'][0]} finds {len(found['items'])} listing(s)")
-
-    report.chapter("6", "Contract", "合约")
-    world.day(33)
-    agreement = scene.contract(listed["listing"]["id"], "pharma", PURPOSE)
-    second = scene.contract(short["listing"]["id"], "ai_company", PURPOSE)
-    report.contract(agreement)
-
+    version: dict[str, Any] = governed["version"]
     result["asset"] = {"id": asset["id"], "name": asset["name"], "records": version["records"]}
     result["version"] = {
         "id": version["id"],
@@ -171,9 +159,31 @@ def _to_the_contract(told: Telling, scene: Scene, scans: Path) -> dict[str, Any]
         "held_back_files": held_back,
         "rejected_files": collected["left_out"],
     }
-    result["certificate"] = {"code": certificate["code"], "valid_until": certificate["valid_until"]}
-    told.world.facts |= {"asset": asset, "raw": collected["version"], "version": version, "opinion": opinion}
-    return {"first": agreement, "short": second}
+    world.facts |= {"raw": collected["version"], "version": version}
+    return version
+
+
+def _to_the_listings(told: Telling, scene: Scene, version: dict[str, Any]) -> dict[str, str]:
+    """Stages three to five; returns the ids of the two listings."""
+    world, report = told.world, told.report
+    report.chapter("3", "Legal assessment", "合规评估")
+    world.day(12)
+    opinion = scene.assess(version["asset_id"], version["id"])
+    report.line(f"{opinion['outcome']}, bound to root {version['root'][:16]}…, expires {opinion['expires_at'][:10]}")
+
+    report.chapter("4", "Ownership certificate", "登记发证")
+    world.day(16)
+    certificate = scene.certify(version["id"], 16)["certificate"]
+    told.result["certificate"] = {"code": certificate["code"], "valid_until": certificate["valid_until"]}
+    report.line(f"{certificate['code']}, valid until {certificate['valid_until'][:10]}")
+
+    report.chapter("5", "Exchange listing", "挂牌")
+    world.day(30)
+    listed = scene.list(version["id"], OFFER)
+    short = Scene(world, f"{scene.name}-short", scene.form).list(version["id"], SHORT_OFFER)
+    found = world["pharma"].get("/v1/catalogue", {"q": scene.form["keywords"][0]})
+    report.line(f"listed; a search for {scene.form['keywords'][0]} finds {len(found['items'])} listing(s)")
+    return {"first": listed["listing"]["id"], "short": short["listing"]["id"]}
 
 
 def _use(told: Telling, agreement: dict[str, Any]) -> None:
