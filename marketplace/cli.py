@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from marketplace.commands.evidence import audit_commands, verify
+from marketplace.commands.options import MARKET, AsJson, Data
+from marketplace.commands.party import agreement_commands, asset_commands
 from marketplace.kernel.errors import DomainError
 
 app = typer.Typer(
@@ -20,25 +21,16 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # local variables could hold patient data
 )
-asset_commands = typer.Typer(help="Assets, over the public API.", no_args_is_help=True)
-agreement_commands = typer.Typer(help="Agreements, over the public API.", no_args_is_help=True)
-audit_commands = typer.Typer(help="Evidence: check the store, export, prove.", no_args_is_help=True)
 app.add_typer(asset_commands, name="asset")
 app.add_typer(agreement_commands, name="agreement")
 app.add_typer(audit_commands, name="audit")
+app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(verify)
 
-Data = Annotated[Path, typer.Option("--data", help="Folder of this instance.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
-Url = Annotated[str, typer.Option(envvar="MARKETPLACE_URL", help="Address of the service.")]
-Party = Annotated[Path, typer.Option("--as", envvar="MARKETPLACE_PARTY", help="Your own folder with key and id.")]
-
-MARKET = Path("var/market")
 DEMO = Path("var/demo")
 DECLARE_HELP = (
     "Basis on which the invented hospital declares that no face can be rebuilt from head scans in SOURCE, or `no`: "
     "without the declaration head CT and MR are held back."
 )
-HERE = "http://127.0.0.1:8000"
 
 
 def main() -> None:
@@ -181,83 +173,3 @@ def doctor(data: Data = MARKET, as_json: AsJson = False) -> None:
         for finding in findings:
             typer.echo(f"{'ok     ' if finding.ok else 'MISSING'}  {finding.name}: {finding.words}")
     raise typer.Exit(0 if all(finding.ok for finding in findings) else 1)
-
-
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)
-def verify(context: typer.Context) -> None:
-    """Check evidence files offline with the independent verifier, in a process of its own."""
-    done = subprocess.run([sys.executable, "-m", "marketplace.audit.verifier", *context.args], check=False)
-    raise typer.Exit(done.returncode)
-
-
-@asset_commands.command("register")
-def register_asset(form: Path, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
-    """Register an asset from a JSON form."""
-    with _client(url, party) as client:
-        _show(client.post("/v1/assets", json.loads(form.read_text())), as_json)
-
-
-@asset_commands.command("collect")
-def collect_asset(path: Path, asset: str, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
-    """Upload a folder of DICOM files as a new raw version, seal it and sign its collection record."""
-    from marketplace.client.collect import collect
-
-    with _client(url, party) as client:
-        _show(collect(client, asset, path), as_json)
-
-
-@agreement_commands.command("sign")
-def sign_agreement(agreement: str, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
-    """Sign an agreement with your own key after checking that the bytes have the hash you were told."""
-    with _client(url, party) as client:
-        document = client.get(f"/v1/agreements/{agreement}")["document"]
-        _show(client.post(f"/v1/agreements/{agreement}/signature", client.sign(document, "agreement")), as_json)
-
-
-@audit_commands.command("export")
-def export_log(
-    party: Party,
-    file: Path,
-    url: Url = HERE,
-    asset: str | None = None,
-    agreement: str | None = None,
-    participant: str | None = None,
-) -> None:
-    """Write a bundle that `marketplace verify` checks offline; the export is itself logged."""
-    scope = {"asset": asset, "agreement": agreement, "participant": participant}
-    with _client(url, party) as client:
-        bundle = client.post("/v1/log-exports", {name: value for name, value in scope.items() if value})
-    file.write_text(json.dumps(bundle, ensure_ascii=False))
-    typer.echo(f"{file}: {len(bundle['entries'])} entries, {len(bundle['documents'])} documents")
-
-
-@audit_commands.command("fsck")
-def check_store(data: Data = MARKET, as_json: AsJson = False) -> None:
-    """Re-check every stored entry against the tree; names each row that does not fit."""
-    from marketplace.audit.client import has_keys, public_keys
-    from marketplace.audit.fsck import fsck
-    from marketplace.plumbing.db import Database
-    from marketplace.settings import Settings
-
-    settings = Settings(data_folder=data)
-    database = Database(settings.effective_database_url)
-    with database.reading() as db:
-        report = fsck(db, keys=public_keys(settings) if has_keys(settings) else None)
-    lines = [f"{one.kind}: entry {one.entry} at index {one.index}: {one.detail}" for one in report.findings]
-    typer.echo(json.dumps(lines) if as_json else "\n".join(lines) or "every row fits the tree")
-    raise typer.Exit(0 if report.sound else 1)
-
-
-@contextmanager
-def _client(url: str, party: Path) -> Iterator[Any]:
-    from marketplace.client.api import connect
-
-    with connect(url, party) as client:
-        yield client
-
-
-def _show(answer: Any, as_json: bool) -> None:
-    if as_json or not isinstance(answer, dict):
-        typer.echo(json.dumps(answer, ensure_ascii=False))
-    else:
-        typer.echo("\n".join(f"{name:<20} {value}" for name, value in answer.items()))

@@ -1,0 +1,1 @@
+"""The commands of `marketplace`, one module per kind of user; `cli` puts them together."""

@@ -1,0 +1,36 @@
+"""What the commands share: their common options, a client over the public API, one way of printing an answer."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+Data = Annotated[Path, typer.Option("--data", help="Folder of this instance.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+Url = Annotated[str, typer.Option(envvar="MARKETPLACE_URL", help="Address of the service.")]
+Party = Annotated[Path, typer.Option("--as", envvar="MARKETPLACE_PARTY", help="Your own folder with key and id.")]
+
+MARKET = Path("var/market")
+HERE = "http://127.0.0.1:8000"
+
+
+@contextmanager
+def client_of(url: str, party: Path) -> Iterator[Any]:
+    """A client that speaks as the party of a folder."""
+    from marketplace.client.api import connect
+
+    with connect(url, party) as client:
+        yield client
+
+
+def show(answer: Any, as_json: bool) -> None:
+    """Print an answer, as lines or as JSON."""
+    if as_json or not isinstance(answer, dict):
+        typer.echo(json.dumps(answer, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(f"{name:<20} {value}" for name, value in answer.items()))
