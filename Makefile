@@ -7,7 +7,7 @@ PORT ?= 8000
 DATA ?= var/market
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test opa check generate lock clean
+.PHONY: help setup run demo test crash tamper opa check outside bench generate lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -35,10 +35,20 @@ demo: setup ## The main job as a story (SOURCE=folder of DICOM, JSON=file)
 test: $(VENV)/dev.stamp ## All tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile
 
+crash: $(VENV)/dev.stamp ## Kill every process under load, then let every system call fail (KILLS=60 FORM=both)
+	@$(BIN)/python -m tests.harness.crash --kills $(or $(KILLS),60) --form $(or $(FORM),both)
+	@$(BIN)/python -m tests.harness.faults
+
+tamper: $(VENV)/dev.stamp ## Change database and files behind the service's back: all must be named (MUTATIONS=1000)
+	@$(BIN)/python -m tests.harness.tamper --mutations $(or $(MUTATIONS),1000)
+
 opa: # The version that docker-compose.yml runs; without Go or network the tests that need it are skipped and say so
 	@command -v go >/dev/null || echo "Go is not installed: the policies are not checked by OPA itself."
 	@test -x .tools/opa || ! command -v go >/dev/null || { echo "Building OPA ..."; \
 		GOBIN=$(CURDIR)/.tools go install github.com/open-policy-agent/opa@v$$(sed -n 's|.*openpolicyagent/opa:||p' docker-compose.yml) >/dev/null 2>&1 || echo "OPA could not be built here."; }
+
+outside: $(VENV)/dev.stamp ## A verifier that is not ours reads a log of ours (needs Go and its modules)
+	@$(BIN)/python -m pytest tests/outside -n 0 -rs
 
 check: $(VENV)/dev.stamp opa ## Lint, types, import contracts, policy tests, generated documents
 	@$(BIN)/ruff check .
@@ -47,6 +57,9 @@ check: $(VENV)/dev.stamp opa ## Lint, types, import contracts, policy tests, gen
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m pytest tests/policies -n 0
 	@$(BIN)/python -m tests.generated --check
+
+bench: $(VENV)/dev.stamp ## Measure against floors and goals (NAME=all, QUICK=1 for a tenth, JSON=1)
+	@$(BIN)/python -m marketplace bench $(or $(NAME),all) $(if $(QUICK),--quick) $(if $(JSON),--json)
 
 generate: $(VENV)/dev.stamp ## Write the generated documents (OpenAPI, diagrams, role matrix)
 	@$(BIN)/python -m tests.generated --write

@@ -11,7 +11,11 @@ from typing import Annotated
 
 import typer
 
-from marketplace.commands.evidence import audit_commands, verify
+from marketplace.commands.auditing import audit_commands
+from marketplace.commands.backup import backup, backup_check
+from marketplace.commands.bench import bench
+from marketplace.commands.evidence import verify
+from marketplace.commands.keeping import keys_commands, recover_commands
 from marketplace.commands.options import MARKET, AsJson, Data
 from marketplace.commands.party import agreement_commands, asset_commands
 from marketplace.kernel.errors import DomainError
@@ -21,9 +25,14 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # local variables could hold patient data
 )
+app.command()(bench)
 app.add_typer(asset_commands, name="asset")
 app.add_typer(agreement_commands, name="agreement")
 app.add_typer(audit_commands, name="audit")
+app.add_typer(recover_commands, name="recover")
+app.add_typer(keys_commands, name="keys")
+app.command()(backup)
+app.command("backup-check")(backup_check)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(verify)
 
 DEMO = Path("var/demo")
@@ -40,7 +49,8 @@ def main() -> None:
     from marketplace.client.problem import ProblemError
 
     try:
-        app(standalone_mode=False)
+        # So called, the command line hands the exit code of `typer.Exit` back instead of raising it.
+        sys.exit(app(standalone_mode=False))
     except (DomainError, ProblemError) as error:
         typer.secho(f"marketplace: {error}", fg="red", err=True)
         sys.exit(1)
@@ -73,8 +83,7 @@ def run(data: Data = MARKET, port: int = 8000, host: str = "127.0.0.1") -> None:
 @app.command()
 def serve(data: Data = MARKET, port: int = 8000, host: str = "127.0.0.1") -> None:
     """Serve API, log and console of the embedded form."""
-    import uvicorn
-
+    from marketplace.plumbing.sockets import serve as serve_on
     from marketplace.settings import Settings
     from workers.instance import open_instance
 
@@ -87,7 +96,7 @@ def serve(data: Data = MARKET, port: int = 8000, host: str = "127.0.0.1") -> Non
             f"Check       http://{host}:{port}/verify\n"
             "Stop with Ctrl-C."
         )
-        uvicorn.run(instance.app, host=host, port=port, log_level="warning")
+        serve_on(instance.app, settings, host=host, port=port, log_level="warning")
 
 
 @app.command()
@@ -108,13 +117,13 @@ def demo(
 @app.command()
 def api() -> None:
     """Serve the API of the production form; address and parts come from MARKETPLACE_ variables."""
-    import uvicorn
-
+    from marketplace.plumbing.sockets import serve as serve_on
     from marketplace.settings import Settings
     from workers.instance import open_api
 
-    with open_api(Settings()) as application:
-        uvicorn.run(application, host="0.0.0.0", port=8000, proxy_headers=False)  # noqa: S104 - in a container
+    settings = Settings()
+    with open_api(settings) as application:
+        serve_on(application, settings, host="0.0.0.0", port=8000)  # noqa: S104 - in a container
 
 
 @app.command("admit-operator")

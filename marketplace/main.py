@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +13,9 @@ from marketplace import __version__, openapi
 from marketplace.assets import routes as assets
 from marketplace.audit import routes as audit
 from marketplace.audit.entry import Tag, record
+from marketplace.audit.evidence import EvidencedSession
+from marketplace.audit.receipts import Promises
+from marketplace.audit.succession import effective
 from marketplace.collection import routes as collection
 from marketplace.console import routes as console
 from marketplace.costing import routes as costing
@@ -23,7 +24,6 @@ from marketplace.governance import routes as governance
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.clock import Clock, SystemClock
 from marketplace.kernel.errors import DomainError
-from marketplace.kernel.signing import SigningKey, generate_key, load_private_key
 from marketplace.ledger import routes as ledger
 from marketplace.legal import routes as legal
 from marketplace.negotiation import routes as negotiation
@@ -31,13 +31,18 @@ from marketplace.participants import routes as participants
 from marketplace.participants.authentication import authenticate
 from marketplace.plumbing import health, problems, telemetry
 from marketplace.plumbing.db import Database
+from marketplace.plumbing.limits import Limits
 from marketplace.plumbing.policy import OpaEngine, PolicyEngine, RegorusEngine
+from marketplace.plumbing.problems import Unauthenticated
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.s3 import S3Store
 from marketplace.plumbing.sandbox import ParsePool
+from marketplace.plumbing.servicekey import pseudonym_secret, service_key
 from marketplace.plumbing.storage import FolderStore, ObjectStore
+from marketplace.plumbing.strings import NoNul
 from marketplace.registration import routes as registration
 from marketplace.settings import Settings
+from marketplace.transfer import notice_routes as notices
 from marketplace.transfer import routes as transfer
 
 POLICY_FOLDER = Path(__file__).resolve().parent.parent / "policies"
@@ -52,6 +57,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     exchange.routes,
     negotiation.routes,
     transfer.routes,
+    notices.routes,
     costing.routes,
     ledger.routes,
     audit.routes,
@@ -64,25 +70,31 @@ def build_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
     """Open every part of an instance.  The caller closes it."""
     telemetry.configure(settings)
     settings.data_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    database = Database(settings.effective_database_url, session_class=EvidencedSession)
     return Runtime(
-        settings=settings,
-        database=Database(settings.effective_database_url),
+        settings=effective(settings, database),
+        database=database,
         clock=clock or SystemClock(),
-        store=_object_store(settings),
+        store=object_store(settings),
         policy=policy_engine(settings),
         pool=ParsePool(settings.parse_workers, settings.parse_memory_mib, settings.parse_seconds),
-        service_key=_service_key(settings.data_folder / "service-key.pem"),
+        service_key=service_key(settings.data_folder),
+        pseudonym_secret=pseudonym_secret(settings.data_folder),
     )
 
 
-class EdgeGate:
-    """What the edge needs from upper rooms: who calls, and where a raised refusal is recorded."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+class EdgeGate(Promises):
+    """What the edge needs from upper rooms: who calls, where a raised refusal is recorded, who signs receipts."""
 
     def authenticate(self, db: Session, request: Request, now: datetime) -> Actor:
-        return authenticate(db, request, now, self._runtime)
+        limits = Limits.of(request)
+        try:
+            actor = authenticate(db, request, now, self._runtime)
+        except Unauthenticated as error:
+            limits.refused(request, error)
+            raise
+        limits.known(actor.participant)
+        return actor
 
     def record_refusal(self, db: Session, actor: Actor, route: str, error: DomainError, now: datetime) -> None:
         record(db, actor, Tag.REQUEST_REFUSED, now, facts={"route": route, "reason": error.slug})
@@ -101,6 +113,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.state.runtime = runtime
     app.state.gate = EdgeGate(runtime)
     problems.install(app)
+    app.add_middleware(NoNul)
     console.install(app)
     for routes in ROUTERS:
         app.include_router(routes)
@@ -108,7 +121,8 @@ def create_app(runtime: Runtime) -> FastAPI:
     return app
 
 
-def _object_store(settings: Settings) -> ObjectStore:
+def object_store(settings: Settings) -> ObjectStore:
+    """Where file contents lie, by the settings."""
     if settings.object_store_url:
         return S3Store(settings)
     return FolderStore(settings.data_folder / "objects")
@@ -121,21 +135,3 @@ def policy_engine(settings: Settings) -> PolicyEngine:
             return OpaEngine(settings, POLICY_FOLDER)
         case "regorus":
             return RegorusEngine(POLICY_FOLDER)
-
-
-def _service_key(path: Path) -> SigningKey:
-    """The instance's own key, made on first start, mode 0600."""
-    if not path.exists():
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".service-key.")
-        temporary = Path(name)
-        with os.fdopen(handle, "wb") as file:
-            file.write(generate_key().to_pem())
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(temporary, path)  # never replaces a key that another process made meanwhile
-        except FileExistsError:
-            pass
-        finally:
-            temporary.unlink()
-    return load_private_key(path.read_bytes())

@@ -13,6 +13,7 @@ from fastapi import FastAPI
 
 from marketplace.kernel.canonical import Json
 from marketplace.participants.tokens import TOKEN_PATH
+from marketplace.plumbing import web
 from marketplace.plumbing.problems import MEDIA_TYPE
 from marketplace.plumbing.web import PROBLEM_SCHEMA
 
@@ -52,7 +53,7 @@ BYTES: dict[str, tuple[str, str]] = {
     "get_document": ("application/json", "The exact bytes of the document"),
     "get_manifest": ("application/json", "The exact bytes of the manifest"),
     "get_certificate_document": ("application/json", "The exact bytes that the registrar signed"),
-    "get_evidence": ("application/octet-stream", "The exact bytes of the evidence"),
+    "get_evidence": ("*/*", "The exact bytes of the evidence, of the type that it was sent as"),
     "get_checkpoint": ("text/plain", "A signed note (C2SP tlog-checkpoint)"),
     "get_proof_file": ("text/plain", "A proof as text (C2SP tlog-proof)"),
     "get_tile": ("application/octet-stream", "Hashes of 32 bytes each"),
@@ -81,6 +82,10 @@ _PROBLEM_EXAMPLE = {
     "expected": "nothing, archived is final",
     "got": "listed",
 }
+RECEIPT = {
+    "description": "A promise that the entries of this answer will be in the log: a compact JWS, typ `receipt+jwt`.",
+    "schema": {"type": "string", "maxLength": 6143},
+}
 _UNEXPECTED = {"description": "Something went wrong on our side", "content": {MEDIA_TYPE: {"schema": _PROBLEM}}}
 
 
@@ -101,12 +106,15 @@ def complete(document: Json) -> Json:
     examples: Json = json.loads(EXAMPLES.read_text("utf-8")) if EXAMPLES.is_file() else {}
     components = document.setdefault("components", {})
     components["securitySchemes"] = _SCHEMES
+    components["headers"] = {web.RECEIPT: RECEIPT}
     components.setdefault("schemas", {})["Problem"] = PROBLEM_SCHEMA | {"examples": [_PROBLEM_EXAMPLE]}
-    for _, _, operation in operations(document):
+    for method, _, operation in operations(document):
         name = operation["operationId"]
         operation["security"] = [] if name in PUBLIC else (_EITHER[1:] if name in BOUND else _EITHER)
         _declare_bytes(operation)
         _declare_problems(operation)
+        if name in BOUND or (method != "GET" and name not in PUBLIC):
+            _declare_receipt(operation)
         _show(operation, examples.get(name, {}))
     return document
 
@@ -131,6 +139,13 @@ def _declare_problems(operation: Json) -> None:
     for status, answer in operation["responses"].items():
         if status[0] in "45" and MEDIA_TYPE in answer.get("content", {}):
             answer["content"] = {MEDIA_TYPE: {"schema": _PROBLEM}}
+
+
+def _declare_receipt(operation: Json) -> None:
+    """Whatever an operation changes or refuses is an entry, and the answer promises that entry."""
+    for status, answer in operation["responses"].items():
+        if status[0] == "2" or status in {"403", "409"}:
+            answer.setdefault("headers", {})[web.RECEIPT] = {"$ref": "#/components/headers/Receipt"}
 
 
 def _show(operation: Json, example: Json) -> None:

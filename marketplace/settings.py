@@ -50,9 +50,15 @@ class Settings(BaseSettings):
     log_signer_public_key: str = Field("", description="Verifier key of the log signer; empty: read from its folder.")
     witness_public_key: str = Field("", description="Verifier key of the witness; empty: read from its folder.")
     checkpoint_interval_ms: int = Field(500, description="How often new entries are integrated and signed.")
+    receipt_merge_seconds: int = Field(
+        60, description="Receipts promise that their entries are in a cosigned tree within this."
+    )
 
     access_token_seconds: int = Field(300, description="Life of an access token.")
     clock_skew_seconds: int = Field(60, description="Tolerated difference between clocks.")
+    evidence_retention_days: int = Field(
+        2192, ge=365, description="How long after its last act a person stays tied to its entries; HIPAA: 6 years."
+    )
     idempotency_days: int = Field(400, description="How long answers to Idempotency-Keys are kept; 30 is promised.")
     upload_limit_mib: int = Field(2048, description="Largest single file accepted.")
     parse_workers: int = Field(2, description="Child processes that open untrusted files.")
@@ -60,6 +66,22 @@ class Settings(BaseSettings):
     parse_seconds: int = Field(10, description="Time limit for one file in such a child.")
     window_kib: int = Field(1024, description="Bytes served per logged window.")
     transfer_lease_seconds: int = Field(60, description="A transfer silent for longer is settled by the sweeper.")
+    send_buffer_kib: int = Field(
+        128, description="Kernel send buffer of a connection; what it holds cannot be stopped."
+    )
+    stop_watch_ms: int = Field(25, description="How often running streams look whether they were stopped.")
+    stream_idle_seconds: int = Field(30, description="A client that takes nothing of a stream for longer is cut off.")
+    use_continues_hours: int = Field(24, description="How long a counted use may be continued under its key.")
+
+    limit_participant_per_second: int = Field(200, ge=1, description="Requests of one participant in the long run.")
+    limit_participant_burst: int = Field(5000, ge=1, description="Requests of one participant at once.")
+    limit_address_per_second: int = Field(50, ge=1, description="Requests of one address without a valid token.")
+    limit_address_burst: int = Field(2000, ge=1, description="Such requests at once.")
+
+    outgoing_ports: tuple[int, ...] = Field((443,), description="Ports of participants' addresses that may be called.")
+    outgoing_seconds: int = Field(3, description="An address that a participant named must answer within this.")
+    outgoing_answer_kib: int = Field(64, description="Largest answer taken from such an address.")
+    outgoing_allow_loopback: bool = Field(False, description="Tests only: such an address may be this machine.")
 
     @model_validator(mode="after")
     def _no_embedded_parts_in_production(self) -> Self:
@@ -70,6 +92,8 @@ class Settings(BaseSettings):
             plain = {k: v.get_secret_value() if isinstance(v, SecretStr) else v for k, v in values.items()}
             if missing := [name for name, value in plain.items() if not value]:
                 raise ValueError(f"production needs {', '.join(f'MARKETPLACE_{name.upper()}' for name in missing)}")
+            if self.outgoing_allow_loopback:
+                raise ValueError("production does not call itself: MARKETPLACE_OUTGOING_ALLOW_LOOPBACK must be off")
         return self
 
     @cached_property

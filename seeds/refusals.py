@@ -28,7 +28,7 @@ def refusals(world: World, scene: Scene, agreement: dict[str, Any], short: dict[
     rows.append(
         _attempt("policy engine failing", lambda: _use(world.undecided("pharma"), mine, None, "seed-no-decision"))
     )
-    _use(pharma, mine, None, "seed-second-use-of-pharma")
+    _use_once(pharma, mine, "seed-second-use-of-pharma")
     rows.append(_attempt("over quota", lambda: _use(pharma, mine, None, "seed-third-use-of-pharma")))
     world.clock.advance_to(datetime.fromisoformat(short["ends_at"]) + timedelta(hours=1))
     rows.append(_attempt("after expiry", lambda: _use(other, theirs, None, "seed-after-expiry")))
@@ -58,6 +58,15 @@ def _use(client: ApiClient, agreement: str, purpose: str | None, key: str, asset
     with client.stream(f"/v1/agreements/{agreement}/data", asked, {"Idempotency-Key": key}) as response:
         for _ in response.iter_bytes():
             pass
+
+
+def _use_once(client: ApiClient, agreement: str, key: str) -> None:
+    """Use it, unless an earlier telling did: a key is spent after a day."""
+    try:
+        _use(client, agreement, None, key)
+    except ProblemError as problem:
+        if problem.slug != "use-spent":
+            raise
 
 
 def _offer_raw(scene: Scene, raw: str) -> None:

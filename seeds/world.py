@@ -15,6 +15,7 @@ from typing import Any
 
 from marketplace.client.api import ApiClient, in_process
 from marketplace.client.keys import KeyFolder
+from marketplace.client.receipts import ReceiptBook
 from marketplace.kernel.clock import StoryClock, timestamp
 from marketplace.main import create_app
 from marketplace.participants.queries import all_participants
@@ -70,7 +71,8 @@ def open_world(runtime: Runtime, keys: Path, clock: StoryClock, *, began: dateti
                 party = folder.enrol(part.name, _admit(world, part, party.key.public_jwk))
             assert party.participant_id is not None
             world.ids[part.name] = party.participant_id
-            world.clients[part.name] = ApiClient(http, base_url, party.participant_id, party.key, clock)
+            book = ReceiptBook(keys / part.name)
+            world.clients[part.name] = ApiClient(http, base_url, party.participant_id, party.key, clock, receipts=book)
         yield world
 
 

@@ -16,6 +16,7 @@ from marketplace.kernel.clock import StoryClock
 from marketplace.kernel.signing import SigningKey, generate_key
 from marketplace.main import build_runtime
 from marketplace.participants.models import Participant, ParticipantKey
+from marketplace.plumbing.db import Database
 from marketplace.plumbing.migrations import migrate
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
@@ -42,8 +43,23 @@ class House:
     cast: dict[str, SeedParty]
 
     def db(self) -> AbstractContextManager[Session]:
-        """A write transaction that commits at its end."""
+        """A write transaction that commits at its end, and only with an entry if it changes the domain."""
         return self.runtime.database.transaction()
+
+    def arrange(self) -> AbstractContextManager[Session]:
+        """A write transaction for rows that a test puts there by hand, without an entry."""
+        return unrecorded(self.runtime)
+
+
+@contextmanager
+def unrecorded(runtime: Runtime) -> Iterator[Session]:
+    """A write transaction past the guard of the log, as only a test has one."""
+    database = Database(runtime.settings.effective_database_url)
+    try:
+        with database.transaction() as db:
+            yield db
+    finally:
+        database.dispose()
 
 
 @cache
@@ -59,7 +75,7 @@ def open_house(folder: Path, database_url: str = "") -> Iterator[House]:
     runtime = build_runtime(settings, clock)
     try:
         migrate(runtime.database)
-        with runtime.database.transaction() as db:
+        with unrecorded(runtime) as db:
             cast = {part.name: _admit(db, part.name) for part in CAST}
         yield House(runtime, clock, cast)
     finally:

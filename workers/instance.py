@@ -8,22 +8,23 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fastapi import FastAPI
-from sqlmodel import select
 
-from marketplace.audit.entry import Tag, record
-from marketplace.audit.models import Entry
+from marketplace.audit.client import LogRefused
+from marketplace.audit.guard import AnotherSigner, HeadRolledBack, check_heads, check_not_behind
 from marketplace.audit.processes import LogProcesses
-from marketplace.audit.service import check_not_behind
-from marketplace.kernel.actor import SERVICE, SERVICE_ACTOR
+from marketplace.audit.service import LogBehind, LogForked
+from marketplace.audit.tiles import TreeDamaged
 from marketplace.kernel.clock import Clock
 from marketplace.kernel.errors import Conflict
 from marketplace.main import build_runtime, create_app
+from marketplace.participants import servicekeys
 from marketplace.plumbing.migrations import migrate
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
@@ -32,6 +33,10 @@ from workers.schedule import periodic_loops
 from workers.tasks.audit import integrate_once
 
 DISPATCH_SECONDS = 0.1
+WATCH_SECONDS = 5
+# What a log cannot come back from by itself.
+UNSOUND = (LogBehind, LogForked, HeadRolledBack, AnotherSigner, TreeDamaged)
+FLUSH_SECONDS = 10
 
 
 class FolderInUse(Conflict):
@@ -51,15 +56,16 @@ class Instance:
 def open_instance(settings: Settings, clock: Clock | None = None) -> Iterator[Instance]:
     """Open the embedded form; everything ends with the block, in reverse order.
 
-    Refuses to start when the database is behind the last cosigned checkpoint (threat T8).
-    Raises FolderInUse.
+    Refuses to start when the database is behind the last cosigned checkpoint or does not fit it (threats T6 to T8).
+    Raises FolderInUse, LogSilent, and what `guard.check_not_behind` raises.
     """
     with ExitStack() as stack:
-        stack.enter_context(_only_one(settings.data_folder))
+        stack.enter_context(only_one(settings.data_folder))
         runtime = build_runtime(settings, clock)
         stack.callback(runtime.close)
         migrate(runtime.database)
-        log = stack.enter_context(LogProcesses(settings))
+        stack.callback(flush_refusals, runtime)
+        log = stack.enter_context(LogProcesses(runtime.settings))
         check_not_behind(runtime.database, log.client)
         register_service_key(runtime)
         for loop in (relay(runtime), integrator(runtime, log), *periodic_loops(runtime)):
@@ -81,19 +87,39 @@ def relay(runtime: Runtime) -> Loop:
 
 
 def register_service_key(runtime: Runtime) -> None:
-    """Record the instance's own public key once, so that whoever checks a manifest can tell whose key signed it."""
-    key = runtime.service_key
+    """Record the instance's own public key once.  Raises ServiceKeyRevoked."""
     with runtime.database.transaction() as db:
-        known = db.exec(select(Entry.body).where(Entry.tag == Tag.KEY_REGISTERED.value, Entry.actor == SERVICE)).all()
-        if not any(key.kid.encode() in body for body in known):
-            facts = {"participant": SERVICE, "kid": key.kid, "alg": key.algorithm, "jwk": key.public_jwk}
-            record(db, SERVICE_ACTOR, Tag.KEY_REGISTERED, runtime.clock.now(), facts=facts)
+        servicekeys.register(db, runtime.service_key, runtime.clock.now())
 
 
 def integrator(runtime: Runtime, log: LogProcesses) -> Loop:
-    """The loop that gives entries their leaf numbers and gets checkpoints signed and cosigned."""
+    """The loop that gives entries their leaf numbers and gets checkpoints signed and cosigned.
+
+    Once the log is found behind or forked, this instance releases nothing more.
+    """
     pause = runtime.settings.checkpoint_interval_ms / 1000
-    return Loop("log-integrator", lambda: integrate_once(runtime, log) and False, pause)
+    return Loop("log-integrator", partial(watched, runtime, log, partial(integrate_once, runtime, log)), pause)
+
+
+def log_watch(runtime: Runtime, log: LogProcesses) -> Loop:
+    """The loop of a process that serves and does not integrate: asks again and again whether the log is sound."""
+    step = partial(check_heads, runtime.database, log.client)
+    return Loop("log-watch", partial(watched, runtime, log, step), WATCH_SECONDS)
+
+
+def watched(runtime: Runtime, log: LogProcesses, step: Callable[[], object]) -> bool:
+    """Run a step of the log; on what cannot heal by itself every use is refused from now on.  Raises what it raises."""
+    try:
+        try:
+            step()
+        except LogRefused:
+            # A refusal may be two integrators at once, or a fork: the heads tell.
+            check_heads(runtime.database, log.client)
+            raise
+    except UNSOUND as error:
+        runtime.soundness.lose(error.detail)
+        raise
+    return False
 
 
 @contextmanager
@@ -102,9 +128,18 @@ def open_api(settings: Settings) -> Iterator[FastAPI]:
     with ExitStack() as stack:
         runtime = build_runtime(settings)
         stack.callback(runtime.close)
-        with LogProcesses(settings) as log:
-            check_not_behind(runtime.database, log.client)
+        log = stack.enter_context(LogProcesses(runtime.settings))
+        check_not_behind(runtime.database, log.client)
+        stack.callback(log_watch(runtime, log).start().stop)
+        flushing = Loop("refusals", partial(flush_refusals, runtime), FLUSH_SECONDS).start()
+        stack.callback(flush_refusals, runtime)
+        stack.callback(flushing.stop)
         yield create_app(runtime)
+
+
+def flush_refusals(runtime: Runtime) -> None:
+    """Write what this process refused and counted, so that the scheduler makes one entry of it."""
+    runtime.refusals.flush(runtime.database, runtime.clock.now())
 
 
 @contextmanager
@@ -113,7 +148,7 @@ def open_scheduler(settings: Settings) -> Iterator[None]:
     with ExitStack() as stack:
         runtime = build_runtime(settings)
         stack.callback(runtime.close)
-        log = stack.enter_context(LogProcesses(settings))
+        log = stack.enter_context(LogProcesses(runtime.settings))
         check_not_behind(runtime.database, log.client)
         register_service_key(runtime)
         for loop in (relay(runtime), integrator(runtime, log), *periodic_loops(runtime)):
@@ -123,7 +158,8 @@ def open_scheduler(settings: Settings) -> Iterator[None]:
 
 
 @contextmanager
-def _only_one(folder: Path) -> Iterator[None]:
+def only_one(folder: Path) -> Iterator[None]:
+    """Keep every other process of this form from the folder for the length of the block.  Raises FolderInUse."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as file:
         try:

@@ -44,6 +44,7 @@ class Version(SQLModel, table=True):
     root: RFC 9162 Merkle tree hash over the manifest's files, hex; empty until sealed.
     manifest: SHA-256 of the manifest document in the object store.  records: studies (one study = one record).
     left_out: count of files left out; the reasons are in the manifest.
+    stop_reason: while suspended or retired, the code that refuses its uses; stopped_by: who stopped it.
     """
 
     __tablename__ = "version"
@@ -55,6 +56,8 @@ class Version(SQLModel, table=True):
     parent_id: str | None = Field(default=None, foreign_key="version.id")
     stage: str = "draft"
     stage_before: str | None = None
+    stop_reason: str = ""
+    stopped_by: str = ""
     root: str = ""
     manifest: str = ""
     files: int = 0

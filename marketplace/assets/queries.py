@@ -9,7 +9,7 @@ from sqlmodel import Session, col, select
 from marketplace.assets.models import Asset, StageRecord, Version, VersionFile
 from marketplace.assets.stages import PASSPORT
 from marketplace.kernel.actor import Actor, Role
-from marketplace.kernel.errors import NotFound
+from marketplace.kernel.errors import NotFound, shown
 
 
 class NoSuchAsset(NotFound):
@@ -24,7 +24,7 @@ def asset(db: Session, asset_id: str) -> Asset:
     """One asset, whoever owns it: for other rooms.  Raises NoSuchAsset."""
     found = db.get(Asset, asset_id)
     if found is None:
-        raise NoSuchAsset("no asset with this id", got=asset_id)
+        raise NoSuchAsset("no asset with this id", got=shown(asset_id))
     return found
 
 
@@ -32,23 +32,33 @@ def own_asset(db: Session, actor: Actor, asset_id: str) -> Asset:
     """An asset of the caller.  Raises NoSuchAsset for anybody else's, so that ids cannot be probed."""
     found = asset(db, asset_id)
     if found.provider_id != actor.participant:
-        raise NoSuchAsset("no asset with this id", got=asset_id)
+        raise NoSuchAsset("no asset with this id", got=shown(asset_id))
     return found
+
+
+def lock_asset(db: Session, asset_id: str) -> None:
+    """Keep whatever else changes which files of an asset may be used waiting, until the transaction ends."""
+    db.exec(select(Asset.id).where(Asset.id == asset_id).with_for_update(key_share=True)).one()
 
 
 def version(db: Session, version_id: str) -> Version:
     """One version: for other rooms.  Raises NoSuchVersion."""
     found = db.get(Version, version_id)
     if found is None:
-        raise NoSuchVersion("no version with this id", got=version_id)
+        raise NoSuchVersion("no version with this id", got=shown(version_id))
     return found
 
 
-def own_version(db: Session, actor: Actor, version_id: str) -> Version:
-    """A version of one of the caller's assets.  Raises NoSuchVersion."""
+def own_version(db: Session, actor: Actor, version_id: str, *, lock: bool = False) -> Version:
+    """A version of one of the caller's assets; lock: read anew and held to the end of the transaction.
+
+    Raises NoSuchVersion.
+    """
     found = version(db, version_id)
     if asset(db, found.asset_id).provider_id != actor.participant:
-        raise NoSuchVersion("no version with this id", got=version_id)
+        raise NoSuchVersion("no version with this id", got=shown(version_id))
+    if lock:
+        db.refresh(found, with_for_update=True)
     return found
 
 
@@ -59,6 +69,14 @@ def visible_assets(db: Session, actor: Actor) -> Sequence[Asset]:
     if not overseers & set(actor.roles):
         rows = rows.where(Asset.provider_id == actor.participant)
     return db.exec(rows).all()
+
+
+def visible_version(db: Session, actor: Actor, version_id: str) -> Version:
+    """A version of an asset that the caller may see.  Raises NoSuchVersion, the same as for none at all."""
+    found = db.get(Version, version_id)
+    if found is None or found.asset_id not in {one.id for one in visible_assets(db, actor)}:
+        raise NoSuchVersion("no version with this id", got=shown(version_id))
+    return found
 
 
 def versions(db: Session, asset_id: str) -> Sequence[Version]:

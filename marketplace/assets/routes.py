@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import Response
 
 from marketplace.assets import queries, service
-from marketplace.assets.schemas import AssetOut, AssetRegistration, StageRecordOut, VersionOut
+from marketplace.assets.schemas import AssetOut, AssetRegistration, StageRecordOut, VersionOut, WhyStopped
 from marketplace.audit import documents
+from marketplace.kernel.errors import shown
 from marketplace.plumbing.web import Verb, View, router
 
 routes = router("assets")
@@ -29,7 +30,7 @@ def get_asset(view: View, asset_id: str) -> AssetOut:
     """One asset that the caller may see."""
     visible = {one.id: one for one in queries.visible_assets(view.db, view.actor)}
     if asset_id not in visible:
-        raise queries.NoSuchAsset("no asset with this id", got=asset_id)
+        raise queries.NoSuchAsset("no asset with this id", got=shown(asset_id))
     return AssetOut.model_validate(visible[asset_id])
 
 
@@ -43,15 +44,34 @@ def list_versions(view: View, asset_id: str) -> list[VersionOut]:
 @routes.get("/versions/{version_id}", operation_id="get_version")
 def get_version(view: View, version_id: str) -> VersionOut:
     """One version."""
-    found = queries.version(view.db, version_id)
-    get_asset(view, found.asset_id)
-    return VersionOut.model_validate(found)
+    return VersionOut.model_validate(queries.visible_version(view.db, view.actor, version_id))
+
+
+@routes.post("/versions/{version_id}/suspension", operation_id="suspend_version")
+def suspend_version(verb: Verb, version_id: str, why: WhyStopped) -> VersionOut:
+    """The provider stops every use of an own version at once, until it resumes it."""
+    version = queries.own_version(verb.db, verb.actor, version_id, lock=True)
+    return VersionOut.model_validate(service.suspend(verb.db, verb.actor, version, why.reason, verb.now))
+
+
+@routes.post("/versions/{version_id}/resumption", operation_id="resume_version")
+def resume_version(verb: Verb, version_id: str, why: WhyStopped) -> VersionOut:
+    """The provider returns a version that it suspended to the stage it had."""
+    version = queries.own_version(verb.db, verb.actor, version_id, lock=True)
+    return VersionOut.model_validate(service.resume(verb.db, verb.actor, version, why.reason, verb.now))
+
+
+@routes.post("/versions/{version_id}/retirement", operation_id="retire_version")
+def retire_version(verb: Verb, version_id: str, why: WhyStopped) -> VersionOut:
+    """The provider ends an own version for good; every use of it stops at once."""
+    version = queries.own_version(verb.db, verb.actor, version_id, lock=True)
+    return VersionOut.model_validate(service.retire(verb.db, verb.actor, version, why.reason, verb.now))
 
 
 @routes.get("/versions/{version_id}/passport", operation_id="get_passport")
 def get_passport(view: View, version_id: str) -> list[StageRecordOut]:
     """The signed stage records of a version, in stage order; a governed version shows its parent's collection."""
-    get_version(view, version_id)
+    queries.visible_version(view.db, view.actor, version_id)
     return [StageRecordOut.model_validate(one) for one in queries.stage_records(view.db, version_id)]
 
 

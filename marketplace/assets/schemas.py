@@ -63,6 +63,14 @@ class PreparedDocument(BaseModel):
     sign_as: str = Field(description="JWS header `typ` to sign with.")
 
 
+class WhyStopped(BaseModel):
+    """Why a version is suspended, resumed or retired.  reason: a code of the caller's own, which enters the log."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{2,63}$")] = Field(examples=["data_incident"])
+
+
 class AssetOut(BaseModel):
     """An asset as the API shows it."""
 
@@ -90,7 +98,7 @@ class AssetOut(BaseModel):
 
 
 class VersionOut(BaseModel):
-    """A version as the API shows it."""
+    """A version as the API shows it.  stop_reason: while suspended or retired, the code that refuses its uses."""
 
     model_config = ConfigDict(from_attributes=True)
 
@@ -100,6 +108,7 @@ class VersionOut(BaseModel):
     kind: str
     parent_id: str | None
     stage: str
+    stop_reason: str
     root: str
     manifest: str
     files: int

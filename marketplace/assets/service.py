@@ -12,15 +12,25 @@ from marketplace.assets.models import Asset, StageRecord, Version
 from marketplace.assets.schemas import AssetRegistration, EvidenceItem
 from marketplace.assets.stages import STAGES, Stage
 from marketplace.audit.entry import Tag, record
+from marketplace.audit.words import keep_text, keep_why
 from marketplace.kernel.actor import Actor, Role
-from marketplace.kernel.errors import Forbidden
+from marketplace.kernel.errors import Conflict, Forbidden
 from marketplace.kernel.ids import new_id
 from marketplace.participants.signatures import Signature
 from marketplace.plumbing import epochs
+from marketplace.plumbing.epochs import Stop
 
 
 class NotAProvider(Forbidden):
     """Only a provider registers assets."""
+
+
+class NotYourSuspension(Forbidden):
+    """Another party suspended it."""
+
+
+class ConsentWithdrawn(Conflict):
+    """Consent was withdrawn for files of this version."""
 
 
 def register(db: Session, actor: Actor, asked: AssetRegistration, now: datetime) -> Asset:
@@ -35,7 +45,8 @@ def register(db: Session, actor: Actor, asked: AssetRegistration, now: datetime)
     db.add(asset)
     db.flush()
 
-    record(db, actor, Tag.ASSET_REGISTERED, now, asset=asset.id, facts={"name": asset.name})
+    words = keep_text(db, f"{asset.name} / {asset.name_en}", now, (actor.participant,))
+    record(db, actor, Tag.ASSET_REGISTERED, now, asset=asset.id, facts={"words": words})
     return asset
 
 
@@ -108,34 +119,79 @@ def advance(
     return row
 
 
-def suspend(db: Session, actor: Actor, version: Version, reason: str, now: datetime) -> None:
-    """Stop every use of a version at once.  reason: a reason code.  Records: asset:version_suspended."""
+def suspend(db: Session, actor: Actor, version: Version, reason: str, now: datetime) -> Version:
+    """Stop every use of a version at once.  reason: the caller's own code, for the log.
+
+    Raises WrongState, NotYourStep.  Records: asset:version_suspended.
+    """
+    entry = freeze(db, actor, version, Stop.VERSION_SUSPENDED, reason, now)
+    epochs.stop(db, (version.id,), Stop.VERSION_SUSPENDED, actor, entry, now)
+    return version
+
+
+def freeze(db: Session, actor: Actor, version: Version, cause: Stop, reason: str, now: datetime) -> str:
+    """Suspend a version for a cause and return the entry's id; the calling verb stops its uses, also those of others.
+
+    Raises WrongState, NotYourStep.  Records: asset:version_suspended.
+    """
     step = STAGES.step(Stage(version.stage), Stage.SUSPENDED, actor.roles)
 
     version.stage_before, version.stage = version.stage, Stage.SUSPENDED
+    version.stop_reason, version.stopped_by = cause, actor.participant
     db.add(version)
-    epochs.bump(db, version.id, reason)
 
-    record(db, actor, Tag(step.tag), now, asset=version.asset_id, version=version.id, facts={"reason": reason})
+    facts = {**keep_why(db, reason, "", now, (actor.participant,)), "cause": str(cause)}
+    return record(db, actor, Tag(step.tag), now, asset=version.asset_id, version=version.id, facts=facts)
 
 
-def resume(db: Session, actor: Actor, version: Version, reason: str, now: datetime) -> None:
-    """Return a suspended version to the stage it had.  Records: asset:version_resumed."""
+def bar(db: Session, actor: Actor, version: Version, now: datetime) -> None:
+    """Put a version out of use for good, since consent was withdrawn; the calling verb stops its uses.
+
+    Records: asset:version_suspended, unless the version was suspended before, or is in a stage without uses.
+    """
+    if any(row.source == version.stage and row.target == Stage.SUSPENDED for row in STAGES.steps):
+        freeze(db, actor, version, Stop.CONSENT_WITHDRAWN, Stop.CONSENT_WITHDRAWN, now)
+    version.stop_reason, version.stopped_by = Stop.CONSENT_WITHDRAWN, actor.participant
+    db.add(version)
+
+
+def resume(db: Session, actor: Actor, version: Version, reason: str, now: datetime) -> Version:
+    """Return a suspended version to the stage it had.
+
+    Raises WrongState, NotYourStep, NotYourSuspension, ConsentWithdrawn.  Records: asset:version_resumed.
+    """
     target = Stage(version.stage_before or Stage.DRAFT)
+
     step = STAGES.step(Stage(version.stage), target, actor.roles)
+    if version.stop_reason == Stop.CONSENT_WITHDRAWN:
+        raise ConsentWithdrawn(
+            "a version with files whose consent was withdrawn is used no more",
+            expected="a new version without these files",
+            got=version.id,
+            action="retire it, and collect the other files as a new version",
+        )
+    if version.stopped_by != actor.participant:
+        raise NotYourSuspension("only who suspended a version resumes it", expected=version.stopped_by)
 
     version.stage, version.stage_before = target, None
+    version.stop_reason, version.stopped_by = "", ""
     db.add(version)
 
-    record(db, actor, Tag(step.tag), now, asset=version.asset_id, version=version.id, facts={"reason": reason})
+    facts = keep_why(db, reason, "", now, (actor.participant,))
+    record(db, actor, Tag(step.tag), now, asset=version.asset_id, version=version.id, facts=facts)
+    return version
 
 
-def retire(db: Session, actor: Actor, version: Version, reason: str, now: datetime) -> None:
-    """End a version for good; running uses stop.  Records: asset:version_retired."""
+def retire(db: Session, actor: Actor, version: Version, reason: str, now: datetime) -> Version:
+    """End a version for good; running uses stop.  Raises WrongState, NotYourStep.  Records: asset:version_retired."""
     step = STAGES.step(Stage(version.stage), Stage.RETIRED, actor.roles)
+    cause = Stop.CONSENT_WITHDRAWN if version.stop_reason == Stop.CONSENT_WITHDRAWN else Stop.VERSION_RETIRED
 
     version.stage = Stage.RETIRED
+    version.stop_reason, version.stopped_by = cause, actor.participant
     db.add(version)
-    epochs.bump(db, version.id, reason)
 
-    record(db, actor, Tag(step.tag), now, asset=version.asset_id, version=version.id, facts={"reason": reason})
+    facts = {**keep_why(db, reason, "", now, (actor.participant,)), "cause": str(cause)}
+    entry = record(db, actor, Tag(step.tag), now, asset=version.asset_id, version=version.id, facts=facts)
+    epochs.stop(db, (version.id,), cause, actor, entry, now)
+    return version

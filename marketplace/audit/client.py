@@ -6,6 +6,7 @@ import base64
 import socket as socket_module
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import httpx2
 
 from marketplace.audit.heldstate import VERIFIER_FILE, Head
 from marketplace.audit.note import BadNote, TreeHead, VerifierKey, open_checkpoint, parse_note
+from marketplace.audit.statements import under_origin
 from marketplace.kernel.errors import Conflict, Unavailable
 from marketplace.settings import Settings
 
@@ -28,12 +30,51 @@ class LogRefused(Conflict):
 
 
 @dataclass(frozen=True)
+class FormerKey:
+    """A key that was replaced, or is called otherwise since a recovery.  until: largest tree size it may have signed.
+
+    since: when it ended; statement: SHA-256 of the document that says so.
+    """
+
+    key: VerifierKey
+    until: int
+    since: datetime
+    statement: str
+
+
+@dataclass(frozen=True)
 class LogKeys:
-    """The public keys that a checkpoint of this instance must be signed with."""
+    """The public keys that a checkpoint of this instance must be signed with, and those of the past."""
 
     origin: str
     log: VerifierKey
     witness: VerifierKey
+    former: tuple[FormerKey, ...] = ()
+
+    def open(self, signed: str) -> TreeHead:
+        """The tree head of a checkpoint that log and witness signed with keys that were theirs at its size.
+
+        Raises BadNote.
+        """
+        note = parse_note(signed)
+        head = TreeHead.parse(note.text)
+        for role in (self.log, self.witness):
+            known = [one.key for one in self.former if one.key.kind == role.kind and head.size <= one.until]
+            fit = [one for one in (role, *known) if any(one.key_id == line.key_id for line in note.signatures)]
+            for key in fit or [role]:
+                note.verify(key)
+        if head.origin not in {self.origin, *(one.key.name for one in self.former)}:
+            raise BadNote("a checkpoint of another log", expected=self.origin, got=head.origin)
+        return head
+
+
+@dataclass(frozen=True)
+class PeerState:
+    """Origin and head that a process holds, and its verifier key."""
+
+    origin: str
+    head: Head
+    key: str
 
 
 class Peer:
@@ -71,10 +112,15 @@ class Peer:
                 probe.settimeout(TIMEOUT_SECONDS)
                 probe.connect(str(self._socket))
 
+    def state(self) -> PeerState:
+        """What it says of itself.  Raises LogSilent."""
+        content = self.answer("GET", "/state").json()
+        head = Head(int(content["size"]), bytes.fromhex(content["root"]))
+        return PeerState(str(content["origin"]), head, str(content["key"]))
+
     def head(self) -> Head:
         """The last head it signed.  Raises LogSilent."""
-        content = self.answer("GET", "/state").json()
-        return Head(int(content["size"]), bytes.fromhex(content["root"]))
+        return self.state().head
 
     def alive(self) -> bool:
         """Whether it answers."""
@@ -127,9 +173,10 @@ def public_keys(settings: Settings) -> LogKeys:
 
     Raises LogSilent when a folder has no key yet.
     """
+    log = _key(settings.log_signer_public_key, settings.data_folder / "log-signer")
     return LogKeys(
         settings.log_origin,
-        _key(settings.log_signer_public_key, settings.data_folder / "log-signer"),
+        VerifierKey.parse(under_origin(str(log), settings.log_origin)),
         _key(settings.witness_public_key, settings.data_folder / "witness"),
     )
 

@@ -4,23 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session, col
 
-from marketplace.audit import documents, queries
+from marketplace.audit import documents, queries, succession
 from marketplace.audit.client import LogKeys
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import Checkpoint, Document, Entry
-from marketplace.audit.service import prove_leaves
-from marketplace.kernel.actor import Actor, Role
+from marketplace.audit.service import prove_growth, prove_leaves
+from marketplace.audit.tiles import StoredTree
+from marketplace.kernel.actor import SERVICE, Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
-from marketplace.kernel.errors import Forbidden, Invalid
+from marketplace.kernel.errors import Forbidden, Invalid, shown
 
 LIMIT = 20_000
+_CHARGE = "use.transfer:"
 
 
 class NotYourEntries(Forbidden):
@@ -35,7 +37,8 @@ class ScopeTooWide(Invalid):
 class Scope:
     """Which entries to export; all given conditions must hold.  time_to is exclusive.
 
-    participant: entries by which it acted.
+    participant: entries by which it acted.  since: sizes of trees that the bundle shall be
+    shown to extend.
     """
 
     asset: str | None = None
@@ -43,6 +46,7 @@ class Scope:
     participant: str | None = None
     time_from: datetime | None = None
     time_to: datetime | None = None
+    since: tuple[int, ...] = ()
 
     @property
     def facts(self) -> Json:
@@ -61,7 +65,9 @@ def export(db: Session, actor: Actor, scope: Scope, now: datetime, *, keys: LogK
 
     An auditor may ask for anything; others for their own entries, or for an agreement they are a party of.
     waiting: entries of the scope that no cosigned tree holds yet; they are not in the bundle.
-    Raises NotYourEntries, ScopeTooWide, NoSuchCheckpoint.  Records: audit:exported.
+    Beside the entries of the scope it holds those that they are judged by: how the agreements came about, the whole of
+    each use, every signature on a cited document and the life of the key that made it.
+    Raises NotYourEntries, ScopeTooWide, BadTreeSize, NoSuchCheckpoint.  Records: audit:exported.
     """
     checkpoint = queries.published_checkpoint(db)
     where = _readable(db, actor, scope)
@@ -70,21 +76,29 @@ def export(db: Session, actor: Actor, scope: Scope, now: datetime, *, keys: LogK
         raise ScopeTooWide("too many entries for one bundle", expected=f"at most {LIMIT}", action="narrow the period")
 
     entries = _with_companions(db, actor, entries, checkpoint.size)
+    about_log = queries.leaves(db, [col(Entry.tag).in_([Tag.LOG_RECOVERED, Tag.KEY_ROTATED])], checkpoint.size, LIMIT)
+    entries = _merged(entries, about_log, checkpoint.size)
     cited = _cited_documents(db, actor, entries)
-    entries = _with_key_entries(db, entries, cited, checkpoint.size)
-    bundle = _bundle(db, checkpoint, entries, cited, keys)
+    entries = _with_signature_entries(db, entries, cited, checkpoint.size)
+    bundle = _bundle(db, checkpoint, entries, cited, keys) | {"consistency": _growth(db, scope.since, checkpoint)}
     waiting = queries.count_waiting(db, where, checkpoint.size)
 
+    said = replace(
+        scope,
+        asset=queries.named(db, Entry.asset, scope.asset),
+        agreement=queries.named(db, Entry.agreement, scope.agreement),
+        participant=queries.named(db, Entry.actor, scope.participant),
+    )
     record(
         db,
         actor,
         Tag.LOG_EXPORTED,
         now,
-        asset=scope.asset,
-        agreement=scope.agreement,
-        facts={"scope": scope.facts, "entries": len(entries), "tree_size": checkpoint.size},
+        asset=queries.subject(said.asset),
+        agreement=queries.subject(said.agreement),
+        facts={"scope": said.facts, "entries": len(entries), "tree_size": checkpoint.size},
     )
-    return bundle | {"waiting": waiting}
+    return bundle | {"statements": succession.as_bundle(db), "waiting": waiting}
 
 
 def _readable(db: Session, actor: Actor, scope: Scope) -> list[Any]:
@@ -106,37 +120,76 @@ def _readable(db: Session, actor: Actor, scope: Scope) -> list[Any]:
         raise NotYourEntries(
             "only an auditor exports another participant's entries",
             expected=actor.participant,
-            got=scope.participant,
+            got=shown(scope.participant or ""),
             action="ask for your own entries or for an agreement of yours",
         )
     return [*where, Entry.actor == actor.participant]
 
 
 def _with_companions(db: Session, actor: Actor, entries: list[Entry], size: int) -> list[Entry]:
-    """Add the entries by which the agreements came about, so that a use can be tied to its contract."""
+    """Add how the agreements came about, and of each use all entries: it can then be tied to contract and windows."""
     named = sorted({one.agreement for one in entries if one.agreement})
     if not actor.has(Role.AUDITOR):
         named = [one for one in named if actor.participant in queries.parties(db, one)]
-    return _merged(entries, queries.negotiation_entries(db, named), size)
+    begun = {transfer for one in entries if (transfer := _transfer(one)) is not None}
+    of_uses = queries.transfer_entries(db, named, LIMIT) if begun else []
+    mine = [one for one in of_uses if _transfer(one) in begun]
+    return _merged(entries, [*queries.negotiation_entries(db, named), *mine], size)
+
+
+def _transfer(entry: Entry) -> str | None:
+    """The transfer that an entry is about."""
+    facts = json.loads(entry.body)["facts"]
+    key = str(facts.get("key", ""))
+    return facts.get("transfer") or (key.removeprefix(_CHARGE) if key.startswith(_CHARGE) else None)
 
 
 def _cited_documents(db: Session, actor: Actor, entries: Sequence[Entry]) -> list[Document]:
-    """The documents that the entries cite, and those cite, as far as the caller may read them."""
+    """The documents that the entries cite, and those cite, as far as the caller may read them.
+
+    Whoever may read an agreement may read the certificate and the opinion that it rests on: it was signed upon them.
+    """
     found: dict[str, Document] = {}
-    bodies = [one.body for one in entries]
+    bodies, basis = [one.body for one in entries], set[str]()
     while bodies:
-        fresh = [one for one in queries.cited(db, bodies) if one.sha256 not in found and _may_read(actor, one)]
+        named = [one for one in queries.cited(db, bodies) if one.sha256 not in found]
+        fresh = [one for one in named if one.sha256 in basis or _may_read(actor, one)]
         found |= {one.sha256: one for one in fresh}
+        basis |= {name for one in fresh if one.kind == "agreement" for name in _basis(one)}
         bodies = [one.body for one in fresh]
     return list(found.values())
 
 
-def _with_key_entries(db: Session, entries: list[Entry], cited: Sequence[Document], size: int) -> list[Entry]:
-    """Add the entries by which the signers of the documents registered their keys."""
-    kids = {signature.kid for one in cited for signature in documents.signatures(db, one.sha256)}
+def _basis(agreement: Document) -> set[str]:
+    content = json.loads(agreement.body)
+    return {str(content.get(kind, {}).get("sha256")) for kind in ("certificate", "opinion")}
+
+
+def _with_signature_entries(db: Session, entries: list[Entry], cited: Sequence[Document], size: int) -> list[Entry]:
+    """Add the entries that recorded the signatures, and those by which their keys came and went.
+
+    The service's keys are always among them, because receipts are made with them.
+    """
+    made = [signature for one in cited for signature in documents.signatures(db, one.sha256)]
+    kids = {signature.kid for signature in made}
+    accepted = queries.by_ids(db, [signature.entry for signature in made if signature.entry is not None])
     about_keys = queries.leaves(db, [col(Entry.tag).in_([Tag.KEY_REGISTERED, Tag.KEY_REVOKED])], size, LIMIT)
-    mine = [one for one in about_keys if json.loads(one.body)["facts"].get("kid") in kids]
-    return _merged(entries, mine, size)
+    lives = [one for one in about_keys if _about_key(one, kids)]
+    return _merged(entries, [*accepted, *lives], size)
+
+
+def _about_key(entry: Entry, kids: set[str]) -> bool:
+    facts = json.loads(entry.body)["facts"]
+    return facts.get("kid") in kids or facts.get("participant") == SERVICE
+
+
+def _growth(db: Session, since: Sequence[int], checkpoint: Checkpoint) -> list[Json]:
+    """Proofs that the exported tree extends the trees of these sizes.  Raises BadTreeSize."""
+    tree, found = StoredTree(db), list[Json]()
+    for size in since:
+        proof = [one.hex() for one in prove_growth(db, size, checkpoint.size)]
+        found.append({"old_size": size, "old_root": tree.root(size).hex(), "proof": proof})
+    return found
 
 
 def _merged(entries: Sequence[Entry], more: Sequence[Entry], size: int) -> list[Entry]:

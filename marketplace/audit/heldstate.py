@@ -23,13 +23,14 @@ from cryptography.hazmat.primitives.serialization import (
 
 from marketplace.audit.note import NoteKey
 from marketplace.audit.tree import EMPTY_ROOT
+from marketplace.kernel.errors import Conflict
 
 KEY_FILE = "key.pem"
 STATE_FILE = "state.json"
 VERIFIER_FILE = "verifier.key"
 
 
-class StateRefused(RuntimeError):
+class StateRefused(Conflict):
     """The folder cannot be used: in use elsewhere, damaged, of another log, or its head is lost."""
 
 
@@ -79,6 +80,20 @@ class HeldState:
             raise HeadMoved(f"expected the head at {expected.size}, found {self.head().size}")
         self._write(new)
 
+    def continue_under(self, origin: str, head: Head) -> None:
+        """Go on under a new origin from a head; the state that ends here is kept beside, never deleted.
+
+        Asking again for the origin that is held already changes nothing.  Raises HeadMoved when that one has grown.
+        """
+        if origin == self.origin:
+            self.swap(head, head)
+            return
+        ended = self.head()
+        name = f"former-{self.origin.replace('/', '_')}-{ended.size}.json"
+        write_durably(self.folder / name, (self.folder / STATE_FILE).read_bytes())
+        self.origin = origin
+        self._write(head)
+
     def close(self) -> None:
         """Let another process use the folder."""
         os.close(self._lock)
@@ -89,12 +104,8 @@ class HeldState:
         if not path.exists():
             if self.head().size:
                 raise StateRefused(f"{path} is missing although a head was signed; restore the key")
-            pem = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-            write_durably(path, pem)
-        private = load_pem_private_key(path.read_bytes(), password=None)
-        if not isinstance(private, Ed25519PrivateKey):
-            raise StateRefused(f"{path} is not an Ed25519 key")
-        key = NoteKey(name, kind, private)
+            make_key(path)
+        key = NoteKey(name, kind, read_key(path))
         write_durably(self.folder / VERIFIER_FILE, f"{key.verifier}\n".encode(), mode=0o644)
         return key
 
@@ -105,8 +116,57 @@ class HeldState:
         self._write(Head(0, EMPTY_ROOT))
 
     def _write(self, head: Head) -> None:
-        content = {"origin": self.origin, "size": head.size, "root": head.root.hex()}
-        write_durably(self.folder / STATE_FILE, json.dumps(content).encode())
+        _write_state(self.folder, self.origin, head)
+
+
+def held_origin(folder: Path) -> str | None:
+    """The origin that a folder keeps a head for; None when it has no readable head."""
+    try:
+        return str(json.loads((folder / STATE_FILE).read_text())["origin"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def held_head(folder: Path) -> Head | None:
+    """The head that a folder keeps, read without taking the folder; None when there is none to read."""
+    try:
+        content = json.loads((folder / STATE_FILE).read_text())
+        return Head(int(content["size"]), bytes.fromhex(content["root"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def begin_again(folder: Path, origin: str, head: Head) -> None:
+    """Give a folder whose head is lost a head to go on from; only a recovery does this.
+
+    Raises StateRefused while there is a head: it would be rolled back.
+    """
+    if held_head(folder) is not None:
+        raise StateRefused(f"{folder} has a head, nothing is lost")
+    _write_state(folder, origin, head)
+
+
+def read_key(path: Path) -> Ed25519PrivateKey:
+    """An Ed25519 private key from a file.  Raises StateRefused."""
+    try:
+        private = load_pem_private_key(path.read_bytes(), password=None)
+    except (OSError, ValueError, TypeError) as error:
+        raise StateRefused(f"{path} is not a readable private key: {error}") from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise StateRefused(f"{path} is not an Ed25519 key")
+    return private
+
+
+def make_key(path: Path) -> Ed25519PrivateKey:
+    """A fresh private key, durable in a file of mode 0600 when this returns."""
+    private = Ed25519PrivateKey.generate()
+    write_durably(path, private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    return private
+
+
+def _write_state(folder: Path, origin: str, head: Head) -> None:
+    content = {"origin": origin, "size": head.size, "root": head.root.hex()}
+    write_durably(folder / STATE_FILE, json.dumps(content).encode())
 
 
 def _lock(handle: int, wait_seconds: float) -> None:

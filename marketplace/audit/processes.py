@@ -21,6 +21,7 @@ from typing import Self
 
 import marketplace
 from marketplace.audit.client import LogClient, LogSilent, Peer, has_keys, public_keys
+from marketplace.audit.statements import base_origin
 from marketplace.settings import Settings
 
 READY_SECONDS = 30.0
@@ -149,7 +150,7 @@ def _answers(path: Path) -> bool:
 
 def witness_name(origin: str) -> str:
     """The name of the embedded witness, beside the log's origin: `market.example/log` has `market.example/witness`."""
-    return f"{origin.rsplit('/', 1)[0]}/witness"
+    return f"{base_origin(origin).rsplit('/', 1)[0]}/witness"
 
 
 def _end(child: subprocess.Popen[bytes]) -> None:

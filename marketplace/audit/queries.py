@@ -7,16 +7,19 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from sqlmodel import Session, col, func, select
 
+from marketplace.audit.entry import Tag
 from marketplace.audit.models import Checkpoint, Document, Entry
 from marketplace.kernel.actor import SERVICE, Actor, Role
 from marketplace.kernel.errors import NotFound
 
 _HASH = re.compile(r'"([0-9a-f]{64})"')
 _NEGOTIATION = "negotiation:"
+UNKNOWN = "unknown"
 
 
 class NoSuchEntry(NotFound):
@@ -42,6 +45,46 @@ class Qualifiers:
     time_to: datetime | None = None
 
 
+@dataclass(frozen=True)
+class Use:
+    """An entry as reports read it, outside the session's identity map: a hundred thousand pass through."""
+
+    id: str
+    tag: str
+    actor: str
+    at: datetime
+    asset: str | None
+    version: str | None
+    agreement: str | None
+    leaf_index: int | None
+    body: bytes
+
+    @cached_property
+    def content(self) -> dict[str, Any]:
+        """The parsed body."""
+        parsed: dict[str, Any] = json.loads(self.body)
+        return parsed
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        facts: dict[str, Any] = self.content["facts"]
+        return facts
+
+    @property
+    def person(self) -> str | None:
+        """The commitment of who acted; entries of before persons have none."""
+        person: str | None = self.content["actor"].get("person")
+        return person
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A participant as it was admitted; empty text where the log does not say."""
+
+    legal_name: str = ""
+    credit_code: str = ""
+
+
 def latest_checkpoint(db: Session) -> Checkpoint | None:
     """The largest cosigned checkpoint, None before the first."""
     return db.exec(select(Checkpoint).order_by(col(Checkpoint.size).desc()).limit(1)).first()
@@ -53,12 +96,6 @@ def published_checkpoint(db: Session) -> Checkpoint:
     if found is None:
         raise NoSuchCheckpoint("no checkpoint has been cosigned yet", action="try again in a second")
     return found
-
-
-def waiting(db: Session, limit: int) -> Sequence[tuple[str, bytes]]:
-    """Committed entries without a leaf number, as (id, body) in id order."""
-    rows = select(Entry.id, Entry.body).where(col(Entry.leaf_index).is_(None)).order_by(Entry.id).limit(limit)
-    return db.exec(rows).all()
 
 
 def anything_waits(db: Session) -> bool:
@@ -112,6 +149,42 @@ def conditions(asked: Qualifiers) -> list[Any]:
     return found
 
 
+def uses(db: Session, where: Sequence[Any], tags: Sequence[str], size: int | None, limit: int) -> list[Use]:
+    """Entries of these tags in order of their ids; size: only those inside the tree of that size."""
+    columns = (Entry.id, Entry.tag, Entry.actor, Entry.at, Entry.asset, Entry.version, Entry.agreement)
+    rows = select(*columns, Entry.leaf_index, Entry.body).where(*where, col(Entry.tag).in_(tags))  # type: ignore[call-overload]
+    if size is not None:
+        rows = rows.where(col(Entry.leaf_index) < size)
+    return [Use(*row) for row in db.exec(rows.order_by(Entry.id).limit(limit))]
+
+
+def owner(db: Session, asset: str) -> str | None:
+    """Who registered an asset, as the log says; None for an unknown one."""
+    rows = select(Entry.actor).where(Entry.asset == asset, Entry.tag == Tag.ASSET_REGISTERED)
+    return db.exec(rows.order_by(Entry.id).limit(1)).first()
+
+
+def identities(db: Session) -> dict[str, Identity]:
+    """Participant id -> the identity it was admitted with, as the log says."""
+    found: dict[str, Identity] = {}
+    for body in db.exec(select(Entry.body).where(Entry.tag == Tag.PARTICIPANT_ADMITTED)):
+        facts = json.loads(body)["facts"]
+        found[facts["participant"]] = Identity(facts.get("legal_name", ""), facts.get("credit_code", ""))
+    return found
+
+
+def named(db: Session, column: Any, value: str | None) -> str | None:
+    """A value that the log knows in this column, else `unknown`: no free text of a caller enters the log."""
+    if value is None:
+        return None
+    return value if db.exec(select(Entry.id).where(column == value).limit(1)).first() is not None else UNKNOWN
+
+
+def subject(named: str | None) -> str | None:
+    """What an entry is about, from `named`: nothing when the log does not know it."""
+    return None if named == UNKNOWN else named
+
+
 def leaves(db: Session, where: Sequence[Any], size: int, limit: int) -> Sequence[Entry]:
     """Entries inside the tree of `size` leaves in leaf order."""
     rows = select(Entry).where(*where, col(Entry.leaf_index) < size).order_by(col(Entry.leaf_index)).limit(limit)
@@ -130,6 +203,48 @@ def negotiation_entries(db: Session, agreements: Iterable[str]) -> Sequence[Entr
         col(Entry.agreement).in_(list(agreements)), col(Entry.tag).startswith(_NEGOTIATION, autoescape=True)
     )
     return db.exec(rows.order_by(Entry.id)).all()
+
+
+def transfer_entries(db: Session, agreements: Iterable[str], limit: int) -> Sequence[Entry]:
+    """The entries of the uses of agreements: allowed, each window, closed, charged."""
+    tags = [Tag.USE_ALLOWED, Tag.WINDOW_SERVED, Tag.TRANSFER_CLOSED, Tag.COST_METERED]
+    rows = select(Entry).where(col(Entry.agreement).in_(list(agreements)), col(Entry.tag).in_(tags))
+    return db.exec(rows.order_by(Entry.id).limit(limit)).all()
+
+
+def by_ids(db: Session, ids: Iterable[str]) -> Sequence[Entry]:
+    """Entries by id, in id order."""
+    wanted, found = sorted(set(ids)), list[Entry]()
+    for start in range(0, len(wanted), 500):
+        rows = select(Entry).where(col(Entry.id).in_(wanted[start : start + 500]))
+        found += db.exec(rows.order_by(Entry.id)).all()
+    return found
+
+
+@dataclass
+class ServiceKeyLife:
+    """A key of the service, from the entries about it.  until: when it was revoked, None while it is in use."""
+
+    kid: str
+    since: datetime | None = None
+    until: datetime | None = None
+
+
+def service_keys(db: Session) -> list[ServiceKeyLife]:
+    """The service's own keys in the order of their registration."""
+    registered, revoked = "participant:key_registered", "participant:key_revoked"
+    rows = select(Entry).where(Entry.actor == SERVICE, col(Entry.tag).in_([registered, revoked])).order_by(Entry.id)
+    found: dict[str, ServiceKeyLife] = {}
+    for row in db.exec(rows):
+        facts = json.loads(row.body)["facts"]
+        if facts["participant"] != SERVICE:
+            continue
+        life = found.setdefault(facts["kid"], ServiceKeyLife(facts["kid"]))
+        if row.tag == registered:
+            life.since = row.at
+        else:
+            life.until = row.at
+    return list(found.values())
 
 
 def parties(db: Session, agreement_id: str) -> set[str]:

@@ -8,26 +8,31 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime
 
-from marketplace.audit import queries, service, tiles
+from marketplace.audit import queries, reports, search, service, tiles
 from marketplace.audit.client import public_keys
 from marketplace.audit.export import Scope, export
 from marketplace.audit.models import Entry
+from marketplace.audit.note import SIGNATURE
 from marketplace.audit.schemas import (
     BundleOut,
     ConsistencyProofOut,
     EntryOut,
     EntryPage,
     ExportScope,
+    FormerKeyOut,
     InclusionProofOut,
     LogKeysOut,
+    ServiceKeyOut,
 )
+from marketplace.audit.succession import known_keys
 from marketplace.kernel.errors import Invalid
-from marketplace.plumbing.web import PublicView, Verb, View, router
+from marketplace.plumbing.web import LoggedVerb, PublicView, View, router
 
 public = router("log", prefix="/log")
 own = router("log")
 
 PLAIN = "text/plain; charset=utf-8"
+GRAMMAR = "Qualifiers separated by spaces: actor: action: asset: agreement: from: to:, each at most once."
 IMMUTABLE = {"Cache-Control": "public, max-age=31536000, immutable"}
 
 
@@ -90,14 +95,32 @@ def get_consistency_proof(
 
 @public.get("/keys", operation_id="get_log_keys")
 def get_log_keys(view: PublicView) -> LogKeysOut:
-    """The public keys that checkpoints are signed with."""
-    keys = public_keys(view.runtime.settings)
-    return LogKeysOut(origin=keys.origin, log=str(keys.log), witness=str(keys.witness))
+    """The public keys that checkpoints and receipts are signed with, and those that were replaced."""
+    keys = known_keys(view.db, view.runtime.settings)
+    lives = [ServiceKeyOut.model_validate(one, from_attributes=True) for one in queries.service_keys(view.db)]
+    return LogKeysOut(
+        origin=keys.origin,
+        log=str(keys.log),
+        witness=str(keys.witness),
+        service=view.runtime.service_key.public_jwk,
+        service_keys=lives,
+        former=[
+            FormerKeyOut(
+                role="log" if one.key.kind == SIGNATURE else "witness",
+                key=str(one.key),
+                until_size=one.until,
+                ended_at=one.since,
+                statement=one.statement,
+            )
+            for one in keys.former
+        ],
+    )
 
 
 @own.get("/entries", operation_id="list_entries")
 def list_entries(
     view: View,
+    q: Annotated[str | None, Query(max_length=search.LONGEST, description=GRAMMAR)] = None,
     actor: Annotated[str | None, Query(max_length=80)] = None,
     action: Annotated[str | None, Query(max_length=80, description="A tag, or a room: `usage:`.")] = None,
     asset: Annotated[str | None, Query(max_length=80)] = None,
@@ -108,7 +131,7 @@ def list_entries(
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> EntryPage:
     """The caller's own entries, for auditors everybody's, oldest first."""
-    asked = queries.Qualifiers(actor, action, asset, agreement, time_from, time_to)
+    asked = search.joined(q, queries.Qualifiers(actor, action, asset, agreement, time_from, time_to))
     rows = queries.entries_for(view.db, view.actor, asked, after=cursor, limit=limit)
     return EntryPage(items=[_out(row) for row in rows], next=rows[-1].id if len(rows) == limit else None)
 
@@ -120,7 +143,7 @@ def get_entry(view: View, entry_id: str) -> EntryOut:
 
 
 @own.post("/log-exports", operation_id="export_log")
-def export_log(verb: Verb, asked: ExportScope) -> BundleOut:
+def export_log(verb: LoggedVerb, asked: ExportScope) -> BundleOut:
     """A bundle of entries with proofs and cited documents; the export is itself an entry."""
     scope = Scope(**asked.model_dump())
     keys = public_keys(verb.runtime.settings)
@@ -130,6 +153,7 @@ def export_log(verb: Verb, asked: ExportScope) -> BundleOut:
 routes = APIRouter()
 routes.include_router(public)
 routes.include_router(own)
+routes.include_router(reports.routes)
 
 
 def _proof(view: PublicView, index: int | None, entry: str | None) -> service.Proof:
@@ -145,6 +169,7 @@ def _out(row: Entry) -> EntryOut:
         index=row.leaf_index,
         tag=row.tag,
         actor=row.actor,
+        person=body["actor"].get("person"),
         at=row.at,
         asset=row.asset,
         version=row.version,

@@ -107,6 +107,7 @@ def read_request(body: bytes) -> SignRequest:
     return asked
 
 
+@standalone.ends_with_a_sentence
 def main() -> None:
     """Run the signer until told to stop."""
     options = standalone.arguments("log signer").parse_args()

@@ -7,6 +7,7 @@ import os
 import select
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -14,8 +15,10 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse
 
+from marketplace.audit.handover import continued
 from marketplace.audit.heldstate import HeldState
 from marketplace.audit.note import VerifierKey
+from marketplace.kernel.errors import DomainError
 
 MAX_BODY = 64 * 1024
 # The child of a service that was killed needs a moment to notice, more when it is still starting.
@@ -39,8 +42,25 @@ def arguments(description: str) -> argparse.ArgumentParser:
 
 
 def held_state(options: argparse.Namespace) -> HeldState:
-    """The folder of this process, once a predecessor that is ending has let it go.  Raises StateRefused."""
-    return HeldState(options.folder, options.origin, wait_seconds=HANDOVER_SECONDS)
+    """The folder of this process, once a predecessor that is ending has let it go.  Raises StateRefused.
+
+    After a recovery the folder's own origin counts: the holder need not change how the process is started.
+    """
+    origin = continued(options.folder, options.origin)
+    return HeldState(options.folder, origin, wait_seconds=HANDOVER_SECONDS)
+
+
+def ends_with_a_sentence(main: Callable[[], None]) -> Callable[[], None]:
+    """A main function that ends with one sentence and exit code 1 where its folder or its input is refused."""
+
+    def run_main() -> None:
+        try:
+            main()
+        except DomainError as error:
+            sys.stderr.write(f"{error}\n")
+            sys.exit(1)
+
+    return run_main
 
 
 def run(app: Starlette, options: argparse.Namespace) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from sqlmodel import Session, col, select
 
@@ -13,6 +13,7 @@ from marketplace.kernel.errors import NotFound, Unavailable
 
 WIDTH = 256
 TILE_HEIGHT = 8
+FETCHED = 256
 
 _PATH = re.compile(r"((?:x[0-9]{3}/)*)([0-9]{3})(?:\.p/([1-9][0-9]{0,2}))?")
 
@@ -47,6 +48,14 @@ class StoredTree:
         """The root of the first `size` leaves.  Raises TreeDamaged when a tile is missing."""
         return root_at(self._read, size)
 
+    def fetch(self, leaves: Iterable[int]) -> None:
+        """Read the tiles of these leaves a few hundred at a time: for many proofs at once."""
+        wanted = sorted({leaf // WIDTH for leaf in leaves} - {index for level, index in self._heights if level == 0})
+        for start in range(0, len(wanted), FETCHED):
+            indexes = wanted[start : start + FETCHED]
+            rows = select(Tile.index, Tile.hashes).where(Tile.level == 0, col(Tile.index).in_(indexes))
+            self._heights |= {(0, index): _heights(hashes) for index, hashes in self._db.exec(rows)}
+
     def _read(self, height: int, index: int) -> bytes:
         level, within = divmod(height, TILE_HEIGHT)
         tile, place = divmod(index << within, WIDTH)
@@ -57,16 +66,20 @@ class StoredTree:
             raise TreeDamaged(f"tile {level}/{tile} is too short", action="run `marketplace audit fsck`") from error
 
     def _rows(self, level: int, index: int) -> list[list[bytes]]:
-        # All heights of a tile at once: 256 hashes, 128, 64 … 1; many proofs share them.
         rows = self._heights.get((level, index))
         if rows is None:
             row = self._db.get(Tile, (level, index), populate_existing=True)
-            rows = [split_hashes(row.hashes if row else b"")]
-            for _ in range(TILE_HEIGHT - 1):
-                below = rows[-1]
-                rows.append([node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)])
-            self._heights[level, index] = rows
+            rows = self._heights[level, index] = _heights(row.hashes if row else b"")
         return rows
+
+
+def _heights(blob: bytes) -> list[list[bytes]]:
+    """All heights of a tile at once: 256 hashes, 128, 64 … 2; many proofs share them."""
+    rows = [split_hashes(blob)]
+    for _ in range(TILE_HEIGHT - 1):
+        below = rows[-1]
+        rows.append([node_hash(below[i], below[i + 1]) for i in range(0, len(below) - 1, 2)])
+    return rows
 
 
 def grow(db: Session, size: int, leaves: Sequence[bytes]) -> None:

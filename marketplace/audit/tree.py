@@ -158,14 +158,14 @@ class Frontier:
     size: int = 0
     roots: list[bytes] = field(default_factory=list)
 
-    def append(self, leaf: bytes) -> None:
-        """Add one leaf hash."""
-        carried, ones = leaf, self.size
+    def append(self, root: bytes, height: int = 0) -> None:
+        """Add one leaf hash, or the root of 2^height leaves to a tree whose size is a multiple of that."""
+        carried, ones = root, self.size >> height
         while ones & 1:
             carried = node_hash(self.roots.pop(), carried)
             ones >>= 1
         self.roots.append(carried)
-        self.size += 1
+        self.size += 1 << height
 
     def root(self) -> bytes:
         """The root of the leaves so far."""

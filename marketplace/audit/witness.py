@@ -21,9 +21,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from marketplace.audit import standalone
+from marketplace.audit.handover import cosign_recovery, follow
 from marketplace.audit.heldstate import Head, HeldState
 from marketplace.audit.note import COSIGNATURE, BadNote, Note, NoteKey, TreeHead, VerifierKey, parse_note
+from marketplace.audit.statements import StatementFile
 from marketplace.audit.tree import verify_consistency
+from marketplace.kernel.clock import SystemClock
 
 MAX_PROOF = 63
 _OLD = re.compile(r"old (0|[1-9][0-9]{0,18})")
@@ -124,16 +127,25 @@ def read_submission(body: bytes) -> Submission:
     return Submission(int(old[1]), proof, note, TreeHead.parse(note.text))
 
 
+@standalone.ends_with_a_sentence
 def main() -> None:
     """Run the witness until told to stop."""
     parser = standalone.arguments("witness")
     parser.add_argument("--name", required=True, help="name of this witness in cosignature lines")
-    known = parser.add_mutually_exclusive_group(required=True)
+    parser.add_argument("--recover", type=Path, help="cosign this recovery statement in its file, then end")
+    known = parser.add_mutually_exclusive_group()
     known.add_argument("--log-key", help="verifier key of the log")
     known.add_argument("--log-key-file", type=Path, help="file with the verifier key of the log; waited for 30 s")
     options = parser.parse_args()
+    if options.recover is not None:
+        cosign_recovery(options.folder, StatementFile.read(options.recover), SystemClock().now()).write(options.recover)
+        return
+    if not (options.log_key or options.log_key_file):
+        parser.error("one of the arguments --log-key --log-key-file is required")
     log_key = VerifierKey.parse(options.log_key or _await_file(options.log_key_file))
-    standalone.run(Witness(standalone.held_state(options), options.name, log_key).app(), options)
+    held = standalone.held_state(options)
+    log_key = follow(options.folder, log_key, held.origin)
+    standalone.run(Witness(held, options.name, log_key).app(), options)
 
 
 def _await_file(path: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -14,23 +14,25 @@ import httpx2
 
 from marketplace.client.keys import KeyFolder
 from marketplace.client.problem import problem_of
+from marketplace.client.receipts import HEADER, ReceiptBook
 from marketplace.kernel.canonical import canonical, read_strictly, sha256_hex
 from marketplace.kernel.clock import Clock, SystemClock
 from marketplace.kernel.errors import Conflict, Invalid
 from marketplace.kernel.ids import new_id
-from marketplace.kernel.signing import SigningKey
+from marketplace.kernel.signing import Jwk, SigningKey
 
 if TYPE_CHECKING:
     from starlette.testclient import TestClient
 
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TOKEN_PATH = "/oauth/token"  # noqa: S105 - an address, no secret
+KEYS_PATH = "/.well-known/jwks.json"
 ASSERTION_SECONDS = 60
 # A token is renewed this long before its end, so that it is still valid when it arrives.
 RENEW_BEFORE = timedelta(seconds=20)
 
 Content: TypeAlias = bytes | Iterator[bytes] | IO[bytes]
-Params: TypeAlias = Mapping[str, str | int | bool | None]
+Params: TypeAlias = Mapping[str, str | int | bool | Sequence[str | int] | None]
 
 
 class NotTheDocument(Invalid):
@@ -45,13 +47,27 @@ class ApiClient:
     """One participant's access to a marketplace.
 
     http: any httpx2 client, over the network or in process (`in_process`); base_url: the server's public address,
-    which tokens and proofs name as their audience; clock: the client's own, or a story's.
+    which tokens and proofs name as their audience; clock: the client's own, or a story's; person: who acts for the
+    participant, as it names them, None for a machine; receipts: where those of the answers are checked and kept, None:
+    they are ignored.
     Every method raises ProblemError for an answer of 400 and above.  May be shared by threads.
     """
 
-    def __init__(self, http: httpx2.Client, base_url: str, participant_id: str, key: SigningKey, clock: Clock) -> None:
+    def __init__(
+        self,
+        http: httpx2.Client,
+        base_url: str,
+        participant_id: str,
+        key: SigningKey,
+        clock: Clock,
+        *,
+        person: str | None = None,
+        receipts: ReceiptBook | None = None,
+    ) -> None:
         self.participant_id = participant_id
         self.key = key
+        self.receipts = receipts
+        self._person = person
         self._http = http
         self._base_url = base_url.rstrip("/")
         self._clock = clock
@@ -115,7 +131,15 @@ class ApiClient:
         request = self._http.build_request(method, self._base_url + path, headers=dict(headers or {}), **parts)
         request.headers["Authorization"] = f"DPoP {token}"
         request.headers["DPoP"] = self._proof(method, request.url, token)
-        return self._http.send(request, stream=True, follow_redirects=False)
+        response = self._http.send(request, stream=True, follow_redirects=False)
+        if self.receipts is not None and HEADER in response.headers:
+            about: dict[str, str | int] = {"method": method, "path": path, "status": response.status_code}
+            self.receipts.take(response.headers[HEADER], self._service_keys, **about)
+        return response
+
+    def _service_keys(self) -> list[Jwk]:
+        response = _checked(self._http.get(self._base_url + KEYS_PATH, follow_redirects=False))
+        return [dict(one) for one in response.json()["keys"]]
 
     def _access_token(self) -> str:
         with self._lock:
@@ -149,6 +173,7 @@ class ApiClient:
             "exp": signed_at + ASSERTION_SECONDS,
             "jti": new_id("jti"),
         }
+        claims |= {"person": self._person} if self._person is not None else {}
         return self.key.sign_claims(claims, typ="client-authentication+jwt")
 
     def _proof(self, method: str, url: httpx2.URL, token: str | None) -> str:
@@ -198,13 +223,15 @@ def _base64url(octets: bytes) -> str:
 
 
 @contextmanager
-def connect(url: str, party_folder: Path) -> Iterator[ApiClient]:
-    """A client over the network for the party whose key lies in a folder made by KeyFolder.
+def connect(url: str, party_folder: Path, *, person: str | None = None) -> Iterator[ApiClient]:
+    """A client over the network for the party whose key lies in a folder made by KeyFolder; receipts are kept there.
 
+    person: who acts for the party, as it names them, None for a machine.
     Raises NoSuchParty, or NotAdmitted when the party has no participant id yet.
     """
     party = KeyFolder(party_folder.parent).load(party_folder.name)
     if party.participant_id is None:
         raise NotAdmitted("this party is not admitted yet", got=party.name, action="ask the platform operator")
     with httpx2.Client(timeout=300) as http:
-        yield ApiClient(http, url, party.participant_id, party.key, SystemClock())
+        book = ReceiptBook(party_folder)
+        yield ApiClient(http, url, party.participant_id, party.key, SystemClock(), person=person, receipts=book)

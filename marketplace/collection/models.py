@@ -50,6 +50,23 @@ class CollectedFile(SQLModel, table=True):
     has_private: bool = False
 
 
+class ConsentWithdrawal(SQLModel, table=True):
+    """A file of an asset whose person withdrew consent: it enters no version of the asset any more.
+
+    sha256: of the file as collected, or of the governed file where no raw one is known; version_id: where the provider
+    named it; reference: SHA-256 of the provider's own record of the withdrawal, never a name.
+    """
+
+    __tablename__ = "consent_withdrawal"
+
+    asset_id: str = Field(primary_key=True, foreign_key="asset.id")
+    sha256: str = Field(primary_key=True)
+    version_id: str = Field(foreign_key="version.id")
+    reference: str
+    entry_id: str
+    recorded_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class Collection(SQLModel, table=True):
     """The sealing of a raw version.  record: SHA-256 of the collection record to be signed."""
 

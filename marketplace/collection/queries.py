@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection as AnyCollection
 from collections.abc import Iterable, Sequence
 
+from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
+from marketplace.assets import queries as assets
 from marketplace.assets.models import Version, VersionFile
-from marketplace.collection.models import CollectedBatch, CollectedFile, Collection
+from marketplace.collection.models import CollectedBatch, CollectedFile, Collection, ConsentWithdrawal
 from marketplace.kernel.errors import NotFound
 
 # Databases limit the number of parameters of one statement.
@@ -68,3 +71,42 @@ def collection(db: Session, version: Version) -> Collection:
     if found is None:
         raise NotSealed("the version is not sealed", got=version.id, action="seal it first")
     return found
+
+
+def withdrawn_hashes(db: Session, asset_id: str) -> set[str]:
+    """The files of an asset whose consent was withdrawn, by hash."""
+    return set(db.exec(select(ConsentWithdrawal.sha256).where(ConsentWithdrawal.asset_id == asset_id)))
+
+
+def named_files(db: Session, version: Version, names: Iterable[str]) -> dict[str, set[str]]:
+    """The hashes meant by each of these names in a version: SHA-256 of a file, or its path.
+
+    A governed file means the raw file it was made from.  A draft's files are known by hash only.
+    """
+    wanted = sorted(set(names))
+    found: dict[str, set[str]] = {}
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = wanted[start : start + _AT_ONCE]
+        hit = or_(col(VersionFile.sha256).in_(some), col(VersionFile.path).in_(some))
+        for row in db.exec(select(VersionFile).where(VersionFile.version_id == version.id, hit)):
+            for name in {row.sha256, row.path} & set(some):
+                found.setdefault(name, set()).add(row.source or row.sha256)
+    if version.sealed_at is None:
+        found |= {one: {one} for one in accepted_hashes(db, version, wanted)}
+    return found
+
+
+def versions_with(db: Session, asset_id: str, hashes: AnyCollection[str]) -> list[Version]:
+    """The sealed versions of an asset that hold any of these collected files, and all that were made from one of them.
+
+    In order of their numbers.
+    """
+    holders: set[str] = set()
+    wanted = sorted(hashes)
+    for start in range(0, len(wanted), _AT_ONCE):
+        some = wanted[start : start + _AT_ONCE]
+        hit = or_(col(VersionFile.sha256).in_(some), col(VersionFile.source).in_(some))
+        rows = select(VersionFile.version_id).join(Version, col(Version.id) == col(VersionFile.version_id))
+        holders |= set(db.exec(rows.where(Version.asset_id == asset_id, hit).distinct()))
+    every = assets.versions(db, asset_id)
+    return [one for one in every if one.id in holders or one.parent_id in holders]

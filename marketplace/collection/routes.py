@@ -11,7 +11,7 @@ from sqlmodel import Session
 
 from marketplace.assets import queries as assets
 from marketplace.assets.schemas import PreparedDocument, SignatureIn, StageRecordOut, VersionOut
-from marketplace.collection import queries, service
+from marketplace.collection import consent, queries, service
 from marketplace.collection.models import CollectedFile, Collection
 from marketplace.collection.receiving import receive
 from marketplace.collection.rules import Reason, counts
@@ -19,6 +19,8 @@ from marketplace.collection.schemas import (
     BatchLabel,
     BatchOut,
     CollectedFileOut,
+    ConsentWithdrawalIn,
+    ConsentWithdrawalOut,
     FilePage,
     LeftOutFile,
     LeftOutPage,
@@ -29,7 +31,7 @@ from marketplace.collection.schemas import (
 from marketplace.collection.upload import RequestBody, acting
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.turns import Turns, in_own_thread
-from marketplace.plumbing.web import Verb, View, router
+from marketplace.plumbing.web import RECEIPT, Verb, View, router
 
 _TAR: dict[str, Any] = {
     "requestBody": {
@@ -50,7 +52,9 @@ def open_version(verb: Verb, asset_id: str) -> VersionOut:
 
 
 @uploads.put("/versions/{version_id}/files/{batch}", operation_id="put_files", openapi_extra=_TAR)
-async def put_files(request: Request, version_id: str, batch: Annotated[BatchLabel, Path()]) -> BatchOut:
+async def put_files(
+    request: Request, response: Response, version_id: str, batch: Annotated[BatchLabel, Path()]
+) -> BatchOut:
     """Send files as one uncompressed tar; broken and unfit ones are reported one by one and left out.
 
     The label names this tar within the version and is the sender's choice (no personal data): the same tar sent again
@@ -58,7 +62,10 @@ async def put_files(request: Request, version_id: str, batch: Annotated[BatchLab
     refused.  That makes PUT safe to repeat, so no Idempotency-Key is asked for.  File names are not kept.
     """
     body, turns = RequestBody(request), Turns.UPLOADS.of(request.app)
-    return await in_own_thread(turns, lambda: _put_files(request, body, version_id, batch))
+    answer = await in_own_thread(turns, lambda: _put_files(request, body, version_id, batch))
+    if receipt := getattr(request.state, "receipt", None):
+        response.headers[RECEIPT] = receipt
+    return answer
 
 
 def _put_files(request: Request, body: RequestBody, version_id: str, batch: str) -> BatchOut:
@@ -86,6 +93,14 @@ def seal_version(verb: Verb, version_id: str, asked: SealRequest) -> SealedOut:
 def sign_collection_record(verb: Verb, version_id: str, asked: SignatureIn) -> StageRecordOut:
     """Sign the collection record of a sealed version, which takes it to `collected`."""
     return StageRecordOut.model_validate(service.sign(verb.db, verb.actor, version_id, asked, verb.now))
+
+
+@routes.post("/versions/{version_id}/consent-withdrawals", status_code=201, operation_id="withdraw_consent")
+def withdraw_consent(verb: Verb, version_id: str, asked: ConsentWithdrawalIn) -> ConsentWithdrawalOut:
+    """The provider records that consent was withdrawn for files: no version with them is used any more."""
+    version = assets.own_version(verb.db, verb.actor, version_id)
+    done = consent.withdraw_consent(verb.db, verb.actor, version, asked.files, asked.reference, verb.now)
+    return ConsentWithdrawalOut.model_validate(done)
 
 
 @routes.get("/versions/{version_id}/files", operation_id="list_files")

@@ -37,6 +37,7 @@ class Reason(StrEnum):
     NOT_A_FILE = "not_a_file"
     ODD_NAME = "odd_name"
     TOO_LARGE = "too_large"
+    CONSENT_WITHDRAWN = "consent_withdrawn"
 
 
 @dataclass(frozen=True)

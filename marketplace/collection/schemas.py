@@ -6,7 +6,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from marketplace.assets.schemas import PreparedDocument, VersionOut
+from marketplace.assets.schemas import PreparedDocument, Sha256, VersionOut
 from marketplace.collection.rules import Reason
 
 BatchLabel = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9._-]{1,64}$")]
@@ -23,6 +23,28 @@ class SealRequest(BaseModel):
         max_length=1000,
         description="No personal data: this text is shown with the passport.",
     )
+
+
+FileName = Annotated[str, StringConstraints(min_length=1, max_length=300)]
+
+
+class ConsentWithdrawalIn(BaseModel):
+    """Files whose persons withdrew consent.  Never a name: the provider keeps who it was in a record of its own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    files: list[FileName] = Field(min_length=1, max_length=10_000, description="SHA-256 or path in this version.")
+    reference: Sha256 = Field(description="SHA-256 of the provider's own record of the withdrawal.")
+
+
+class ConsentWithdrawalOut(BaseModel):
+    """What followed.  files: withdrawals that are new; versions: those that are used no more; entry: in the log."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    files: int
+    versions: list[str]
+    entry: str | None
 
 
 class VerdictOut(BaseModel):

@@ -16,6 +16,7 @@ from marketplace.assets.schemas import EvidenceItem, SignatureIn
 from marketplace.assets.stages import Stage
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
+from marketplace.audit.words import keep_text
 from marketplace.collection import manifest, queries, rules
 from marketplace.collection.manifest import LeftOut, ManifestFile
 from marketplace.collection.models import CollectedBatch, CollectedFile, Collection
@@ -107,12 +108,14 @@ def record_batch(
     open_for_files(db, actor, version_id)
 
     db.add(CollectedBatch(version_id=version.id, label=label, content=content, received_at=now))
-    rows = _rows(version, label, received, queries.accepted_hashes(db, version, (one.sha256 for one in received)))
+    accepted = queries.accepted_hashes(db, version, (one.sha256 for one in received))
+    rows = _rows(version, label, received, accepted, queries.withdrawn_hashes(db, version.asset_id))
     if rows:
         db.exec(insert(CollectedFile), params=rows)
 
     left_out = rules.counts([row["reason"] for row in rows if row["reason"]])
-    facts: Json = {"batch": label, "files": len(rows), "left_out": left_out, "content": content}
+    words = keep_text(db, label, now, (actor.participant,))
+    facts: Json = {"words": words, "files": len(rows), "left_out": left_out, "content": content}
     record(db, actor, Tag.BATCH_RECEIVED, now, asset=version.asset_id, version=version.id, facts=facts)
     return queries.batch_files(db, version, label)
 
@@ -125,12 +128,15 @@ def seal(
     Raises NoSuchVersion, NotOpen, NothingAccepted, SealedOtherwise.  Records: collection:version_sealed.
     """
     version = assets.own_version(db, actor, version_id)
+    # A withdrawal of consent that comes at this moment is either seen here or sees the sealed version.
+    assets.lock_asset(db, version.asset_id)
     db.refresh(version, with_for_update=True)
     if version.kind == "raw" and version.sealed_at is not None:
         return _sealed_before(db, version, source_statement)
     open_for_files(db, actor, version_id)
     received = queries.received(db, version)
 
+    _mark_withdrawn(db, received, queries.withdrawn_hashes(db, version.asset_id))
     _mark_repeated(db, received)
     files = manifest.ordered([_manifest_file(one) for one in received if not one.reason])
     left_out = [LeftOut(one.label, one.sha256, one.reason) for one in received if one.reason]
@@ -195,18 +201,29 @@ def _sealed_before(db: Session, version: Version, source_statement: str) -> Coll
     return sealed
 
 
-def _rows(version: Version, label: str, received: Sequence[Received], accepted: set[str]) -> list[Json]:
-    """Rows of a batch; contents that the version has already are left out as duplicates."""
+def _rows(
+    version: Version, label: str, received: Sequence[Received], accepted: set[str], withdrawn: set[str]
+) -> list[Json]:
+    """Rows of a batch; contents without consent, and those that the version has already, are left out."""
     rows: list[Json] = []
     seen = set(accepted)
     for one in received:
         facts = asdict(one.parsed)
+        if one.sha256 in withdrawn:
+            facts["reason"] = Reason.CONSENT_WITHDRAWN
         if not facts["reason"] and one.sha256 in seen:
             facts["reason"] = Reason.DUPLICATE_BYTES
         seen.add(one.sha256)
         own = {"position": one.position, "label": one.label, "sha256": one.sha256, "bytes": one.bytes}
         rows.append({"version_id": version.id, "batch": label} | own | facts | {"reason": str(facts["reason"])})
     return rows
+
+
+def _mark_withdrawn(db: Session, received: Sequence[CollectedFile], withdrawn: set[str]) -> None:
+    for one in received:
+        if not one.reason and one.sha256 in withdrawn:
+            one.reason = Reason.CONSENT_WITHDRAWN
+            db.add(one)
 
 
 def _mark_repeated(db: Session, received: Sequence[CollectedFile]) -> None:

@@ -14,7 +14,7 @@ from marketplace.kernel.actor import Actor
 from marketplace.kernel.errors import Conflict, Forbidden
 from marketplace.plumbing.problems import BadRequest
 from marketplace.plumbing.runtime import Runtime
-from marketplace.plumbing.web import Gate
+from marketplace.plumbing.web import Gate, record_raised, require_may_change
 
 PATIENCE_SECONDS = 60
 
@@ -52,6 +52,8 @@ class RequestBody:
 def acting(request: Request, actor: Actor | None = None) -> Iterator[tuple[Session, Actor]]:
     """A write transaction of the authenticated caller; a raised refusal is recorded in one of its own.
 
+    After the commit `request.state.receipt` holds the receipt of its entries, if it wrote any.
+
     actor: the caller if it is known already: a proof of possession can be shown only once.
     """
     runtime: Runtime = request.app.state.runtime
@@ -60,10 +62,12 @@ def acting(request: Request, actor: Actor | None = None) -> Iterator[tuple[Sessi
         with runtime.database.transaction() as db:
             actor = gate.authenticate(db, request, runtime.clock.now())
     try:
+        require_may_change(actor)
         with runtime.database.transaction() as db:
             yield db, actor
+            promised = gate.promise(db)
     except (Forbidden, Conflict) as error:
-        with runtime.database.transaction() as db:
-            route = f"{request.method} {request.scope['route'].path}"
-            gate.record_refusal(db, actor, route, error, runtime.clock.now())
+        record_raised(request, actor, error)
         raise
+    if promised is not None:
+        request.state.receipt = gate.receipt(promised)

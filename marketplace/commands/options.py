@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,10 +22,10 @@ HERE = "http://127.0.0.1:8000"
 
 @contextmanager
 def client_of(url: str, party: Path) -> Iterator[Any]:
-    """A client that speaks as the party of a folder."""
+    """A client that speaks as the party of a folder; the environment may name the person who acts for it."""
     from marketplace.client.api import connect
 
-    with connect(url, party) as client:
+    with connect(url, party, person=os.environ.get("MARKETPLACE_PERSON") or None) as client:
         yield client
 
 

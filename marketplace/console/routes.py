@@ -30,6 +30,7 @@ from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import Agreement
 from marketplace.plumbing import problems
+from marketplace.plumbing.limits import count_unknown
 from marketplace.plumbing.runtime import Runtime
 from marketplace.registration import queries as registration
 from marketplace.registration import shown
@@ -49,7 +50,7 @@ DOCS_POLICY = CLOSED + (
 # Addresses of machines: they get problem documents whatever they say they accept.
 MACHINE_PATHS = ("/v1/", "/log/", "/oauth/", "/.well-known/", "/openapi.json")
 
-routes = APIRouter(include_in_schema=False)
+routes = APIRouter(include_in_schema=False, dependencies=[Depends(count_unknown)])
 pages = Environment(
     loader=PackageLoader("marketplace.console"),
     autoescape=select_autoescape(),

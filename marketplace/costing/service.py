@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, select
+from sqlalchemy import update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Session, col, select
 from structlog import get_logger
 
 from marketplace.audit.entry import Tag, record
@@ -13,6 +15,8 @@ from marketplace.costing import queries, rating
 from marketplace.costing.models import MeterEvent
 from marketplace.costing.tariffs import TariffBook, tariff_book
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.clock import require_utc
 from marketplace.kernel.errors import DomainError, Invalid
 from marketplace.kernel.ids import new_id
 from marketplace.ledger import queries as ledger_queries
@@ -71,18 +75,6 @@ def meter(
     posting_rules().rule(kind)
     if quantity < 0 or (unit_price_fen or 0) < 0:
         raise BadMeasure("quantity and price are at least 0", got=f"{quantity} at {unit_price_fen} fen")
-    known = db.exec(select(MeterEvent.id).where(MeterEvent.event_key == key)).first()
-    if known is not None:
-        return known
-    facts = {
-        "kind": kind,
-        "quantity": quantity,
-        "unit_price_fen": unit_price_fen,
-        "key": key,
-        "payer": payer,
-        "payee": payee,
-    }
-    entry_id = record(db, actor, Tag.COST_METERED, now, asset=asset, version=version, agreement=agreement, facts=facts)
     event = MeterEvent(
         id=new_id("mtr"),
         event_key=key,
@@ -96,12 +88,34 @@ def meter(
         payer_id=payer,
         payee_id=payee,
         venue_id=venue,
-        at=now,
-        entry_id=entry_id,
+        at=require_utc(now),
+        entry_id="",
     )
-    db.add(event)
+    if not _claim(db, event):
+        return db.exec(select(MeterEvent.id).where(MeterEvent.event_key == key)).one()
+
+    facts: Json = {
+        "kind": kind,
+        "quantity": quantity,
+        "unit_price_fen": unit_price_fen,
+        "key": key,
+        "payer": payer,
+        "payee": payee,
+        "event": event.id,
+        "venue": venue,
+        "stage": stage,
+    }
+    entry_id = record(db, actor, Tag.COST_METERED, now, asset=asset, version=version, agreement=agreement, facts=facts)
+    db.exec(update(MeterEvent).where(col(MeterEvent.id) == event.id).values(entry_id=entry_id))
     outbox.enqueue(db, POST_TASK, {"event": event.id}, key=event.id, now=now)
     return event.id
+
+
+def _claim(db: Session, event: MeterEvent) -> bool:
+    """Add an event; False when its key was metered before, or by another at this moment, who is waited for."""
+    insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
+    row = insert(MeterEvent).values(**event.model_dump()).on_conflict_do_nothing(index_elements=["event_key"])
+    return bool(db.exec(row).rowcount)
 
 
 def post_event(db: Session, event_id: str, now: datetime, *, book: TariffBook | None = None) -> LedgerTransaction:

@@ -19,7 +19,7 @@ from marketplace.exchange.models import CatalogueTerm, Listing, Offer
 from marketplace.exchange.rules import ListingState, query_terms
 from marketplace.kernel.canonical import canonical, read_strictly
 from marketplace.kernel.clock import parse_timestamp, timestamp
-from marketplace.kernel.errors import Invalid, NotFound
+from marketplace.kernel.errors import Invalid, NotFound, shown
 from marketplace.legal.models import Opinion, OpinionCondition
 from marketplace.legal.rules import LAW_PROFILE, Outcome
 from marketplace.participants.models import Participant
@@ -100,7 +100,7 @@ def visible_listing(db: Session, listing_id: str, now: datetime) -> CatalogueRow
     if row is None:
         raise NotInCatalogue(
             "no listing with this id is visible now",
-            got=listing_id[:80],
+            got=shown(listing_id),
             action="it may be suspended or withdrawn, or its certificate or opinion is not valid now",
         )
     return CatalogueRow(*row)
@@ -225,7 +225,7 @@ def _after(score: ColumnElement[int], cursor: str) -> ColumnElement[bool]:
         weight, listed, listing_id = read_strictly(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         key = (int(weight), parse_timestamp(listed), str(listing_id))
     except (ValueError, TypeError, Invalid) as error:
-        raise BadCursor("the cursor is not readable", got=cursor[:80], action="start without a cursor") from error
+        raise BadCursor("the cursor is not readable", got=shown(cursor), action="start without a cursor") from error
     at = col(Listing.listed_at)
     return or_(
         score < key[0],

@@ -11,7 +11,7 @@ from marketplace.exchange.models import Demand
 from marketplace.exchange.schemas import DemandIn
 from marketplace.exchange.terms import PURPOSES
 from marketplace.kernel.actor import Actor, Role
-from marketplace.kernel.errors import Forbidden, Invalid
+from marketplace.kernel.errors import Forbidden, Invalid, shown
 from marketplace.kernel.ids import new_id
 
 
@@ -28,7 +28,7 @@ def publish_demand(db: Session, actor: Actor, asked: DemandIn, now: datetime) ->
     if not actor.has(Role.BUYER):
         raise NotABuyer("publishing a demand needs the role buyer", got=", ".join(sorted(actor.roles)))
     if asked.purpose not in PURPOSES["known"]:
-        raise UnknownPurpose("no such purpose", expected=" or ".join(PURPOSES["known"]), got=asked.purpose)
+        raise UnknownPurpose("no such purpose", expected=" or ".join(PURPOSES["known"]), got=shown(asked.purpose))
 
     demand = Demand(id=new_id("dem"), buyer_id=actor.participant, published_at=now, **asked.model_dump())
     db.add(demand)

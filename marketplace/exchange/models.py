@@ -37,6 +37,7 @@ class Listing(SQLModel, table=True):
     """An offer on the exchange; states in `exchange.rules`.  Visible = listed and everything valid now.
 
     document: SHA-256 of the listing document that the operator signs; reason: why it came to its present state.
+    state_before: what a listing that was forced off comes back to.
     """
 
     __tablename__ = "listing"
@@ -47,6 +48,7 @@ class Listing(SQLModel, table=True):
     version_id: str = Field(foreign_key="version.id", index=True)
     operator_id: str = Field(foreign_key="participant.id", index=True)
     state: str = Field(index=True)
+    state_before: str = ""
     document: str | None = None
     submitted_at: datetime = Field(sa_type=UtcDateTime)
     listed_at: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)

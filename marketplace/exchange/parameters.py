@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from marketplace.kernel.canonical import Json
-from marketplace.kernel.errors import Invalid
+from marketplace.kernel.errors import Invalid, shown
 
 KEYWORDS = frozenset(
     {"$schema", "title", "description", "type", "properties", "required", "additionalProperties", "items"}
@@ -26,7 +26,7 @@ def check_parameters(schema: Json, parameters: Any) -> None:
         raise BadParameters(
             f"parameter {pointer or '/'} does not fit the template",
             expected=expected,
-            got=json.dumps(got, ensure_ascii=False, default=str)[:200],
+            got=shown(got) if isinstance(got, str) else type(got).__name__,
             action="see parameters.schema.json of the template at GET /v1/terms",
         )
 

@@ -71,7 +71,7 @@ def operated_listing(db: Session, actor: Actor, listing_id: str) -> Listing:
     """A listing at the calling exchange.  Raises NoSuchListing."""
     found = listing(db, listing_id)
     if found.operator_id != actor.participant:
-        raise NoSuchListing("no listing with this id at this exchange", got=listing_id)
+        raise NoSuchListing("no listing with this id", got=listing_id)
     return found
 
 

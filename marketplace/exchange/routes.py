@@ -8,7 +8,7 @@ from fastapi import Query
 
 from marketplace.assets import queries as assets
 from marketplace.assets.schemas import PreparedDocument, SignatureIn
-from marketplace.exchange import demands, queries, service
+from marketplace.exchange import demands, forcing, queries, service
 from marketplace.exchange.models import Offer
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.exchange.schemas import (
@@ -119,6 +119,20 @@ def resume_listing(verb: Verb, listing_id: str, why: ReasonIn) -> ListingOut:
     """The exchange puts a suspended listing back."""
     listing = queries.operated_listing(verb.db, verb.actor, listing_id)
     return ListingOut.model_validate(service.resume(verb.db, verb.actor, listing, why, verb.now))
+
+
+@routes.post("/listings/{listing_id}/force-off", operation_id="force_listing_off")
+def force_listing_off(verb: Verb, listing_id: str, why: ReasonIn) -> ListingOut:
+    """The exchange hides a listing and stops every use under agreements made from it, at once."""
+    listing = queries.operated_listing(verb.db, verb.actor, listing_id)
+    return ListingOut.model_validate(forcing.force_off(verb.db, verb.actor, listing, why, verb.now))
+
+
+@routes.post("/listings/{listing_id}/reinstatement", operation_id="reinstate_listing")
+def reinstate_listing(verb: Verb, listing_id: str, why: ReasonIn) -> ListingOut:
+    """The exchange undoes a forcing off: uses may begin again."""
+    listing = queries.operated_listing(verb.db, verb.actor, listing_id)
+    return ListingOut.model_validate(forcing.reinstate(verb.db, verb.actor, listing, why, verb.now))
 
 
 @routes.post("/listings/{listing_id}/withdrawal", operation_id="withdraw_listing")

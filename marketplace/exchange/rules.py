@@ -22,6 +22,7 @@ class ListingState(StrEnum):
     APPROVED = "approved"
     LISTED = "listed"
     SUSPENDED = "suspended"
+    FORCED_OFF = "forced_off"
     WITHDRAWN = "withdrawn"
     ARCHIVED = "archived"
 
@@ -44,6 +45,14 @@ LISTING = Machine(
         step(_L.APPROVED, _L.LISTED, "exchange_operator", Tag.LISTING_PUBLISHED),
         step(_L.LISTED, _L.SUSPENDED, "provider exchange_operator service", Tag.LISTING_SUSPENDED),
         step(_L.SUSPENDED, _L.LISTED, "exchange_operator", Tag.LISTING_RESUMED),
+        *(
+            step(source, _L.FORCED_OFF, "exchange_operator", Tag.LISTING_FORCED_OFF)
+            for source in (_L.LISTED, _L.SUSPENDED, _L.WITHDRAWN)
+        ),
+        *(
+            step(_L.FORCED_OFF, target, "exchange_operator", Tag.LISTING_REINSTATED)
+            for target in (_L.LISTED, _L.SUSPENDED, _L.WITHDRAWN)
+        ),
         *(step(source, _L.WITHDRAWN, "provider exchange_operator", Tag.LISTING_WITHDRAWN) for source in _BEFORE_END),
         step(_L.WITHDRAWN, _L.ARCHIVED, "exchange_operator service", Tag.LISTING_ARCHIVED),
     ),

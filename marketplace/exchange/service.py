@@ -13,6 +13,7 @@ from marketplace.assets.schemas import EvidenceItem, SignatureIn
 from marketplace.assets.stages import Stage
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
+from marketplace.audit.words import keep_why
 from marketplace.exchange import queries
 from marketplace.exchange.document import listing_document
 from marketplace.exchange.indexing import index_listing
@@ -20,7 +21,7 @@ from marketplace.exchange.models import Listing, Offer
 from marketplace.exchange.pricing import check_fit
 from marketplace.exchange.rules import LISTING, ListingState
 from marketplace.exchange.schemas import OfferIn, ReasonIn, SubmissionIn
-from marketplace.exchange.standing import Standing, require_standing
+from marketplace.exchange.standing import Standing, require_proofs, require_same_proofs, require_standing
 from marketplace.exchange.templates import render_uses, template
 from marketplace.exchange.terms import check_terms, permitted_purposes
 from marketplace.kernel.actor import Actor, Role
@@ -42,12 +43,12 @@ class ResearchOnly(Invalid):
     """This data may be offered for research only."""
 
 
+class ForcedOff(Conflict):
+    """The exchange forced this listing off."""
+
+
 class NotTheListing(Conflict):
     """The signature is for another document than the one prepared for this listing."""
-
-
-class ProofsChanged(Conflict):
-    """The opinion or certificate is another one than when the listing was prepared."""
 
 
 def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now: datetime) -> Offer:
@@ -107,7 +108,7 @@ def submit(db: Session, actor: Actor, offer: Offer, asked: SubmissionIn, now: da
             state=ListingState.DRAFT,
             submitted_at=now,
         )
-    step = LISTING.step(ListingState(listing.state), ListingState.SUBMITTED, actor.roles)
+    step = _step(actor, listing, ListingState.SUBMITTED)
 
     listing.submitted_at = now
     return _move(db, actor, listing, step, now)
@@ -117,7 +118,7 @@ def review(db: Session, actor: Actor, listing: Listing, now: datetime) -> Listin
     """Take a submitted listing into review.  Raises WrongState, NotYourStep.  Records: exchange:listing_reviewed."""
     queries.lock(db, listing)
 
-    step = LISTING.step(ListingState(listing.state), ListingState.IN_REVIEW, actor.roles)
+    step = _step(actor, listing, ListingState.IN_REVIEW)
 
     return _move(db, actor, listing, step, now)
 
@@ -126,7 +127,7 @@ def return_(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: dat
     """Give a listing back to its provider for correction.  Records: exchange:listing_returned."""
     queries.lock(db, listing)
 
-    step = LISTING.step(ListingState(listing.state), ListingState.RETURNED, actor.roles)
+    step = _step(actor, listing, ListingState.RETURNED)
 
     return _move(db, actor, listing, step, now, why)
 
@@ -141,7 +142,7 @@ def prepare_listing(db: Session, actor: Actor, listing: Listing, now: datetime) 
     offer, asset, version = _parts(db, listing)
     provider = participants.participant(db, offer.provider_id)
 
-    step = LISTING.step(ListingState(listing.state), ListingState.APPROVED, actor.roles)
+    step = _step(actor, listing, ListingState.APPROVED)
     standing = require_standing(db, version, offer.provider_id, now)
     check_terms(offer.uses)
 
@@ -166,9 +167,9 @@ def publish(db: Session, actor: Actor, listing: Listing, signature: SignatureIn,
     if listing.state == ListingState.LISTED:
         accept(db, actor.participant, signature.document, signature.jws, typ="listing+jws", now=now)
         return listing
-    step = LISTING.step(ListingState(listing.state), ListingState.LISTED, actor.roles)
+    step = _step(actor, listing, ListingState.LISTED)
     standing = require_standing(db, version, offer.provider_id, now)
-    _require_same_proofs(db, listing, standing)
+    require_same_proofs(db, listing, standing)
     accepted = accept(db, actor.participant, signature.document, signature.jws, typ="listing+jws", now=now)
 
     if version.stage == Stage.CERTIFIED:
@@ -179,11 +180,11 @@ def publish(db: Session, actor: Actor, listing: Listing, signature: SignatureIn,
 
 
 def suspend(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: datetime) -> Listing:
-    """Take a listing out of the catalogue for a time.  Running agreements go on: to stop uses, suspend the version
-    or end the agreement (domain.md 1.3).  Records: exchange:listing_suspended."""
+    """Take a listing out of the catalogue for a time.  Running agreements go on: to stop their uses too, force it
+    off (domain.md 1.3).  Records: exchange:listing_suspended."""
     queries.lock(db, listing)
 
-    step = LISTING.step(ListingState(listing.state), ListingState.SUSPENDED, actor.roles)
+    step = _step(actor, listing, ListingState.SUSPENDED)
 
     return _move(db, actor, listing, step, now, why)
 
@@ -194,10 +195,9 @@ def resume(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: date
     Raises ProofsChanged and what `require_standing` raises.  Records: exchange:listing_resumed.
     """
     queries.lock(db, listing)
-    offer, _, version = _parts(db, listing)
 
-    step = LISTING.step(ListingState(listing.state), ListingState.LISTED, actor.roles)
-    _require_same_proofs(db, listing, require_standing(db, version, offer.provider_id, now))
+    step = _step(actor, listing, ListingState.LISTED)
+    require_proofs(db, listing, now)
 
     return _move(db, actor, listing, step, now, why)
 
@@ -208,14 +208,29 @@ def withdraw(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: da
 
     if listing.state == ListingState.WITHDRAWN:
         return listing
-    step = LISTING.step(ListingState(listing.state), ListingState.WITHDRAWN, actor.roles)
+    step = _step(actor, listing, ListingState.WITHDRAWN)
 
     return _move(db, actor, listing, step, now, why)
+
+
+def _step(actor: Actor, listing: Listing, target: ListingState) -> Step:
+    """The row for a move.  What was forced off comes back by reinstatement alone.  Raises ForcedOff."""
+    if listing.state == ListingState.FORCED_OFF:
+        raise ForcedOff(
+            "the exchange forced this listing off", got=listing.id, action="ask the exchange operator to reinstate it"
+        )
+    return LISTING.step(ListingState(listing.state), target, actor.roles)
 
 
 def _move(
     db: Session, actor: Actor, listing: Listing, step: Step, now: datetime, why: ReasonIn | None = None
 ) -> Listing:
+    change(db, actor, listing, step, now, why)
+    return listing
+
+
+def change(db: Session, actor: Actor, listing: Listing, step: Step, now: datetime, why: ReasonIn | None = None) -> str:
+    """Take a checked step and record it under the step's tag; returns the entry's id."""
     listing.state = step.target
     listing.reason, listing.note = (why.reason, why.note) if why else ("", "")
     db.add(listing)
@@ -225,11 +240,14 @@ def _move(
         "offer": listing.offer_id,
         "from": step.source.value,
         "to": step.target.value,
-        "reason": listing.reason,
         "document": listing.document,
+        **keep_why(db, listing.reason, listing.note, now, _readers(db, listing)),
     }
-    record(db, actor, Tag(step.tag), now, asset=listing.asset_id, version=listing.version_id, facts=facts)
-    return listing
+    return record(db, actor, Tag(step.tag), now, asset=listing.asset_id, version=listing.version_id, facts=facts)
+
+
+def _readers(db: Session, listing: Listing) -> tuple[str, str]:
+    return queries.offer(db, listing.offer_id).provider_id, listing.operator_id
 
 
 def _require_lawful_purposes(asset: Asset, uses: Json) -> None:
@@ -278,17 +296,3 @@ def _operator(db: Session, asked: SubmissionIn) -> str:
             got=str(asked.operator_id),
         )
     return asked.operator_id
-
-
-def _require_same_proofs(db: Session, listing: Listing, standing: Standing) -> None:
-    assert listing.document is not None
-    signed = documents.content(db, listing.document)
-    expected = f"{signed['opinion']['sha256']} and {signed['certificate']['sha256']}"
-    got = f"{standing.opinion.document} and {standing.certificate.document}"
-    if expected != got:
-        raise ProofsChanged(
-            "opinion or certificate was replaced since the document was prepared",
-            expected=expected,
-            got=got,
-            action="withdraw it and list the offer anew, or prepare the document again before it is signed",
-        )

@@ -7,8 +7,12 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from marketplace.assets import queries as assets
 from marketplace.assets.models import Version
 from marketplace.assets.stages import STAGES, Stage
+from marketplace.audit import documents
+from marketplace.exchange import queries
+from marketplace.exchange.models import Listing
 from marketplace.kernel.errors import Conflict
 from marketplace.legal.models import Opinion
 from marketplace.legal.queries import valid_opinion
@@ -40,6 +44,10 @@ class NoOperatingRight(Conflict):
 
 class ProviderSuspended(Conflict):
     """The provider is suspended."""
+
+
+class ProofsChanged(Conflict):
+    """The opinion or certificate is another one than when the listing was prepared."""
 
 
 @dataclass(frozen=True)
@@ -75,3 +83,24 @@ def require_standing(db: Session, version: Version, provider_id: str, now: datet
     if participants.participant(db, provider_id).suspended_at is not None:
         raise ProviderSuspended("the provider is suspended from this exchange", got=provider_id)
     return Standing(opinion, certificate)
+
+
+def require_proofs(db: Session, listing: Listing, now: datetime) -> None:
+    """Every proof holds, and is the one that was signed.  Raises ProofsChanged and what `require_standing` raises."""
+    version, offer = assets.version(db, listing.version_id), queries.offer(db, listing.offer_id)
+    require_same_proofs(db, listing, require_standing(db, version, offer.provider_id, now))
+
+
+def require_same_proofs(db: Session, listing: Listing, standing: Standing) -> None:
+    """The prepared document names these very proofs.  Raises ProofsChanged."""
+    assert listing.document is not None
+    signed = documents.content(db, listing.document)
+    expected = f"{signed['opinion']['sha256']} and {signed['certificate']['sha256']}"
+    got = f"{standing.opinion.document} and {standing.certificate.document}"
+    if expected != got:
+        raise ProofsChanged(
+            "opinion or certificate was replaced since the document was prepared",
+            expected=expected,
+            got=got,
+            action="withdraw it and list the offer anew, or prepare the document again before it is signed",
+        )

@@ -11,7 +11,7 @@ from typing import Any
 from marketplace.exchange.parameters import check_parameters
 from marketplace.exchange.terms import CONTRACTS
 from marketplace.kernel.canonical import Json
-from marketplace.kernel.errors import Invalid
+from marketplace.kernel.errors import Invalid, shown
 
 LANGUAGES = ("zh", "en")
 
@@ -42,7 +42,7 @@ def template(name: str) -> Template:
     """One template.  Raises UnknownTemplate."""
     known = templates()
     if name not in known:
-        raise UnknownTemplate("no contract template of this name", expected=" or ".join(known), got=name[:80])
+        raise UnknownTemplate("no contract template of this name", expected=" or ".join(known), got=shown(name))
     return known[name]
 
 

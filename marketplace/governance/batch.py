@@ -27,6 +27,7 @@ from marketplace.plumbing.sandbox import Failure
 from marketplace.plumbing.storage import StoredObject
 
 # Results are committed this many files at a time, so that progress is seen to move.
+LAST_STEP = "duplicates and quality"
 CHUNK = 64
 _STORE_THREADS = 4
 
@@ -45,7 +46,7 @@ class _Work:
 def run(runtime: Runtime, job_id: str, number: int) -> None:
     """Judge the files of one batch that have no result yet; the last batch of a job asks for its finish.
 
-    Records: governance:started, once.
+    Records: governance:started and governance:judged, once each.
     """
     with runtime.database.transaction() as db:
         work = _begin(db, runtime, job_id, number)
@@ -150,6 +151,14 @@ def _end(db: Session, runtime: Runtime, job_id: str) -> None:
     # The lock orders batches that end together: the later one sees the rows of the earlier.
     job = queries.job(db, job_id, lock=True)
     if JOB.permits(JobState(job.state), "work") and queries.progress(db, job_id).done == job.total:
-        job.step = "duplicates and quality"
-        db.add(job)
+        if job.step != LAST_STEP:
+            _judged(db, job, runtime)
         outbox.enqueue(db, FINISH_TASK, {"job": job_id}, key=job_id, now=runtime.clock.now())
+
+
+def _judged(db: Session, job: GovernanceJob, runtime: Runtime) -> None:
+    job.step = LAST_STEP
+    db.add(job)
+    progress, now = queries.progress(db, job.id), runtime.clock.now()
+    facts = {"job": job.id, "files": progress.done, "held_back": progress.held_back}
+    record(db, SERVICE_ACTOR, Tag.GOVERNANCE_JUDGED, now, asset=job.asset_id, version=job.raw_version_id, facts=facts)

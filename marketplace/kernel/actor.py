@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -30,14 +30,14 @@ class Actor:
     roles: role names; `service` alone for workers.
     kid: the key the caller authenticated with; proof_thumbprint: RFC 7638 thumbprint of the DPoP key the
     access token is bound to (RFC 9449), None for an unbound token.
-    person: id of a person of that organisation, None for a machine client.
+    person: who acts, as that organisation names them, None for a machine client; stays out of what is printed.
     """
 
     participant: str
     roles: frozenset[str]
     kid: str | None = None
     proof_thumbprint: str | None = None
-    person: str | None = None
+    person: str | None = field(default=None, repr=False)
 
     def has(self, role: Role) -> bool:
         return role in self.roles

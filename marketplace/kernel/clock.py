@@ -79,7 +79,7 @@ def require_utc(moment: datetime) -> datetime:
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds and `Z`, the only form that enters signed documents."""
-    return require_utc(moment).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return require_utc(moment).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def parse_timestamp(text: str) -> datetime:

@@ -2,6 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
+_OURS = re.compile(r"[a-z]{3}_[0-9a-f]{32}|[0-9a-f]{64}")
+
+
+def shown(typed: str) -> str:
+    """What an answer may say back of a text that a caller typed: an id or a hash of ours, else only its length.
+
+    Answers are logged and passed on by clients, and any text could be a person's name (threat T35).
+    """
+    return typed if _OURS.fullmatch(typed) else f"a text of {len(typed)} characters"
+
 
 class DomainError(Exception):
     """A verb could not do what was asked.

@@ -25,7 +25,7 @@ from jwt.api_jws import PyJWS
 from jwt.utils import der_to_raw_signature
 
 from marketplace.kernel.canonical import read_strictly
-from marketplace.kernel.errors import Invalid
+from marketplace.kernel.errors import Invalid, shown
 
 ALGORITHMS = ("EdDSA", "ES256")
 
@@ -83,6 +83,10 @@ class SigningKey:
             is_payload_detached=True,
         )
 
+    def sign_compact(self, payload: bytes, *, typ: str) -> str:
+        """Sign exact bytes; returns a compact JWS (RFC 7515) that carries them.  The same bytes, the same JWS."""
+        return _JWS.encode(payload, self.private, algorithm=self.algorithm, headers={"kid": self.kid, "typ": typ})
+
     def sign_claims(self, claims: dict[str, Any], *, typ: str, headers: dict[str, Any] | None = None) -> str:
         """Sign a claims set as compact JWT (RFC 7519)."""
         return jwt.encode(
@@ -124,7 +128,7 @@ def require_public_jwk(jwk: Jwk) -> Jwk:
     shapes = {("OKP", "Ed25519"): (("crv", "kty", "x"), "EdDSA"), ("EC", "P-256"): (("crv", "kty", "x", "y"), "ES256")}
     kind = (str(jwk.get("kty")), str(jwk.get("crv")))
     if kind not in shapes:
-        raise BadKey("unsupported key", expected="OKP/Ed25519 or EC/P-256", got="/".join(kind))
+        raise BadKey("unsupported key", expected="OKP/Ed25519 or EC/P-256", got=shown("/".join(kind)))
     members, algorithm = shapes[kind]
     public = {name: jwk.get(name) for name in members}
     try:
@@ -160,11 +164,7 @@ def verify_detached(token: str, payload: bytes, jwk: Jwk, *, typ: str) -> None:
 
     Raises BadSignature: wrong `typ`, `kid` or algorithm, or the bytes were not signed by this key.
     """
-    header = read_header(token)
-    public = require_public_jwk(jwk)
-    for name, expected in (("typ", typ), ("kid", public["kid"]), ("alg", public["alg"])):
-        if header.get(name) != expected:
-            raise BadSignature(f"JWS header `{name}` differs", expected=expected, got=str(header.get(name)))
+    public = _require_header(token, jwk, typ)
     try:
         PyJWS().decode(token, jwt.PyJWK(public, public["alg"]), algorithms=[public["alg"]], detached_payload=payload)
     except (jwt.PyJWTError, InvalidSignature, ValueError) as error:
@@ -172,6 +172,25 @@ def verify_detached(token: str, payload: bytes, jwk: Jwk, *, typ: str) -> None:
             "the signature was not made over these bytes with this key",
             action="sign the exact bytes of the prepared document",
         ) from error
+
+
+def verify_compact(token: str, jwk: Jwk, *, typ: str) -> bytes:
+    """Check a compact JWS against one public key and its type; returns the bytes it carries.  Raises BadSignature."""
+    public = _require_header(token, jwk, typ)
+    try:
+        payload: bytes = PyJWS().decode(token, jwt.PyJWK(public, public["alg"]), algorithms=[public["alg"]])
+    except (jwt.PyJWTError, InvalidSignature, ValueError) as error:
+        raise BadSignature("the signature does not fit what the JWS carries") from error
+    return payload
+
+
+def _require_header(token: str, jwk: Jwk, typ: str) -> Jwk:
+    header = read_header(token)
+    public = require_public_jwk(jwk)
+    for name, expected in (("typ", typ), ("kid", public["kid"]), ("alg", public["alg"])):
+        if header.get(name) != expected:
+            raise BadSignature(f"JWS header `{name}` differs", expected=expected, got=str(header.get(name)))
+    return public
 
 
 def _with_id(private: PrivateKey) -> SigningKey:

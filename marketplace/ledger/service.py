@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE, Actor, Role
+from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Forbidden
 from marketplace.kernel.ids import new_id
 from marketplace.ledger import queries, rules
@@ -111,6 +112,10 @@ def _facts(draft: Draft, transaction_id: str, reverses: str | None) -> dict[str,
         "key": draft.event_key,
         "kind": draft.kind,
         "cause": draft.entry_id,
+        "at": timestamp(draft.at),
+        "memo": draft.memo,
+        "stage": draft.dims.stage,
+        "meter_event": draft.meter_event,
         "quantity": draft.quantity,
         "unit_price_minor": draft.unit_price_minor,
         "tariff": draft.tariff,

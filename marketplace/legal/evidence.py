@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import Actor, Role
-from marketplace.kernel.errors import Forbidden, Invalid
+from marketplace.kernel.errors import Forbidden, Invalid, shown
 from marketplace.kernel.ids import new_id
 from marketplace.legal import checklist as checklists
 from marketplace.legal import queries
@@ -43,7 +43,7 @@ def add(db: Session, actor: Actor, asked: EvidenceIn, store: ObjectStore, now: d
         raise NotYourEvidence("adding evidence is for the asset's provider and law firms", got=actor.participant)
     kinds = checklists.current().evidence_kinds
     if asked.kind not in kinds:
-        raise UnknownEvidenceKind("unknown kind", expected=", ".join(sorted(kinds)), got=asked.kind)
+        raise UnknownEvidenceKind("unknown kind", expected=", ".join(sorted(kinds)), got=shown(asked.kind))
     stored = store.put([_content(asked)], limit=EVIDENCE_LIMIT)
     known = queries.evidence_row(db, asset.id, stored.sha256)
     if known is not None:

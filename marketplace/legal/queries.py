@@ -12,7 +12,7 @@ from marketplace.assets.models import Asset, Version
 from marketplace.assets.schemas import EvidenceItem
 from marketplace.audit.models import Document
 from marketplace.kernel.actor import Actor, Role
-from marketplace.kernel.errors import NotFound
+from marketplace.kernel.errors import NotFound, shown
 from marketplace.legal.models import Evidence, Opinion, OpinionCondition
 from marketplace.legal.rules import LAW_PROFILE, Outcome
 from marketplace.participants import queries as participants
@@ -37,7 +37,7 @@ def assessed_asset(db: Session, actor: Actor, asset_id: str) -> Asset:
     """An asset whose evidence the caller may read: its own, or any for the parties of the stages."""
     found = assets.asset(db, asset_id)
     if found.provider_id != actor.participant and not OVERSEERS & set(actor.roles):
-        raise assets.NoSuchAsset("no asset with this id", got=asset_id)
+        raise assets.NoSuchAsset("no asset with this id", got=shown(asset_id))
     return found
 
 
@@ -47,7 +47,7 @@ def assessed_version(db: Session, actor: Actor, version_id: str) -> Version:
     try:
         assessed_asset(db, actor, found.asset_id)
     except assets.NoSuchAsset as error:
-        raise assets.NoSuchVersion("no version with this id", got=version_id) from error
+        raise assets.NoSuchVersion("no version with this id", got=shown(version_id)) from error
     return found
 
 

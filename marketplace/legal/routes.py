@@ -68,7 +68,7 @@ def draft_opinion(verb: Verb, version_id: str, asked: OpinionIn) -> DraftedOpini
 @routes.get("/versions/{version_id}/opinions", operation_id="list_opinions")
 def list_opinions(view: View, version_id: str) -> list[OpinionOut]:
     """The opinions on a version that the caller may read, in order of drafting."""
-    assets.version(view.db, version_id)
+    assets.visible_version(view.db, view.actor, version_id)
     return [_shown(view, one) for one in queries.opinions(view.db, view.actor, version_id)]
 
 
@@ -96,7 +96,7 @@ def meet_condition(verb: Verb, opinion_id: str, condition_id: str, met: Conditio
 def _own(call: Call, actor: Actor, opinion_id: str) -> Opinion:
     found = queries.opinion(call.db, actor, opinion_id)
     if found.firm_id != actor.participant:
-        raise queries.NoSuchOpinion("no opinion of yours with this id", got=opinion_id)
+        raise queries.NoSuchOpinion("no opinion with this id", got=opinion_id)
     return found
 
 

@@ -20,12 +20,13 @@ from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict, Invalid
 from marketplace.kernel.ids import new_id
 from marketplace.legal import checklist as checklists
-from marketplace.legal import document, queries, rules
+from marketplace.legal import document, lapsing, queries, rules
 from marketplace.legal.models import Opinion, OpinionCondition
 from marketplace.legal.schemas import OpinionIn
 from marketplace.participants import queries as participants
 from marketplace.participants import signatures
 from marketplace.plumbing import epochs
+from marketplace.plumbing.epochs import Stop
 
 
 class UncitedEvidence(Invalid):
@@ -111,11 +112,12 @@ def sign(db: Session, actor: Actor, opinion: Opinion, signed: SignatureIn, now: 
     db.flush()
 
     facts = {"opinion": opinion.id, "document": opinion.document, "outcome": opinion.outcome, "root": opinion.root}
-    record(db, actor, Tag.OPINION_SIGNED, now, asset=asset.id, version=version.id, facts=facts)
+    entry = record(db, actor, Tag.OPINION_SIGNED, now, asset=asset.id, version=version.id, facts=facts)
+    lapsing.watch(db, opinion, now)
     if opinion.outcome != rules.Outcome.FAIL and Stage(version.stage) in rules.ADVANCING:
         _advance(db, actor, opinion, version, signature, now)
     if opinion.outcome == rules.Outcome.FAIL:
-        epochs.bump(db, version.id, "opinion_not_valid")
+        epochs.stop(db, (version.id,), Stop.OPINION_NOT_VALID, actor, entry, now)
     _meter(db, actor, opinion, asset, now)
     return opinion
 

@@ -10,6 +10,7 @@ ALL = tuple(
         "plumbing.outbox",
         "plumbing.epochs",
         "plumbing.idempotency",
+        "plumbing.refusals",
         "audit.models",
         "ledger.models",
         "costing.models",

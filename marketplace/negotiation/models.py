@@ -40,7 +40,8 @@ class Agreement(SQLModel, table=True):
     """The usage contract.
 
     document: SHA-256 of the canonical document both parties sign; uses: the ODRL agreement inside it.
-    state: `drafted` until both signed, `finalized`, `suspended`, `terminated`; expired is derived from ends_at.
+    state: `drafted` until both signed, `finalized`, `suspended` (by suspended_by), `terminated`, `expired`; a moment
+    after ends_at it is still `finalized`, so every reader compares the end too.
     starts_at and ends_at bound every use; how many uses and bytes: `exchange.terms.quota(uses)`.
     """
 
@@ -61,6 +62,7 @@ class Agreement(SQLModel, table=True):
     delivery_mode: str
     state: str = "drafted"
     reason: str = ""
+    suspended_by: str = ""
     drafted_at: datetime = Field(sa_type=UtcDateTime)
     starts_at: datetime = Field(sa_type=UtcDateTime)
     ends_at: datetime = Field(sa_type=UtcDateTime)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
@@ -70,6 +71,14 @@ def agreement(db: Session, agreement_id: str) -> Agreement:
     return found
 
 
+def lock_agreement(db: Session, found: Agreement) -> AccessRequest:
+    """Read an agreement anew and hold it, by the row of its request, which is returned."""
+    held = request(db, found.request_id)
+    lock(db, held)
+    db.refresh(found)
+    return held
+
+
 def own_agreement(db: Session, actor: Actor, agreement_id: str) -> Agreement:
     """An agreement to which the caller is a party.  Raises NoSuchAgreement for anybody else."""
     found = agreement(db, agreement_id)
@@ -95,3 +104,26 @@ def agreements_of(db: Session, actor: Actor) -> Sequence[Agreement]:
 def side_of(subject: AccessRequest | Agreement, actor: Actor) -> Side | None:
     """Which party of a negotiation the caller is, if any."""
     return {subject.buyer_id: Side.BUYER, subject.provider_id: Side.PROVIDER}.get(actor.participant)
+
+
+def resting_on(db: Session, subjects: Sequence[str], at: datetime) -> Sequence[str]:
+    """Ids of the agreements in force at a moment that rest on any of these: their own id, version, certificate, ….
+
+    One that was ended at that very moment counts.
+    """
+    columns = (
+        Agreement.id,
+        Agreement.version_id,
+        Agreement.certificate_code,
+        Agreement.opinion_id,
+        Agreement.listing_id,
+        Agreement.provider_id,
+        Agreement.buyer_id,
+    )
+    rows = select(Agreement.id).where(
+        or_(*(col(column).in_(list(subjects)) for column in columns)),
+        col(Agreement.finalized_at) <= at,
+        or_(col(Agreement.ends_at) > at, col(Agreement.id).in_(list(subjects))),
+        or_(col(Agreement.terminated_at).is_(None), col(Agreement.terminated_at) >= at),
+    )
+    return db.exec(rows.order_by(col(Agreement.id))).all()

@@ -11,7 +11,7 @@ from sqlmodel import Session
 from marketplace.assets.schemas import SignatureIn
 from marketplace.audit import documents
 from marketplace.kernel.errors import Forbidden
-from marketplace.negotiation import queries, service, signing
+from marketplace.negotiation import queries, service, signing, stopping
 from marketplace.negotiation.agreement import agreement_text
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import Refusal
@@ -112,11 +112,25 @@ def sign_agreement(verb: Verb, agreement_id: str, signature: SignatureIn) -> Agr
     return _agreement(verb.db, signing.sign(verb.db, verb.actor, agreement, signature, verb.now))
 
 
+@routes.post("/agreements/{agreement_id}/suspension", operation_id="suspend_agreement")
+def suspend_agreement(verb: Verb, agreement_id: str, why: WhyIn) -> AgreementOut:
+    """Either party stops every use for a time; running uses stop at once."""
+    agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
+    return _agreement(verb.db, stopping.suspend(verb.db, verb.actor, agreement, why, verb.now))
+
+
+@routes.post("/agreements/{agreement_id}/resumption", operation_id="resume_agreement")
+def resume_agreement(verb: Verb, agreement_id: str, why: WhyIn) -> AgreementOut:
+    """The party that suspended the agreement lets uses begin again."""
+    agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
+    return _agreement(verb.db, stopping.resume(verb.db, verb.actor, agreement, why, verb.now))
+
+
 @routes.post("/agreements/{agreement_id}/termination", operation_id="terminate_agreement")
 def terminate_agreement(verb: Verb, agreement_id: str, why: WhyIn) -> AgreementOut:
     """Either party ends the agreement; running uses stop at once."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
-    return _agreement(verb.db, signing.terminate(verb.db, verb.actor, agreement, why, verb.now))
+    return _agreement(verb.db, stopping.terminate(verb.db, verb.actor, agreement, why, verb.now))
 
 
 def _refused(refusal: Refusal) -> Response:

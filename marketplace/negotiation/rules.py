@@ -28,12 +28,13 @@ class State(StrEnum):
 
 
 class AgreementState(StrEnum):
-    """What an agreement is worth; expired is derived from its end."""
+    """What an agreement is worth; `expired` follows its end by as long as the worker takes."""
 
     DRAFTED = "drafted"
     FINALIZED = "finalized"
     SUSPENDED = "suspended"
     TERMINATED = "terminated"
+    EXPIRED = "expired"
 
 
 class Side(StrEnum):
@@ -68,6 +69,10 @@ AGREEMENT = Machine(
     name="agreement",
     steps=(
         step(_A.DRAFTED, _A.FINALIZED, "service", Tag.AGREEMENT_FINALIZED),
+        step(_A.FINALIZED, _A.SUSPENDED, "buyer provider service", Tag.AGREEMENT_SUSPENDED),
+        step(_A.SUSPENDED, _A.FINALIZED, "buyer provider", Tag.AGREEMENT_RESUMED),
+        step(_A.FINALIZED, _A.EXPIRED, "service", Tag.AGREEMENT_EXPIRED),
+        step(_A.SUSPENDED, _A.EXPIRED, "service", Tag.AGREEMENT_EXPIRED),
         *(
             step(source, _A.TERMINATED, "buyer provider service", Tag.AGREEMENT_TERMINATED)
             for source in (_A.DRAFTED, _A.FINALIZED, _A.SUSPENDED)
@@ -109,7 +114,8 @@ def refusal(purpose: str, permitted: Collection[str], buyer: Buyer, *, contains_
         found.append(("purpose_denied_always", f"{purpose} is refused whatever a contract says"))
     elif purpose not in permitted:
         allowed = ", ".join(sorted(permitted))
-        found.append(("purpose_not_permitted", f"{purpose} is not among the permitted purposes: {allowed}"))
+        said = named_purpose(purpose)
+        found.append(("purpose_not_permitted", f"{said} is not among the permitted purposes: {allowed}"))
     if not buyer.verified:
         found.append(("party_not_verified", "the buyer's identity has not been verified"))
     if buyer.suspended:

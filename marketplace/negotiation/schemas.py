@@ -87,7 +87,10 @@ class SignatureOut(BaseModel):
 
 
 class AgreementOut(BaseModel):
-    """An agreement; its exact bytes are at /v1/documents/{document}; sign_as: JWS header `typ` to sign them with."""
+    """An agreement; its exact bytes are at /v1/documents/{document}; sign_as: JWS header `typ` to sign them with.
+
+    suspended_by: the side that may resume it, while suspended.
+    """
 
     id: str
     request_id: str
@@ -100,6 +103,7 @@ class AgreementOut(BaseModel):
     state: str
     negotiation: str
     reason: str
+    suspended_by: str
     document: str
     sign_as: str = "agreement+jws"
     uses: dict[str, Any]

@@ -1,4 +1,4 @@
-"""The verbs of an agreement: sign, and with both signatures verify and finalize; terminate."""
+"""The verb of an agreement to be: sign, and with both signatures verify and finalize."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sqlmodel import Session
 from marketplace.assets import queries as assets
 from marketplace.assets.schemas import SignatureIn
 from marketplace.audit import documents
-from marketplace.audit.entry import Tag, record
+from marketplace.audit.entry import Tag
 from marketplace.costing.service import meter
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.pricing import price_of_access
@@ -24,15 +24,12 @@ from marketplace.kernel.transitions import WrongState
 from marketplace.negotiation import queries
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION, AgreementState, Side, State
-from marketplace.negotiation.schemas import WhyIn
-from marketplace.negotiation.service import end_negotiation
-from marketplace.negotiation.steps import move, require_running
+from marketplace.negotiation.steps import END_TASK, PREPARE_TASK, move, record_agreement, require_running
 from marketplace.participants import queries as participants
 from marketplace.participants.signatures import accept
 from marketplace.plumbing import epochs, outbox
 
 TYP = "agreement+jws"
-PREPARE_TASK = "transfer.prepare"
 
 
 class NotTheAgreement(Conflict):
@@ -79,33 +76,6 @@ def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn
     return agreement
 
 
-def terminate(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: datetime) -> Agreement:
-    """End an agreement for good, by either side; running uses stop at once.  A second time changes nothing.
-
-    A draft that is not in force ends with its negotiation.  Records: negotiation:agreement_terminated, or for a
-    draft negotiation:request_declined or negotiation:request_withdrawn.
-    """
-    request = queries.request(db, agreement.request_id)
-    queries.lock(db, request)
-    db.refresh(agreement)
-
-    if agreement.state == AgreementState.TERMINATED:
-        return agreement
-    if agreement.state == AgreementState.DRAFTED:
-        end_negotiation(db, actor, request, why, now)
-        return agreement
-    side = queries.side_of(agreement, actor)
-    step = AGREEMENT.step(AgreementState(agreement.state), AgreementState.TERMINATED, [side] if side else [])
-
-    agreement.state, agreement.reason, agreement.terminated_at = AgreementState.TERMINATED, why.reason, now
-    db.add(agreement)
-    epochs.bump(db, agreement.id, "agreement_terminated")
-
-    facts: Json = {"reason": why.reason, "by": str(side), "document": agreement.document}
-    _record(db, actor, Tag(step.tag), agreement, facts, now)
-    return agreement
-
-
 def _require_signable(db: Session, agreement: Agreement, request: AccessRequest, now: datetime) -> None:
     require_running(request, now)
     if not NEGOTIATION.permits(State(request.state), "sign"):
@@ -148,7 +118,7 @@ def _advance(
     else:
         facts: Json = {"document": agreement.document, "state": request.state}
         if not by_buyer:
-            _record(db, actor, Tag.AGREEMENT_SIGNED, agreement, facts, now)
+            record_agreement(db, actor, Tag.AGREEMENT_SIGNED, agreement, facts, now)
     if by_buyer and by_provider:
         # A provider that signed first agrees at the moment the buyer accepts, without a call of its own.
         provider = actor if actor.participant == agreement.provider_id else SERVICE_ACTOR
@@ -178,10 +148,17 @@ def _finalize(db: Session, agreement: Agreement, request: AccessRequest, now: da
     agreement.state, agreement.finalized_at = AgreementState.FINALIZED, now
     db.add(agreement)
     _step(db, SERVICE_ACTOR, request, State.FINALIZED, Side.SERVICE, now)
-    for subject in (agreement.id, agreement.version_id, agreement.certificate_code, agreement.opinion_id):
+    for subject in (
+        agreement.id,
+        agreement.version_id,
+        agreement.certificate_code,
+        agreement.opinion_id,
+        agreement.listing_id,
+    ):
         epochs.open_epoch(db, subject)
     _charge(db, agreement, now)
     outbox.enqueue(db, PREPARE_TASK, {"agreement": agreement.id}, key=agreement.id, now=now)
+    outbox.enqueue(db, END_TASK, {"agreement": agreement.id}, key=agreement.id, now=now, due=agreement.ends_at)
 
 
 def _charge(db: Session, agreement: Agreement, now: datetime) -> None:
@@ -201,16 +178,3 @@ def _charge(db: Session, agreement: Agreement, now: datetime) -> None:
     charge("sale.access", key=f"sale:{agreement.id}", payee=agreement.provider_id, venue=operator, unit_price_fen=price)
     # The key makes the one-off fee one-off: a buyer's second agreement finds its event there.
     charge("exchange.buyer_fee", key=f"buyer-fee:{operator}:{agreement.buyer_id}", payee=operator)
-
-
-def _record(db: Session, actor: Actor, tag: Tag, agreement: Agreement, facts: Json, now: datetime) -> None:
-    record(
-        db,
-        actor,
-        tag,
-        now,
-        asset=agreement.asset_id,
-        version=agreement.version_id,
-        agreement=agreement.id,
-        facts=facts,
-    )

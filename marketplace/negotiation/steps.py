@@ -9,6 +9,7 @@ from sqlmodel import Session
 from marketplace.assets import queries as assets
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
+from marketplace.audit.words import keep_why
 from marketplace.exchange import queries as exchange
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
@@ -16,11 +17,13 @@ from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.transitions import Step
 from marketplace.negotiation import queries
-from marketplace.negotiation.models import AccessRequest
+from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rules import AGREEMENT, ANSWER_WITHIN, NEGOTIATION, OPEN, AgreementState, Side, State
 from marketplace.plumbing import epochs, outbox
 
 EXPIRE_TASK = "negotiation.expire"
+END_TASK = "negotiation.end"
+PREPARE_TASK = "transfer.prepare"
 
 
 class NegotiationExpired(Conflict):
@@ -90,7 +93,7 @@ def record_request(db: Session, actor: Actor, tag: Tag, request: AccessRequest, 
         "listing": request.listing_id,
         "purpose": request.purpose,
         "state": request.state,
-        "reason": request.reason,
+        **keep_why(db, request.reason, request.note, now, (request.buyer_id, request.provider_id)),
         "evidence": [one["sha256"] for one in request.evidence],
     }
     if request.agreement_id is not None:
@@ -98,3 +101,17 @@ def record_request(db: Session, actor: Actor, tag: Tag, request: AccessRequest, 
         signatures = [{"signer": one.signer, "kid": one.kid} for one in documents.signatures(db, document)]
         facts |= {"document": document, "signatures": signatures}
     record(db, actor, tag, now, asset=version.asset_id, version=version.id, agreement=request.agreement_id, facts=facts)
+
+
+def record_agreement(db: Session, actor: Actor, tag: Tag, agreement: Agreement, facts: Json, now: datetime) -> str:
+    """Write the entry of an agreement's change; returns its id."""
+    return record(
+        db,
+        actor,
+        tag,
+        now,
+        asset=agreement.asset_id,
+        version=agreement.version_id,
+        agreement=agreement.id,
+        facts=facts,
+    )

@@ -8,11 +8,12 @@ from fastapi import Request
 from sqlmodel import Session
 from structlog import get_logger
 
+from marketplace.audit import commitments
 from marketplace.kernel.actor import Actor
 from marketplace.participants import dpop, one_time, queries, tokens
 from marketplace.participants.compact import BadToken
 from marketplace.participants.tokens import AccessClaims
-from marketplace.plumbing.problems import Unauthenticated
+from marketplace.plumbing.problems import Unauthenticated, template_of
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
 
@@ -45,12 +46,13 @@ def authenticate(db: Session, request: Request, now: datetime, runtime: Runtime)
         scheme, token = _credentials(request, runtime.settings)
         claims = _claims(token, now, runtime)
         roles = _roles(db, claims, now, runtime.settings)
+        person = _person(db, claims, runtime.settings)
         if scheme == "dpop" or claims.bound_to is not None:
             _require_proof(db, request, scheme, token, claims, now, runtime)
     except Unauthenticated as error:
-        get_logger().info("authentication refused", reason=error.slug, path=request.url.path)
+        get_logger().info("authentication refused", reason=error.slug, path=template_of(request))
         raise
-    return Actor(claims.participant, roles, kid=claims.kid, proof_thumbprint=claims.bound_to)
+    return Actor(claims.participant, roles, kid=claims.kid, proof_thumbprint=claims.bound_to, person=person)
 
 
 def _credentials(request: Request, settings: Settings) -> tuple[str, str]:
@@ -97,6 +99,20 @@ def _roles(db: Session, claims: AccessClaims, now: datetime, settings: Settings)
             "this participant is suspended", got=found.id, action="ask the platform operator", challenge=challenge
         )
     return frozenset(found.roles)
+
+
+def _person(db: Session, claims: AccessClaims, settings: Settings) -> str | None:
+    """Who acts, by the reference in the token; an erased person acts no more."""
+    if claims.person is None:
+        return None
+    found = commitments.identifier_of(db, claims.person, claims.participant)
+    if found is None:
+        raise InvalidToken(
+            "the person that this token was given for was erased",
+            action="get a fresh token",
+            challenge=_challenge("Bearer", settings, "invalid_token"),
+        )
+    return found
 
 
 def _require_proof(

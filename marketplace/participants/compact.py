@@ -47,11 +47,10 @@ class Compact:
                 expected=", ".join(sorted(known)),
                 got=", ".join(strangers)[:200],
             )
-        if self.header.get("typ") not in typ:
+        stated = self.header.get("typ")
+        if not isinstance(stated, str | None) or stated not in typ:
             names = " or ".join(sorted(name or "none" for name in typ))
-            raise BadToken(
-                "header `typ` names another kind of token", expected=names, got=_short(self.header.get("typ"))
-            )
+            raise BadToken("header `typ` names another kind of token", expected=names, got=_short(stated))
 
     def require_signature(self, jwk: Jwk) -> None:
         """Check the signature with one key and its one algorithm."""
@@ -63,9 +62,9 @@ class Compact:
             raise BadToken("the signature was not made over this token with this key") from error
 
     def text_claim(self, name: str, expected: str | None = None) -> str:
-        """A required claim that is one string of 1 to 256 characters, and the expected one if that is given."""
+        """A required claim that is one string of 1 to 256 printable characters, the expected one if that is given."""
         value = self.claims.get(name)
-        if not isinstance(value, str) or not 0 < len(value) <= MAX_ID:
+        if not isinstance(value, str) or not 0 < len(value) <= MAX_ID or not value.isprintable():
             raise BadToken(f"claim `{name}` is missing or not one string", got=_short(value))
         if expected is not None and value != expected:
             raise BadToken(f"claim `{name}` differs", expected=expected, got=value)

@@ -51,6 +51,13 @@ def live_key(db: Session, participant_id: str, kid: str, at: datetime) -> Partic
     return None if ended else key
 
 
+def held_live_key(db: Session, participant_id: str, kid: str, at: datetime) -> ParticipantKey | None:
+    """As `live_key`; whoever would revoke the key waits until this transaction ends."""
+    # On SQLite the write transaction itself keeps others out.
+    db.get(ParticipantKey, kid, populate_existing=True, with_for_update={"read": True})
+    return live_key(db, participant_id, kid, at)
+
+
 def key(db: Session, participant_id: str, kid: str) -> ParticipantKey:
     """One key of a participant, valid or not.  Raises NoSuchKey."""
     found = db.get(ParticipantKey, kid)

@@ -24,7 +24,7 @@ from marketplace.participants.schemas import (
 )
 from marketplace.participants.tokens import TOKEN_REFUSALS, InvalidTokenRequest, TokenRequest
 from marketplace.plumbing.problems import problem
-from marketplace.plumbing.web import PublicView, Verb, View, router
+from marketplace.plumbing.web import LoggedVerb, PublicView, Verb, View, router
 
 _register = router("participants")
 _open = router("access", prefix="")
@@ -33,7 +33,10 @@ MAX_FORM = 16384
 _FORM = {
     "grant_type": {"type": "string", "const": tokens.GRANT_TYPE},
     "client_assertion_type": {"type": "string", "const": tokens.ASSERTION_TYPE},
-    "client_assertion": {"type": "string", "description": "JWT signed with the participant's key (RFC 7523)."},
+    "client_assertion": {
+        "type": "string",
+        "description": "JWT signed with the participant's key (RFC 7523); its claim `person` may name who acts.",
+    },
     "client_id": {"type": "string", "description": "Optional; the participant id."},
 }
 _REQUIRED = ["grant_type", "client_assertion_type", "client_assertion"]
@@ -73,7 +76,7 @@ def reinstate_participant(verb: Verb, participant_id: str, asked: SuspensionIn) 
 
 
 @_register.post("/participants/{participant_id}/keys", status_code=201, operation_id="register_key")
-def register_key(verb: Verb, participant_id: str, asked: KeyIn) -> KeyOut:
+def register_key(verb: LoggedVerb, participant_id: str, asked: KeyIn) -> KeyOut:
     """Register a public key: for the participant itself, or the platform operator while there is no valid key."""
     key = service.register_key(verb.db, verb.actor, participant_id, asked.jwk, verb.now, until=asked.valid_until)
     return KeyOut.model_validate(key)
@@ -87,7 +90,7 @@ def list_keys(view: View, participant_id: str) -> list[KeyOut]:
 
 
 @_register.post("/participants/{participant_id}/keys/{kid}/revocation", operation_id="revoke_key")
-def revoke_key(verb: Verb, participant_id: str, kid: str, asked: RevocationIn) -> KeyOut:
+def revoke_key(verb: LoggedVerb, participant_id: str, kid: str, asked: RevocationIn) -> KeyOut:
     """End a key at once: for the participant itself or the platform operator."""
     return KeyOut.model_validate(service.revoke_key(verb.db, verb.actor, participant_id, kid, asked.reason, verb.now))
 
@@ -143,9 +146,11 @@ def issue_token(view: PublicView, request: Request, body: Annotated[bytes, Depen
     try:
         issued = tokens.issue(view.db, _token_request(request, body), view.now, view.runtime)
     except TOKEN_REFUSALS as error:
+        view.runtime.refusals.add(error.slug, view.now)
         view.db.rollback()  # a returned answer would commit: a refused request leaves nothing behind
         return problem(error, extra={"error": error.code})
-    return JSONResponse(vars(issued), headers={"Cache-Control": "no-store"})
+    answer = {name: value for name, value in vars(issued).items() if value is not None}
+    return JSONResponse(answer, headers={"Cache-Control": "no-store"})
 
 
 @_open.get("/.well-known/oauth-authorization-server", operation_id="get_authorization_server")

@@ -102,6 +102,9 @@ class TokenOut(BaseModel):
     access_token: str
     token_type: Literal["Bearer", "DPoP"]
     expires_in: int = Field(description="Seconds.")
+    person: str | None = Field(
+        default=None, description="Commitment of the person named by the assertion's claim `person`, as in entries."
+    )
 
 
 class AuthorizationServerOut(BaseModel):

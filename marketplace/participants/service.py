@@ -8,7 +8,9 @@ from typing import Any
 from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
+from marketplace.audit.words import keep_text
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor, Role
+from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Conflict, Forbidden, Invalid
 from marketplace.kernel.ids import new_id
@@ -142,14 +144,19 @@ def suspend(db: Session, actor: Actor, participant_id: str, reason: str, now: da
 
     found.suspended_at = now
     db.add(found)
-    epochs.bump(db, found.id, "participant_suspended")
 
-    record(db, actor, Tag.PARTICIPANT_SUSPENDED, now, facts={"participant": found.id, "reason": reason})
+    words = keep_text(db, reason, now, (found.id, actor.participant))
+    facts = {"participant": found.id, "words": words}
+    entry = record(db, actor, Tag.PARTICIPANT_SUSPENDED, now, facts=facts)
+    epochs.stop(db, (found.id,), epochs.Stop.PARTY_SUSPENDED, actor, entry, now)
     return found
 
 
 def reinstate(db: Session, actor: Actor, participant_id: str, reason: str, now: datetime) -> Participant:
-    """End a suspension.  Raises NoSuchParticipant, NotTheOperator, NotSuspended.  Records: participant:reinstated."""
+    """End a suspension.  reason: free text, kept as a document that the participant may read.
+
+    Raises NoSuchParticipant, NotTheOperator, NotSuspended.  Records: participant:reinstated.
+    """
     found = queries.participant(db, participant_id)
 
     _require_operator(actor)
@@ -160,7 +167,8 @@ def reinstate(db: Session, actor: Actor, participant_id: str, reason: str, now: 
     db.add(found)
     db.flush()
 
-    record(db, actor, Tag.PARTICIPANT_REINSTATED, now, facts={"participant": found.id, "reason": reason})
+    words = keep_text(db, reason, now, (found.id, actor.participant))
+    record(db, actor, Tag.PARTICIPANT_REINSTATED, now, facts={"participant": found.id, "words": words})
     return found
 
 
@@ -191,8 +199,15 @@ def _enter(db: Session, actor: Actor, asked: ParticipantIn, now: datetime) -> Pa
     db.flush()
     epochs.open_epoch(db, entered.id)
 
-    facts = {name: fields[name] for name in ("legal_name", "verified_by", "verification_method", "is_example")}
-    facts |= {"participant": entered.id, "credit_code": code, "roles": entered.roles}
+    how = f"{entered.verified_by}: {entered.verification_method}"
+    words = keep_text(db, how, now, (entered.id, actor.participant))
+    facts: Json = {
+        "participant": entered.id,
+        "legal_name": entered.legal_name,
+        "credit_code": code,
+        "roles": entered.roles,
+    }
+    facts |= {"is_example": entered.is_example, "verification": words}
     record(db, actor, Tag.PARTICIPANT_ADMITTED, now, facts=facts | {"verified_at": timestamp(verified_at)})
     if asked.jwk is not None:
         _add_key(db, actor, entered, asked.jwk, now, None)

@@ -13,6 +13,8 @@ from typing import Literal
 
 from sqlmodel import Session
 
+from marketplace.audit import persons
+from marketplace.kernel.actor import Actor
 from marketplace.kernel.ids import new_id
 from marketplace.participants import compact, dpop, one_time, queries
 from marketplace.participants.compact import BadToken, Compact
@@ -25,6 +27,7 @@ TOKEN_PATH = "/oauth/token"  # noqa: S105 - an address, no secret
 GRANT_TYPE = "client_credentials"
 ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 ASSERTION_LIFE = timedelta(minutes=5)
+MAX_PERSON = 120
 
 _SCOPE = "assertion"
 _ASSERTION_TYP: frozenset[str | None] = frozenset({None, "JWT", "client-authentication+jwt"})
@@ -72,20 +75,25 @@ class TokenRequest:
 
 @dataclass(frozen=True)
 class IssuedToken:
-    """A fresh access token.  expires_in: seconds."""
+    """A fresh access token.  expires_in: seconds; person: the commitment of the person that the assertion named."""
 
     access_token: str
     token_type: Literal["Bearer", "DPoP"]
     expires_in: int
+    person: str | None = None
 
 
 @dataclass(frozen=True)
 class AccessClaims:
-    """What a checked access token says.  kid: the client key it was given for; bound_to: thumbprint of its DPoP key."""
+    """What a checked access token says.
+
+    kid: the client key it was given for; bound_to: thumbprint of its DPoP key; person: commitment of who acts.
+    """
 
     participant: str
     kid: str
     bound_to: str | None
+    person: str | None = None
 
 
 def token_endpoint(settings: Settings) -> str:
@@ -96,14 +104,17 @@ def token_endpoint(settings: Settings) -> str:
 def issue(db: Session, asked: TokenRequest, now: datetime, runtime: Runtime) -> IssuedToken:
     """Check a client assertion, spend it, and give an access token.
 
-    Raises InvalidClient, InvalidTokenRequest, UnsupportedGrantType, InvalidDpopProof.  No entry: a token changes
-    nothing, and whatever is done with it records the participant and the client key.
+    The assertion may name the person who acts; the token refers to that person by the commitment alone.
+    Raises InvalidClient, InvalidTokenRequest, UnsupportedGrantType, InvalidDpopProof.  A token changes nothing, and
+    whatever is done with it records participant, client key and person; only a person who is named for the first time
+    is an entry.  Records: participant:person_named.
     """
     _require_grant(asked)
     try:
         assertion = compact.read(asked.client_assertion)
         key = _client_key(db, assertion, asked.client_id, now)
         expires_at = _require_claims(assertion, now, runtime.settings)
+        person = _person(assertion)
     except BadToken as error:
         raise InvalidClient(error.detail, expected=error.expected, got=error.got, action=error.action) from error
     proof = _proof(asked, now, runtime.settings)
@@ -111,9 +122,12 @@ def issue(db: Session, asked: TokenRequest, now: datetime, runtime: Runtime) -> 
     one_time.forget_expired(db, now)
     _spend(db, key.participant_id, assertion, expires_at, proof)
 
-    claims = _access_claims(key, proof, now, runtime.settings)
+    caller = Actor(key.participant_id, frozenset(), kid=key.kid, person=person)
+    reference = persons.introduce(db, caller, now) if person is not None else None
+
+    claims = _access_claims(key, proof, reference, now, runtime.settings)
     token = runtime.service_key.sign_claims(claims, typ="at+jwt")
-    return IssuedToken(token, "DPoP" if proof else "Bearer", runtime.settings.access_token_seconds)
+    return IssuedToken(token, "DPoP" if proof else "Bearer", runtime.settings.access_token_seconds, reference)
 
 
 def read_access_token(token: str, now: datetime, runtime: Runtime) -> AccessClaims:
@@ -133,7 +147,10 @@ def read_access_token(token: str, now: datetime, runtime: Runtime) -> AccessClai
     if issued_at > now + timedelta(seconds=settings.clock_skew_seconds):
         raise compact.wrong_moment("the access token is from the future", now, issued_at)
     confirmation = found.claims.get("cnf", {})
-    return AccessClaims(found.text_claim("sub"), found.text_claim("kid"), confirmation.get("jkt"))
+    if not isinstance(confirmation, dict):
+        raise BadToken("claim `cnf` is not an object", got=type(confirmation).__name__)
+    person = found.text_claim("person") if "person" in found.claims else None
+    return AccessClaims(found.text_claim("sub"), found.text_claim("kid"), confirmation.get("jkt"), person)
 
 
 def _require_grant(asked: TokenRequest) -> None:
@@ -191,6 +208,20 @@ def _require_claims(assertion: Compact, now: datetime, settings: Settings) -> da
     return expires_at + skew
 
 
+def _person(assertion: Compact) -> str | None:
+    """Who acts for the participant, as it names that person; never said back."""
+    value = assertion.claims.get("person")
+    if value is None:
+        return None
+    if not isinstance(value, str) or not 0 < len(value) <= MAX_PERSON or not value.isprintable():
+        raise BadToken(
+            "claim `person` is not the short name of a person",
+            expected=f"1 to {MAX_PERSON} printable characters",
+            got=f"{len(value)} characters" if isinstance(value, str) else type(value).__name__,
+        )
+    return value
+
+
 def _proof(asked: TokenRequest, now: datetime, settings: Settings) -> dpop.Proof | None:
     if not asked.proofs:
         return None
@@ -216,7 +247,7 @@ def _spend(
 
 
 def _access_claims(
-    key: ParticipantKey, proof: dpop.Proof | None, now: datetime, settings: Settings
+    key: ParticipantKey, proof: dpop.Proof | None, person: str | None, now: datetime, settings: Settings
 ) -> dict[str, object]:
     issued_at = int(now.timestamp())
     claims: dict[str, object] = {
@@ -229,4 +260,5 @@ def _access_claims(
         "jti": new_id("tok"),
         "kid": key.kid,
     }
+    claims |= {"person": person} if person is not None else {}
     return claims | ({"cnf": {"jkt": proof.thumbprint}} if proof else {})

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TypeVar, cast
 
-from sqlalchemy import Dialect, Engine, create_engine, event
+from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
 from sqlalchemy.types import JSON, DateTime, TypeDecorator
 from sqlmodel import Session, SQLModel
+
+from marketplace.plumbing import sqlite
+from marketplace.plumbing.groupcommit import GroupCommit
+from marketplace.plumbing.units import SavepointConnection
 
 # Names of constraints are part of the migrations, so they are fixed before any model is defined.
 SQLModel.metadata.naming_convention = {
@@ -42,36 +47,65 @@ class UtcDateTime(TypeDecorator[datetime]):
         return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
+R = TypeVar("R")
 JsonColumn = JSON(none_as_null=True)
 
 
 class Database:
-    """The engine and its transactions.  Nobody below the edge commits."""
+    """The engine and its transactions.  Nobody below the edge commits.
 
-    def __init__(self, url: str, *, pool_size: int = 10) -> None:
+    session_class: of every session, so that an upper room can watch what a transaction changes.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 10, session_class: type[Session] = Session) -> None:
         self.url = make_url(url)
+        self._session_class = session_class
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
-        self.engine = self._engine(pool_size)
+        self._turn = sqlite.Turn()
+        self.engine = self._sqlite_engine(pool_size) if self.is_sqlite else self._postgresql_engine(pool_size)
+        self.groups = self._group_commit() if self.is_sqlite and self.url.database else None
 
-    def _engine(self, pool_size: int) -> Engine:
-        # Parameters stay out of errors, because errors are logged and kept with outbox rows.
-        if not self.is_sqlite:
-            url = self.url.set(drivername="postgresql+psycopg")
-            return create_engine(
-                url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, hide_parameters=True
-            )
+    # Parameters stay out of errors, because errors are logged and kept with outbox rows.
+    def _postgresql_engine(self, pool_size: int) -> Engine:
+        url = self.url.set(drivername="postgresql+psycopg")
+        return create_engine(url, pool_size=pool_size, max_overflow=pool_size, pool_pre_ping=True, hide_parameters=True)
+
+    def _sqlite_engine(self, pool_size: int) -> Engine:
         if self.url.database:
             Path(self.url.database).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         engine = create_engine(
             self.url,
             pool_size=pool_size,
             max_overflow=pool_size,
-            connect_args={"check_same_thread": False},
+            connect_args={"check_same_thread": False, "factory": sqlite.Connection},
             hide_parameters=True,
         )
-        event.listen(engine, "connect", _configure_sqlite)
-        event.listen(engine, "begin", _begin_sqlite)
+        event.listen(engine, "connect", sqlite.configure)
+        event.listen(engine, "begin", self._begin_sqlite)
         return engine
+
+    def _begin_sqlite(self, connection: Connection) -> None:
+        if not connection.get_execution_options().get("marketplace_write", True):
+            connection.exec_driver_sql("BEGIN")
+            return
+        driver = cast("sqlite.Connection", connection.connection.driver_connection)
+        driver.take(self._turn)
+        try:
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        except BaseException:
+            driver.give_back()
+            raise
+
+    def _group_commit(self) -> GroupCommit:
+        engine = create_engine(
+            self.url,
+            poolclass=NullPool,
+            pool_reset_on_return=None,
+            connect_args={"check_same_thread": False, "factory": SavepointConnection},
+            hide_parameters=True,
+        )
+        event.listen(engine, "connect", sqlite.configure)
+        return GroupCommit(engine, self._turn, self._session_class)
 
     def session(self, *, write: bool) -> Session:
         """A session whose transaction starts at its first statement.
@@ -79,7 +113,7 @@ class Database:
         write: SQLite takes its write lock at once (BEGIN IMMEDIATE), so that what was read cannot change.
         """
         bind = self.engine.execution_options(marketplace_write=write)
-        return Session(bind, expire_on_commit=False, autoflush=True)
+        return self._session_class(bind, expire_on_commit=False, autoflush=True)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -88,6 +122,17 @@ class Database:
             yield session
             session.commit()
 
+    def grouped(self, work: Callable[[Session], R]) -> R:
+        """Run work in a write transaction that may share its commit with other callers' units; return its result.
+
+        Each unit is whole or absent; the result, or work's own exception, comes after the shared commit is durable.
+        On PostgreSQL, whose server groups commits by itself, a transaction of its own.
+        """
+        if self.groups is not None:
+            return self.groups.run(work)
+        with self.transaction() as session:
+            return work(session)
+
     @contextmanager
     def reading(self) -> Iterator[Session]:
         """A read transaction."""
@@ -95,24 +140,6 @@ class Database:
             yield session
 
     def dispose(self) -> None:
+        if self.groups is not None:
+            self.groups.close()
         self.engine.dispose()
-
-
-def _configure_sqlite(connection: Any, _record: Any) -> None:
-    # The driver must not open transactions by itself: _begin_sqlite says which kind.
-    connection.isolation_level = None
-    cursor = connection.cursor()
-    for pragma in (
-        "journal_mode=WAL",
-        "synchronous=FULL",  # NORMAL loses committed entries on power loss (trust.md section 0)
-        "foreign_keys=ON",
-        "busy_timeout=30000",
-        "temp_store=MEMORY",
-    ):
-        cursor.execute(f"PRAGMA {pragma}")
-    cursor.close()
-
-
-def _begin_sqlite(connection: Any) -> None:
-    write = connection.get_execution_options().get("marketplace_write", True)
-    connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")

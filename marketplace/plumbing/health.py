@@ -63,7 +63,7 @@ def get_liveness() -> Liveness:
 def get_readiness(request: Request) -> HealthAnswer:
     """Each part with its state; 503 when one that serving needs does not answer."""
     runtime: Runtime = request.app.state.runtime
-    checks = {"database": _database(runtime), "policy": _policy(runtime)}
+    checks = {"database": _database(runtime), "policy": _policy(runtime), "log": _log(runtime)}
     failed = [name for name, check in checks.items() if check.status != "pass"]
     found = Readiness(status="fail" if failed else "pass", checks=checks)
     return HealthAnswer(found.model_dump(exclude_none=True), status_code=503 if failed else 200)
@@ -76,6 +76,11 @@ def _database(runtime: Runtime) -> Check:
     except Exception as error:  # noqa: BLE001 - whatever is wrong, the answer is "fail"
         return Check(status="fail", output=type(error).__name__)
     return Check(status="pass", outbox_waiting=waiting)
+
+
+def _log(runtime: Runtime) -> Check:
+    trouble = runtime.soundness.trouble
+    return Check(status="fail" if trouble else "pass", output=trouble or None)
 
 
 def _policy(runtime: Runtime) -> Check:

@@ -1,10 +1,13 @@
 """Idempotency-Key (IETF draft 07): same key and body replay the first answer, another body is refused with 422.
 
-The row is written in the same transaction as the effect; only finished answers below 500 are kept.
+The row is written in the same transaction as the effect; only finished answers below 500 are kept.  Of a receipt the
+promise is kept and not the signature, because that is made after the commit: a replay signs the same promise again, and
+as our signatures are deterministic it carries the same receipt, until the service key is rotated.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -42,7 +45,7 @@ class Key:
 
 
 class KeptAnswer(SQLModel, table=True):
-    """The first answer to a key."""
+    """The first answer to a key.  promise: what its receipt says, None without one."""
 
     __tablename__ = "idempotency"
 
@@ -52,12 +55,14 @@ class KeptAnswer(SQLModel, table=True):
     media_type: str
     body: bytes
     location: str | None = None
+    promise: str | None = None
     kept_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
-def replay(db: Session, key: Key) -> Response | None:
+def replay(db: Session, key: Key, receipt: Callable[[str], str]) -> Response | None:
     """The kept answer of a key, or None for a new one.  Raises KeyReused when the body differs.
 
+    receipt: signs what was promised.
     A second request with the key waits here until the first has committed or failed.
     """
     _wait_for_others(db, key)
@@ -72,6 +77,8 @@ def replay(db: Session, key: Key) -> Response | None:
             action="use a new key for a new intent",
         )
     headers = {"Idempotency-Replayed": "true"} | ({"Location": kept.location} if kept.location else {})
+    if kept.promise is not None:
+        headers["Receipt"] = receipt(kept.promise)
     return Response(kept.body, status_code=kept.status, media_type=kept.media_type, headers=headers)
 
 
@@ -81,8 +88,8 @@ def _wait_for_others(db: Session, key: Key) -> None:
         db.connection().execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": key.lock})
 
 
-def keep(db: Session, key: Key, response: Response, now: datetime) -> None:
-    """Store an answer in the present transaction."""
+def keep(db: Session, key: Key, response: Response, promise: str | None, now: datetime) -> None:
+    """Store an answer, and what its receipt promises, in the present transaction."""
     db.add(
         KeptAnswer(
             id=key.id,
@@ -91,6 +98,7 @@ def keep(db: Session, key: Key, response: Response, now: datetime) -> None:
             media_type=response.headers.get("content-type", "application/json"),
             body=bytes(response.body),
             location=response.headers.get("location"),
+            promise=promise,
             kept_at=now,
         )
     )

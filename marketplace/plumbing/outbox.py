@@ -49,6 +49,11 @@ def enqueue(
         db.add(OutboxRow(id=new_id("obx"), task=task, args=args, dedup_key=dedup_key, asked_at=now, due_at=due or now))
 
 
+def asked(db: Session, task: str, key: str) -> OutboxRow | None:
+    """The row of a piece of work that was asked for."""
+    return db.exec(select(OutboxRow).where(OutboxRow.dedup_key == f"{task}:{key}")).first()
+
+
 def due_rows(db: Session, now: datetime, *, limit: int) -> list[str]:
     """Ids of rows that may run now, oldest first."""
     rows = select(OutboxRow.id).where(*_runnable(now)).order_by(col(OutboxRow.due_at), col(OutboxRow.id)).limit(limit)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from structlog import get_logger
@@ -40,6 +41,10 @@ class BadRequest(DomainError):
 
 class TooManyRequests(DomainError):
     """Too many requests in a short time."""
+
+    def __init__(self, detail: str, *, headers: Mapping[str, str] | None = None, **rest: str | None) -> None:
+        super().__init__(detail, **rest)
+        self.headers = headers or {}
 
 
 class BodyTooLarge(DomainError):
@@ -78,6 +83,8 @@ def domain_error_of(error: Exception) -> DomainError | None:
         state = getattr(error.orig, "sqlstate", None)
         if _FULL_WORDS in str(error.orig) or state in _FULL_STATES:
             return _no_room()
+    if isinstance(error, DataError):
+        return Invalid("a value is not one that can be stored", action="check lengths, ranges and characters")
     if isinstance(error, OperationalError | PoolTimeout):
         return DatabaseBusy(
             "the database did not answer",
@@ -116,6 +123,8 @@ def problem(error: DomainError, *, extra: dict[str, Any] | None = None) -> JSONR
     headers = {"Cache-Control": "no-store"}
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = error.challenge
+    if isinstance(error, TooManyRequests):
+        headers |= error.headers
     return JSONResponse(body | (extra or {}), status_code=status, media_type=MEDIA_TYPE, headers=headers)
 
 
@@ -125,17 +134,32 @@ def http_problem(error: HTTPException) -> JSONResponse:
     return JSONResponse(body, status_code=error.status_code, media_type=MEDIA_TYPE, headers=dict(error.headers or {}))
 
 
+def template_of(request: Request) -> str:
+    """The address as it is declared, for what the process writes: real paths can hold what a caller typed."""
+    return str(getattr(request.scope.get("route"), "path", "no such address"))
+
+
+def _plainly(found: dict[str, Any]) -> str:
+    """The finding of a validation without what the caller typed."""
+    if found["type"] == "union_tag_invalid":
+        return f"Input should be one of {found['ctx']['expected_tags']}"
+    return str(found["msg"])
+
+
 def install(app: FastAPI) -> None:
     """Answer every error, ours and the framework's, as a problem document without a traceback."""
 
     @app.exception_handler(DomainError)
-    async def _domain(_request: Request, error: DomainError) -> JSONResponse:
-        return problem(error)
+    async def _domain(request: Request, error: DomainError) -> JSONResponse:
+        answer = problem(error)
+        if receipt := getattr(request.state, "receipt", None):
+            answer.headers["Receipt"] = receipt
+        return answer
 
     @app.exception_handler(RequestValidationError)
     async def _validation(_request: Request, error: RequestValidationError) -> JSONResponse:
         findings = [
-            {"pointer": "/" + "/".join(str(part) for part in found["loc"]), "detail": found["msg"]}
+            {"pointer": "/" + "/".join(str(part) for part in found["loc"]), "detail": _plainly(found)}
             for found in error.errors()
         ]
         first = findings[0]
@@ -148,19 +172,24 @@ def install(app: FastAPI) -> None:
     async def _http(_request: Request, error: HTTPException) -> JSONResponse:
         return http_problem(error)
 
+    @app.exception_handler(OverflowError)
+    async def _too_large(_request: Request, _error: OverflowError) -> JSONResponse:
+        # The driver of SQLite says so; others say DataError.
+        return problem(Invalid("a number is larger than any that can be stored", action="correct the numbers"))
+
     @app.exception_handler(OSError)
     @app.exception_handler(SQLAlchemyError)
     async def _machine(request: Request, error: Exception) -> JSONResponse:
         meaning = domain_error_of(error)
         if meaning is None:
             return await _unexpected(request, error)
-        get_logger().error("machine", problem=meaning.slug, path=request.url.path, exc_info=error)
+        get_logger().error("machine", problem=meaning.slug, path=template_of(request), exc_info=error)
         return problem(meaning)
 
     @app.exception_handler(Exception)
     async def _unexpected(request: Request, error: Exception) -> JSONResponse:
         trace_id = new_id("err")
-        get_logger().error("unexpected", trace_id=trace_id, path=request.url.path, exc_info=error)
+        get_logger().error("unexpected", trace_id=trace_id, path=template_of(request), exc_info=error)
         body = {
             "type": "/problems/unexpected",
             "title": "Something went wrong on our side",

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from marketplace.kernel.clock import Clock
 from marketplace.kernel.signing import SigningKey
 from marketplace.plumbing.db import Database
 from marketplace.plumbing.policy import PolicyEngine
+from marketplace.plumbing.refusals import RefusalCounts
 from marketplace.plumbing.sandbox import ParsePool
+from marketplace.plumbing.soundness import Soundness
 from marketplace.plumbing.storage import ObjectStore
 from marketplace.settings import Settings
 
@@ -18,7 +20,7 @@ class Runtime:
     """The parts that verbs and tasks need.
 
     service_key: the instance's own key, for access tokens and delivery manifests; never a party's key.
-    pool: resource-limited child processes for untrusted files.
+    pool: resource-limited child processes for untrusted files; refusals: what the edge refused and only counts.
     """
 
     settings: Settings
@@ -28,6 +30,9 @@ class Runtime:
     policy: PolicyEngine
     pool: ParsePool
     service_key: SigningKey
+    pseudonym_secret: bytes
+    soundness: Soundness = field(default_factory=Soundness)
+    refusals: RefusalCounts = field(default_factory=RefusalCounts)
 
     def close(self) -> None:
         """End the child processes, the policy engine and the database connections."""

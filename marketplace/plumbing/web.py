@@ -1,8 +1,9 @@
 """The edge: one transaction per request, committed before the first byte of the answer; idempotent POSTs.
 
-Every route of ours is a `TransactionRoute`.  A route asks for `Verb` (it changes something: Idempotency-Key
-required on POST) or `View` (it only reads).  A refusal that is returned commits with its entry; one that is raised
-rolls back, and if the caller is known it is recorded in a transaction of its own.
+Every route of ours is a `TransactionRoute`.  A route asks for `Verb` (it changes something: Idempotency-Key required on
+POST; roles that only read are refused), `LoggedVerb` (open to them too) or `View` (it only reads).  A refusal that is
+returned commits with its entry; one that is raised rolls back, and if the caller is known it is recorded in a
+transaction of its own.
 """
 
 from __future__ import annotations
@@ -18,16 +19,21 @@ from fastapi.routing import APIRoute
 from sqlmodel import Session
 from starlette.types import Message
 
-from marketplace.kernel.actor import Actor
+from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.errors import Conflict, DomainError, Forbidden
 from marketplace.plumbing import idempotency
+from marketplace.plumbing.limits import Limits
 from marketplace.plumbing.problems import BadRequest, BodyTooLarge
 from marketplace.plumbing.runtime import Runtime
+from marketplace.plumbing.strings import refuse_bad_text
 from marketplace.plumbing.turns import Turns
 
 # Evidence is the largest thing that a JSON body carries: 1 MiB, in base64.
 LARGEST_BODY = 8 << 20
+
+# Names the entries that the answer left in the log; `audit.receipts` says how.
+RECEIPT = "Receipt"
 
 PROBLEM_SCHEMA = {
     "type": "object",
@@ -44,6 +50,10 @@ PROBLEM_SCHEMA = {
 }
 
 
+class ReadOnlyRole(Forbidden):
+    """This role reads and changes nothing."""
+
+
 class Gate(Protocol):
     """What the edge needs from upper rooms; `main` puts it in."""
 
@@ -53,6 +63,14 @@ class Gate(Protocol):
 
     def record_refusal(self, db: Session, actor: Actor, route: str, error: DomainError, now: datetime) -> None:
         """Write the entry of a raised refusal."""
+        ...
+
+    def promise(self, db: Session) -> str | None:
+        """What a receipt would say of the entries of this transaction; None without entries."""
+        ...
+
+    def receipt(self, promised: str) -> str:
+        """The signed promise; asked for only after the commit."""
         ...
 
 
@@ -90,19 +108,24 @@ class TransactionRoute(APIRoute):
         async def in_turn(request: Request) -> Response:
             # The body comes first: a slow sender must hold neither a turn nor a transaction.
             body = await _body(request)
+            refuse_bad_text(body)
             async with Turns.TRANSACTIONS.of(request.app):
                 return await in_transaction(request, sha256_hex(body))
 
         async def in_transaction(request: Request, body_hash: str) -> Response:
             runtime: Runtime = request.app.state.runtime
+            gate: Gate = request.app.state.gate
             write = request.method not in {"GET", "HEAD"}
             edge = _Edge(db=runtime.database.session(write=write), body_hash=body_hash)
             request.state.edge = edge
             try:
                 response = await handle(request)
+                promised = gate.promise(edge.db)
                 if edge.key is not None and response.status_code < 500:
-                    idempotency.keep(edge.db, edge.key, response, runtime.clock.now())
+                    idempotency.keep(edge.db, edge.key, response, promised, runtime.clock.now())
                 await run_in_threadpool(edge.db.commit)
+                if promised is not None:
+                    response.headers[RECEIPT] = gate.receipt(promised)
             except _Replay:
                 assert edge.replay is not None
                 return edge.replay
@@ -139,13 +162,20 @@ async def _body(request: Request) -> bytes:
 
 def _record_raised(request: Request, edge: _Edge, error: DomainError) -> None:
     edge.db.rollback()
-    if edge.actor is None:
-        return
+    if edge.actor is not None:
+        record_raised(request, edge.actor, error)
+
+
+def record_raised(request: Request, actor: Actor, error: DomainError) -> None:
+    """Record a raised refusal in a transaction of its own; its receipt goes out with the problem document."""
     runtime: Runtime = request.app.state.runtime
     gate: Gate = request.app.state.gate
     with runtime.database.transaction() as db:
         route = f"{request.method} {request.scope['route'].path}"
-        gate.record_refusal(db, edge.actor, route, error, runtime.clock.now())
+        gate.record_refusal(db, actor, route, error, runtime.clock.now())
+        promised = gate.promise(db)
+    if promised is not None:
+        request.state.receipt = gate.receipt(promised)
 
 
 def _view(request: Request) -> Call:
@@ -180,14 +210,28 @@ def _verb(
     edge: _Edge = request.state.edge
     route = request.scope["route"].path
     edge.key = idempotency.Key(call.actor.participant, f"{request.url.path}|{route}", idempotency_key, edge.body_hash)
-    edge.replay = idempotency.replay(call.db, edge.key)
+    gate: Gate = request.app.state.gate
+    edge.replay = idempotency.replay(call.db, edge.key, gate.receipt)
     if edge.replay is not None:
         raise _Replay
     return call
 
 
+def _changing(call: Annotated[Call, Depends(_verb)]) -> Call:
+    require_may_change(call.actor)
+    return call
+
+
+def require_may_change(actor: Actor) -> None:
+    """Refuse a caller whose role only reads, whatever it asks for.  Raises ReadOnlyRole."""
+    if actor.has(Role.AUDITOR):
+        raise ReadOnlyRole("the role auditor reads and changes nothing", action="ask a participant of the market to")
+
+
 View = Annotated[Call, Depends(_view)]
-Verb = Annotated[Call, Depends(_verb)]
+Verb = Annotated[Call, Depends(_changing)]
+# For what changes nothing but the log and the caller's own keys and persons: open to roles that only read.
+LoggedVerb = Annotated[Call, Depends(_verb)]
 
 
 def router(tag: str, prefix: str = "/v1") -> APIRouter:
@@ -202,6 +246,7 @@ def router(tag: str, prefix: str = "/v1") -> APIRouter:
             409: "The present state does not allow this",
             413: "The body of the request is larger than this service accepts",
             422: "The request is not well formed",
+            429: "Too many requests in a short time",
             503: "A part that is needed does not answer",
             507: "There is no room to record what was asked, so it was not done",
         }.items()
@@ -213,6 +258,7 @@ def public_database(request: Request) -> Call:
     """For routes that anyone may read: no caller, the anonymous actor without roles."""
     edge: _Edge = request.state.edge
     runtime: Runtime = request.app.state.runtime
+    Limits.of(request).unknown(request)
     return Call(edge.db, Actor("public", frozenset()), runtime.clock.now(), runtime)
 
 

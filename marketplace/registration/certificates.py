@@ -13,9 +13,10 @@ from marketplace.assets.schemas import EvidenceItem, SignatureIn
 from marketplace.assets.stages import STAGES, Stage
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
+from marketplace.audit.words import keep_text
 from marketplace.costing.service import meter
 from marketplace.kernel.actor import Actor
-from marketplace.kernel.canonical import Json, sha256_hex
+from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import parse_timestamp
 from marketplace.kernel.errors import Conflict, Forbidden
 from marketplace.kernel.ids import new_id
@@ -24,10 +25,16 @@ from marketplace.legal.models import Opinion
 from marketplace.legal.rules import months_later
 from marketplace.participants import signatures
 from marketplace.plumbing import epochs
-from marketplace.registration import codes, document, queries, rules, service
+from marketplace.plumbing.epochs import Stop
+from marketplace.registration import codes, document, lapsing, queries, rules, service
 from marketplace.registration.models import Application, Certificate, Right
 from marketplace.registration.profile import national
 from marketplace.registration.rules import APPLICATIONS, CERTIFICATES, CertificateState, State
+
+STOPS = {
+    CertificateState.SUSPENDED: Stop.CERTIFICATE_SUSPENDED,
+    CertificateState.CANCELLED: Stop.CERTIFICATE_CANCELLED,
+}
 
 
 class StalePreparation(Conflict):
@@ -97,6 +104,7 @@ def issue(db: Session, actor: Actor, found: Application, signed: SignatureIn, no
     db.flush()
     db.add_all(_rights(found, content))
     epochs.open_epoch(db, certificate.code)
+    lapsing.watch(db, certificate, now)
 
     facts: Json = {"code": certificate.code, "document": certificate.document, "root": certificate.root}
     facts |= {"application": found.id, "rights": [[one["kind"], one["holder"]] for one in content["rights"]]}
@@ -259,12 +267,13 @@ def _change(
 
     certificate.state, certificate.state_at, certificate.reason = target, now, reason
     db.add(certificate)
-    if target != CertificateState.VALID:
-        for subject in (certificate.version_id, certificate.code):
-            epochs.bump(db, subject, f"certificate_{target}")
     db.flush()
 
-    # The free text stays on the row: an entry holds no words that somebody typed.
-    facts = {"code": certificate.code, "reason_sha256": sha256_hex(reason.encode())}
-    record(db, actor, Tag(step.tag), now, asset=certificate.asset_id, version=certificate.version_id, facts=facts)
+    readers = (certificate.registrar_id, queries.application(db, certificate.application_id).applicant_id)
+    facts = {"code": certificate.code, "words": keep_text(db, reason, now, readers)}
+    entry = record(
+        db, actor, Tag(step.tag), now, asset=certificate.asset_id, version=certificate.version_id, facts=facts
+    )
+    if target in STOPS:
+        epochs.stop(db, (certificate.version_id, certificate.code), STOPS[target], actor, entry, now)
     return certificate

@@ -56,7 +56,7 @@ def registrar_application(db: Session, actor: Actor, application_id: str) -> App
     """An application that lies with the calling registrar.  Raises NoSuchApplication."""
     found = application(db, application_id)
     if actor.participant != found.registrar_id:
-        raise NoSuchApplication("no application with this id at this registrar", got=application_id)
+        raise NoSuchApplication("no application with this id", got=application_id)
     return found
 
 
@@ -158,6 +158,17 @@ def valid_certificate(db: Session, version: Version, now: datetime) -> Certifica
         col(Certificate.valid_until) > now,
     )
     return db.exec(rows.order_by(col(Certificate.issued_at).desc())).first()
+
+
+def certificate_standing(db: Session, version: Version, now: datetime) -> str:
+    """`valid` while a version rests on a certificate, else `suspended` or `cancelled` as its latest is, or `none`."""
+    if valid_certificate(db, version, now) is not None:
+        return str(CertificateState.VALID)
+    rows = select(Certificate).where(Certificate.version_id == version.id, Certificate.root == version.root)
+    latest = db.exec(rows.order_by(col(Certificate.issued_at).desc(), col(Certificate.code).desc())).first()
+    ended = {CertificateState.SUSPENDED, CertificateState.CANCELLED}
+    state = certificate_status(latest, now) if latest is not None else None
+    return str(state) if state in ended else "none"
 
 
 def rights(db: Session, code: str) -> Sequence[Right]:

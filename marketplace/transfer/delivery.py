@@ -6,7 +6,6 @@ same files; the second run finds the delivery and stops.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -200,9 +199,8 @@ def _rounds(sources: Sequence[VersionFile]) -> Iterator[list[VersionFile]]:
 
 
 def agreement_secret(runtime: Runtime, agreement_id: str) -> bytes:
-    """The key of an agreement's pseudonyms, derived from the instance's own key: it lies in no database."""
-    own = hashlib.sha256(runtime.service_key.to_pem()).digest()
-    return hmac.digest(own, b"pseudonyms/" + agreement_id.encode(), "sha256")
+    """The key of an agreement's pseudonyms, derived from the instance's own secret: it lies in no database."""
+    return hmac.digest(runtime.pseudonym_secret, b"pseudonyms/" + agreement_id.encode(), "sha256")
 
 
 def _store(runtime: Runtime, path: str, content: bytes) -> Part:

@@ -10,12 +10,11 @@ from sqlmodel import Session
 
 from marketplace.assets.models import Asset, Version
 from marketplace.audit import documents
-from marketplace.audit.models import DocumentSignature
-from marketplace.kernel.actor import SERVICE
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.signing import SigningKey
 from marketplace.negotiation.models import Agreement
+from marketplace.participants.signatures import sign_as_service
 from marketplace.transfer.body import Part
 
 KIND = "delivery-manifest"
@@ -69,22 +68,7 @@ def render(
 def keep_signed(db: Session, manifest: Json, agreement: Agreement, key: SigningKey, now: datetime) -> str:
     """Keep a manifest with the service's own signature; both parties may read it.  Returns its SHA-256."""
     name = documents.keep(db, KIND, manifest, now, readers=(agreement.provider_id, agreement.buyer_id))
-    typ = f"{KIND}+jws"
-    if db.get(DocumentSignature, (name, SERVICE)) is None:
-        db.add(
-            DocumentSignature(
-                document=name,
-                signer=SERVICE,
-                kid=key.kid,
-                alg=key.algorithm,
-                typ=typ,
-                jws=key.sign_detached(documents.get(db, name).body, typ=typ),
-                jwk=key.public_jwk,
-                signed_at=now,
-            )
-        )
-        db.flush()
-    return name
+    return sign_as_service(db, name, key, now=now)
 
 
 def notice(agreement: Agreement, asset: Asset, version: Version, provider_name: str, uses: Json) -> bytes:

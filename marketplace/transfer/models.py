@@ -81,3 +81,43 @@ class Transfer(SQLModel, table=True):
     closed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     outcome: str = ""
     entry_id: str
+
+
+class StopNotice(SQLModel, table=True):
+    """What both parties of an agreement were told of one stop.
+
+    stop_entry: id of the entry that recorded the stop; reason: its code; document: SHA-256 of the signed notice.
+    """
+
+    __tablename__ = "stop_notice"
+    __table_args__ = (UniqueConstraint("agreement_id", "stop_entry"),)
+
+    id: str = Field(primary_key=True)
+    agreement_id: str = Field(foreign_key="agreement.id")
+    stop_entry: str
+    reason: str
+    stopped_by: str
+    stopped_at: datetime = Field(sa_type=UtcDateTime)
+    document: str
+    made_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class StopNoticeReader(SQLModel, table=True):
+    """A party that a notice is for.  acknowledged_at: when its address took the notice, None until then."""
+
+    __tablename__ = "stop_notice_reader"
+
+    notice_id: str = Field(primary_key=True, foreign_key="stop_notice.id")
+    party: str = Field(primary_key=True, foreign_key="participant.id", index=True)
+    acknowledged_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class NoticeAddress(SQLModel, table=True):
+    """Where a participant wants its notices sent.  number: counts the changes."""
+
+    __tablename__ = "notice_address"
+
+    party: str = Field(primary_key=True, foreign_key="participant.id")
+    url: str
+    number: int = 0
+    set_at: datetime = Field(sa_type=UtcDateTime)

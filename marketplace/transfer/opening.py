@@ -21,6 +21,8 @@ from marketplace.transfer.body import Body, Part, file_body, tar_body
 from marketplace.transfer.models import Delivery, Transfer
 from marketplace.transfer.rules import RangeNotSatisfiable, Span
 from marketplace.transfer.service import close
+from marketplace.transfer.watch import Ground
+from marketplace.usage import queries as usage_queries
 from marketplace.usage import quotas
 from marketplace.usage import rules as usage_rules
 from marketplace.usage import service as usage
@@ -65,13 +67,14 @@ class Representation:
 
 @dataclass(frozen=True)
 class Opened:
-    """An allowed use: what to send, and the leg that fences its windows."""
+    """An allowed use: what to send, the leg that fences its windows, and what it rests on."""
 
     transfer: str
     leg: int
     whole: Representation
     span: Span
     entry: str
+    ground: Ground
 
 
 @dataclass(frozen=True)
@@ -107,26 +110,29 @@ def open_transfer(runtime: Runtime, actor: Actor, asked: Download, now: datetime
 
     Facts are read and the policy is asked before any lock; then one transaction confirms the epoch, reserves, and
     writes transfer and entry.  The same Idempotency-Key goes on with the use it named.
-    Raises NoSuchAgreement, NoSuchFile, DeliveryNotReady, TransferBusy, KeyReused.
+    Raises NoSuchAgreement, NoSuchFile, DeliveryNotReady, TransferBusy, KeyReused, UseSpent, ClockBehind.
     Records: usage:allowed or usage:refused.
     """
-    _end_former_leg(runtime, actor, asked, now)
+    _end_former_leg(runtime, actor, asked)
+    skew = runtime.settings.clock_skew_seconds
     with runtime.database.reading() as db:
+        now = usage_rules.floored(now, usage_queries.latest_entry(db), skew_seconds=skew)
         agreement = negotiation.agreement(db, asked.agreement_id)
         whole = _whole(db, actor, agreement, asked)
-        former = _former(db, actor, asked, now, runtime)
+        former = _former(db, actor, asked)
         span, outside = _span(asked, whole)
         asked = replace(asked, use=_priced(asked.use, span, former))
         gathered = usage.gather(db, actor, agreement, asked.use, now)
 
     ruling = usage.judge(runtime.policy, gathered)
-    if ruling.decision.allow and whole is None:
-        raise DeliveryNotReady("the files of this agreement are being prepared", action="try again in a few seconds")
-    if ruling.decision.allow and outside is not None:
-        return outside
+    if ruling.decision.allow:
+        if whole is None:
+            raise DeliveryNotReady("the files are being prepared", action="try again in a few seconds")
+        if outside is not None:
+            return outside
+        _check_continues(former, span, now, runtime)
 
-    with runtime.database.transaction() as db:
-        return _commit(db, actor, agreement, asked, whole, span, ruling, now, runtime)
+    return runtime.database.grouped(lambda db: _commit(db, actor, agreement, asked, whole, span, ruling, now, runtime))
 
 
 def _whole(db: Session, actor: Actor, agreement: Agreement, asked: Download) -> Representation | None:
@@ -152,32 +158,36 @@ def _priced(use: UseRequest, span: Span, former: Transfer | None) -> UseRequest:
     return replace(use, uses=0 if former is not None and former.uses else 1, bytes=span.length)
 
 
-def _former(db: Session, actor: Actor, asked: Download, now: datetime, runtime: Runtime) -> Transfer | None:
-    """The transfer this key named before.  Raises KeyReused when it named something else, or too long ago."""
-    if asked.key is None:
-        return None
-    row = queries.by_key(db, asked.agreement_id, actor.participant, _key_hash(asked.key))
+def _former(db: Session, actor: Actor, asked: Download) -> Transfer | None:
+    """The transfer this key named before.  Raises KeyReused when it named something else."""
+    row = queries.by_key(db, asked.agreement_id, actor.participant, _key_hash(asked.key)) if asked.key else None
     if row is None:
         return None
     named, wanted = (row.path, row.purpose, row.action), (asked.path or "", asked.use.purpose, asked.use.action)
-    if named != wanted or row.opened_at + timedelta(days=runtime.settings.idempotency_days) < now:
+    if named != wanted:
         raise KeyReused(
-            "the same Idempotency-Key came with another file, purpose or action, or too late",
+            "the same Idempotency-Key came with another file, purpose or action",
             expected="the same request as before",
             action="use a new key for a new use",
         )
     return row
 
 
-def _end_former_leg(runtime: Runtime, actor: Actor, asked: Download, now: datetime) -> None:
+def _check_continues(former: Transfer | None, span: Span, now: datetime, runtime: Runtime) -> None:
+    if former is not None:
+        hours = runtime.settings.use_continues_hours
+        rules.check_continues(former.opened_at, former.served, former.size, span.length, now, hours=hours)
+
+
+def _end_former_leg(runtime: Runtime, actor: Actor, asked: Download) -> None:
     """Whoever comes back with the key has lost the former answer: it is settled before the use goes on."""
     if asked.key is None:
         return
     with runtime.database.reading() as db:
-        former = _former(db, actor, asked, now, runtime)
+        former = _former(db, actor, asked)
     if former is not None and former.state == "open":
-        with runtime.database.transaction() as db:
-            close(db, actor, former.id, former.leg, rules.SUPERSEDED, now)
+        row, now = former, runtime.clock.now()
+        runtime.database.grouped(lambda db: close(db, actor, row.id, row.leg, rules.SUPERSEDED, now))
 
 
 def _commit(
@@ -192,16 +202,22 @@ def _commit(
     runtime: Runtime,
 ) -> Opened | Refused:
     ruling = usage.confirm(db, ruling)
+    if ruling.decision.allow and runtime.soundness.reason is not None:
+        ruling = ruling.refused(runtime.soundness.reason)
+    # Locked before the quota, in the order of `service.close`.
+    former = _resumable(db, actor, asked, span, now, runtime) if ruling.decision.allow else None
     if ruling.decision.allow and whole is not None and unmet(ruling.decision.obligations, whole.transformations):
         ruling = ruling.refused(usage_rules.OBLIGATION_NOT_APPLIED)
     if ruling.decision.allow and not _reserve(db, agreement, asked.use, ruling):
         ruling = ruling.refused(usage_rules.QUOTA_EXCEEDED)
+    elif ruling.decision.allow:
+        _check_first(db, actor, asked, former)
     if not ruling.decision.allow or whole is None:
         manifest = whole.manifest if whole is not None else None
         entry = usage.record_ruling(db, actor, agreement, ruling, now, about={"manifest": manifest})
         return Refused(ruling.decision, entry)
 
-    row = _open_row(db, actor, asked, whole, span, ruling, now, runtime)
+    row = _open_row(actor, asked, whole, span, ruling, former, now, runtime)
     about: Json = {
         "transfer": row.id,
         "leg": row.leg,
@@ -209,10 +225,11 @@ def _commit(
         "sha256": whole.sha256,
         "from": span.start,
         "to": span.end,
+        "stops_at": ruling.stops_at,
     }
     row.entry_id = usage.record_ruling(db, actor, agreement, ruling, now, about=about)
-    db.add(row)
-    return Opened(row.id, row.leg, whole, span, row.entry_id)
+    db.merge(row)
+    return Opened(row.id, row.leg, whole, span, row.entry_id, Ground(ruling.subjects, ruling.epoch, ruling.stops_at))
 
 
 def _reserve(db: Session, agreement: Agreement, use: UseRequest, ruling: Ruling) -> bool:
@@ -221,18 +238,17 @@ def _reserve(db: Session, agreement: Agreement, use: UseRequest, ruling: Ruling)
 
 
 def _open_row(
-    db: Session,
     actor: Actor,
     asked: Download,
     whole: Representation,
     span: Span,
     ruling: Ruling,
+    former: Transfer | None,
     now: datetime,
     runtime: Runtime,
 ) -> Transfer:
-    former = _resumable(db, actor, asked)
     fresh = new_id("trf")
-    row = Transfer(
+    return Transfer(
         id=former.id if former else fresh,
         agreement_id=asked.agreement_id,
         party=actor.participant,
@@ -256,18 +272,26 @@ def _open_row(
         opened_at=former.opened_at if former else now,
         entry_id="",
     )
-    return db.merge(row)
 
 
-def _resumable(db: Session, actor: Actor, asked: Download) -> Transfer | None:
-    """The closed transfer that this key goes on with.  Raises TransferBusy when another request was faster."""
+def _resumable(
+    db: Session, actor: Actor, asked: Download, span: Span, now: datetime, runtime: Runtime
+) -> Transfer | None:
+    """The closed transfer that this key goes on with, locked.  Raises TransferBusy: another request was faster."""
     former = queries.by_key(db, asked.agreement_id, actor.participant, _key_hash(asked.key)) if asked.key else None
     if former is None:
         return None
     former = queries.held(db, former.id)
     if former.state == "open" or bool(former.uses) == bool(asked.use.uses):
         raise TransferBusy("the use this key names is being answered", action="try again, or use another key")
+    _check_continues(former, span, now, runtime)
     return former
+
+
+def _check_first(db: Session, actor: Actor, asked: Download, former: Transfer | None) -> None:
+    """Behind the lock of the quota: nobody else has opened a use with this key meanwhile.  Raises TransferBusy."""
+    if asked.key and not former and queries.by_key(db, asked.agreement_id, actor.participant, _key_hash(asked.key)):
+        raise TransferBusy("the use this key names is being answered", action="try again, or use another key")
 
 
 def _key_hash(key: str) -> str:

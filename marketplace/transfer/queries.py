@@ -7,8 +7,20 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
+from marketplace.audit.entry import Tag
+from marketplace.audit.models import Entry
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.kernel.errors import NotFound
-from marketplace.transfer.models import Delivery, DeliveryFile, Transfer
+from marketplace.plumbing import outbox
+from marketplace.transfer.models import (
+    Delivery,
+    DeliveryFile,
+    NoticeAddress,
+    StopNotice,
+    StopNoticeReader,
+    Transfer,
+)
 
 
 class NoSuchFile(NotFound):
@@ -17,6 +29,14 @@ class NoSuchFile(NotFound):
 
 class NoDelivery(NotFound):
     """Nothing has been prepared for delivery yet."""
+
+
+class NoSuchNotice(NotFound):
+    """No such notice."""
+
+
+class NoNoticeAddress(NotFound):
+    """No address for notices is set."""
 
 
 def delivery(db: Session, agreement_id: str) -> Delivery | None:
@@ -62,3 +82,85 @@ def overdue(db: Session, now: datetime) -> Sequence[str]:
     """Ids of open transfers whose lease has passed."""
     rows = select(Transfer.id).where(Transfer.state == "open", col(Transfer.lease_until) < now)
     return db.exec(rows.order_by(col(Transfer.lease_until))).all()
+
+
+def open_of_agreement(db: Session, agreement_id: str) -> Sequence[Transfer]:
+    """The open transfers of an agreement, held until the transaction ends."""
+    rows = select(Transfer).where(Transfer.agreement_id == agreement_id, Transfer.state == "open")
+    held = rows.order_by(col(Transfer.id)).with_for_update().execution_options(populate_existing=True)
+    return db.exec(held).all()
+
+
+def uses_logged(
+    db: Session, agreement_id: str, tag: Tag, *, since: datetime | None = None, after: datetime | None = None
+) -> list[tuple[str, Json]]:
+    """Id and facts of an agreement's entries of a tag in order, from a moment on, or later than it."""
+    rows = select(Entry.id, Entry.body).where(Entry.agreement == agreement_id, Entry.tag == tag.value)
+    if since is not None:
+        rows = rows.where(col(Entry.at) >= since)
+    if after is not None:
+        rows = rows.where(col(Entry.at) > after)
+    return [(entry, read_strictly(body)["facts"]) for entry, body in db.exec(rows.order_by(col(Entry.id)))]
+
+
+def notice_of(db: Session, agreement_id: str, stop_entry: str) -> StopNotice | None:
+    """The notice of a stop to the parties of an agreement, if it was written."""
+    rows = select(StopNotice).where(StopNotice.agreement_id == agreement_id, StopNotice.stop_entry == stop_entry)
+    return db.exec(rows).first()
+
+
+def notices(db: Session, actor: Actor, cursor: str, limit: int) -> Sequence[StopNotice]:
+    """The caller's notices, all of them for auditors, the latest first, beginning after a notice's id."""
+    rows = select(StopNotice)
+    if not actor.has(Role.AUDITOR):
+        mine = select(StopNoticeReader.notice_id).where(StopNoticeReader.party == actor.participant)
+        rows = rows.where(col(StopNotice.id).in_(mine))
+    if cursor:
+        rows = rows.where(col(StopNotice.id) < cursor)
+    return db.exec(rows.order_by(col(StopNotice.id).desc()).limit(limit)).all()
+
+
+def readable_notice(db: Session, actor: Actor, notice_id: str) -> StopNotice:
+    """A notice to the caller, or any for an auditor.  Raises NoSuchNotice."""
+    found = db.get(StopNotice, notice_id)
+    mine = db.get(StopNoticeReader, (notice_id, actor.participant)) is not None
+    if found is None or not (mine or actor.has(Role.AUDITOR)):
+        raise NoSuchNotice("no notice with this id", got=notice_id[:80])
+    return found
+
+
+def reader(db: Session, notice_id: str, party: str, *, lock: bool = False) -> StopNoticeReader:
+    """The row of a party that a notice is for; lock: read anew and held to the end of the transaction."""
+    found = db.get_one(StopNoticeReader, (notice_id, party))
+    if lock:
+        db.refresh(found, with_for_update=True)
+    return found
+
+
+def notice_address(db: Session, party: str, *, lock: bool = False) -> NoticeAddress | None:
+    """Where a party wants its notices sent, if anywhere."""
+    return db.get(NoticeAddress, party, populate_existing=True, with_for_update=True if lock else None)
+
+
+def own_notice_address(db: Session, actor: Actor) -> NoticeAddress:
+    """The caller's address for notices.  Raises NoNoticeAddress."""
+    found = notice_address(db, actor.participant)
+    if found is None:
+        raise NoNoticeAddress("no address for notices is set", action="PUT /v1/participants/me/notice-address")
+    return found
+
+
+def pushed(db: Session, notice_id: str, party: str) -> Json | None:
+    """How the sending of a notice to a party's address goes; None where nothing is sent."""
+    row = outbox.asked(db, "transfer.push_notice", f"{notice_id}:{party}")
+    if row is None:
+        return None
+    taken = reader(db, notice_id, party).acknowledged_at
+    over = "given_up" if row.given_up_at else "not_sent"
+    waiting = row.done_at is None and row.given_up_at is None
+    return {
+        "state": "acknowledged" if taken else "waiting" if waiting else over,
+        "attempts": row.attempts,
+        "last_error": row.last_error,
+        "acknowledged_at": taken,
+    }

@@ -15,14 +15,14 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Query, Request, Response
 
-from marketplace.audit import documents
+from marketplace.audit import documents, receipts
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.errors import Conflict, Forbidden
 from marketplace.negotiation.queries import own_agreement, readable_agreement
 from marketplace.plumbing.problems import Unauthenticated, problem
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.turns import Turns, in_own_thread
-from marketplace.plumbing.web import Gate, View, router
+from marketplace.plumbing.web import RECEIPT, Gate, View, record_raised, router
 from marketplace.transfer import opening, queries
 from marketplace.transfer.opening import Download, Opened, OutsideRange, Refused, Representation
 from marketplace.transfer.schemas import ManifestOut, ManifestSignature, TransferOut
@@ -157,9 +157,7 @@ def _answered(request: Request, answer: Callable[[Runtime, Actor], Response]) ->
         _require_bound(actor)
         return answer(runtime, actor)
     except (Forbidden, Conflict, ProofRequired) as error:
-        with runtime.database.transaction() as db:
-            route = f"{request.method} {request.scope['route'].path}"
-            gate.record_refusal(db, actor, route, error, runtime.clock.now())
+        record_raised(request, actor, error)
         raise
 
 
@@ -176,7 +174,9 @@ def _require_bound(actor: Actor) -> None:
 def _download(runtime: Runtime, actor: Actor, asked: Download) -> Response:
     match opening.open_transfer(runtime, actor, asked, runtime.clock.now()):
         case Refused() as refused:
-            return _refusal(refused)
+            refusal = _refusal(refused)
+            refusal.headers[RECEIPT] = receipts.of_entry(runtime, refused.entry)
+            return refusal
         case OutsideRange() as outside:
             return _outside(outside)
         case Opened() as opened:
@@ -185,12 +185,19 @@ def _download(runtime: Runtime, actor: Actor, asked: Download) -> Response:
                 "Content-Length": str(span.length),
                 "X-Transfer-Id": opened.transfer,
                 "X-Entry-Id": opened.entry,
+                RECEIPT: receipts.of_entry(runtime, opened.entry),
             }
             if span.partial:
                 headers["Content-Range"] = f"bytes {span.start}-{span.end - 1}/{size}"
             source = WindowSource(runtime, actor, opened)
             status = 206 if span.partial else 200
-            return WindowResponse(source, status_code=status, media_type=_media_type(asked.path), headers=headers)
+            return WindowResponse(
+                source,
+                status_code=status,
+                media_type=_media_type(asked.path),
+                headers=headers,
+                idle_seconds=runtime.settings.stream_idle_seconds,
+            )
 
 
 def _describe(runtime: Runtime, actor: Actor, agreement_id: str, path: str | None) -> Response:

@@ -1,24 +1,38 @@
-"""Pure rules of a transfer: byte ranges, and how a leg may end."""
+"""Pure rules of a transfer: byte ranges, sizes of windows, going on with a use, and how a leg may end."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
-from marketplace.kernel.errors import Invalid
+from marketplace.kernel.errors import Conflict, Invalid
 
 COMPLETE: Final = "complete"
 BROKEN: Final = "broken"
 DAMAGED: Final = "damaged"
 ORPHANED: Final = "orphaned"
 SUPERSEDED: Final = "superseded"
+IDLE: Final = "idle"
+UNWATCHED: Final = "unwatched"
+CLOCK_BEHIND: Final = "clock_behind"
+
+SMALLEST_WINDOW: Final = 64 << 10
+"""Bytes; and a client that is slow gets what it takes in about"""
+WINDOW_SECONDS: Final = 5.0
+TIMES_SERVED: Final = 2
+"""How often each byte of a counted use may leave, over all its legs: once, and once more for what was lost."""
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class RangeNotSatisfiable(Invalid):
     """The range lies outside the representation."""
+
+
+class UseSpent(Conflict):
+    """The use that this Idempotency-Key names has ended."""
 
 
 @dataclass(frozen=True)
@@ -52,3 +66,35 @@ def span(header: str | None, size: int) -> Span:
     if start >= size or end <= start:
         raise RangeNotSatisfiable("no byte of the range exists", expected=f"below {size}", got=match.group(0))
     return Span(start, end, partial=True)
+
+
+def window(largest: int, waiting: int, taken: int, seconds: float) -> int:
+    """Bytes of the next window, so that never more than `largest` are logged that the client has not taken.
+
+    waiting: bytes sent before that the client has not taken; taken, seconds: how fast it took the window before, 0 and
+    0.0 at first.  A window must leave well within the lease of its transfer, so a slow client gets smaller ones.
+    """
+    fits = largest - waiting
+    if taken and seconds * largest > WINDOW_SECONDS * taken:
+        fits = min(fits, int(taken / seconds * WINDOW_SECONDS))
+    return max(fits, min(largest, SMALLEST_WINDOW))
+
+
+def check_continues(opened_at: datetime, served: int, size: int, length: int, now: datetime, *, hours: int) -> None:
+    """Whether a counted use may send `length` bytes more.  served: bytes of its legs so far; size: of the whole.
+
+    Raises UseSpent: otherwise one use could be taken any number of times (decision 9).
+    """
+    if now > opened_at + timedelta(hours=hours):
+        raise UseSpent(
+            "the use that this Idempotency-Key names is too old to go on with",
+            expected=f"within {hours} hours of its start",
+            action="use a new key for a new use",
+        )
+    if served + length > TIMES_SERVED * size:
+        raise UseSpent(
+            "the use that this Idempotency-Key names has sent what it may",
+            expected=f"at most {TIMES_SERVED} times {size} bytes over all its parts",
+            got=f"{served} bytes and {length} more",
+            action="ask only for what is missing (Range), or use a new key for a new use",
+        )

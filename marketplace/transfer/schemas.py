@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -52,3 +52,59 @@ class TransferOut(BaseModel):
     opened_at: datetime
     closed_at: datetime | None
     entry_id: str
+
+
+class StopNoticeOut(BaseModel):
+    """What both parties of an agreement are told after a stop.  stopped_by: a participant's id, or `service`."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    agreement_id: str
+    reason: str = Field(description="Why; a later request is refused with the same code.")
+    stopped_by: str
+    stopped_at: datetime
+    stop_entry: str = Field(description="Id of the log entry of the stop.")
+    document: Sha256 = Field(description="Of the signed notice, whose exact bytes are at /v1/documents/{sha256}.")
+    made_at: datetime
+
+
+class NoticePage(BaseModel):
+    """Notices, the latest first.  next: cursor of the following page, null at the end."""
+
+    notices: list[StopNoticeOut]
+    next: str | None
+
+
+class NoticePush(BaseModel):
+    """How sending to the caller's address goes; last_error: of the latest attempt that failed."""
+
+    state: Literal["waiting", "acknowledged", "given_up", "not_sent"]
+    attempts: int
+    last_error: str | None
+    acknowledged_at: datetime | None
+
+
+class StopNoticeDetail(StopNoticeOut):
+    """A notice with its content and signature.  push: null where the caller had no address for it."""
+
+    content: dict[str, Any]
+    signatures: list[ManifestSignature]
+    push: NoticePush | None
+
+
+class NoticeAddressIn(BaseModel):
+    """Where notices are to be sent: https, a public host name, an allowed port."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    url: str = Field(max_length=2000, examples=["https://connector.example/notices"])
+
+
+class NoticeAddressOut(BaseModel):
+    """Where notices are sent."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    url: str
+    set_at: datetime

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlmodel import Session
+from structlog import get_logger
 
 from marketplace.audit.entry import Tag, record
 from marketplace.costing.service import meter
@@ -32,13 +34,19 @@ def grant_window(
     now: datetime,
     *,
     lease_seconds: int,
+    skew_seconds: int,
 ) -> str | None:
     """Log a window before its bytes leave; a reason instead when it may not.  Its bytes follow the commit.
 
-    length: bytes of the window; running_sha256: of the leg's bytes up to its end; lease_seconds: silence allowed.
+    length: bytes of the window; running_sha256: of the leg's bytes up to its end; lease_seconds: silence allowed;
+    skew_seconds: how far the clock may be behind the log.
     Records: transfer:window_served.
     """
     row = queries.held(db, transfer_id)
+    try:
+        now = usage_rules.floored(now, usage_queries.latest_entry(db), skew_seconds=skew_seconds)
+    except usage_rules.ClockBehind:
+        return rules.CLOCK_BEHIND
     reason = _stop_reason(db, row, leg, length, now)
     if reason is not None:
         return reason
@@ -70,6 +78,7 @@ def close(db: Session, actor: Actor, transfer_id: str, leg: int, outcome: str, n
     if row.state != "open" or row.leg != leg:
         return False
 
+    now = _not_before_the_log(db, now)
     agreement = negotiation.agreement(db, row.agreement_id)
     served = row.leg_served
     uses = row.leg_uses if served or outcome == rules.COMPLETE else 0
@@ -94,22 +103,33 @@ def close(db: Session, actor: Actor, transfer_id: str, leg: int, outcome: str, n
 
 def sweep(runtime: Runtime) -> int:
     """Close every transfer whose lease has passed, at what its windows logged; returns how many."""
-    now = runtime.clock.now()
     with runtime.database.reading() as db:
+        now = _not_before_the_log(db, runtime.clock.now())
         overdue = queries.overdue(db, now)
+    closed = 0
     for transfer_id in overdue:
-        with runtime.database.transaction() as db:
-            row = queries.held(db, transfer_id)
-            if row.lease_until < now:
-                close(db, SERVICE_ACTOR, transfer_id, row.leg, rules.ORPHANED, now)
-    return len(overdue)
+        try:
+            closed += runtime.database.grouped(partial(_close_orphan, transfer_id=transfer_id, now=now))
+        except Exception as error:  # noqa: BLE001 - one that cannot be closed must not hold up the others
+            get_logger().error("transfer cannot be closed", transfer=transfer_id, error=type(error).__name__)
+    return closed
+
+
+def _close_orphan(db: Session, transfer_id: str, now: datetime) -> bool:
+    row = queries.held(db, transfer_id)
+    return row.lease_until < now and close(db, SERVICE_ACTOR, transfer_id, row.leg, rules.ORPHANED, now)
+
+
+def _not_before_the_log(db: Session, now: datetime) -> datetime:
+    """The moment of settling: a clock that was set back must neither hold it up nor write an entry into the past."""
+    return max(now, usage_queries.latest_entry(db) or now)
 
 
 def _stop_reason(db: Session, row: Transfer, leg: int, length: int, now: datetime) -> str | None:
     if row.state != "open" or row.leg != leg:
         return rules.SUPERSEDED
     if usage_queries.epoch(db, row.subjects, hold=True) != row.epoch:
-        return usage_rules.EPOCH_CHANGED
+        return usage_queries.stop_reason(db, row.subjects)
     if int(now.timestamp()) >= row.stops_at:
         return usage_rules.EXPIRED
     if row.leg_start + row.leg_served + length > row.leg_end:
@@ -153,5 +173,5 @@ def _charge(db: Session, actor: Actor, agreement: Agreement, row: Transfer, now:
         payer=agreement.buyer_id,
         payee=agreement.provider_id,
         venue=listing(db, agreement.listing_id).operator_id,
-        unit_price_fen=price_of_use(agreement.price_plan).minor,
+        unit_price_fen=price_of_use(usage_queries.signed_price_plan(db, agreement)).minor,
     )

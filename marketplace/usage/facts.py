@@ -75,7 +75,8 @@ class Asked(_Closed):
 
 class AgreementFacts(_Closed):
     """terms_signed: the uses on record are those of the signed document; signers: whose signatures lie on it;
-    parties_active: neither provider nor buyer is suspended from this market."""
+    parties_active: neither provider nor buyer is suspended from this market; listing_stands: the exchange did not force
+    off the listing that it was made under."""
 
     id: str
     document: str
@@ -90,20 +91,28 @@ class AgreementFacts(_Closed):
     signers: list[str]
     terms_signed: bool
     parties_active: bool
+    listing_stands: bool
 
 
 class VersionFacts(_Closed):
+    """consent_stands: no person's consent was withdrawn for files of it or of what it was made from."""
+
     id: str
     asset: str
     kind: str
     stage: str
     sealed: bool
+    consent_stands: bool
 
 
 class Credential(_Closed):
-    """A certificate or opinion: whether one is valid for this very version now."""
+    """A certificate or opinion: whether one is valid for this very version now.
+
+    state: `valid`, or what became of the latest one: `suspended`, `cancelled`, otherwise `none`.
+    """
 
     valid: bool
+    state: str
 
 
 class Quota(_Closed):

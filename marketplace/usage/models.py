@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, CheckConstraint
 from sqlmodel import Field, SQLModel
 
 
 class UsageQuota(SQLModel, table=True):
     """What of an agreement is used up: reserve, serve, settle.
 
-    Limits are those of the signed uses, None = unlimited; at any time reserved + settled never exceeds a limit.
+    Limits are those of the signed uses, None = unlimited; at any time reserved + settled never exceeds a limit, which
+    the database itself holds up as the last of three guards (policy, conditional update, constraint).
     """
 
     __tablename__ = "usage_quota"
+    __table_args__ = (
+        CheckConstraint(
+            "uses_reserved >= 0 AND uses_settled >= 0 AND bytes_reserved >= 0 AND bytes_settled >= 0", "not_negative"
+        ),
+        CheckConstraint(
+            "(uses_limit IS NULL OR uses_reserved + uses_settled <= uses_limit)"
+            " AND (bytes_limit IS NULL OR bytes_reserved + bytes_settled <= bytes_limit)",
+            "within_limits",
+        ),
+    )
 
     agreement_id: str = Field(primary_key=True, foreign_key="agreement.id")
     uses_limit: int | None = Field(default=None, sa_type=BigInteger)

@@ -46,13 +46,17 @@ def reserve(db: Session, agreement_id: str, *, uses: int, volume: int) -> bool:
 def settle(db: Session, agreement_id: str, *, uses: int, uses_served: int, volume: int, volume_served: int) -> None:
     """Turn a reservation into what was really used; the rest is free again.
 
-    uses, volume: as reserved; uses_served, volume_served: at most that.
+    uses, volume: as reserved; uses_served, volume_served: at most that.  Raises ValueError: more than is reserved.
     """
     if not (0 <= uses_served <= uses and 0 <= volume_served <= volume):
         raise ValueError(f"served {uses_served} uses, {volume_served} bytes of reserved {uses} and {volume}")
-    db.exec(
+    settled = db.exec(
         update(UsageQuota)
-        .where(col(UsageQuota.agreement_id) == agreement_id)
+        .where(
+            col(UsageQuota.agreement_id) == agreement_id,
+            col(UsageQuota.uses_reserved) >= uses,
+            col(UsageQuota.bytes_reserved) >= volume,
+        )
         .values(
             uses_reserved=UsageQuota.uses_reserved - uses,
             uses_settled=UsageQuota.uses_settled + uses_served,
@@ -61,3 +65,5 @@ def settle(db: Session, agreement_id: str, *, uses: int, uses_served: int, volum
         )
         .execution_options(synchronize_session=False)
     )
+    if settled.rowcount != 1:
+        raise ValueError(f"{uses} uses and {volume} bytes of agreement {agreement_id} are not reserved")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final
 
 from marketplace.exchange import terms
 from marketplace.kernel.canonical import Json
+from marketplace.kernel.clock import timestamp
+from marketplace.kernel.errors import Unavailable
 from marketplace.plumbing.policy import Decision
 
 EPOCH_CHANGED: Final = "epoch_changed"
@@ -17,6 +20,10 @@ OBLIGATION_NOT_APPLIED: Final = "obligation_not_applied"
 # The closed lists; whatever else was asked for is not copied into entries.
 PURPOSES: Final = frozenset(terms.PURPOSES["known"]) | frozenset(terms.PURPOSES["denied_always"])
 ACTIONS: Final = frozenset(terms.PROFILE["actions"]) | frozenset(terms.PROFILE["prohibitions"])
+
+
+class ClockBehind(Unavailable):
+    """The clock of this service runs behind its own log, so no use can be judged."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +69,23 @@ class Limits:
 
     uses: int | None
     bytes: int | None
+
+
+def floored(now: datetime, latest: datetime | None, *, skew_seconds: int) -> datetime:
+    """The moment to judge by: never earlier than the latest entry, so that setting a clock back revives nothing.
+
+    latest: time of the latest entry.  Raises ClockBehind: the clock is further behind it than clocks may differ.
+    """
+    if latest is None or now >= latest:
+        return now
+    if latest - now > timedelta(seconds=skew_seconds):
+        raise ClockBehind(
+            "the clock of this service is behind its own log",
+            expected=f"at least {timestamp(latest)}, less {skew_seconds} seconds",
+            got=timestamp(now),
+            action="the operator must set the clock; until then no use is allowed",
+        )
+    return latest
 
 
 def limits(uses: Json) -> Limits:

@@ -14,9 +14,10 @@ from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json, digest
 from marketplace.legal.queries import valid_opinion
 from marketplace.negotiation.models import Agreement
+from marketplace.plumbing.epochs import Stop
 from marketplace.plumbing.policy import PolicyEngine
 from marketplace.plumbing.runtime import Runtime
-from marketplace.registration.queries import valid_certificate
+from marketplace.registration.queries import certificate_standing, valid_certificate
 from marketplace.usage import queries, rules
 from marketplace.usage.facts import (
     AccessFacts,
@@ -59,6 +60,7 @@ def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, n
         agreement.version_id,
         agreement.certificate_code,
         agreement.opinion_id,
+        agreement.listing_id,
         agreement.buyer_id,
         agreement.provider_id,
     )
@@ -79,8 +81,8 @@ def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, n
         agreement=_agreement_facts(db, agreement),
         uses=compile_uses(agreement.uses),
         version=_version_facts(version),
-        certificate=Credential(valid=certificate is not None),
-        opinion=Credential(valid=opinion is not None),
+        certificate=Credential(valid=certificate is not None, state=certificate_standing(db, version, now)),
+        opinion=Credential(valid=opinion is not None, state="valid" if opinion else "none"),
         quota=_quota_facts(db, agreement, asked),
         epoch=epoch,
     ).model_dump()
@@ -154,6 +156,7 @@ def _agreement_facts(db: Session, agreement: Agreement) -> AgreementFacts:
         signers=queries.signers(db, agreement),
         terms_signed=queries.terms_signed(db, agreement),
         parties_active=queries.parties_active(db, agreement),
+        listing_stands=queries.listing_stands(db, agreement),
     )
 
 
@@ -164,6 +167,7 @@ def _version_facts(version: Version) -> VersionFacts:
         kind=version.kind,
         stage=version.stage,
         sealed=version.sealed_at is not None and version.root != "",
+        consent_stands=version.stop_reason != Stop.CONSENT_WITHDRAWN,
     )
 
 

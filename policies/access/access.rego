@@ -30,9 +30,11 @@ allow if {
 	asset_fits
 	agreement_final
 	parties_active
+	listing_stands
 	started
 	running
 	version_listed
+	consent_stands
 	version_governed
 	certificate_valid
 	opinion_valid
@@ -50,17 +52,21 @@ terms_signed if input.agreement.terms_signed == true
 
 party_fits if {
 	input.asked.party == input.agreement.buyer
-	input.uses.assignee in {"", input.agreement.buyer}
-	input.uses.assigner in {"", input.agreement.provider}
+	assignees := {"", input.agreement.buyer} # named first: see "membership of a built literal" in the policy tests
+	input.uses.assignee in assignees
+	assigners := {"", input.agreement.provider}
+	input.uses.assigner in assigners
 }
 
 asset_fits if {
 	input.asked.asset == input.agreement.asset
 	input.version.asset == input.agreement.asset
 	input.version.id == input.agreement.version
-	input.uses.target in {"", input.agreement.asset, input.agreement.version}
+	targets := {input.agreement.asset, input.agreement.version}
+	wholes := targets | {""}
+	input.uses.target in wholes
 	every permission in input.uses.permissions {
-		permission.target in {input.agreement.asset, input.agreement.version}
+		permission.target in targets
 	}
 }
 
@@ -72,6 +78,8 @@ agreement_final if {
 
 parties_active if input.agreement.parties_active == true
 
+listing_stands if input.agreement.listing_stands == true
+
 started if input.now >= input.agreement.starts_at
 
 running if input.now < input.agreement.ends_at
@@ -80,6 +88,8 @@ version_listed if {
 	input.version.stage == "listed"
 	input.version.sealed == true
 }
+
+consent_stands if input.version.consent_stands == true
 
 version_governed if input.version.kind == "governed"
 
@@ -157,20 +167,58 @@ reasons contains "agreement_terminated" if {
 
 reasons contains "agreement_not_final" if {
 	not agreement_final
-	not input.agreement.state in {"suspended", "terminated"}
+	not input.agreement.state in {"suspended", "terminated", "expired"}
 }
 
 reasons contains "party_suspended" if not parties_active
+
+reasons contains "listing_forced_off" if not listing_stands
 
 reasons contains "not_started" if not started
 
 reasons contains "expired" if not running
 
-reasons contains "version_not_listed" if not version_listed
+reasons contains "expired" if {
+	not agreement_final
+	input.agreement.state == "expired"
+}
+
+reasons contains "consent_withdrawn" if not consent_stands
+
+# A version with withdrawn consent is suspended for it: that is told by its own name.
+reasons contains "version_suspended" if {
+	not version_listed
+	consent_stands
+	input.version.stage == "suspended"
+}
+
+reasons contains "version_retired" if {
+	not version_listed
+	consent_stands
+	input.version.stage == "retired"
+}
+
+reasons contains "version_not_listed" if {
+	not version_listed
+	not input.version.stage in {"suspended", "retired"}
+}
 
 reasons contains "raw_version" if not version_governed
 
-reasons contains "certificate_not_valid" if not certificate_valid
+reasons contains "certificate_suspended" if {
+	not certificate_valid
+	input.certificate.state == "suspended"
+}
+
+reasons contains "certificate_cancelled" if {
+	not certificate_valid
+	input.certificate.state == "cancelled"
+}
+
+reasons contains "certificate_not_valid" if {
+	not certificate_valid
+	not input.certificate.state in {"suspended", "cancelled"}
+}
 
 reasons contains "opinion_not_valid" if not opinion_valid
 

@@ -44,6 +44,7 @@ facts := {
 		"signers": ["buyer", "provider"],
 		"terms_signed": true,
 		"parties_active": true,
+		"listing_stands": true,
 	},
 	"uses": {
 		"type": "Agreement",
@@ -55,9 +56,16 @@ facts := {
 		"prohibitions": [{"action": "mkt:reidentify"}, {"action": "mkt:link"}, {"action": "distribute"}],
 		"unknown": [],
 	},
-	"version": {"id": "ver_1", "asset": "ast_1", "kind": "governed", "stage": "listed", "sealed": true},
-	"certificate": {"valid": true},
-	"opinion": {"valid": true},
+	"version": {
+		"id": "ver_1",
+		"asset": "ast_1",
+		"kind": "governed",
+		"stage": "listed",
+		"sealed": true,
+		"consent_stands": true,
+	},
+	"certificate": {"valid": true, "state": "valid"},
+	"opinion": {"valid": true, "state": "valid"},
 	"quota": {"uses_taken": 4, "uses_asked": 1, "bytes_taken": 900, "bytes_asked": 100},
 	"epoch": 0,
 }
@@ -155,9 +163,40 @@ test_refused_certificate if answer(replace("/certificate/valid", false)) == refu
 
 test_refused_opinion if answer(replace("/opinion/valid", false)) == refused(["opinion_not_valid"])
 
-test_refused_suspended_version if answer(replace("/version/stage", "suspended")) == refused(["version_not_listed"])
+test_refused_suspended_certificate if {
+	answer(replace("/certificate", {"valid": false, "state": "suspended"})) == refused(["certificate_suspended"])
+}
 
-test_refused_retired_version if answer(replace("/version/stage", "retired")) == refused(["version_not_listed"])
+test_refused_cancelled_certificate if {
+	answer(replace("/certificate", {"valid": false, "state": "cancelled"})) == refused(["certificate_cancelled"])
+}
+
+test_refused_suspended_version if answer(replace("/version/stage", "suspended")) == refused(["version_suspended"])
+
+test_refused_retired_version if answer(replace("/version/stage", "retired")) == refused(["version_retired"])
+
+test_refused_unlisted_version if answer(replace("/version/stage", "certified")) == refused(["version_not_listed"])
+
+test_refused_forced_off if answer(replace("/agreement/listing_stands", false)) == refused(["listing_forced_off"])
+
+test_refused_unknown_listing if {
+	answer([{"op": "remove", "path": "/agreement/listing_stands"}]) == refused(["listing_forced_off"])
+}
+
+test_refused_without_consent if answer(replace("/version/consent_stands", false)) == refused(["consent_withdrawn"])
+
+test_refused_without_consent_by_one_name if {
+	answer([
+		{"op": "replace", "path": "/version/consent_stands", "value": false},
+		{"op": "replace", "path": "/version/stage", "value": "suspended"},
+	]) == refused(["consent_withdrawn"])
+}
+
+test_refused_unknown_consent if {
+	answer([{"op": "remove", "path": "/version/consent_stands"}]) == refused(["consent_withdrawn"])
+}
+
+test_refused_expired if answer(replace("/agreement/state", "expired")) == refused(["expired"])
 
 test_refused_raw if answer(replace("/version/kind", "raw")) == refused(["raw_version"])
 

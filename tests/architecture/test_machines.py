@@ -53,8 +53,8 @@ def test_every_state_is_reached_from_the_first_and_every_capability_belongs_to_a
     reached = {states[0]}
     while more := {row.target for row in machine.steps if row.source in reached} - reached:
         reached |= more
-    # `suspended` agreements are derived by whoever reads them, `lapsed` certificates follow from the clock.
-    derived = {("certificate", "lapsed"), ("agreement", "suspended")}
+    # `lapsed` certificates follow from the clock.
+    derived = {("certificate", "lapsed")}
     assert {str(state) for state in set(states) - reached} <= {state for name, state in derived if name == machine.name}
     assert set(machine.allows) <= set(states)
 

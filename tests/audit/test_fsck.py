@@ -9,8 +9,9 @@ import pytest
 from sqlmodel import Session, text
 
 from marketplace.audit.fsck import Report, fsck
+from marketplace.audit.guard import check_not_behind
 from marketplace.audit.models import Tile
-from marketplace.audit.service import LogForked, check_not_behind, number_entries, prove
+from marketplace.audit.service import LogForked, number_entries, prove
 from marketplace.audit.tiles import StoredTree
 from marketplace.audit.tree import leaf_hash, root_of_hashes, verify_inclusion
 from tests.audit.world import Log

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,12 +19,13 @@ from marketplace.audit import tree
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import Entry
 from marketplace.audit.note import VerifierKey, open_checkpoint
+from marketplace.audit.receipts import Promises
 from marketplace.audit.routes import routes
-from marketplace.audit.verifier.checks import verify
+from marketplace.audit.verifier.files import verify
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.clock import StoryClock
 from marketplace.kernel.errors import DomainError
-from marketplace.kernel.signing import generate_key
+from marketplace.kernel.signing import generate_key, verify_compact
 from marketplace.plumbing import problems
 from marketplace.plumbing.runtime import Runtime
 from tests.audit.world import AUDITOR, BUYER, NOW, PROVIDER, Log, tell_story
@@ -31,7 +34,7 @@ from workers.tasks.audit import integrate_once
 ACTORS = {actor.participant: actor for actor in (AUDITOR, BUYER, PROVIDER)}
 
 
-class HeaderGate:
+class HeaderGate(Promises):
     """Says who calls by a header; the real one stands above this room."""
 
     def authenticate(self, db: Session, request: Request, now: datetime) -> Actor:
@@ -60,13 +63,13 @@ def web(log: Log) -> Iterator[Web]:
     SQLModel.metadata.create_all(log.database.engine, tables=[SQLModel.metadata.tables["idempotency"]])
     unused: Any = None
     runtime = Runtime(
-        log.settings, log.database, StoryClock(NOW), unused, unused, unused, generate_key()
+        log.settings, log.database, StoryClock(NOW), unused, unused, unused, generate_key(), b"secret"
     )  # fmt: skip
     app = FastAPI()
-    app.state.runtime, app.state.gate = runtime, HeaderGate()
+    app.state.runtime, app.state.gate = runtime, HeaderGate(runtime)
     problems.install(app)
     app.include_router(routes)
-    log.write(70_000 // 256 + 30, PROVIDER)
+    log.write(70_000 // 256 + 20, PROVIDER)
     tell_story(log)
     assert integrate_once(runtime, log.processes).integrated == 310
     with TestClient(app) as client:
@@ -108,7 +111,8 @@ def test_proofs_over_http_hold(web: Web) -> None:
     old = tree.root_of_hashes([blob[i : i + 32] for i in range(0, 200 * 32, 32)])
     assert tree.verify_consistency(200, 310, [bytes.fromhex(one) for one in growth["proof"]], old, root)
     file = web.get(f"/log/proof/file?index={entry.leaf_index}").text
-    assert file.startswith(f"c2sp.org/tlog-proof@v1\nindex {entry.leaf_index}\n")
+    extra = base64.b64encode(bytes.fromhex(by_entry["leaf"])).decode()
+    assert file.startswith(f"c2sp.org/tlog-proof@v1\nextra {extra}\nindex {entry.leaf_index}\n")
     assert file.endswith(by_entry["checkpoint"])
     assert len(file) < 2048
 
@@ -165,3 +169,26 @@ def test_an_export_over_http_is_a_bundle_that_verifies_and_an_entry(web: Web) ->
     )
     assert refused.status_code == 403
     assert Path(web.log.settings.data_folder, "log-signer").is_dir()
+
+
+def test_an_export_of_a_period_and_since_an_older_tree_over_http(web: Web) -> None:
+    def export(number: int, **asked: Any) -> Any:
+        headers = {"who": "prt_auditor", "Idempotency-Key": f"export-{number:04d}"}
+        return web.client.post("/v1/log-exports", json=asked, headers=headers)
+
+    whole = export(1, **{"from": "2026-09-01T00:00:00Z", "to": "2026-09-01T02:00:00Z", "since": [200, 310]}).json()
+    assert len(whole["entries"]) == 310
+    assert [one["old_size"] for one in whole["consistency"]] == [200, 310]
+    report = verify("bundle", json.dumps(whole).encode())
+    assert report.exit_code == 0, report.plain()
+    assert report.checks[-1].counted == 3
+    nothing = export(2, to="2026-09-01T01:00:00Z").json()
+    assert [json.loads(one["body"])["tag"] for one in nothing["entries"]] == ["participant:key_registered"]
+    for number, since in ((3, [311]), (4, [-1]), (5, list(range(9)))):
+        assert export(number, since=since).status_code == 422
+
+
+def test_the_service_key_is_told_beside_the_logs_keys(web: Web) -> None:
+    headers = {"who": "prt_pharma", "Idempotency-Key": "export-0001"}
+    answer = web.client.post("/v1/log-exports", json={}, headers=headers)
+    verify_compact(answer.headers["Receipt"], web.get("/log/keys").json()["service"], typ="receipt+jwt")

@@ -16,9 +16,10 @@ import pytest
 
 from marketplace.audit import heldstate, tree
 from marketplace.audit.client import LogRefused
+from marketplace.audit.guard import check_not_behind
 from marketplace.audit.heldstate import Head, HeldState, StateRefused
 from marketplace.audit.note import COSIGNATURE, SIGNATURE, NoteKey, TreeHead
-from marketplace.audit.service import LogBehind, LogForked, check_not_behind, integrate
+from marketplace.audit.service import LogBehind, LogForked, integrate
 from marketplace.audit.signer import Refused, Signer, SignRequest
 from marketplace.audit.witness import Refused as WitnessRefused
 from marketplace.audit.witness import Witness, read_submission
@@ -173,7 +174,7 @@ def test_of_two_copies_of_a_log_only_one_is_cosigned(log: Log) -> None:
         assert log.round() == 305
         twin = Log(log.settings, forked, log.processes)
         twin.write(9)
-        with pytest.raises(LogRefused):
+        with pytest.raises(LogForked):
             integrate(forked, log.processes.client, NOW)
         with pytest.raises(LogForked):
             check_not_behind(forked, log.processes.client)

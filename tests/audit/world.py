@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from marketplace.audit.models import DocumentSignature
 from marketplace.audit.processes import LogProcesses
 from marketplace.audit.service import integrate
 from marketplace.kernel.actor import Actor
-from marketplace.kernel.canonical import Json
+from marketplace.kernel.canonical import Json, sha256_hex
 from marketplace.kernel.signing import SigningKey, generate_key
 from marketplace.plumbing.db import Database
 from marketplace.settings import Settings
@@ -37,6 +37,7 @@ class Log:
     settings: Settings
     database: Database
     processes: LogProcesses
+    keys: dict[str, SigningKey] = field(default_factory=dict)
 
     def write(self, count: int, actor: Actor = BUYER) -> list[str]:
         with self.database.transaction() as db:
@@ -70,18 +71,24 @@ def open_log(folder: Path) -> Iterator[Log]:
 
 def sign(db: Session, sha256: str, signer: str, key: SigningKey, typ: str) -> None:
     jws = key.sign_detached(documents.get(db, sha256).body, typ=typ)
+    facts = {"document": sha256, "kind": documents.get(db, sha256).kind, "signer": signer, "kid": key.kid}
+    facts |= {"jws_sha256": sha256_hex(jws.encode())}
     row = DocumentSignature(
         document=sha256, signer=signer, kid=key.kid, alg=key.algorithm, typ=typ, jws=jws, jwk=key.public_jwk,
-        signed_at=NOW,
+        signed_at=NOW, entry=record(db, Actor(signer, frozenset()), Tag.SIGNATURE_ACCEPTED, NOW, facts=facts),
     )  # fmt: skip
     db.add(row)
     db.flush()
 
 
 def tell_story(log: Log, *, certificate_root: str = ROOT, buyer_signs: bool = True) -> str:
-    """A certified asset, a contract of both parties, one allowed use with its manifest; returns the use's entry id."""
+    """A certified asset, a contract of both parties, one use of ten bytes in two windows, charged.
+
+    Returns the id of the entry that allowed the use; the signers' keys are in `log.keys`.
+    """
     parties = {"prt_hospital": generate_key(), "prt_pharma": generate_key("ES256")}
     parties |= {"prt_law": generate_key(), "prt_registrar": generate_key(), "service": generate_key()}
+    log.keys.update(parties)
     about = {"asset": "ast_1", "agreement": "agr_1"}
     with log.database.transaction() as db:
         for signer, key in parties.items():
@@ -107,4 +114,14 @@ def tell_story(log: Log, *, certificate_root: str = ROOT, buyer_signs: bool = Tr
             db, "delivery-manifest", {"agreement": "agr_1", "version_root": ROOT}, NOW, readers=readers
         )
         sign(db, manifest, "service", parties["service"], "delivery-manifest+jws")
-        return record(db, BUYER, Tag.USE_ALLOWED, NOW, **about, facts={"manifest": manifest, "bytes": 10})
+        use = {"transfer": "trf_1", "leg": 1}
+        facts = use | {"manifest": manifest, "bytes": 10, "from": 0, "to": 10}
+        allowed = record(db, BUYER, Tag.USE_ALLOWED, NOW, **about, facts=facts)
+        for offset, length, running in ((0, 6, "aa" * 32), (6, 4, "bb" * 32)):
+            facts = use | {"offset": offset, "length": length, "running_sha256": running}
+            record(db, BUYER, Tag.WINDOW_SERVED, NOW, agreement="agr_1", facts=facts)
+        facts = use | {"outcome": "complete", "from": 0, "bytes": 10, "sha256": "bb" * 32}
+        record(db, BUYER, Tag.TRANSFER_CLOSED, NOW, **about, facts=facts)
+        facts = {"kind": "use.transfer", "quantity": 1, "key": "use.transfer:trf_1"}
+        record(db, BUYER, Tag.COST_METERED, NOW, **about, facts=facts)
+        return allowed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
@@ -12,11 +13,13 @@ import uvicorn
 from fastapi.responses import StreamingResponse
 
 from marketplace.audit import documents
+from marketplace.audit.entry import Tag
 from marketplace.client.api import ApiClient, NotTheDocument
 from marketplace.client.problem import ProblemError
+from marketplace.client.receipts import BadReceipt, ReceiptBook
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.errors import Invalid
-from marketplace.kernel.signing import verify_detached
+from marketplace.kernel.signing import generate_key, verify_detached
 from marketplace.participants import signatures
 from marketplace.plumbing.web import Verb, View, router
 from tests.participants.small_market import application, open_market
@@ -71,7 +74,7 @@ def served(house):
 
 
 def _keep(market, document=DOCUMENT):
-    with market.house.db() as db:
+    with market.house.arrange() as db:
         return documents.keep(db, "opinion", document, market.house.clock.now())
 
 
@@ -201,3 +204,35 @@ def test_a_client_at_the_public_address_reads_writes_and_streams_over_a_socket(h
     assert client.put("/v1/files/CT%20胸部.dcm", iter([b"DICM"])) == {"name": "CT 胸部.dcm"}
     with client.stream("/v1/large") as response:
         assert sum(len(piece) for piece in response.iter_bytes()) == 1000 * CHUNK
+
+
+def test_receipts_are_checked_and_kept_in_the_own_folder(market, tmp_path):
+    party = market.house.cast["hospital"]
+    book = ReceiptBook(tmp_path)
+    client = ApiClient(market.http, market.url, party.id, party.key, market.house.clock, receipts=book)
+    key = generate_key()
+    client.post(f"/v1/participants/{party.id}/keys", {"jwk": key.public_jwk})
+    with pytest.raises(ProblemError):
+        client.post(f"/v1/participants/{market.house.cast['pharma'].id}/keys", {"jwk": generate_key().public_jwk})
+    lines = [json.loads(line) for line in book.path.read_text().splitlines()]
+    assert [(line["method"], line["status"]) for line in lines] == [("POST", 201), ("POST", 403)]
+    assert book.path.stat().st_mode & 0o077 == 0
+    (registered,) = [one["id"] for one in market.entries(Tag.KEY_REGISTERED)]
+    assert list(book.about({registered})) == [lines[0]["receipt"]]
+    assert list(book.about({"ent_other"})) == []
+
+
+def test_a_receipt_of_another_key_is_not_taken(market, tmp_path):
+    party = market.house.cast["hospital"]
+    book = ReceiptBook(tmp_path)
+    client = ApiClient(market.http, market.url, party.id, party.key, market.house.clock, receipts=book)
+    forged = generate_key().sign_compact(b"{}", typ="receipt+jwt")
+
+    def replace_receipt(response):
+        if "Receipt" in response.headers:
+            response.headers["Receipt"] = forged
+
+    market.http.event_hooks["response"].append(replace_receipt)
+    with pytest.raises(BadReceipt):
+        client.post(f"/v1/participants/{party.id}/keys", {"jwk": generate_key().public_jwk})
+    assert not book.path.exists()

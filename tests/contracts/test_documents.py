@@ -18,9 +18,17 @@ VALID = sorted((DOCUMENTS / "examples" / "valid").glob("*.json"))
 INVALID = sorted((DOCUMENTS / "examples" / "invalid").glob("*.json"))
 
 
+KINDS = {path.name.split(".")[0] for path in DOCUMENTS.glob("*.schema.json")}
+
+
+def kind_of(example: Path) -> str:
+    """An example is named after its kind: `listing.json`, `stop-notice-unknown-reason.json`."""
+    (kind,) = (kind for kind in KINDS if f"{example.stem}-".startswith(f"{kind}-"))
+    return kind
+
+
 def schema_of(example: Path) -> Any:
-    kind = example.stem.split("-")[0]
-    return json.loads((DOCUMENTS / f"{kind}.schema.json").read_text())
+    return json.loads((DOCUMENTS / f"{kind_of(example)}.schema.json").read_text())
 
 
 def validator(schema: Any) -> Any:
@@ -45,9 +53,8 @@ def test_an_invalid_example_is_refused(path: Path) -> None:
 
 
 def test_every_document_schema_has_valid_and_invalid_examples() -> None:
-    kinds = {path.name.split(".")[0] for path in DOCUMENTS.glob("*.schema.json")}
-    assert {path.stem.split("-")[0] for path in VALID} == kinds
-    assert {path.stem.split("-")[0] for path in INVALID} == kinds
+    assert {kind_of(path) for path in VALID} == KINDS
+    assert {kind_of(path) for path in INVALID} == KINDS
 
 
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)

@@ -126,7 +126,7 @@ def test_an_expired_opinion_hides_the_listing_at_that_very_moment(house: House) 
 
 def test_a_lapsed_certificate_hides_the_listing_by_the_clock_alone(house: House) -> None:
     listing_id = lung(house)
-    with house.db() as db:
+    with house.arrange() as db:
         opinion = db.exec(select(Opinion)).one()
         version = assets.version(db, opinion.version_id)
         until = registration.valid_certificate(db, version, house.clock.now()).valid_until
@@ -202,7 +202,7 @@ def _right_ended(house: House, db: Any, version: Any) -> None:
 )
 def test_the_catalogue_and_the_gate_of_one_version_say_the_same(house: House, change: Any) -> None:
     listing_id = lung(house)
-    with house.db() as db:
+    with house.arrange() as db:
         version = assets.version(db, queries.listing(db, listing_id).version_id)
         if change is not None:
             change(house, db, version)

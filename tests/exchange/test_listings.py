@@ -53,7 +53,7 @@ def make(house: House, version: Version, **changes: Any) -> None:
 
 def test_a_raw_version_is_never_offered(house: House) -> None:
     version = certified(house)
-    with house.db() as db:
+    with house.arrange() as db:
         raw = assets.version(db, version.id)
         raw.kind = "raw"
         db.add(raw)
@@ -68,7 +68,7 @@ def test_a_version_that_is_not_certified_is_not_offered(house: House) -> None:
 
 def test_an_offer_needs_an_opinion_in_date(house: House) -> None:
     version = certified(house)
-    with house.db() as db:
+    with house.arrange() as db:
         expire_opinion(db, house, version.id)
     with pytest.raises(NoValidOpinion):
         make(house, version)
@@ -83,7 +83,7 @@ def test_an_offer_needs_a_certificate_that_is_not_suspended(house: House) -> Non
 
 def test_an_offer_needs_proofs_for_that_very_root(house: House) -> None:
     version = certified(house)
-    with house.db() as db:
+    with house.arrange() as db:
         changed = assets.version(db, version.id)
         changed.root = "00" * 32
         db.add(changed)
@@ -101,7 +101,7 @@ def test_an_offer_with_unknown_parameters_or_an_unfit_price_is_refused(house: Ho
 
 def test_genomic_data_is_offered_at_cost_for_research_only(house: House) -> None:
     version = certified(house)
-    with house.db() as db:
+    with house.arrange() as db:
         asset = assets.asset(db, version.asset_id)
         asset.contains_genomic = True
         db.add(asset)

@@ -44,6 +44,8 @@ ALLOWED = {
         (state, "withdrawn"): {"provider", "exchange_operator"}
         for state in ("draft", "submitted", "in_review", "returned", "approved", "listed", "suspended")
     },
+    **{(state, "forced_off"): {"exchange_operator"} for state in ("listed", "suspended", "withdrawn")},
+    **{("forced_off", state): {"exchange_operator"} for state in ("listed", "suspended", "withdrawn")},
     ("withdrawn", "archived"): {"exchange_operator", "service"},
 }
 

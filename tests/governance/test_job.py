@@ -123,7 +123,7 @@ def test_work_that_runs_twice_counts_once(house: House) -> None:
             ("governance.scan", 4, f"governance:{job.id}")
         ]
         tags = [entry.tag for entry in db.exec(select(Entry)) if entry.tag.startswith("governance:")]
-    assert tags == ["governance:asked", "governance:started", "governance:finished"]
+    assert tags == ["governance:asked", "governance:started", "governance:judged", "governance:finished"]
 
 
 def test_a_job_killed_midway_goes_on_where_it_was(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

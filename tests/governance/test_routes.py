@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from marketplace.assets import routes as assets
+from marketplace.audit.receipts import Promises
 from marketplace.governance import routes as governance
 from marketplace.plumbing import problems
 from tests.governance.corpus import plant
@@ -19,10 +20,11 @@ from tests.house import House
 KEYS = count()
 
 
-class NamedCaller:
+class NamedCaller(Promises):
     """An edge that believes the caller's name: authentication has tests of its own."""
 
     def __init__(self, house: House) -> None:
+        super().__init__(house.runtime)
         self.house = house
 
     def authenticate(self, db, request, now):

@@ -37,7 +37,7 @@ REFUSED = {
     "wrong party": "",
     "raw version": "",
     "unknown policy term": "",
-    "suspended certificate": "certificate_not_valid",
+    "suspended certificate": "certificate_suspended",
     "policy engine failing": "policy_unavailable",
     "over quota": "quota_exceeded",
     "after expiry": "expired",

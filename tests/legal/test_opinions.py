@@ -123,7 +123,7 @@ def test_a_condition_met_in_time_keeps_the_opinion(house: House):
 def test_an_opinion_counts_for_its_root_only(house: House):
     version = governed(house)
     assess(house, version)
-    with house.db() as db:
+    with house.arrange() as db:
         changed = assets.version(db, version.id)
         changed.root = "0" * 64
         db.add(changed)
@@ -263,7 +263,7 @@ def test_the_title_of_evidence_stands_in_the_passport_and_in_no_entry(house: Hou
 def test_a_listed_version_can_be_assessed_again_without_losing_its_stage(house: House):
     version = governed(house)
     assess(house, version)
-    with house.db() as db:
+    with house.arrange() as db:
         later = assets.version(db, version.id)
         later.stage = Stage.LISTED
         db.add(later)

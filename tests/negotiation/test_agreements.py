@@ -24,7 +24,8 @@ from marketplace.exchange.templates import template, templates
 from marketplace.exchange.terms import CONTRACTS, check_terms
 from marketplace.kernel.canonical import canonical, digest, read_strictly, sha256_hex
 from marketplace.kernel.signing import BadSignature, generate_key, verify_detached
-from marketplace.negotiation import queries, signing
+from marketplace.kernel.transitions import WrongState
+from marketplace.negotiation import queries, signing, stopping
 from marketplace.negotiation.agreement import agreement_text
 from marketplace.negotiation.models import Agreement
 from marketplace.participants.signatures import UnknownKey
@@ -35,6 +36,7 @@ from tests.exchange.parts import WHY as LISTING_WHY
 from tests.house import House
 from tests.legal.parts import signed
 from tests.negotiation.parts import WHY, approve, drafted, finalized, requested, sign, state
+from workers.tasks import negotiation as tasks
 
 
 def content(house: House, agreement: Agreement) -> dict[str, Any]:
@@ -120,7 +122,7 @@ def test_the_buyers_fee_is_due_with_the_first_agreement_only(house: House) -> No
 )
 def test_a_signature_that_does_not_fit_leaves_nothing_behind(house: House, case: str) -> None:
     agreement, pharma = drafted(house), house.cast["pharma"]
-    with house.db() as db:
+    with house.arrange() as db:
         made = signed(pharma, db, agreement.document, "agreement")
         body = documents.get(db, agreement.document).body
         other = documents.keep(db, "agreement", {"type": "agreement", "id": "other"}, house.clock.now())
@@ -191,19 +193,44 @@ def test_either_side_ends_an_agreement_in_force_and_uses_stop_at_once(house: Hou
     for _ in range(2):
         with house.db() as db:
             found = queries.agreement(db, agreement.id)
-            signing.terminate(db, house.cast[who].actor, found, WHY, house.clock.now())
+            stopping.terminate(db, house.cast[who].actor, found, WHY, house.clock.now())
     assert state(house, agreement) == ("FINALIZED", "terminated")
     with house.db() as db:
         assert epochs.total(db, [agreement.id]) == before + 1
         entry = db.exec(select(Entry).where(Entry.tag == "negotiation:agreement_terminated")).one()
-    assert read_strictly(entry.body)["facts"]["reason"] == WHY.reason
+        facts = read_strictly(entry.body)["facts"]
+        words = documents.get(db, facts["words"])
+    # A code outside the closed list is words as well: both stay with the parties.
+    assert facts["reason"] == "other"
+    assert read_strictly(words.body)["text"] == f"{WHY.reason}: {WHY.note}"
+    assert words.readers == ["prt_hospital", "prt_pharma"]
+
+
+def test_an_agreement_in_force_expires_at_its_end_and_not_before(house: House) -> None:
+    agreement = finalized(house)
+    with house.db() as db:
+        rows = db.exec(select(outbox.OutboxRow).where(outbox.OutboxRow.task == "negotiation.end")).all()
+    assert [(row.args, row.due_at) for row in rows] == [({"agreement": agreement.id}, agreement.ends_at)]
+    house.clock.advance_to(agreement.ends_at - timedelta(seconds=1))
+    tasks.end(house.runtime, rows[0].args)
+    assert state(house, agreement) == ("FINALIZED", "finalized")
+    house.clock.advance(timedelta(seconds=1))
+    for _ in range(2):
+        tasks.end(house.runtime, rows[0].args)
+    assert state(house, agreement) == ("FINALIZED", "expired")
+    with house.db() as db:
+        assert len(db.exec(select(Entry).where(Entry.tag == "negotiation:agreement_expired")).all()) == 1
+        with pytest.raises(WrongState):
+            stopping.terminate(
+                db, house.cast["hospital"].actor, queries.agreement(db, agreement.id), WHY, house.clock.now()
+            )
 
 
 def test_ending_a_draft_ends_its_negotiation(house: House) -> None:
     agreement = drafted(house)
     with house.db() as db:
         found = queries.agreement(db, agreement.id)
-        signing.terminate(db, house.cast["pharma"].actor, found, WHY, house.clock.now())
+        stopping.terminate(db, house.cast["pharma"].actor, found, WHY, house.clock.now())
     assert state(house, agreement) == ("TERMINATED", "terminated")
 
 

@@ -55,7 +55,7 @@ def test_free_text_in_place_of_a_purpose_is_refused_and_never_enters_the_log(hou
 
 def test_a_suspended_buyer_and_genomic_data_for_foreign_control_are_refused(house: House) -> None:
     listing = listed(house)
-    with house.db() as db:
+    with house.arrange() as db:
         buyer = db.get_one(Participant, house.cast[BUYER].id)
         buyer.suspended_at, buyer.foreign_controlled = house.clock.now(), True
         db.add(buyer)
@@ -148,13 +148,13 @@ def test_the_term_begins_when_asked_within_reason_and_ends_before_the_certificat
 
 def test_every_fact_is_judged_anew_at_approval(house: House) -> None:
     request = requested(house)
-    with house.db() as db:
+    with house.arrange() as db:
         buyer = db.get_one(Participant, house.cast[BUYER].id)
         buyer.suspended_at = house.clock.now()
         db.add(buyer)
     with pytest.raises(service.RefusedOnReview):
         approve(house, request)
-    with house.db() as db:
+    with house.arrange() as db:
         buyer.suspended_at = None
         db.add(buyer)
         version = exchange.listing(db, request.listing_id).version_id
@@ -200,7 +200,7 @@ def test_the_end_is_asked_for_once_per_deadline(house: House) -> None:
     with house.db() as db:
         rows = db.exec(select(outbox.OutboxRow).where(outbox.OutboxRow.task == "negotiation.expire")).all()
     assert [(row.args, row.due_at) for row in rows] == [({"request": request.id}, request.expires_at)]
-    assert set(tasks.TASKS) == {"negotiation.expire"}
+    assert set(tasks.TASKS) == {"negotiation.expire", "negotiation.end"}
 
 
 def test_entries_hold_no_words_of_the_justification(house: House) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from marketplace.negotiation import queries, signing
+from marketplace.negotiation import queries, stopping
 from marketplace.negotiation.models import Agreement
 from marketplace.usage.rules import UseRequest
 from marketplace.usage.service import authorize
@@ -45,8 +45,8 @@ def test_what_was_granted_ends_with_the_agreement_or_the_certificate(house: Hous
     if end == "terminated":
         with house.db() as db:
             found = queries.agreement(db, agreement.id)
-            signing.terminate(db, house.cast["hospital"].actor, found, WHY, house.clock.now())
+            stopping.terminate(db, house.cast["hospital"].actor, found, WHY, house.clock.now())
         assert reasons(house, agreement) == ("agreement_terminated",)
     else:
         suspend_certificate(house, agreement.version_id)
-        assert reasons(house, agreement) == ("certificate_not_valid",)
+        assert reasons(house, agreement) == ("certificate_suspended",)

@@ -21,6 +21,7 @@ from sqlmodel import select
 from marketplace.assets import routes as assets
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import Entry
+from marketplace.audit.receipts import Promises
 from marketplace.client.api import ApiClient, in_process
 from marketplace.kernel.signing import SigningKey
 from marketplace.participants import routes as participants
@@ -32,12 +33,9 @@ from tests.house import House, SeedParty
 Sign = Callable[[bytes], bytes]
 
 
-class Gate:
-    def __init__(self, runtime):
-        self.runtime = runtime
-
+class Gate(Promises):
     def authenticate(self, db, request, now):
-        return authenticate(db, request, now, self.runtime)
+        return authenticate(db, request, now, self._runtime)
 
     def record_refusal(self, db, actor, route, error, now):
         record(db, actor, Tag.REQUEST_REFUSED, now, facts={"route": route, "reason": error.slug})

@@ -140,7 +140,9 @@ def test_the_operator_admits_and_two_entries_say_so(market):
     entry = market.entries(Tag.PARTICIPANT_ADMITTED)[-1]
     assert entry["actor"]["participant"] == "prt_operator"
     assert entry["facts"]["participant"] == admitted["id"]
-    assert entry["facts"]["verified_by"] == "Example Registration Desk"
+    assert "Example Registration Desk" not in str(entry)
+    words = market.client("operator").get(f"/v1/documents/{entry['facts']['verification']}")
+    assert words["text"].startswith("Example Registration Desk: ")
     assert market.entries(Tag.KEY_REGISTERED)[-1]["facts"]["kid"] == key.kid
     keys = market.client("hospital").get(f"/v1/participants/{admitted['id']}/keys")
     assert [one["kid"] for one in keys] == [key.kid]
@@ -258,7 +260,13 @@ def test_suspension_is_the_operators_and_each_step_is_an_entry(market):
     assert operator.post(f"{path}/suspension", reason)["suspended_at"] is not None
     assert refusal(operator.post, f"{path}/suspension", reason).slug == "already-suspended"
     assert operator.post(f"{path}/reinstatement", reason)["suspended_at"] is None
-    assert len(market.entries(Tag.PARTICIPANT_SUSPENDED)) == len(market.entries(Tag.PARTICIPANT_REINSTATED)) == 1
+    entries = market.entries(Tag.PARTICIPANT_SUSPENDED) + market.entries(Tag.PARTICIPANT_REINSTATED)
+    assert len(entries) == 2
+    assert "identity in doubt" not in str(entries)
+    for one in entries:
+        address = f"/v1/documents/{one['facts']['words']}"
+        assert operator.get(address)["text"] == market.client("insurer").get(address)["text"] == "identity in doubt"
+        assert refusal(market.client("hospital").get, address).status == 404
 
 
 def test_the_first_operator_is_made_in_an_empty_market_only(house):

@@ -12,17 +12,21 @@ from fastapi import Response
 from fastapi.responses import JSONResponse
 from sqlmodel import select
 
+from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import Entry
 from marketplace.client.api import ApiClient, in_process
 from marketplace.kernel.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unavailable
 from marketplace.main import create_app
 from marketplace.plumbing.epochs import Epoch, bump
+from marketplace.plumbing.limits import Limits
 from marketplace.plumbing.problems import BadRequest, TooManyRequests, Unauthenticated
-from marketplace.plumbing.web import Verb, View, router
+from marketplace.plumbing.web import Call, Verb, View, router
 from tests.house import House
 
 BASE = "http://127.0.0.1:8000"
 SECRET = "张伟 13800000000"
+# Any tag will do.
+WORKED = Tag.EVIDENCE_ADDED
 
 
 class DoorShut(Conflict):
@@ -48,40 +52,46 @@ ERRORS: dict[str, tuple[int, DomainError]] = {
 routes = router("door")
 
 
+def _work(verb: Call, name: str, word: str) -> None:
+    """The effect of every route, with the entry that a change must have."""
+    bump(verb.db, name, word)
+    record(verb.db, verb.actor, WORKED, verb.now, facts={"door": name, "word": word})
+
+
 @routes.post("/door/{name}/knock")
 def knock(verb: Verb, name: str, seconds: float = 0) -> dict[str, str]:
-    bump(verb.db, name, "knocked")
+    _work(verb, name, "knocked")
     time.sleep(seconds)
     return {"name": name, "word": "come in"}
 
 
 @routes.post("/door/{name}/raise/{slug}")
 def raise_error(verb: Verb, name: str, slug: str) -> dict[str, str]:
-    bump(verb.db, name, "tried")
+    _work(verb, name, "tried")
     raise ERRORS[slug][1]
 
 
 @routes.post("/door/{name}/refuse")
 def refuse(verb: Verb, name: str) -> Response:
-    bump(verb.db, name, "refused")
+    _work(verb, name, "refused")
     return JSONResponse({"reason": "not today"}, status_code=403)
 
 
 @routes.post("/door/{name}/answer/{status}")
 def answer(verb: Verb, name: str, status: int, size: int = 0) -> Response:
-    bump(verb.db, name, "answered")
+    _work(verb, name, "answered")
     return JSONResponse({"padding": "x" * size}, status_code=status)
 
 
 @routes.post("/door/{name}/store")
 def store(verb: Verb, name: str) -> dict[str, str]:
-    bump(verb.db, name, "stored")
+    _work(verb, name, "stored")
     return {"sha256": verb.runtime.store.put([name.encode() * 1000], limit=1 << 20).sha256}
 
 
 @routes.post("/door/{name}/break")
 def break_down(verb: Verb, name: str) -> None:
-    bump(verb.db, name, "broke")
+    _work(verb, name, "broke")
     raise RuntimeError(SECRET)
 
 
@@ -123,10 +133,12 @@ class Door:
 
 
 @contextmanager
-def open_door(house: House) -> Iterator[Door]:
+def open_door(house: House, limits: Limits | None = None) -> Iterator[Door]:
     """Open the real application with the routes above, and watch the first byte of every answer."""
     app = create_app(house.runtime)
     app.include_router(routes)
+    if limits is not None:
+        app.state.limits = limits
     door: Door
     firsts: list[int] = []
 

@@ -62,11 +62,11 @@ def test_errors_of_the_database_show_no_values(both: House) -> None:
 
 
 def test_an_epoch_is_opened_once_and_only_grows(both: House) -> None:
-    with both.db() as db:
+    with both.arrange() as db:
         open_epoch(db, "agr_1")
         open_epoch(db, "agr_1")
         assert total(db, ["agr_1", "ver_1"]) == 0
-    with both.db() as db:
+    with both.arrange() as db:
         bump(db, "agr_1", "suspended")
         open_epoch(db, "agr_1")
         bump(db, "ver_1", "withdrawn")
@@ -84,7 +84,7 @@ def test_two_who_bump_at_once_are_both_counted(both: House) -> None:
     def stop() -> None:
         together.wait()
         for _ in range(5):
-            with both.db() as db:
+            with both.arrange() as db:
                 bump(db, "agr_1", "suspended")
 
     threads = [threading.Thread(target=stop) for _ in range(4)]

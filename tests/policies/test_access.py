@@ -11,6 +11,7 @@ import pytest
 import regorus
 
 from marketplace.plumbing.policy import PolicyFiles, RegorusEngine
+from marketplace.plumbing.soundness import LOG_NOT_SOUND
 from marketplace.usage import obligations, rules
 from marketplace.usage.facts import CONTEXT, AccessFacts
 
@@ -59,6 +60,7 @@ def test_every_reason_a_policy_can_give_is_in_the_contract_and_tested():
         rules.OBLIGATION_NOT_APPLIED,
         rules.EXPIRED,
         "policy_unavailable",
+        LOG_NOT_SOUND,
     }
     assert given | ours == set(known)
     tests = (POLICIES / "access" / "access_test.rego").read_text()
@@ -130,6 +132,8 @@ FORBIDDEN = {
     "replaced facts outside tests": r"\bwith (input|data)\b",
     "allow by the absence of a denial": r"count\((deny|reasons|violations)\)\s*==\s*0",
     "floating point": r"(?<![\w.\"/])\d+\.\d+",
+    # OPA 1.21 and 1.22 find nothing in a collection that is built from references where it is asked.
+    "membership of a built literal": r"\bin\s*[\[{][^\]}]*\b(input|data)\b",
     "old syntax": r"^\s*default \w+\s*=\s",
 }
 
@@ -164,6 +168,7 @@ def test_policy_keeps_to_the_profile_that_engines_agree_on(path):
         "x if y with input as {}",
         "allow if count(deny) == 0",
         "x if input.y == 0.1",
+        'x if input.y in {"", input.z}',
         "package a",
     ],
 )

@@ -331,7 +331,7 @@ def test_a_certificate_is_found_by_document_and_by_root(house: House):
 
 def test_another_versions_root_has_no_certificate(house: House):
     found = certified(house)
-    with house.db() as db:
+    with house.arrange() as db:
         version = assets.version(db, found.version_id)
         version.root = "0" * 64
         db.add(version)
@@ -350,7 +350,7 @@ def test_a_signature_by_another_party_issues_nothing(house: House):
 
 def test_sixteen_threads_never_get_the_same_code(house: House):
     def take(_: int) -> int:
-        with house.db() as db:
+        with house.arrange() as db:
             return codes.next_serial(db, "SJ991202609")
 
     with ThreadPoolExecutor(16) as threads:
@@ -359,9 +359,9 @@ def test_sixteen_threads_never_get_the_same_code(house: House):
 
 
 def test_the_ten_thousandth_code_of_a_month_is_refused(house: House):
-    with house.db() as db:
+    with house.arrange() as db:
         db.add(CertificateSerial(prefix="SJ991202609", last=9998))
-    with house.db() as db:
+    with house.arrange() as db:
         assert codes.next_serial(db, "SJ991202609") == 9999
         with pytest.raises(rules.CodesExhausted):
             codes.next_serial(db, "SJ991202609")
@@ -375,7 +375,7 @@ def test_a_serial_of_a_rolled_back_transaction_is_given_again(house: House):
 
     with pytest.raises(RuntimeError):
         fail()
-    with house.db() as db:
+    with house.arrange() as db:
         assert codes.next_serial(db, "SJ991202609") == 1
 
 

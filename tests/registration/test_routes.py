@@ -9,6 +9,7 @@ from sqlmodel import Session
 
 from marketplace.assets.routes import routes as asset_routes
 from marketplace.audit.entry import Tag, record
+from marketplace.audit.receipts import Promises
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.errors import DomainError
 from marketplace.legal.routes import routes as legal_routes
@@ -18,10 +19,11 @@ from tests.house import House
 from tests.legal.parts import LAWYERS, governed
 
 
-class Gate:
+class Gate(Promises):
     """Who calls is said in a header here; real authentication has its own tests."""
 
     def __init__(self, house: House) -> None:
+        super().__init__(house.runtime)
         self._house = house
 
     def authenticate(self, db: Session, request: Request, now: datetime) -> Actor:

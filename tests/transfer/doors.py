@@ -2,32 +2,34 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 
-import uvicorn
 from fastapi import FastAPI, Request
 from sqlmodel import Session, col, select
 
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import Entry
+from marketplace.audit.receipts import Promises
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import DomainError
-from marketplace.plumbing import problems
+from marketplace.plumbing import problems, sockets
 from marketplace.transfer.routes import routes
 from tests.house import House
 
 
-class HeaderGate:
+class HeaderGate(Promises):
     """Takes `X-Caller: <name in the cast>`; `X-Unbound` drops the key binding."""
 
     def __init__(self, house: House) -> None:
+        super().__init__(house.runtime)
         self._house = house
 
     def authenticate(self, db: Session, request: Request, now: datetime) -> Actor:
@@ -60,9 +62,7 @@ def with_settings(house: House, **changed: object) -> House:
 def served(house: House) -> Iterator[tuple[str, int]]:
     """A real server on a loopback socket; yields its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    # Small kernel buffers, so that a client that stops reading is noticed early.
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
-    server = uvicorn.Server(uvicorn.Config(app_of(house), log_level="critical", lifespan="off"))
+    server = sockets.server(app_of(house), house.runtime.settings, log_level="critical", lifespan="off")
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
@@ -73,6 +73,39 @@ def served(house: House) -> Iterator[tuple[str, int]]:
         server.should_exit = True
         thread.join(10)
         listener.close()
+
+
+@contextmanager
+def reading(address: tuple[str, int], path: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
+    """The answer to a GET, over a connection that holds little of what is not read."""
+    connection = http.client.HTTPConnection(*address, timeout=20)
+    connection.sock = socket.socket()
+    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
+    connection.sock.settimeout(20)
+    connection.sock.connect(address)
+    connection.request("GET", path, headers=headers)
+    try:
+        yield connection.getresponse()
+    finally:
+        connection.close()
+
+
+def rest_of(answer: http.client.HTTPResponse) -> tuple[bytes, bool]:
+    """What still comes, and whether the connection was cut before its announced end."""
+    got = []
+    try:
+        while piece := answer.read1(1 << 16):
+            got.append(piece)
+    except (http.client.IncompleteRead, OSError):
+        return b"".join(got), True
+    return b"".join(got), answer.length not in (0, None)
+
+
+def wait_until(check: Callable[[], bool], seconds: float = 20) -> None:
+    end = time.monotonic() + seconds
+    while not check():
+        assert time.monotonic() < end, "waited too long"
+        time.sleep(0.02)
 
 
 def entries(house: House, *tags: str) -> list[dict]:

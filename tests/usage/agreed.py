@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from io import BytesIO
 from typing import Any
@@ -112,7 +112,7 @@ def agree(house: House, policy: dict[str, Any] | None = None, *, files: int = 4,
     contents = [dicom(number) for number in range(files)]
     stored = [house.runtime.store.put([one], limit=1 << 30) for one in contents]
     now = house.clock.now()
-    with house.db() as db:
+    with house.arrange() as db:
         made = Agreed("agr_1", "ast_1", "ver_1", "opn_1")
         _version(db, house, made, now)
         for at, one in enumerate(stored):
@@ -128,8 +128,19 @@ def agree(house: House, policy: dict[str, Any] | None = None, *, files: int = 4,
                 )
             )
         _credentials(db, house, made, now)
+        _listing(db, house, made, now)
         _agreement(db, house, made, policy or uses(), price, now)
     return made
+
+
+def agree_again(
+    house: House, made: Agreed, agreement: str, policy: dict[str, Any] | None = None, *, price: int = 0
+) -> Agreed:
+    """A further agreement over the same version, between the same two.  agreement: its id, `agr_<something>`."""
+    another = replace(made, agreement=agreement)
+    with house.arrange() as db:
+        _agreement(db, house, another, policy or uses(), price, house.clock.now())
+    return another
 
 
 def _version(db: Session, house: House, made: Agreed, now: datetime) -> None:
@@ -189,13 +200,18 @@ def _credentials(db: Session, house: House, made: Agreed, now: datetime) -> None
     )
 
 
+def _listing(db: Session, house: House, made: Agreed, now: datetime) -> None:
+    both = {"now": now, "asset_id": made.asset, "version_id": made.version}
+    row(db, Offer, id="off_1", provider_id=house.cast["hospital"].id, **both)
+    row(db, Listing, id="lst_1", offer_id="off_1", operator_id=house.cast["exchange"].id, state="listed", **both)
+
+
 def _agreement(db: Session, house: House, made: Agreed, policy: dict[str, Any], price: int, now: datetime) -> None:
     hospital, pharma = house.cast["hospital"], house.cast["pharma"]
     both = {"now": now, "asset_id": made.asset, "version_id": made.version}
-    row(db, Offer, id="off_1", provider_id=hospital.id, **both)
-    row(db, Listing, id="lst_1", offer_id="off_1", operator_id=house.cast["exchange"].id, state="listed", **both)
+    request = made.agreement.replace("agr_", "req_")
     parties = {"provider_id": hospital.id, "buyer_id": pharma.id}
-    row(db, AccessRequest, id="req_1", now=now, listing_id="lst_1", offer_id="off_1", state="finalized", **parties)
+    row(db, AccessRequest, id=request, now=now, listing_id="lst_1", offer_id="off_1", state="finalized", **parties)
     policy = policy | {
         "@id": made.agreement,
         "assigner": hospital.id,
@@ -204,7 +220,8 @@ def _agreement(db: Session, house: House, made: Agreed, policy: dict[str, Any], 
         "timestamp": timestamp(now),
         "permission": [{"target": made.asset, **one} for one in policy["permission"]],
     }
-    document = documents.keep(db, "agreement", {"type": "agreement", "uses": policy}, now)
+    plan = {"kind": "per_use", "price_fen": price}
+    document = documents.keep(db, "agreement", {"type": "agreement", "uses": policy, "price_plan": plan}, now)
     for party in (hospital, pharma):
         jws = party.key.sign_detached(documents.get(db, document).body, typ="agreement+jws")
         key = party.key
@@ -224,13 +241,13 @@ def _agreement(db: Session, house: House, made: Agreed, policy: dict[str, Any], 
         db,
         Agreement,
         id=made.agreement,
-        request_id="req_1",
+        request_id=request,
         listing_id="lst_1",
         certificate_code=made.certificate,
         opinion_id=made.opinion,
         document=document,
         uses=policy,
-        price_plan={"kind": "per_use", "price_fen": price},
+        price_plan=plan,
         delivery_mode="download",
         state="finalized",
         starts_at=now,
@@ -245,7 +262,7 @@ def _agreement(db: Session, house: House, made: Agreed, policy: dict[str, Any], 
 
 def rewrite(house: House, model: type[SQLModel], key: str, **values: Any) -> None:
     """Change columns of a row behind everybody's back."""
-    with house.db() as db:
+    with house.arrange() as db:
         found = db.get(model, key)
         assert found is not None
         for name, value in values.items():
@@ -255,11 +272,12 @@ def rewrite(house: House, model: type[SQLModel], key: str, **values: Any) -> Non
 
 def sign_anew(house: House, made: Agreed, policy: dict[str, Any]) -> None:
     """Replace the uses in the agreement's row and in a freshly kept document signed by both."""
-    with house.db() as db:
+    with house.arrange() as db:
         agreement = db.get(Agreement, made.agreement)
         assert agreement is not None
         now = house.clock.now()
-        document = documents.keep(db, "agreement", {"type": "agreement", "uses": policy}, now)
+        content = {"type": "agreement", "uses": policy, "price_plan": agreement.price_plan}
+        document = documents.keep(db, "agreement", content, now)
         body = documents.get(db, document).body
         for name in ("hospital", "pharma"):
             party = house.cast[name]

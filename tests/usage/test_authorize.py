@@ -97,7 +97,7 @@ CHANGES = {
         lambda h, a: rewrite(h, Certificate, a.certificate, state="suspended"),
         ASK,
         "pharma",
-        "certificate_not_valid",
+        "certificate_suspended",
     ),
     "certificate lapsed": (
         lambda h, a: move(h, Certificate, a.certificate, valid_until=0),
@@ -123,13 +123,25 @@ CHANGES = {
         lambda h, a: rewrite(h, Version, a.version, stage="suspended"),
         ASK,
         "pharma",
-        "version_not_listed",
+        "version_suspended",
     ),
     "version retired": (
         lambda h, a: rewrite(h, Version, a.version, stage="retired"),
         ASK,
         "pharma",
-        "version_not_listed",
+        "version_retired",
+    ),
+    "listing forced off": (
+        lambda h, a: rewrite(h, Listing, "lst_1", state="forced_off"),
+        ASK,
+        "pharma",
+        "listing_forced_off",
+    ),
+    "consent withdrawn": (
+        lambda h, a: rewrite(h, Version, a.version, stop_reason="consent_withdrawn"),
+        ASK,
+        "pharma",
+        "consent_withdrawn",
     ),
     "raw version": (lambda h, a: rewrite(h, Version, a.version, kind="raw"), ASK, "pharma", "raw_version"),
     "unknown operand": (lambda h, a: sign_odd(h, a, "leftOperand", "spatial"), ASK, "pharma", "unknown_term"),
@@ -147,13 +159,13 @@ def shut_out(house: House, name: str) -> None:
 
 
 def unsign(house: House, name: str) -> None:
-    with house.db() as db:
+    with house.arrange() as db:
         agreement = db.get(Agreement, "agr_1")
         db.delete(db.get(DocumentSignature, (agreement.document, house.cast[name].id)))
 
 
 def loosen(house: House) -> None:
-    with house.db() as db:
+    with house.arrange() as db:
         agreement = db.get(Agreement, "agr_1")
         changed = copy.deepcopy(agreement.uses)
         changed["permission"][0]["constraint"][1]["rightOperand"] = 5000
@@ -162,7 +174,7 @@ def loosen(house: House) -> None:
 
 
 def miss(house: House, made: Agreed) -> None:
-    with house.db() as db:
+    with house.arrange() as db:
         row(db, OpinionCondition, id="c", now=house.clock.now(), opinion_id=made.opinion, due_at=house.clock.now())
 
 
@@ -208,7 +220,7 @@ def test_bump_between_decision_and_commit_refuses(house):
     for subject in (made.agreement, made.version, made.certificate, made.opinion):
         ruling = ask(house)
         assert ruling.decision.allow
-        with house.db() as db:
+        with house.arrange() as db:
             epochs.bump(db, subject, "test")
         with house.db() as db:
             confirmed = service.confirm(db, ruling)
@@ -220,7 +232,7 @@ def test_ruling_names_the_moment_at_which_its_first_fact_lapses(house):
     soon = house.clock.now() + timedelta(days=30)
     rewrite(house, Opinion, made.opinion, expires_at=soon)
     assert ask(house).stops_at == int(soon.timestamp())
-    with house.db() as db:
+    with house.arrange() as db:
         due = house.clock.now() + timedelta(days=3)
         row(db, OpinionCondition, id="c", now=due, opinion_id=made.opinion, due_at=due)
     assert ask(house).stops_at == int(due.timestamp())

@@ -14,7 +14,7 @@ from tests.usage.agreed import agree
 
 def open_quota(house, uses: int | None, volume: int | None) -> None:
     agree(house, files=1)
-    with house.db() as db:
+    with house.arrange() as db:
         quotas.hold(db, "agr_1", Limits(uses, volume))
 
 
@@ -24,7 +24,7 @@ def quota(house) -> UsageQuota:
 
 
 def take(house, uses: int, volume: int) -> bool:
-    with house.db() as db:
+    with house.arrange() as db:
         return quotas.reserve(db, "agr_1", uses=uses, volume=volume)
 
 
@@ -47,10 +47,10 @@ def test_volume_is_a_limit_of_its_own(house):
 def test_settling_frees_what_was_not_served(house):
     open_quota(house, 1, 100)
     assert take(house, 1, 100)
-    with house.db() as db:
+    with house.arrange() as db:
         quotas.settle(db, "agr_1", uses=1, uses_served=0, volume=100, volume_served=0)
     assert take(house, 1, 100)
-    with house.db() as db:
+    with house.arrange() as db:
         quotas.settle(db, "agr_1", uses=1, uses_served=1, volume=100, volume_served=70)
     found = quota(house)
     assert (found.uses_reserved, found.uses_settled, found.bytes_reserved, found.bytes_settled) == (0, 1, 0, 70)
@@ -60,13 +60,13 @@ def test_settling_frees_what_was_not_served(house):
 
 def test_more_than_reserved_cannot_be_settled(house):
     open_quota(house, 1, 100)
-    with house.db() as db, pytest.raises(ValueError, match="served 0 uses, 2 bytes"):
+    with house.arrange() as db, pytest.raises(ValueError, match="served 0 uses, 2 bytes"):
         quotas.settle(db, "agr_1", uses=1, uses_served=0, volume=1, volume_served=2)
 
 
 def test_opening_a_quota_again_keeps_what_is_used(house):
     open_quota(house, 2, None)
     assert take(house, 2, 0)
-    with house.db() as db:
+    with house.arrange() as db:
         quotas.hold(db, "agr_1", Limits(99, None))
     assert not take(house, 1, 0)

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from marketplace.plumbing.runtime import Runtime
-from workers.tasks import governance, ledger, negotiation, registration, transfer
+from workers.tasks import governance, ledger, legal, negotiation, registration, transfer
 
 Task: TypeAlias = Callable[[Runtime, dict[str, Any]], None]
 
 REGISTRY: dict[str, Task] = {
     **governance.TASKS,
     **ledger.TASKS,
+    **legal.TASKS,
     **negotiation.TASKS,
     **registration.TASKS,
     **transfer.TASKS,

@@ -1,11 +1,11 @@
-"""Tasks of negotiation: what happens when nobody moved in time."""
+"""Tasks of negotiation: what happens when nobody moved in time, and at the end of a term."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from marketplace.negotiation import service
+from marketplace.negotiation import service, stopping
 from marketplace.plumbing.runtime import Runtime
 
 
@@ -15,4 +15,10 @@ def expire(runtime: Runtime, args: dict[str, Any]) -> None:
         service.expire(db, args["request"], runtime.clock.now())
 
 
-TASKS: dict[str, Callable[[Runtime, dict[str, Any]], None]] = {"negotiation.expire": expire}
+def end(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Close an agreement at the end of its term; one that ended otherwise is left alone."""
+    with runtime.database.transaction() as db:
+        stopping.expire(db, args["agreement"], runtime.clock.now())
+
+
+TASKS: dict[str, Callable[[Runtime, dict[str, Any]], None]] = {"negotiation.expire": expire, "negotiation.end": end}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marketplace.plumbing.runtime import Runtime
-from marketplace.registration import queries, service
+from marketplace.registration import lapsing, queries, service
 
 
 def accept_by_silence(runtime: Runtime, args: dict[str, Any]) -> None:
@@ -15,4 +15,10 @@ def accept_by_silence(runtime: Runtime, args: dict[str, Any]) -> None:
         service.accept_by_silence(db, found, runtime.clock.now())
 
 
-TASKS = {service.SILENCE_TASK: accept_by_silence}
+def lapse(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Record that a certificate has lapsed; one that was renewed or ended before stays as it is."""
+    with runtime.database.transaction() as db:
+        lapsing.lapse(db, args["code"], runtime.clock.now())
+
+
+TASKS = {service.SILENCE_TASK: accept_by_silence, lapsing.LAPSE_TASK: lapse}

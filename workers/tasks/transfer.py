@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marketplace.plumbing.runtime import Runtime
-from marketplace.transfer import delivery, service
+from marketplace.transfer import delivery, inbox, notices, service
 
 
 def prepare(runtime: Runtime, args: dict[str, Any]) -> None:
@@ -18,4 +18,19 @@ def sweep(runtime: Runtime, args: dict[str, Any]) -> None:  # noqa: ARG001 - eve
     service.sweep(runtime)
 
 
-TASKS = {"transfer.prepare": prepare, "transfer.sweep": sweep}
+def notify_stop(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Close what a stop left open, and tell both parties of each agreement.  args: as `plumbing.epochs.stop` says."""
+    notices.notify_stop(runtime, notices.Stopped.read(args))
+
+
+def push_notice(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Send a notice to its reader's address; one that was taken is not sent again.  args: notice, party."""
+    inbox.push(runtime, args["notice"], args["party"])
+
+
+TASKS = {
+    "transfer.prepare": prepare,
+    "transfer.sweep": sweep,
+    "transfer.notify_stop": notify_stop,
+    "transfer.push_notice": push_notice,
+}

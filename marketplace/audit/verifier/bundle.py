@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from marketplace.audit.verifier import succession
+from marketplace.audit.verifier.succession import Statement
 from marketplace.audit.verifier.text import Unreadable, mapping, read, read_canonical, string
 
 MAX_BYTES = 256 * 1024 * 1024
@@ -88,6 +90,16 @@ class Document:
 
 
 @dataclass(frozen=True)
+class Growth:
+    """What shows that the bundle's tree extends an older one.  checkpoint: the older one's note, if it is at hand."""
+
+    old_size: int
+    old_root: bytes
+    proof: tuple[bytes, ...]
+    checkpoint: str | None
+
+
+@dataclass(frozen=True)
 class Bundle:
     """Everything in one file."""
 
@@ -97,6 +109,9 @@ class Bundle:
     documents: dict[str, Document]
     log_key: str
     witness_key: str
+    growth: tuple[Growth, ...]
+    receipts: tuple[str, ...]
+    statements: tuple[Statement, ...]
 
 
 def read_bundle(data: bytes) -> Bundle:
@@ -122,17 +137,46 @@ def read_bundle(data: bytes) -> Bundle:
         named,
         string(keys, "log") or "",
         string(keys, "witness") or "",
+        tuple(_growth(item, f"consistency[{i}]") for i, item in enumerate(_optional(value, "consistency"))),
+        tuple(_receipt(item, f"receipts[{i}]") for i, item in enumerate(_optional(value, "receipts"))),
+        tuple(succession.read(item, f"statements[{i}]") for i, item in enumerate(_optional(value, "statements"))),
     )
 
 
 def _entry(value: Any, where: str) -> Entry:
-    index = value.get("index") if isinstance(value, dict) else None
-    if type(index) is not int or index < 0:
-        raise Unreadable(f"{where}.index is not a leaf number")
+    return Entry(_number(value, "index", where), _string(value, "body", where), _path(value, where))
+
+
+def _growth(value: Any, where: str) -> Growth:
+    root = _string(value, "old_root", where)
+    if not _HASH.fullmatch(root):
+        raise Unreadable(f"{where}.old_root is not a hash")
+    old_size = _number(value, "old_size", where)
+    return Growth(old_size, bytes.fromhex(root), _path(value, where), string(value, "checkpoint"))
+
+
+def _receipt(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise Unreadable(f"{where} is not a JWS")
+    return value
+
+
+def _number(value: Any, name: str, where: str) -> int:
+    found = value.get(name) if isinstance(value, dict) else None
+    if type(found) is not int or found < 0:
+        raise Unreadable(f"{where}.{name} is not a number of entries")
+    return found
+
+
+def _path(value: Any, where: str) -> tuple[bytes, ...]:
     proof = _list(value, "proof")
     if len(proof) > 64 or not all(isinstance(one, str) and _HASH.fullmatch(one) for one in proof):
         raise Unreadable(f"{where}.proof is not a list of at most 64 hashes")
-    return Entry(index, _string(value, "body", where), tuple(bytes.fromhex(one) for one in proof))
+    return tuple(bytes.fromhex(one) for one in proof)
+
+
+def _optional(value: Any, name: str) -> list[Any]:
+    return _list(value, name) if isinstance(value, dict) and name in value else []
 
 
 def _document(value: Any, where: str) -> Document:

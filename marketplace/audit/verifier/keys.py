@@ -19,6 +19,7 @@ from marketplace.audit.verifier.text import Unreadable, read
 
 LOG, WITNESS = 0x01, 0x04
 MAX_NOTE = 32_768
+MAX_JWS = 16_384
 
 
 class NotSigned(ValueError):
@@ -91,25 +92,31 @@ def check_note(head: TreeHead, key: NoteKey) -> int | None:
     return at
 
 
+def check_statement(note: str, sha256: str, key: NoteKey) -> None:
+    """Check a key's line under the note of a statement about the log, which names the statement's hash.
+
+    Raises NotSigned.
+    """
+    text, gap, rest = note.rpartition("\n\n")
+    if len(note) > MAX_NOTE or not gap or f"{text}\n" != f"log-statement/v1\nsha256:{sha256}\n":
+        raise NotSigned("the note is not about this statement")
+    lines = tuple(_signature_line(line) for line in rest.split("\n") if line)
+    check_note(TreeHead("", 0, b"", f"{text}\n", lines), key)
+
+
 def check_jws(jws: str, payload: bytes, jwk: dict[str, Any], *, typ: str, kid: str, alg: str) -> None:
     """Check a detached JWS over exact bytes.
 
     kid: the key's RFC 7638 thumbprint; it, `typ` and `alg` must stand in the signed header.  Raises NotSigned.
     """
     parts = jws.split(".")
-    if len(parts) != 3 or parts[1] or len(jws) > 8192:
+    if len(parts) != 3 or parts[1] or len(jws) > MAX_JWS:
         raise NotSigned("not a detached JWS")
-    try:
-        header = read(_unbase64url(parts[0]).decode())
-    except (Unreadable, UnicodeDecodeError) as error:
-        raise NotSigned("the JWS header is not readable") from error
+    header = read_header(jws)
     algorithm, thumbprint = _key_identity(jwk)
     if (alg, kid) != (algorithm, thumbprint):
         raise NotSigned("key id or algorithm are not those of the key")
-    expected = {"alg": algorithm, "kid": kid, "typ": typ}
-    for name, value in expected.items():
-        if not isinstance(header, dict) or header.get(name) != value:
-            raise NotSigned(f"JWS header `{name}` is not {value}")
+    _expect(header, {"alg": algorithm, "kid": kid, "typ": typ})
     # RFC 7797: `b64: false` signs the payload itself and must be critical; anything else critical is unknown to us.
     plain = header.get("b64", True) is False
     if header.get("crit", ["b64"] if plain else None) != (["b64"] if plain else None):
@@ -118,6 +125,46 @@ def check_jws(jws: str, payload: bytes, jwk: dict[str, Any], *, typ: str, kid: s
         raise NotSigned("`b64` is not marked critical")
     signed = parts[0].encode() + b"." + (payload if plain else base64.urlsafe_b64encode(payload).rstrip(b"="))
     _check_raw(algorithm, jwk, _unbase64url(parts[2]), signed)
+
+
+def check_compact(jws: str, jwk: dict[str, Any], *, typ: str) -> None:
+    """Check a compact JWS that carries its payload.  Raises NotSigned."""
+    header, (first, payload, last) = read_header(jws), jws.split(".")
+    algorithm, thumbprint = _key_identity(jwk)
+    _expect(header, {"alg": algorithm, "kid": thumbprint, "typ": typ})
+    if "crit" in header or "b64" in header:
+        raise NotSigned("the JWS has critical headers that are not known here")
+    _check_raw(algorithm, jwk, _unbase64url(last), f"{first}.{payload}".encode())
+
+
+def read_header(jws: str) -> dict[str, Any]:
+    """The header of a JWS, nothing verified yet.  Raises NotSigned."""
+    parts = jws.split(".")
+    if len(parts) != 3 or len(jws) > MAX_JWS:
+        raise NotSigned("not a compact JWS")
+    return _object(parts[0], "header")
+
+
+def read_payload(jws: str) -> dict[str, Any]:
+    """The object that a compact JWS carries, nothing verified yet.  Raises NotSigned."""
+    read_header(jws)
+    return _object(jws.split(".")[1], "payload")
+
+
+def _object(part: str, name: str) -> dict[str, Any]:
+    try:
+        found = read(_unbase64url(part).decode())
+    except (Unreadable, UnicodeDecodeError) as error:
+        raise NotSigned(f"the JWS {name} is not readable") from error
+    if not isinstance(found, dict):
+        raise NotSigned(f"the JWS {name} is not an object")
+    return found
+
+
+def _expect(header: dict[str, Any], expected: dict[str, str]) -> None:
+    for name, value in expected.items():
+        if header.get(name) != value:
+            raise NotSigned(f"JWS header `{name}` is not {value}")
 
 
 def _check_raw(algorithm: str, jwk: dict[str, Any], raw: bytes, signed: bytes) -> None:

@@ -1,10 +1,13 @@
-"""Receipts beside kept answers.
+"""Receipts beside kept answers, and the entry that recorded each signature.
 
 Revision ID: 0005
 Revises: 0004
 """
 
 from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
 
 revision = "0005"
 down_revision = "0004"
@@ -13,8 +16,16 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Nothing yet."""
+    """Add the columns; answers and signatures from before have neither."""
+    with op.batch_alter_table("idempotency") as table:
+        table.add_column(sa.Column("promise", sa.String(), nullable=True))
+    with op.batch_alter_table("document_signature") as table:
+        table.add_column(sa.Column("entry", sa.String(), nullable=True))
 
 
 def downgrade() -> None:
-    """Nothing yet."""
+    """Drop them."""
+    with op.batch_alter_table("document_signature") as table:
+        table.drop_column("entry")
+    with op.batch_alter_table("idempotency") as table:
+        table.drop_column("promise")

@@ -1,0 +1,133 @@
+"""Seals: whichever row of these tables a transaction changes, the digest of the whole row enters the log with it.
+
+Who edits such a row behind the service's back leaves a row that no longer has its last seal; `recheck` names it.
+Tables whose rows are many or small are not sealed but compared with what their own entries say: the books, uses,
+quotas, files, metered events.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import event, inspect
+from sqlalchemy.orm import Session as AnySession
+from sqlalchemy.orm import SessionTransaction, UOWTransaction
+from sqlmodel import Session, SQLModel
+
+from marketplace.kernel.actor import SERVICE_ACTOR
+from marketplace.kernel.canonical import Json
+from marketplace.plumbing.epochs import Epoch
+
+SEALED = frozenset(
+    {
+        "access_request",
+        "agreement",
+        "application",
+        "asset",
+        "asset_right",
+        "certificate",
+        "collected_batch",
+        "collection",
+        "delivery",
+        "demand",
+        "document",
+        "document_signature",
+        "epoch",
+        "evidence",
+        "face_declaration",
+        "governance_job",
+        "listing",
+        "objection",
+        "offer",
+        "opinion",
+        "opinion_condition",
+        "participant",
+        "participant_key",
+        "stage_record",
+        "version",
+    }
+)
+WORDED_BY_CALLERS = frozenset({"collected_batch"})
+ROWS_IN_ONE_ENTRY = 500
+_TOUCHED = "rows_to_seal"
+
+
+def seal(row: SQLModel) -> str:
+    """SHA-256 over all columns of a row, the same for a row in memory and the row read back; hex."""
+    columns = {name: _plain(getattr(row, name)) for name in sorted(type(row).model_fields)}
+    return hashlib.sha256(json.dumps(columns, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def name_of(row: SQLModel) -> tuple[str, str]:
+    """(table, primary key as text)."""
+    return name_of_key(str(type(row).__tablename__), inspect(row).mapper.primary_key_from_instance(row))
+
+
+def name_of_key(table: str, parts: Iterable[Any]) -> tuple[str, str]:
+    """(table, primary key as text); a key that callers word themselves enters by its hash (threat T35)."""
+    text = "/".join(str(part) for part in parts)
+    return table, hashlib.sha256(text.encode()).hexdigest() if table in WORDED_BY_CALLERS else text
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case bytes():
+            return hashlib.sha256(value).hexdigest()
+        case _:
+            return value
+
+
+def _note(db: AnySession, _flush: UOWTransaction) -> None:
+    touched = [row for row in (*db.new, *db.dirty, *db.deleted) if row.__tablename__ in SEALED]
+    if touched:
+        db.info.setdefault(_TOUCHED, {}).update({id(row): row for row in touched})
+
+
+def _write(db: AnySession) -> None:
+    """Just before the commit: one entry with the seals of every row that this transaction leaves changed."""
+    if db.in_nested_transaction() or not isinstance(db, Session):
+        return
+    db.flush()
+    if _TOUCHED not in db.info and "epochs_touched" not in db.info:
+        return
+    from marketplace.audit.entry import Tag, record
+
+    moment = db.info.get("recorded_at")
+    facts = sorted(_seals(db), key=lambda one: (one["table"], one["key"]))
+    if moment is not None:
+        for start in range(0, len(facts), ROWS_IN_ONE_ENTRY):
+            rows = facts[start : start + ROWS_IN_ONE_ENTRY]
+            record(db, SERVICE_ACTOR, Tag.ROWS_SEALED, moment, facts={"rows": rows})
+
+
+def _seals(db: Session) -> Iterator[Json]:
+    for row in db.info.pop(_TOUCHED, {}).values():
+        state = inspect(row)
+        if state.persistent:
+            table, key = name_of(row)
+            yield {"table": table, "key": key, "sha256": seal(row)}
+        elif state.deleted:
+            table, key = name_of_key(str(row.__tablename__), state.identity)
+            yield {"table": table, "key": key, "sha256": None}
+    for subject in sorted(db.info.pop("epochs_touched", ())):
+        row = db.get(Epoch, subject, populate_existing=True)
+        if row is not None:
+            yield {"table": "epoch", "key": subject, "sha256": seal(row)}
+
+
+def _forget(db: AnySession, ended: SessionTransaction) -> None:
+    if ended.nested:
+        return  # what the savepoint changed is as before and is sealed as it is
+    db.info.pop(_TOUCHED, None)
+    db.info.pop("epochs_touched", None)
+
+
+event.listen(AnySession, "after_flush", _note)
+event.listen(AnySession, "before_commit", _write)
+event.listen(AnySession, "after_soft_rollback", _forget)

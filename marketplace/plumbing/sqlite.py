@@ -1,0 +1,123 @@
+"""How one process writes to SQLite: its write transactions queue here, first come, first served.
+
+SQLite lets one writer in and has no queue: who waits asks again and again with growing pauses, so that a busy writer
+can starve the others.  Writers of other processes still meet at SQLite's own lock.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection as AnyConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as WaitedTooLong
+
+BUSY_SECONDS = 30.0
+
+
+class Turn:
+    """A lock that is handed over in the order of asking; any thread may give it back."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held = False
+        self._waiting: deque[threading.Lock] = deque()
+
+    def take(self, seconds: float = BUSY_SECONDS) -> None:
+        """Wait for the turn.  Raises WaitedTooLong."""
+        with self._lock:
+            if not self._held:
+                self._held = True
+                return
+            gate = threading.Lock()
+            gate.acquire()
+            self._waiting.append(gate)
+        try:
+            came = gate.acquire(timeout=seconds)
+        except BaseException:
+            self._leave(gate)
+            raise
+        if not came and self._leave(gate):
+            raise WaitedTooLong(f"another write transaction was open for more than {seconds:g} seconds")
+
+    def give_back(self) -> None:
+        """Pass the turn to whoever waits longest."""
+        with self._lock:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._held = False
+
+    def _leave(self, gate: threading.Lock) -> bool:
+        with self._lock:
+            if gate in self._waiting:
+                self._waiting.remove(gate)
+                return True
+        # The turn came in the last moment.
+        return False
+
+
+class Connection(sqlite3.Connection):
+    """A driver's connection that gives the turn back with the end of its write transaction."""
+
+    turn: Turn | None = None
+
+    def take(self, turn: Turn) -> None:
+        """Hold the turn until commit, rollback or close.  Raises WaitedTooLong."""
+        turn.take()
+        self.turn = turn
+
+    def commit(self) -> None:
+        super().commit()
+        self.give_back()
+
+    def rollback(self) -> None:
+        try:
+            super().rollback()
+        finally:
+            self.give_back()
+
+    def close(self) -> None:
+        try:
+            super().close()
+        finally:
+            self.give_back()
+
+    def give_back(self) -> None:
+        """Give the turn back if it is held."""
+        turn, self.turn = self.turn, None
+        if turn is not None:
+            turn.give_back()
+
+
+def configure(connection: Any, _record: Any) -> None:
+    """What every connection is set to.  The driver must not open transactions by itself: `begin` says which kind."""
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in (
+        "journal_mode=WAL",
+        "synchronous=FULL",  # NORMAL loses committed entries on power loss (trust.md section 0)
+        "foreign_keys=ON",
+        f"busy_timeout={BUSY_SECONDS * 1000:.0f}",
+        "temp_store=MEMORY",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def run_bare(connection: AnyConnection, statement: str, row: Sequence[object]) -> None:
+    """Run a statement without result past SQLAlchemy, at half the cost.
+
+    Raises what SQLAlchemy would: IntegrityError, OperationalError and their kin.
+    """
+    driver: Any = connection.connection.driver_connection
+    try:
+        driver.execute(statement, row)
+    except sqlite3.Error as error:
+        raise DBAPIError.instance(
+            statement, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
+        ) from error

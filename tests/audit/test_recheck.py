@@ -1,0 +1,140 @@
+"""Rows that the service did not write, or that were changed behind its back, do not fit the log."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from sqlmodel import Session, text
+
+from marketplace.assets.models import Asset
+from marketplace.audit import documents, seals
+from marketplace.audit.entry import Tag, record
+from marketplace.audit.models import Entry
+from marketplace.audit.recheck import RowFinding, sealed_rows, told
+from marketplace.audit.recheck import documents as check_documents
+from marketplace.kernel.canonical import Json
+from marketplace.participants.models import Participant
+from marketplace.plumbing import epochs
+from tests.house import House
+from tests.usage.agreed import row
+
+
+def write(house: House, work: Callable[[Session], object]) -> None:
+    """A recorded change, in a transaction of its own."""
+    with house.db() as db:
+        record(db, house.cast["operator"].actor, Tag.ASSET_REGISTERED, house.clock.now())
+        work(db)
+
+
+def asset(db: Session, house: House, name: str) -> Asset:
+    made: Asset = row(db, Asset, now=house.clock.now(), id=name, provider_id="prt_hospital", name="CT", name_en="CT")
+    return made
+
+
+def findings(house: House) -> list[RowFinding]:
+    with house.runtime.database.reading() as db:
+        return [one for one in sealed_rows(db) if one.table in {"asset", "document", "epoch"}]
+
+
+def seals_of(house: House) -> list[Json]:
+    with house.runtime.database.reading() as db:
+        return [one for _, facts in told(db, Tag.ROWS_SEALED) for one in facts["rows"]]
+
+
+def test_a_change_and_the_seal_of_its_row_commit_together(house: House) -> None:
+    write(house, lambda db: asset(db, house, "ast_1"))
+    with house.runtime.database.reading() as db:
+        stored = db.get_one(Asset, "ast_1")
+        expected = {"table": "asset", "key": "ast_1", "sha256": seals.seal(stored)}
+    assert expected in seals_of(house)
+    assert findings(house) == []
+
+
+def test_a_unit_of_a_group_seals_its_rows(house: House) -> None:
+    def work(db: Session) -> None:
+        record(db, house.cast["operator"].actor, Tag.ASSET_REGISTERED, house.clock.now())
+        asset(db, house, "ast_1")
+
+    house.runtime.database.grouped(work)
+    assert [one["key"] for one in seals_of(house) if one["table"] == "asset"] == ["ast_1"]
+    assert findings(house) == []
+
+
+def test_a_row_of_a_savepoint_that_was_rolled_back_is_not_sealed(house: House) -> None:
+    def work(db: Session) -> None:
+        asset(db, house, "ast_1")
+        nested = db.begin_nested()
+        asset(db, house, "ast_2")
+        nested.rollback()
+
+    write(house, work)
+    assert [one["key"] for one in seals_of(house) if one["table"] == "asset"] == ["ast_1"]
+    assert findings(house) == []
+
+
+def test_a_deleted_row_has_an_empty_seal(house: House) -> None:
+    write(house, lambda db: asset(db, house, "ast_1"))
+    write(house, lambda db: db.delete(db.get_one(Asset, "ast_1")))
+    assert [one["sha256"] for one in seals_of(house) if one["table"] == "asset"][-1] is None
+    assert findings(house) == []
+
+
+def test_an_epoch_is_sealed_with_the_bump(house: House) -> None:
+    write(house, lambda db: epochs.bump(db, "agr_1", "agreement_terminated"))
+    assert findings(house) == []
+    change(house, "UPDATE epoch SET number = 0 WHERE subject = 'agr_1'")
+    assert [(one.table, one.key, one.kind) for one in findings(house)] == [("epoch", "agr_1", "edited")]
+
+
+def change(house: House, statement: str) -> None:
+    with house.runtime.database.engine.begin() as connection:
+        connection.execute(text(statement))
+
+
+@pytest.mark.parametrize(
+    ("statement", "kind"),
+    [
+        ("UPDATE asset SET overview = 'another' WHERE id = 'ast_1'", "edited"),
+        ("UPDATE asset SET registered_at = 'no moment' WHERE id = 'ast_1'", "edited"),
+        ("DELETE FROM asset WHERE id = 'ast_1'", "deleted"),
+    ],
+)
+def test_a_row_changed_behind_the_services_back_is_named(house: House, statement: str, kind: str) -> None:
+    write(house, lambda db: asset(db, house, "ast_1"))
+    change(house, statement)
+    assert [(one.table, one.key, one.kind) for one in findings(house)] == [("asset", "ast_1", kind)]
+
+
+def test_a_row_that_nobody_recorded_is_named(house: House) -> None:
+    write(house, lambda db: asset(db, house, "ast_1"))
+    change(house, "CREATE TABLE copy AS SELECT * FROM asset")
+    change(house, "UPDATE copy SET id = 'ast_2'")
+    change(house, "INSERT INTO asset SELECT * FROM copy")
+    assert [(one.key, one.kind) for one in findings(house)] == [("ast_2", "inserted")]
+
+
+def test_a_document_with_other_bytes_and_its_signatures_are_named(house: House) -> None:
+    write(house, lambda db: documents.keep(db, "opinion", {"outcome": "PASS"}, house.clock.now()))
+    change(house, "UPDATE document SET body = CAST('{}' AS BLOB)")
+    with house.runtime.database.reading() as db:
+        assert [(one.table, one.kind) for one in check_documents(db)] == [("document", "edited")]
+
+
+def test_a_seal_is_the_same_for_the_row_in_memory_and_the_row_read_back(house: House) -> None:
+    with house.db() as db:
+        record(db, house.cast["operator"].actor, Tag.ASSET_REGISTERED, house.clock.now())
+        stored = db.get_one(Participant, "prt_hospital")
+        stored.suspended_at = house.clock.now() + timedelta(microseconds=7)
+        before = seals.seal(stored)
+    with house.runtime.database.reading() as db:
+        assert seals.seal(db.get_one(Participant, "prt_hospital")) == before
+
+
+def test_an_entry_that_cannot_be_read_is_left_to_the_check_of_the_log(house: House) -> None:
+    write(house, lambda db: asset(db, house, "ast_1"))
+    change(house, "UPDATE entry SET body = CAST('not json' AS BLOB) WHERE tag = 'asset:registered'")
+    with house.runtime.database.reading() as db:
+        assert list(told(db, Tag.ASSET_REGISTERED)) == []
+        assert db.get(Entry, "none") is None

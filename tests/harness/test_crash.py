@@ -1,0 +1,28 @@
+"""The crash loop at a reduced size: the embedded form, one kill of each of its long-lived processes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.harness.crash import figures
+from tests.harness.running import Embedded
+from tests.harness.world import Place
+
+
+class WithoutParser(Embedded):
+    """Which is there only while a delivery is prepared."""
+
+    KINDS = ("server", "signer", "witness")
+
+
+def test_every_process_may_be_killed(story: Place, tmp_path: Path) -> None:
+    copy = story.copy(tmp_path)
+    result = figures(WithoutParser(copy), copy, 3, 11)
+    assert result["kills_by_kind"] == {"server": 1, "signer": 1, "witness": 1}
+    assert result["requests_answered"] > 10
+    assert (result["violations"], result["first_violations"], result["wrong_refusals"]) == (0, [], [])
+
+
+def test_an_answer_before_its_commit_is_noticed(story: Place, tmp_path: Path) -> None:
+    copy = story.copy(tmp_path)
+    assert figures(WithoutParser(copy, bug="early"), copy, 2, 12)["violations"]

@@ -1,0 +1,156 @@
+"""A valid form for every operation that takes a body, and valid values for required query parameters."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from typing import Any
+
+from marketplace.kernel.canonical import sha256_hex
+from marketplace.kernel.signing import generate_key
+from seeds.cast import credit_code
+from tests.exchange.parts import offer_in
+from tests.hostile.story import IDENTITIES, Story
+from tests.legal.parts import opinion_in, registration
+from tests.usage.agreed import dicom
+
+Form = Callable[[Story, str], Any]
+
+_WHY = {"reason": "example_reason", "note": ""}
+_REASON = {"reason": "an example of a reason"}
+
+
+def _signature(kind: str) -> Form:
+    """Well formed, by the identity's own key, over a document that the market never prepared."""
+
+    def form(story: Story, identity: str) -> dict[str, str]:
+        document = f"another {kind}".encode()
+        key = story.house.cast[IDENTITIES[identity] or "hospital"].key
+        return {"document": sha256_hex(document), "jws": key.sign_detached(document, typ=f"{kind}+jws")}
+
+    return form
+
+
+def _plain(body: dict[str, Any]) -> Form:
+    return lambda story, identity: body
+
+
+def _key(story: Story, identity: str) -> dict[str, Any]:
+    jwk = generate_key().public_jwk
+    return {"jwk": {name: jwk[name] for name in ("kty", "crv", "x")}}
+
+
+def _participant(story: Story, identity: str) -> dict[str, Any]:
+    return {
+        "legal_name": "示例第二医院",
+        "legal_name_en": "Example Second Hospital",
+        "credit_code": credit_code("91999999000000777"),
+        "kind": "hospital",
+        "roles": ["provider"],
+        "verified_by": "example registry",
+        "verification_method": "example",
+        "is_example": True,
+    }
+
+
+def _application(story: Story, identity: str) -> dict[str, Any]:
+    return {
+        "version": story.ids["version_id"],
+        "registrar": story.house.cast["registrar"].id,
+        "rights": [{"kind": "holding"}, {"kind": "use"}, {"kind": "operating"}],
+        "form": {"origin": "producer"},
+    }
+
+
+def _evidence(story: Story, identity: str) -> dict[str, Any]:
+    return {"asset": story.ids["asset_id"], "kind": "ethics_approval", "title": "an approval", "text": "approved"}
+
+
+def _opinion(story: Story, identity: str) -> dict[str, Any]:
+    return opinion_in(story.ids["get_evidence.sha256"]).model_dump(mode="json", exclude_unset=True)
+
+
+def _request(story: Story, identity: str) -> dict[str, Any]:
+    return {"listing": story.ids["listing_id"], "purpose": "model_training", "justification": "to find nodules"}
+
+
+def small_tar(*names: str) -> bytes:
+    """A tar of small slices under the given names."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as tar:
+        for number, name in enumerate(names or ("a.dcm",)):
+            content = dicom(number + 50)
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            tar.addfile(member, io.BytesIO(content))
+    return out.getvalue()
+
+
+FORMS: dict[str, Form] = {
+    "admit_participant": _participant,
+    "suspend_participant": _plain(_REASON),
+    "reinstate_participant": _plain(_REASON),
+    "register_key": _key,
+    "revoke_key": _plain({"reason": "superseded"}),
+    "register_asset": lambda story, identity: registration().model_dump(mode="json"),
+    "suspend_version": _plain({"reason": "example_reason"}),
+    "resume_version": _plain({"reason": "example_reason"}),
+    "retire_version": _plain({"reason": "example_reason"}),
+    "put_files": lambda story, identity: small_tar(),
+    "seal_version": _plain({"source_statement": "our own scans"}),
+    "sign_collection_record": _signature("collection-record"),
+    "withdraw_consent": _plain({"files": ["ab" * 32], "reference": "cd" * 32}),
+    "prepare_face_declaration": _plain({"basis": "defaced_before_collection"}),
+    "sign_face_declaration": _signature("face-declaration"),
+    "sign_governance_record": _signature("governance-record"),
+    "add_evidence": _evidence,
+    "draft_opinion": _opinion,
+    "sign_opinion": _signature("opinion"),
+    "meet_condition": lambda story, identity: {"evidence": story.ids["get_evidence.sha256"]},
+    "file_application": _application,
+    "return_application": _plain(_REASON),
+    "refuse_application": _plain({"ground": "false_proof", "reason": "an example"}),
+    "open_notice": _plain({"accuracy": "fits", "legality": "own", "clarity": "clear"}),
+    "raise_objection": _plain({"grounds": "an example of grounds"}),
+    "settle_objection": _plain({"upheld": False, "ruling": "an example of a ruling"}),
+    "sign_certificate": _signature("certificate"),
+    "suspend_certificate": _plain(_REASON),
+    "resume_certificate": _plain(_REASON),
+    "cancel_certificate": _plain(_REASON),
+    "make_offer": lambda story, identity: offer_in().model_dump(mode="json"),
+    "submit_listing": lambda story, identity: {"operator_id": story.house.cast["exchange"].id},
+    "return_listing": _plain(_WHY),
+    "publish_listing": _signature("listing"),
+    "suspend_listing": _plain(_WHY),
+    "resume_listing": _plain(_WHY),
+    "force_listing_off": _plain(_WHY),
+    "reinstate_listing": _plain(_WHY),
+    "withdraw_listing": _plain(_WHY),
+    "publish_demand": _plain({"title": "chest scans wanted", "purpose": "model_training"}),
+    "request_access": _request,
+    "approve_request": _plain({}),
+    "return_request": _plain(_WHY),
+    "resubmit_request": _plain({"justification": "to find nodules"}),
+    "decline_request": _plain(_WHY),
+    "sign_agreement": _signature("agreement"),
+    "suspend_agreement": _plain(_WHY),
+    "resume_agreement": _plain(_WHY),
+    "terminate_agreement": _plain(_WHY),
+    "export_log": lambda story, identity: {"asset": story.ids["asset_id"]},
+    "report_disclosures": lambda story, identity: {
+        "asset": story.ids["asset_id"],
+        "from": "2026-01-01T00:00:00Z",
+        "to": "2027-01-01T00:00:00Z",
+    },
+    "set_notice_address": _plain({"url": "https://inbox.buyer.example/notices"}),
+    "issue_token": _plain({}),
+}
+QUERIES: dict[str, dict[str, str]] = {
+    "download_data": {"purpose": "model_training"},
+    "download_file": {"purpose": "model_training"},
+    "find_certificates": {"sha256": "ab" * 32},
+    "get_inclusion_proof": {"index": "0"},
+    "get_proof_file": {"index": "0"},
+    "get_consistency_proof": {"from": "0", "to": "0"},
+}

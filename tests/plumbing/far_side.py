@@ -1,0 +1,122 @@
+"""The far side of an outgoing call: a canary that counts connections, odd servers, and a network that leads to them."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from marketplace.plumbing.addresses import Address
+from marketplace.plumbing.outgoing import Network
+
+Handler = Callable[[socket.socket], None]
+
+
+@dataclass
+class Server:
+    """A listening socket on loopback.  port; connections: how many came; requests: the first bytes of each."""
+
+    port: int
+    connections: int = 0
+    requests: list[bytes] = field(default_factory=list)
+
+
+@contextmanager
+def serving(handle: Handler, *, host: str = "127.0.0.1", context: ssl.SSLContext | None = None) -> Iterator[Server]:
+    """Serve every connection with one function, until the block ends."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listening:
+        server = Server(listening.getsockname()[1])
+        listening.settimeout(0.05)
+        ended = threading.Event()
+        thread = threading.Thread(target=_accept, args=(listening, server, handle, context, ended))
+        thread.start()
+        try:
+            yield server
+        finally:
+            ended.set()
+            thread.join(10)
+
+
+def _accept(
+    listening: socket.socket, server: Server, handle: Handler, context: ssl.SSLContext | None, ended: threading.Event
+) -> None:
+    while not ended.is_set():
+        try:
+            connection, _ = listening.accept()
+        except TimeoutError:
+            continue
+        server.connections += 1
+        connection.settimeout(5)
+        try:
+            with context.wrap_socket(connection, server_side=True) if context else connection as spoken:
+                server.requests.append(spoken.recv(65536))
+                handle(spoken)
+        except OSError:
+            connection.close()
+
+
+def answering(body: bytes = b"ok", *, status: str = "200 OK", headers: str = "") -> Handler:
+    """A whole answer at once."""
+    head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
+    return lambda connection: connection.sendall(head + body)
+
+
+def contexts(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A server's TLS context with a certificate of its own for a name, and a client's that trusts it."""
+    key = Ed25519PrivateKey.generate()
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, None)
+    )
+    file = folder / f"{name}.pem"
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    file.write_bytes(pem + certificate.public_bytes(Encoding.PEM))
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(file)
+    return server, ssl.create_default_context(cadata=certificate.public_bytes(Encoding.PEM).decode())
+
+
+@dataclass
+class Wires:
+    """A network whose resolver answers from a table, turn by turn, and whose public addresses all lead to loopback."""
+
+    names: dict[str, list[list[str]]]
+    trust: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    asked: list[str] = field(default_factory=list)
+    dialled: list[tuple[str, int]] = field(default_factory=list)
+    leads_to: int = 0
+
+    @property
+    def network(self) -> Network:
+        return Network(resolve=self._resolve, dial=self._dial, trust=lambda: self.trust)
+
+    def _resolve(self, host: str, _port: int) -> list[str]:
+        self.asked.append(host)
+        turns = self.names.get(host)
+        if not turns:
+            raise OSError("no such name")
+        return turns.pop(0) if len(turns) > 1 else turns[0]
+
+    def _dial(self, address: Address, port: int, seconds: float) -> socket.socket:
+        self.dialled.append((str(address), port))
+        return socket.create_connection(("127.0.0.1", self.leads_to), timeout=seconds)
