@@ -5,12 +5,35 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from tests.house import House, open_house
+from tests.servers import initdb_path, postgresql
 
 
 @pytest.fixture
 def house(tmp_path: Path) -> Iterator[House]:
     with open_house(tmp_path / "house") as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def database_url() -> Iterator[str]:
+    """A PostgreSQL of this session; whoever takes it empties it first."""
+    if initdb_path() is None:
+        pytest.skip("PostgreSQL is not installed here")
+    with postgresql() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either_url(request: pytest.FixtureRequest) -> str:
+    """An empty database: none named, which is SQLite in the test's folder, and PostgreSQL where it is installed."""
+    if request.param == "sqlite":
+        return ""
+    url: str = request.getfixturevalue("database_url")
+    with psycopg.connect(url) as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+    return url

@@ -21,7 +21,7 @@ from workers.tasks import REGISTRY, Task
 
 BATCH = 64
 IDLE_SECONDS = 0.05
-RESEND = timedelta(seconds=15)
+RESEND = timedelta(seconds=5)
 # A loop whose step fails waits twice as long each time, up to this.
 SLOWEST_SECONDS = 5.0
 

@@ -59,8 +59,7 @@ class LogProcesses:
         """Start a child again that has ended; its folder holds all it needs.  Raises LogSilent."""
         for name, child in list(self.children.items()):
             if child.poll() is not None:
-                _end(child)
-                self.children[name] = self._start(name)
+                self._restart(name)
                 self._await(name, self._peer(name))
 
     def _open(self) -> None:
@@ -108,13 +107,24 @@ class LogProcesses:
             self._commands[name], stdin=subprocess.PIPE, env=kept | {"PYTHONPATH": root}, start_new_session=True
         )
 
+    def _restart(self, name: str) -> None:
+        _end(self.children[name])
+        self.children[name] = self._start(name)
+
     def _await(self, name: str, peer: Peer) -> None:
         deadline = time.monotonic() + READY_SECONDS
         while not (peer.alive() and has_keys(self._settings)):
-            child = self.children.get(name)
-            if time.monotonic() > deadline or (child is not None and child.poll() is not None):
+            if self._has_given_up() or time.monotonic() > deadline:
                 raise LogSilent(f"the {name} did not become ready", action="read its message above")
             time.sleep(0.02)
+
+    def _has_given_up(self) -> bool:
+        """Whether a child ended by itself, which it would do again; one that was killed is started again."""
+        ended = {name: child.returncode for name, child in self.children.items() if child.poll() is not None}
+        for name, code in ended.items():
+            if code < 0:
+                self._restart(name)
+        return any(code >= 0 for code in ended.values())
 
 
 @contextmanager

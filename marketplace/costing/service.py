@@ -115,7 +115,8 @@ def _claim(db: Session, event: MeterEvent) -> bool:
     """Add an event; False when its key was metered before, or by another at this moment, who is waited for."""
     insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = insert(MeterEvent).values(**event.model_dump()).on_conflict_do_nothing(index_elements=["event_key"])
-    return bool(db.exec(row).rowcount)
+    # PostgreSQL's driver does not count the rows of an insert, so the row itself is asked for.
+    return db.execute(row.returning(MeterEvent.id)).first() is not None
 
 
 def post_event(db: Session, event_id: str, now: datetime, *, book: TariffBook | None = None) -> LedgerTransaction:

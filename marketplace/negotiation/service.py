@@ -91,9 +91,9 @@ def return_for_completion(
     """
     queries.lock(db, request)
 
-    if request.state == State.REQUESTED and request.reason == RETURNED:
-        return request
     step = step_of(request, actor, State.REQUESTED, now, Side.PROVIDER)
+    if request.reason == RETURNED:
+        return request
 
     request.reason, request.note = RETURNED, f"{why.reason}: {why.note}" if why.note else why.reason
     request.answered_at = now

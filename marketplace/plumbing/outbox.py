@@ -15,7 +15,8 @@ from sqlmodel import Field, Session, SQLModel, col, select
 from marketplace.kernel.ids import new_id
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
 
-LEASE = timedelta(seconds=120)
+LEASE = timedelta(seconds=9)
+"""Kept up by a thread beside the task, so that a dead worker's work is taken over within ten seconds (goal G16)."""
 MAX_ATTEMPTS = 12
 
 

@@ -19,10 +19,12 @@ from marketplace.audit.client import LogRefused
 from marketplace.audit.guard import check_not_behind
 from marketplace.audit.heldstate import Head, HeldState, StateRefused
 from marketplace.audit.note import COSIGNATURE, SIGNATURE, NoteKey, TreeHead
+from marketplace.audit.processes import LogProcesses
 from marketplace.audit.service import LogBehind, LogForked, integrate
 from marketplace.audit.signer import Refused, Signer, SignRequest
 from marketplace.audit.witness import Refused as WitnessRefused
 from marketplace.audit.witness import Witness, read_submission
+from marketplace.settings import Settings
 from tests.audit.world import NOW, Log, open_database, open_log
 
 ORIGIN = "market.example/log"
@@ -223,6 +225,24 @@ def test_keys_survive_a_restart_of_the_house(tmp_path: Path) -> None:
         check_not_behind(log.database, log.processes.client)
         log.write(3)
         assert log.round() == 6
+
+
+def test_a_child_that_is_killed_while_it_starts_is_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start, started = LogProcesses._start, []
+
+    def start_and_kill(processes: LogProcesses, name: str) -> subprocess.Popen[bytes]:
+        child = start(processes, name)
+        started.append(name)
+        if started.count(name) == 1:
+            child.kill()
+        return child
+
+    monkeypatch.setattr(LogProcesses, "_start", start_and_kill)
+    with LogProcesses(Settings(data_folder=tmp_path)) as log:
+        assert log.client.signer.head().size == log.client.witness.head().size == 0
+    assert sorted(started) == ["signer", "signer", "witness", "witness"]
 
 
 def test_children_end_when_the_parent_is_killed(tmp_path: Path) -> None:

@@ -26,8 +26,8 @@ from tests.costing.test_tariffs import sheet
 
 
 @pytest.fixture
-def books(tmp_path):
-    with open_books(tmp_path) as database:
+def books(tmp_path, either_url):
+    with open_books(tmp_path, either_url) as database:
         yield database
 
 
@@ -96,6 +96,7 @@ def test_metering_the_same_cause_twice_makes_one_event(books):
     with books.transaction() as db:
         assert meter_sale(db, 10_000_000) == meter_sale(db, 10_000_000)
         assert len(db.exec(select(MeterEvent)).all()) == 1
+        assert len(db.exec(select(outbox.OutboxRow)).all()) == 1
 
 
 def test_many_threads_posting_the_same_events_post_each_once(books):

@@ -90,6 +90,8 @@ def test_a_returned_request_waits_for_the_buyer(house: House) -> None:
     for _ in range(2):
         with house.db() as db:
             service.return_for_completion(db, hospital, queries.request(db, request.id), WHY, house.clock.now())
+    with house.db() as db, pytest.raises(NotYourStep):
+        service.return_for_completion(db, pharma, queries.request(db, request.id), WHY, house.clock.now())
     with pytest.raises(service.AwaitsCompletion):
         approve(house, request)
     with house.db() as db:
