@@ -19,6 +19,7 @@ from marketplace.audit.models import Checkpoint, Entry, Tile
 from marketplace.audit.note import BadNote, open_checkpoint
 from marketplace.audit.tiles import TILE_HEIGHT, WIDTH, split_hashes, tile_root
 from marketplace.audit.tree import HASH_BYTES, Frontier, leaf_hash
+from marketplace.plumbing.sqlite import despite_broken_text
 
 PAGE = 5_000
 NOWHERE = 1 << 62
@@ -61,6 +62,10 @@ def fsck(db: Session, *, checkpoint: str | None = None, keys: LogKeys | None = N
 
     checkpoint: a signed note kept outside (by a party, a witness), compared as well; keys: to check signatures with.
     """
+    return despite_broken_text(db, lambda: _fsck(db, checkpoint, keys))
+
+
+def _fsck(db: Session, checkpoint: str | None, keys: LogKeys | None) -> Report:
     report = Report()
     tree = _Tree(db, report, _signed_roots(db, report, checkpoint, keys))
     tree.check_levels()

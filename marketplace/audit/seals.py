@@ -32,6 +32,7 @@ SEALED = frozenset(
         "certificate",
         "collected_batch",
         "collection",
+        "consent_withdrawal",
         "delivery",
         "demand",
         "document",
@@ -41,6 +42,7 @@ SEALED = frozenset(
         "face_declaration",
         "governance_job",
         "listing",
+        "notice_address",
         "objection",
         "offer",
         "opinion",
@@ -48,6 +50,8 @@ SEALED = frozenset(
         "participant",
         "participant_key",
         "stage_record",
+        "stop_notice",
+        "stop_notice_reader",
         "version",
     }
 )

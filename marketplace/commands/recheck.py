@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from sqlmodel import Session
 
@@ -11,6 +12,7 @@ from marketplace.audit.recheck import RowFinding
 from marketplace.collection import recheck as collection
 from marketplace.costing import recheck as costing
 from marketplace.ledger import recheck as ledger
+from marketplace.plumbing.sqlite import despite_broken_text
 from marketplace.plumbing.storage import ObjectStore
 from marketplace.transfer import recheck as transfer
 
@@ -24,7 +26,11 @@ def recheck(db: Session, store: ObjectStore | None = None) -> Iterator[RowFindin
     import marketplace.main  # noqa: F401
 
     for room in ROOMS:
-        yield from room(db)
+        yield from despite_broken_text(db, partial(_found, room, db))
     if store is not None:
         for objects in OBJECTS:
-            yield from objects(db, store)
+            yield from despite_broken_text(db, partial(_found, objects, db, store))
+
+
+def _found(room: Callable[..., Iterator[RowFinding]], *where: object) -> list[RowFinding]:
+    return list(room(*where))

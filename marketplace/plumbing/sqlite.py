@@ -9,13 +9,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection as AnyConnection
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as WaitedTooLong
+from sqlmodel import Session
 
+R = TypeVar("R")
 BUSY_SECONDS = 30.0
 
 
@@ -121,3 +123,21 @@ def run_bare(connection: AnyConnection, statement: str, row: Sequence[object]) -
         raise DBAPIError.instance(
             statement, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
         ) from error
+
+
+def despite_broken_text(db: Session, check: Callable[[], R]) -> R:
+    """Run a check that only reads, once more with replacement characters where SQLite holds text that is none.
+
+    SQLite keeps whatever bytes somebody stored as text, and its driver stops at those that are not UTF-8.
+    """
+    try:
+        return check()
+    except OperationalError as error:
+        if "decode" not in str(error.orig):
+            raise
+    driver: Any = db.connection().connection.driver_connection
+    driver.text_factory = lambda octets: octets.decode(errors="replace")
+    try:
+        return check()
+    finally:
+        driver.text_factory = str

@@ -41,6 +41,13 @@ def full(log: Log) -> Log:
     return log
 
 
+def test_a_column_with_text_that_is_none_is_named_like_any_other(full: Log) -> None:
+    with full.database.transaction() as db:
+        name = at(db, 7)
+        run(db, "UPDATE entry SET actor = CAST(x'ff41' AS TEXT) WHERE leaf_index = 7")
+    assert [(one.kind, one.index, one.entry) for one in check(full).findings] == [("column", 7, name)]
+
+
 def test_an_untouched_log_is_sound_and_its_root_is_the_cosigned_one(full: Log) -> None:
     full.write(3)
     report = check(full)

@@ -12,8 +12,9 @@ from marketplace.assets.models import Asset
 from marketplace.audit import documents, seals
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import Entry
-from marketplace.audit.recheck import RowFinding, sealed_rows, told
+from marketplace.audit.recheck import RowFinding, told
 from marketplace.audit.recheck import documents as check_documents
+from marketplace.commands.recheck import recheck
 from marketplace.kernel.canonical import Json
 from marketplace.participants.models import Participant
 from marketplace.plumbing import epochs
@@ -35,7 +36,7 @@ def asset(db: Session, house: House, name: str) -> Asset:
 
 def findings(house: House) -> list[RowFinding]:
     with house.runtime.database.reading() as db:
-        return [one for one in sealed_rows(db) if one.table in {"asset", "document", "epoch"}]
+        return [one for one in recheck(db) if one.table in {"asset", "document", "epoch"}]
 
 
 def seals_of(house: House) -> list[Json]:
@@ -98,6 +99,7 @@ def change(house: House, statement: str) -> None:
     [
         ("UPDATE asset SET overview = 'another' WHERE id = 'ast_1'", "edited"),
         ("UPDATE asset SET registered_at = 'no moment' WHERE id = 'ast_1'", "edited"),
+        ("UPDATE asset SET overview = CAST(x'ff41' AS TEXT) WHERE id = 'ast_1'", "edited"),
         ("DELETE FROM asset WHERE id = 'ast_1'", "deleted"),
     ],
 )
