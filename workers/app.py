@@ -5,14 +5,16 @@ A message is a wake-up: losing it, doubling it or delaying it changes nothing, b
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from functools import cache
 
 from celery import Celery
 from celery.signals import worker_process_init, worker_process_shutdown
+from structlog import get_logger
 
-from marketplace.main import build_runtime
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
+from workers.instance import open_worker
 from workers.relay import run_row
 
 RUN_ROW = "outbox.run"
@@ -32,6 +34,8 @@ def celery_app(redis_url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_transport_options={"visibility_timeout": 600},
         worker_hijack_root_logger=False,
+        # A worker process asks signer and witness first, which may be starting too.
+        worker_proc_alive_timeout=60,
         task_default_queue="outbox",
     )
     app.task(name=RUN_ROW)(run)
@@ -39,18 +43,23 @@ def celery_app(redis_url: str) -> Celery:
 
 
 def run(row_id: str) -> bool:
-    """Run one outbox row in this worker process."""
-    return run_row(_runtime(), row_id)
+    """Run one outbox row in this worker process; false also when this process may not work for its instance.
+
+    The row stays due then, and its message comes again.
+    """
+    runtime = _runtime()
+    if runtime.soundness.trouble:
+        get_logger().error("no work is taken: the log is not sound", trouble=runtime.soundness.trouble)
+        return False
+    return run_row(runtime, row_id)
 
 
-def open_runtime() -> Runtime:
-    """The instance that a worker process works for, from its settings."""
-    return build_runtime(Settings())
+_opened = ExitStack()
 
 
 @cache
 def _runtime() -> Runtime:
-    return open_runtime()
+    return _opened.enter_context(open_worker(Settings()))
 
 
 @worker_process_init.connect
@@ -60,7 +69,7 @@ def _open(**_: object) -> None:
 
 @worker_process_shutdown.connect
 def _close(**_: object) -> None:
-    _runtime().close()
+    _opened.close()
 
 
 app = celery_app(Settings().redis_url.get_secret_value() or "memory://")

@@ -137,6 +137,22 @@ def open_api(settings: Settings) -> Iterator[FastAPI]:
         yield create_app(runtime)
 
 
+@contextmanager
+def open_worker(settings: Settings, clock: Clock | None = None) -> Iterator[Runtime]:
+    """A Celery worker process, behind the same guard; it takes no work once the log is known to be unsound.
+
+    Signer and witness that have no address are children of a server that guards for all its processes.
+    """
+    with ExitStack() as stack:
+        runtime = build_runtime(settings, clock)
+        stack.callback(runtime.close)
+        if settings.log_signer_url and settings.witness_url:
+            log = stack.enter_context(LogProcesses(runtime.settings))
+            check_not_behind(runtime.database, log.client)
+            stack.callback(log_watch(runtime, log).start().stop)
+        yield runtime
+
+
 def flush_refusals(runtime: Runtime) -> None:
     """Write what this process refused and counted, so that the scheduler makes one entry of it."""
     runtime.refusals.flush(runtime.database, runtime.clock.now())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from marketplace.main import build_runtime
+from functools import partial
+
 from marketplace.settings import Settings
 from seeds.clock import FollowingClock
 from workers import app as worker
+from workers.instance import open_worker
 
-settings = Settings()
-worker.open_runtime = lambda: build_runtime(settings, FollowingClock(settings.data_folder / "story-clock"))
+worker.open_worker = partial(open_worker, clock=FollowingClock(Settings().data_folder / "story-clock"))
 app = worker.app

@@ -19,7 +19,9 @@ from marketplace.plumbing.db import Database
 from marketplace.plumbing.migrations import migrate
 from marketplace.plumbing.outbox import OutboxRow
 from marketplace.settings import Settings
+from tests.house import House
 from tests.servers import redis_path, redis_server
+from workers import app
 from workers.app import RUN_ROW, celery_app
 
 
@@ -108,6 +110,19 @@ def test_a_pickled_message_is_refused_and_the_worker_goes_on(works: Works, tmp_p
     assert works.attempts(row) == 0
     assert not marker.exists()
     assert "pickle" in works.log.read_text()
+
+
+def test_a_process_that_found_the_log_unsound_takes_no_work(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "_runtime", lambda: house.runtime)
+    with house.runtime.database.transaction() as db:
+        outbox.enqueue(db, "test.unknown", {}, key="one", now=house.clock.now())
+    with house.runtime.database.reading() as db:
+        [row] = outbox.due_rows(db, house.clock.now(), limit=10)
+    house.runtime.soundness.lose("the database is behind its log")
+    assert not app.run(row)
+    with house.runtime.database.reading() as db:
+        assert outbox.due_rows(db, house.clock.now(), limit=10) == [row]
+        assert db.get_one(OutboxRow, row).attempts == 0
 
 
 def wait_until(ready: object, works: Works) -> None:
