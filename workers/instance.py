@@ -28,7 +28,7 @@ from marketplace.participants import servicekeys
 from marketplace.plumbing.migrations import migrate
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
-from workers.relay import Dispatcher, Loop, embedded_relay
+from workers.relay import Dispatcher, Loop, embedded_relays
 from workers.schedule import periodic_loops
 from workers.tasks.audit import integrate_once
 
@@ -68,22 +68,22 @@ def open_instance(settings: Settings, clock: Clock | None = None) -> Iterator[In
         log = stack.enter_context(LogProcesses(runtime.settings))
         check_not_behind(runtime.database, log.client)
         register_service_key(runtime)
-        for loop in (relay(runtime), integrator(runtime, log), *periodic_loops(runtime)):
+        for loop in (*relays(runtime), integrator(runtime, log), *periodic_loops(runtime)):
             loop.start()
             stack.callback(loop.stop)
         yield Instance(runtime, create_app(runtime), log)
 
 
-def relay(runtime: Runtime) -> Loop:
-    """What drives the outbox: a thread that runs the rows, or, where a broker is set, one that wakes Celery workers."""
+def relays(runtime: Runtime) -> list[Loop]:
+    """What drives the outbox: threads that run the rows, or, where a broker is set, one that wakes Celery workers."""
     redis_url = runtime.settings.redis_url.get_secret_value()
     if not redis_url:
-        return embedded_relay(runtime)
+        return embedded_relays(runtime)
     from workers.app import RUN_ROW, celery_app
 
     celery = celery_app(redis_url)
     dispatcher = Dispatcher(runtime, lambda row: celery.send_task(RUN_ROW, args=[row], ignore_result=True))
-    return Loop("outbox-dispatch", dispatcher.step, DISPATCH_SECONDS)
+    return [Loop("outbox-dispatch", dispatcher.step, DISPATCH_SECONDS)]
 
 
 def register_service_key(runtime: Runtime) -> None:
@@ -167,7 +167,7 @@ def open_scheduler(settings: Settings) -> Iterator[None]:
         log = stack.enter_context(LogProcesses(runtime.settings))
         check_not_behind(runtime.database, log.client)
         register_service_key(runtime)
-        for loop in (relay(runtime), integrator(runtime, log), *periodic_loops(runtime)):
+        for loop in (*relays(runtime), integrator(runtime, log), *periodic_loops(runtime)):
             loop.start()
             stack.callback(loop.stop)
         yield

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 
 from structlog import get_logger
 
 from marketplace.kernel.errors import Invalid
 from marketplace.plumbing import outbox
 from marketplace.plumbing.runtime import Runtime
-from workers.tasks import REGISTRY, Task
+from workers.tasks import REGISTRY, TO_OTHERS, Task
 
 BATCH = 64
 IDLE_SECONDS = 0.05
@@ -78,10 +79,10 @@ def _kept(runtime: Runtime, row_id: str, attempt: int) -> Iterator[None]:
         keeper.stop()
 
 
-def run_due(runtime: Runtime, limit: int = BATCH) -> int:
-    """Run the rows that are due, oldest first; returns how many were taken."""
+def run_due(runtime: Runtime, limit: int = BATCH, only: Collection[str] = (), but: Collection[str] = ()) -> int:
+    """Run the rows that are due, oldest first; returns how many were taken.  only, but: as in `due_rows`."""
     with runtime.database.reading() as db:
-        ids = outbox.due_rows(db, runtime.clock.now(), limit=limit)
+        ids = outbox.due_rows(db, runtime.clock.now(), limit=limit, only=only, but=but)
     return sum(run_row(runtime, row_id) for row_id in ids)
 
 
@@ -131,11 +132,15 @@ class Loop:
                 self._stop.wait(pause)
 
 
-def embedded_relay(runtime: Runtime) -> Loop:
-    """The thread that runs outbox rows inside the server process."""
+def embedded_relays(runtime: Runtime) -> list[Loop]:
+    """The threads that run outbox rows inside the server process.
+
+    What waits for other people's servers has a thread of its own and holds up nothing else.
+    """
     release_leases(runtime)
-    # One row a step, so that the thread can be stopped between two rows.
-    return Loop("outbox-relay", lambda: run_due(runtime, limit=1), IDLE_SECONDS)
+    # One row a step, so that a thread can be stopped between two rows.
+    ours, theirs = partial(run_due, runtime, 1, but=TO_OTHERS), partial(run_due, runtime, 1, only=TO_OTHERS)
+    return [Loop("outbox-relay", ours, IDLE_SECONDS), Loop("outbox-push", theirs, IDLE_SECONDS)]
 
 
 class Dispatcher:

@@ -53,7 +53,11 @@ def _note_statement(state: ORMExecuteState) -> object:
     return result
 
 
-def _require_entry(db: EvidencedSession) -> None:
+def require_entry(db: Session) -> None:
+    """Refuse a transaction that has changed domain tables and recorded nothing; asked again before every commit.
+
+    Raises NoEntry.
+    """
     if db.in_nested_transaction():
         return
     db.flush()
@@ -65,4 +69,4 @@ def _require_entry(db: EvidencedSession) -> None:
 event.listen(EvidencedSession, "after_flush", _note_rows)
 event.listen(EvidencedSession, "do_orm_execute", _note_statement)
 # First of all that listen: a seal, which is written at the commit too, covers nothing.
-event.listen(EvidencedSession, "before_commit", _require_entry, insert=True)
+event.listen(EvidencedSession, "before_commit", require_entry, insert=True)

@@ -12,6 +12,8 @@ from datetime import datetime
 from sqlmodel import Session
 
 from marketplace.audit import queries
+from marketplace.audit.evidence import require_entry
+from marketplace.audit.seals import write_seals
 from marketplace.audit.tree import leaf_hash, root_of_hashes
 from marketplace.kernel.canonical import Json, canonical
 from marketplace.kernel.clock import timestamp
@@ -72,7 +74,12 @@ class Promises:
         self._runtime = runtime
 
     def promise(self, db: Session) -> str | None:
-        """What the entries of this transaction would be promised; None without entries."""
+        """What the entries of this transaction would be promised, its seals among them; None without entries.
+
+        Raises NoEntry.
+        """
+        require_entry(db)
+        write_seals(db)
         entries: list[Recorded] = db.info.get("entries", [])
         return promise(self._runtime.settings, entries, self._runtime.clock.now()) if entries else None
 

@@ -93,8 +93,11 @@ def _note(db: AnySession, _flush: UOWTransaction) -> None:
         db.info.setdefault(_TOUCHED, {}).update({id(row): row for row in touched})
 
 
-def _write(db: AnySession) -> None:
-    """Just before the commit: one entry with the seals of every row that this transaction leaves changed."""
+def write_seals(db: AnySession) -> None:
+    """Write one entry with the seals of every row that this transaction has changed since the last such entry.
+
+    Happens before every commit by itself.  Records: audit:rows_sealed.
+    """
     if db.in_nested_transaction() or not isinstance(db, Session):
         return
     db.flush()
@@ -133,5 +136,5 @@ def _forget(db: AnySession, ended: SessionTransaction) -> None:
 
 
 event.listen(AnySession, "after_flush", _note)
-event.listen(AnySession, "before_commit", _write)
+event.listen(AnySession, "before_commit", write_seals)
 event.listen(AnySession, "after_soft_rollback", _forget)

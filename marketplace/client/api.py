@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from http import HTTPStatus
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
@@ -128,22 +129,31 @@ class ApiClient:
         self, method: str, path: str, *, headers: Mapping[str, str] | None = None, **parts: Any
     ) -> httpx2.Response:
         token = self._access_token()
-        request = self._http.build_request(method, self._base_url + path, headers=dict(headers or {}), **parts)
-        request.headers["Authorization"] = f"DPoP {token}"
-        request.headers["DPoP"] = self._proof(method, request.url, token)
-        response = self._http.send(request, stream=True, follow_redirects=False)
+        response = self._ask(method, path, token, headers, parts)
+        # Refused before anything was done: the instance's own key was replaced, and the token went with it.
+        if response.status_code == HTTPStatus.UNAUTHORIZED and isinstance(parts.get("content", b""), bytes):
+            response.close()
+            response = self._ask(method, path, self._access_token(instead_of=token), headers, parts)
         if self.receipts is not None and HEADER in response.headers:
             about: dict[str, str | int] = {"method": method, "path": path, "status": response.status_code}
             self.receipts.take(response.headers[HEADER], self._service_keys, **about)
         return response
 
+    def _ask(
+        self, method: str, path: str, token: str, headers: Mapping[str, str] | None, parts: dict[str, Any]
+    ) -> httpx2.Response:
+        request = self._http.build_request(method, self._base_url + path, headers=dict(headers or {}), **parts)
+        request.headers["Authorization"] = f"DPoP {token}"
+        request.headers["DPoP"] = self._proof(method, request.url, token)
+        return self._http.send(request, stream=True, follow_redirects=False)
+
     def _service_keys(self) -> list[Jwk]:
         response = _checked(self._http.get(self._base_url + KEYS_PATH, follow_redirects=False))
         return [dict(one) for one in response.json()["keys"]]
 
-    def _access_token(self) -> str:
+    def _access_token(self, instead_of: str = "") -> str:
         with self._lock:
-            if self._token is None or self._token[1] <= self._clock.now():
+            if self._token is None or self._token[0] == instead_of or self._token[1] <= self._clock.now():
                 self._token = self._fresh_token()
             return self._token[0]
 

@@ -116,7 +116,7 @@ def _claim(db: Session, event: MeterEvent) -> bool:
     insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = insert(MeterEvent).values(**event.model_dump()).on_conflict_do_nothing(index_elements=["event_key"])
     # PostgreSQL's driver does not count the rows of an insert, so the row itself is asked for.
-    return db.execute(row.returning(MeterEvent.id)).first() is not None
+    return db.execute(row.returning(col(MeterEvent.id))).first() is not None
 
 
 def post_event(db: Session, event_id: str, now: datetime, *, book: TariffBook | None = None) -> LedgerTransaction:

@@ -3,10 +3,15 @@
 The row is written in the same transaction as the effect; only finished answers below 500 are kept.  Of a receipt the
 promise is kept and not the signature, because that is made after the commit: a replay signs the same promise again, and
 as our signatures are deterministic it carries the same receipt, until the service key is rotated.
+
+Every row carries a mark that only this instance can make: a replay is signed and served as the service's own word, so
+whoever can write to the database must not be able to put words there.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,10 +20,15 @@ from fastapi import Response
 from sqlalchemy import delete, text
 from sqlmodel import Field, Session, SQLModel, col
 
-from marketplace.kernel.canonical import sha256_hex
-from marketplace.kernel.errors import Invalid
+from marketplace.kernel.canonical import canonical, sha256_hex
+from marketplace.kernel.clock import timestamp
+from marketplace.kernel.errors import Conflict, Invalid
 from marketplace.plumbing.db import UtcDateTime
 from marketplace.plumbing.runtime import Runtime
+
+
+class AnswerAltered(Conflict):
+    """The kept answer to this key is not the one that was given."""
 
 
 class KeyReused(Invalid):
@@ -45,7 +55,7 @@ class Key:
 
 
 class KeptAnswer(SQLModel, table=True):
-    """The first answer to a key.  promise: what its receipt says, None without one."""
+    """The first answer to a key.  promise: what its receipt says, None without one; mark: over all the others, hex."""
 
     __tablename__ = "idempotency"
 
@@ -57,12 +67,19 @@ class KeptAnswer(SQLModel, table=True):
     location: str | None = None
     promise: str | None = None
     kept_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    mark: str = ""
+
+    def marked(self, secret: bytes) -> str:
+        """The mark that this row must carry."""
+        told = [self.id, self.body_hash, self.status, self.media_type, sha256_hex(self.body), self.location]
+        octets = canonical([*told, self.promise, timestamp(self.kept_at)])
+        return hmac.new(secret, b"kept answer\0" + octets, hashlib.sha256).hexdigest()
 
 
-def replay(db: Session, key: Key, receipt: Callable[[str], str]) -> Response | None:
-    """The kept answer of a key, or None for a new one.  Raises KeyReused when the body differs.
+def replay(db: Session, key: Key, secret: bytes, receipt: Callable[[str], str]) -> Response | None:
+    """The kept answer of a key, or None for a new one.  Raises KeyReused when the body differs, AnswerAltered.
 
-    receipt: signs what was promised.
+    secret: of this instance; receipt: signs what was promised.
     A second request with the key waits here until the first has committed or failed.
     """
     _wait_for_others(db, key)
@@ -76,6 +93,12 @@ def replay(db: Session, key: Key, receipt: Callable[[str], str]) -> Response | N
             got=key.body_hash,
             action="use a new key for a new intent",
         )
+    if not hmac.compare_digest(kept.mark, kept.marked(secret)):
+        raise AnswerAltered(
+            "the answer that was kept for this key is not the one that was given",
+            got=key.key,
+            action="read the thing itself, and tell the operator to run `marketplace audit fsck`",
+        )
     headers = {"Idempotency-Replayed": "true"} | ({"Location": kept.location} if kept.location else {})
     if kept.promise is not None:
         headers["Receipt"] = receipt(kept.promise)
@@ -88,20 +111,20 @@ def _wait_for_others(db: Session, key: Key) -> None:
         db.connection().execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": key.lock})
 
 
-def keep(db: Session, key: Key, response: Response, promise: str | None, now: datetime) -> None:
-    """Store an answer, and what its receipt promises, in the present transaction."""
-    db.add(
-        KeptAnswer(
-            id=key.id,
-            body_hash=key.body_hash,
-            status=response.status_code,
-            media_type=response.headers.get("content-type", "application/json"),
-            body=bytes(response.body),
-            location=response.headers.get("location"),
-            promise=promise,
-            kept_at=now,
-        )
+def keep(db: Session, key: Key, secret: bytes, response: Response, promise: str | None, now: datetime) -> None:
+    """Store an answer, and what its receipt promises, in the present transaction.  secret: of this instance."""
+    kept = KeptAnswer(
+        id=key.id,
+        body_hash=key.body_hash,
+        status=response.status_code,
+        media_type=response.headers.get("content-type", "application/json"),
+        body=bytes(response.body),
+        location=response.headers.get("location"),
+        promise=promise,
+        kept_at=now,
     )
+    kept.mark = kept.marked(secret)
+    db.add(kept)
 
 
 def forget_old_answers(runtime: Runtime) -> None:

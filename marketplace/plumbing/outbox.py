@@ -6,6 +6,7 @@ and `dedup_key` lets one piece of work be asked for only once.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -55,10 +56,16 @@ def asked(db: Session, task: str, key: str) -> OutboxRow | None:
     return db.exec(select(OutboxRow).where(OutboxRow.dedup_key == f"{task}:{key}")).first()
 
 
-def due_rows(db: Session, now: datetime, *, limit: int) -> list[str]:
-    """Ids of rows that may run now, oldest first."""
-    rows = select(OutboxRow.id).where(*_runnable(now)).order_by(col(OutboxRow.due_at), col(OutboxRow.id)).limit(limit)
-    return list(db.exec(rows))
+def due_rows(
+    db: Session, now: datetime, *, limit: int, only: Collection[str] = (), but: Collection[str] = ()
+) -> list[str]:
+    """Ids of rows that may run now, oldest first; only, but: names of the tasks that are wanted, or not."""
+    rows = select(OutboxRow.id).where(*_runnable(now))
+    if only:
+        rows = rows.where(col(OutboxRow.task).in_(only))
+    if but:
+        rows = rows.where(col(OutboxRow.task).not_in(but))
+    return list(db.exec(rows.order_by(col(OutboxRow.due_at), col(OutboxRow.id)).limit(limit)))
 
 
 def lease(db: Session, row_id: str, now: datetime) -> OutboxRow | None:

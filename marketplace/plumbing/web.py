@@ -122,7 +122,8 @@ class TransactionRoute(APIRoute):
                 response = await handle(request)
                 promised = gate.promise(edge.db)
                 if edge.key is not None and response.status_code < 500:
-                    idempotency.keep(edge.db, edge.key, response, promised, runtime.clock.now())
+                    secret = runtime.pseudonym_secret
+                    idempotency.keep(edge.db, edge.key, secret, response, promised, runtime.clock.now())
                 await run_in_threadpool(edge.db.commit)
                 if promised is not None:
                     response.headers[RECEIPT] = gate.receipt(promised)
@@ -211,7 +212,7 @@ def _verb(
     route = request.scope["route"].path
     edge.key = idempotency.Key(call.actor.participant, f"{request.url.path}|{route}", idempotency_key, edge.body_hash)
     gate: Gate = request.app.state.gate
-    edge.replay = idempotency.replay(call.db, edge.key, gate.receipt)
+    edge.replay = idempotency.replay(call.db, edge.key, call.runtime.pseudonym_secret, gate.receipt)
     if edge.replay is not None:
         raise _Replay
     return call

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import threading
 from collections.abc import Iterator
@@ -76,6 +77,16 @@ def served(house):
 def _keep(market, document=DOCUMENT):
     with market.house.arrange() as db:
         return documents.keep(db, "opinion", document, market.house.clock.now())
+
+
+def test_a_token_that_went_with_the_service_key_is_fetched_anew_and_the_request_done_once(market):
+    client = market.client("hospital")
+    client.get("/v1/participants/me")
+    asked = []
+    market.http.event_hooks["request"].append(lambda request: asked.append(request.url.path))
+    market.http.app.state.runtime = dataclasses.replace(market.house.runtime, service_key=generate_key())
+    assert client.get("/v1/participants/me")["id"] == client.participant_id
+    assert asked == ["/v1/participants/me", "/oauth/token", "/v1/participants/me"]
 
 
 def test_a_token_is_used_until_shortly_before_its_end(market):

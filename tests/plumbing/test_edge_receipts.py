@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import Session
+from sqlmodel import Session, text
 
 from marketplace.audit.tree import leaf_hash
 from marketplace.kernel.canonical import read_strictly
@@ -29,14 +29,15 @@ def base64url(part: str) -> bytes:
 def test_an_answer_carries_a_receipt_over_exactly_the_entries_it_left(either_door: Door) -> None:
     door = either_door
     answer = door.hospital.knock("one/knock")
-    (entry,) = door.entries(WORKED)
+    left = [*door.entries(WORKED), *door.entries("audit:rows_sealed")]
+    assert len(left) == 2
     key = door.house.runtime.service_key
     signed = verify_compact(answer.headers["Receipt"], key.public_jwk, typ="receipt+jwt")
     assert read_strictly(signed) == {
         "v": 1,
         "log": door.house.runtime.settings.log_origin,
         "at": timestamp(door.house.clock.now()),
-        "entries": [{"id": entry.id, "leaf": leaf_hash(entry.body).hex()}],
+        "entries": [{"id": entry.id, "leaf": leaf_hash(entry.body).hex()} for entry in left],
         "merge_within_seconds": 60,
     }
 
@@ -50,11 +51,33 @@ def test_a_replayed_answer_carries_the_same_receipt_whenever_it_is_asked_for(eit
     assert refused[0] == refused[1] != first.headers["Receipt"]
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        "promise = '{\"forged\":\"anything\"}'",
+        "promise = NULL",
+        "status = 403",
+        "location = '/v1/elsewhere'",
+        "kept_at = '2026-01-01 00:00:00'",
+        "body_hash = body_hash, body = CAST('{\"name\":\"one\",\"word\":\"go away\"}' AS BLOB)",
+        "mark = ''",
+    ],
+)
+def test_an_answer_that_was_changed_in_the_database_is_neither_served_nor_signed(door: Door, change: str) -> None:
+    door.hospital.knock("one/knock")
+    with door.house.runtime.database.engine.begin() as connection:
+        assert connection.execute(text(f"UPDATE idempotency SET {change}")).rowcount == 1
+    answer = door.hospital.knock("one/knock")
+    assert answer.status_code == 409
+    assert answer.json()["type"] == "/problems/answer-altered"
+    assert door.number("one") == 1
+
+
 @pytest.mark.parametrize("path", ["one/refuse", "one/raise/door-shut", "one/raise/not-for-you"])
 def test_a_refusal_carries_a_receipt_over_its_entry(door: Door, path: str) -> None:
     answer = door.hospital.knock(path)
-    (entry,) = [*door.entries(WORKED), *door.entries("edge:refused")]
-    assert [one["id"] for one in receipt_of(answer)["entries"]] == [entry.id]
+    left = [*door.entries(WORKED), *door.entries("edge:refused"), *door.entries("audit:rows_sealed")]
+    assert [one["id"] for one in receipt_of(answer)["entries"]] == [entry.id for entry in left]
 
 
 @pytest.mark.parametrize("path", ["one/raise/invalid", "one/raise/unavailable", "one/break"])

@@ -18,45 +18,37 @@ from marketplace.plumbing import outbox
 from marketplace.plumbing.outbox import LEASE, MAX_ATTEMPTS, OutboxRow
 from marketplace.plumbing.runtime import Runtime
 from tests.house import House, open_house
-from tests.servers import initdb_path, postgresql
 from workers import relay
-from workers.relay import RESEND, Dispatcher, Loop, embedded_relay, release_leases, run_due, run_row
+from workers.relay import RESEND, Dispatcher, Loop, embedded_relays, release_leases, run_due, run_row
 
 
-@pytest.fixture(scope="module")
-def database_url() -> Iterator[str]:
-    if initdb_path() is None:
-        pytest.skip("PostgreSQL is not installed here")
-    with postgresql() as url:
-        yield url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def house(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[House]:
-    url = ""
-    if request.param == "postgresql":
-        url = request.getfixturevalue("database_url")
-        _empty(url)
-    with open_house(tmp_path / "house", url) as opened:
+@pytest.fixture
+def house(either_url: str, tmp_path: Path) -> Iterator[House]:
+    with open_house(tmp_path / "house", either_url) as opened:
         yield opened
-
-
-def _empty(url: str) -> None:
-    import psycopg
-
-    with psycopg.connect(url) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
 
 
 @contextmanager
 def task(name: str, function: Any) -> Iterator[None]:
     """Register a task for the length of a block, as a release that knows it would."""
+    known = dict(relay.REGISTRY)
     relay.REGISTRY[name] = function
     try:
         yield
     finally:
-        del relay.REGISTRY[name]
+        relay.REGISTRY.clear()
+        relay.REGISTRY.update(known)
+
+
+@contextmanager
+def running(loops: list[Loop]) -> Iterator[None]:
+    for loop in loops:
+        loop.start()
+    try:
+        yield
+    finally:
+        for loop in loops:
+            loop.stop()
 
 
 def ask(house: House, name: str, *keys: str) -> list[str]:
@@ -214,15 +206,30 @@ def test_an_unknown_task_is_kept_with_its_error_and_does_not_stop_the_others(hou
         ask(house, "test.of_the_next_release", "one")
         house.clock.advance(timedelta(seconds=1))
         ask(house, "test.note", "two")
-        loop = embedded_relay(house.runtime).start()
-        wait_until(lambda: bool(ran))
-        loop.stop()
+        with running(embedded_relays(house.runtime)):
+            wait_until(lambda: bool(ran))
     unknown = next(row for row in rows(house) if row.task == "test.of_the_next_release")
     assert ran == ["two"]
     assert unknown.done_at is None
     assert unknown.given_up_at is None
     assert "no task of this name" in (unknown.last_error or "")
     assert "test.of_the_next_release" in (unknown.last_error or "")
+
+
+def test_a_task_that_waits_for_another_server_holds_up_no_other(house: House) -> None:
+    ran: list[str] = []
+    answered = threading.Event()
+    with (
+        task("transfer.push_notice", lambda _runtime, _args: answered.wait(30)),
+        task("test.note", lambda _runtime, args: ran.append(args["key"])),
+    ):
+        ask(house, "transfer.push_notice", "hangs")
+        house.clock.advance(timedelta(seconds=1))
+        ask(house, "test.note", "two")
+        with running(embedded_relays(house.runtime)):
+            wait_until(lambda: bool(ran))
+            answered.set()
+            wait_until(lambda: all(row.done_at for row in rows(house)))
 
 
 def test_the_dispatcher_sends_a_row_again_only_after_its_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,3 +18,5 @@ REGISTRY: dict[str, Task] = {
     **registration.TASKS,
     **transfer.TASKS,
 }
+TO_OTHERS = frozenset({"transfer.push_notice"})
+"""Tasks that wait for servers of other people."""
