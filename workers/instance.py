@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 from fastapi import FastAPI
 
@@ -126,6 +127,7 @@ def watched(runtime: Runtime, log: LogProcesses, step: Callable[[], object]) -> 
 def open_api(settings: Settings) -> Iterator[FastAPI]:
     """The production API: the application alone, after the same guard against a database that is behind its log."""
     with ExitStack() as stack:
+        stack.enter_context(one_of_many(settings.data_folder))
         runtime = build_runtime(settings)
         stack.callback(runtime.close)
         log = stack.enter_context(LogProcesses(runtime.settings))
@@ -147,6 +149,7 @@ def open_worker(settings: Settings, clock: Clock | None = None) -> Iterator[Runt
         runtime = build_runtime(settings, clock)
         stack.callback(runtime.close)
         if settings.log_signer_url and settings.witness_url:
+            stack.enter_context(one_of_many(settings.data_folder))
             log = stack.enter_context(LogProcesses(runtime.settings))
             check_not_behind(runtime.database, log.client)
             stack.callback(log_watch(runtime, log).start().stop)
@@ -162,6 +165,7 @@ def flush_refusals(runtime: Runtime) -> None:
 def open_scheduler(settings: Settings) -> Iterator[None]:
     """The production scheduler: integrates the log, keeps the schedule and wakes Celery workers for due rows."""
     with ExitStack() as stack:
+        stack.enter_context(one_of_many(settings.data_folder))
         runtime = build_runtime(settings)
         stack.callback(runtime.close)
         log = stack.enter_context(LogProcesses(runtime.settings))
@@ -175,11 +179,27 @@ def open_scheduler(settings: Settings) -> Iterator[None]:
 
 @contextmanager
 def only_one(folder: Path) -> Iterator[None]:
-    """Keep every other process of this form from the folder for the length of the block.  Raises FolderInUse."""
+    """Keep every other process of this marketplace from the folder for the length of the block.  Raises FolderInUse."""
+    with _locked(folder, fcntl.LOCK_EX) as file:
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+@contextmanager
+def one_of_many(folder: Path) -> Iterator[None]:
+    """Keep from the folder whoever must be alone there, e.g. a rotation of keys.  Raises FolderInUse."""
+    with _locked(folder, fcntl.LOCK_SH):
+        yield
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[TextIO]:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as file:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, how | fcntl.LOCK_NB)
         except OSError as error:
             file.seek(0)
             raise FolderInUse(
@@ -187,7 +207,4 @@ def only_one(folder: Path) -> Iterator[None]:
                 got=f"process {file.read().strip() or 'unknown'}",
                 action="stop that process, or choose another data folder",
             ) from error
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
-        yield
+        yield file

@@ -23,7 +23,7 @@ from marketplace.kernel.errors import Invalid
 from marketplace.kernel.signing import generate_key, verify_detached
 from marketplace.participants import signatures
 from marketplace.plumbing.web import Verb, View, router
-from tests.participants.small_market import application, open_market
+from tests.participants.small_market import Gate, application, open_market
 
 DOCUMENT = {"kind": "opinion", "says": "合格"}
 CHUNK = 1 << 16
@@ -81,12 +81,14 @@ def _keep(market, document=DOCUMENT):
 
 def test_a_token_that_went_with_the_service_key_is_fetched_anew_and_the_request_done_once(market):
     client = market.client("hospital")
-    client.get("/v1/participants/me")
+    client.get("/v1/participants")
     asked = []
     market.http.event_hooks["request"].append(lambda request: asked.append(request.url.path))
-    market.http.app.state.runtime = dataclasses.replace(market.house.runtime, service_key=generate_key())
-    assert client.get("/v1/participants/me")["id"] == client.participant_id
-    assert asked == ["/v1/participants/me", "/oauth/token", "/v1/participants/me"]
+    state = market.http.app.state
+    state.runtime = dataclasses.replace(market.house.runtime, service_key=generate_key())
+    state.gate = Gate(state.runtime)
+    assert client.get("/v1/participants")
+    assert asked == ["/v1/participants", "/oauth/token", "/v1/participants"]
 
 
 def test_a_token_is_used_until_shortly_before_its_end(market):

@@ -28,7 +28,7 @@ from tests.house import START
 from tests.transfer.doors import app_of, entries
 from tests.usage.agreed import agree
 from workers import recovery
-from workers.instance import FolderInUse, open_instance, register_service_key, watched
+from workers.instance import FolderInUse, one_of_many, open_instance, register_service_key, watched
 
 DATA = "/v1/agreements/agr_1/data"
 
@@ -39,6 +39,9 @@ def test_a_new_service_key_follows_by_a_statement_of_the_old_one(tmp_path: Path)
         old, secret = opened.runtime.service_key, agreement_secret(opened.runtime, "agr_1")
         with pytest.raises(FolderInUse):
             recovery.rotate_service(settings, "planned", clock=clock)
+    # What the processes of the production form hold; they do not keep each other out.
+    with one_of_many(tmp_path), one_of_many(tmp_path), pytest.raises(FolderInUse):
+        recovery.rotate_service(settings, "planned", clock=clock)
     statement = recovery.rotate_service(settings, "compromised", clock=clock)
     with open_instance(settings, clock) as opened:
         new = opened.runtime.service_key
