@@ -19,7 +19,7 @@ from marketplace.audit.entry import Tag, record
 from marketplace.audit.export import NotYourEntries, ScopeTooWide
 from marketplace.audit.models import Entry
 from marketplace.audit.queries import Identity, Qualifiers, Use
-from marketplace.audit.search import read_moment
+from marketplace.audit.search import read_moment, told_scope
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
@@ -94,15 +94,8 @@ def bundle(db: Session, actor: Actor, asked: Qualifiers, now: datetime, settings
 
 def record_export(db: Session, actor: Actor, asked: Qualifiers, count: int, now: datetime) -> None:
     """Note that usage entries leave as FHIR.  Records: audit:exported."""
-    asset = queries.named(db, Entry.asset, asked.asset)
-    agreement = queries.named(db, Entry.agreement, asked.agreement)
-    scope = {
-        "asset": asset,
-        "agreement": agreement,
-        "from": timestamp(asked.time_from) if asked.time_from else None,
-        "to": timestamp(asked.time_to) if asked.time_to else None,
-    }
-    about = {"asset": queries.subject(asset), "agreement": queries.subject(agreement)}
+    scope = told_scope(db, asked)
+    about = {name: queries.subject(scope[name]) for name in ("asset", "agreement")}
     record(db, actor, Tag.LOG_EXPORTED, now, **about, facts={"format": "fhir-r4", "scope": scope, "entries": count})
 
 

@@ -6,7 +6,8 @@ in the tree before long.  Whoever keeps it can show later that an entry was remo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
 from datetime import datetime
 
 from sqlmodel import Session
@@ -18,6 +19,7 @@ from marketplace.audit.tree import leaf_hash, root_of_hashes
 from marketplace.kernel.canonical import Json, canonical
 from marketplace.kernel.clock import timestamp
 from marketplace.plumbing.runtime import Runtime
+from marketplace.plumbing.web import RECEIPT
 from marketplace.settings import Settings
 
 TYP = "receipt+jwt"
@@ -65,6 +67,20 @@ def promise(settings: Settings, entries: Sequence[Recorded], now: datetime) -> s
 def sign(runtime: Runtime, promised: str) -> str:
     """Sign a promise with the present service key; it says no more than what was committed with the answer."""
     return runtime.service_key.sign_compact(promised.encode(), typ=TYP)
+
+
+@contextmanager
+def aside(runtime: Runtime, headers: MutableMapping[str, str]) -> Iterator[Session]:
+    """A transaction for what a reading request leaves in the log; afterwards its receipt is among the headers.
+
+    A reading request has no transaction of its own to write in; without the entry there is no answer.
+    """
+    gate = Promises(runtime)
+    with runtime.database.transaction() as db:
+        yield db
+        promised = gate.promise(db)
+    if promised is not None:
+        headers[RECEIPT] = gate.receipt(promised)
 
 
 class Promises:

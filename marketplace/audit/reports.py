@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from marketplace.audit import cells, disclosure, fhir, persons
+from marketplace.audit import cells, disclosure, fhir, persons, receipts
 from marketplace.audit.queries import Qualifiers
 from marketplace.audit.schemas import (
     DisclosureReportOut,
@@ -63,10 +63,10 @@ def list_fhir_audit_events(
     """Decisions about uses and closed transfers as FHIR R4 AuditEvent resources; the export is itself an entry."""
     asked = Qualifiers(None, None, asset, agreement, *fhir.period(date or []))
     made: Json = fhir.bundle(view.db, view.actor, asked, view.now, view.runtime.settings)
-    # A reading request has no transaction of its own to write in; without the entry there is no answer.
-    with view.runtime.database.transaction() as db:
+    headers = dict(NOT_KEPT)
+    with receipts.aside(view.runtime, headers) as db:
         fhir.record_export(db, view.actor, asked, len(made.get("entry", [])), view.now)
-    return JSONResponse(made, media_type=fhir.MEDIA_TYPE, headers=NOT_KEPT)
+    return JSONResponse(made, media_type=fhir.MEDIA_TYPE, headers=headers)
 
 
 @routes.get("/persons", operation_id="list_persons")
@@ -88,7 +88,8 @@ def disclose_person(view: View, commitment: str) -> Response:
 
     A GET, because the answer to a POST would be kept for replays and outlive an erasure.
     """
-    with view.runtime.database.transaction() as db:
+    headers = dict(NOT_KEPT)
+    with receipts.aside(view.runtime, headers) as db:
         found = persons.disclose_person(db, view.actor, commitment, view.now)
     assert found.identifier is not None
     assert found.salt is not None
@@ -98,7 +99,7 @@ def disclose_person(view: View, commitment: str) -> Response:
         identifier=found.identifier,
         salt=found.salt.hex(),
     )
-    return JSONResponse(answer.model_dump(), headers=NOT_KEPT)
+    return JSONResponse(answer.model_dump(), headers=headers)
 
 
 @routes.post("/persons/{commitment}/erasure", operation_id="erase_person")

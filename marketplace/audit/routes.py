@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 from pydantic import AwareDatetime
 
-from marketplace.audit import queries, reports, search, service, tiles
+from marketplace.audit import queries, receipts, reports, search, service, tiles
 from marketplace.audit.client import public_keys
 from marketplace.audit.export import Scope, export
 from marketplace.audit.models import Entry
@@ -120,6 +120,7 @@ def get_log_keys(view: PublicView) -> LogKeysOut:
 @own.get("/entries", operation_id="list_entries")
 def list_entries(
     view: View,
+    response: Response,
     q: Annotated[str | None, Query(max_length=search.LONGEST, description=GRAMMAR)] = None,
     actor: Annotated[str | None, Query(max_length=80)] = None,
     action: Annotated[str | None, Query(max_length=80, description="A tag, or a room: `usage:`.")] = None,
@@ -130,16 +131,21 @@ def list_entries(
     cursor: Annotated[str | None, Query(max_length=80)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> EntryPage:
-    """The caller's own entries, for auditors everybody's, oldest first."""
+    """The caller's own entries, for auditors everybody's, oldest first; an auditor's reading is itself an entry."""
     asked = search.joined(q, queries.Qualifiers(actor, action, asset, agreement, time_from, time_to))
     rows = queries.entries_for(view.db, view.actor, asked, after=cursor, limit=limit)
+    with receipts.aside(view.runtime, response.headers) as db:
+        search.record_reading(db, view.actor, asked, rows, view.now)
     return EntryPage(items=[_out(row) for row in rows], next=rows[-1].id if len(rows) == limit else None)
 
 
 @own.get("/entries/{entry_id}", operation_id="get_entry")
-def get_entry(view: View, entry_id: str) -> EntryOut:
-    """One entry that the caller may read."""
-    return _out(queries.entry_for(view.db, view.actor, entry_id))
+def get_entry(view: View, response: Response, entry_id: str) -> EntryOut:
+    """One entry that the caller may read; an auditor's reading is itself an entry."""
+    row = queries.entry_for(view.db, view.actor, entry_id)
+    with receipts.aside(view.runtime, response.headers) as db:
+        search.record_reading(db, view.actor, queries.Qualifiers(), [row], view.now)
+    return _out(row)
 
 
 @own.post("/log-exports", operation_id="export_log")

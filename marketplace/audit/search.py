@@ -6,12 +6,20 @@ A closed grammar: qualifiers with their values, separated by spaces, each at mos
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 
+from sqlmodel import Session
+
+from marketplace.audit import queries
+from marketplace.audit.entry import Tag, record
+from marketplace.audit.models import Entry
 from marketplace.audit.queries import Qualifiers
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Invalid
 
 LONGEST = 600
@@ -97,3 +105,29 @@ _READERS: dict[str, tuple[str, Callable[[str], Any], str]] = {
     "from": ("time_from", read_moment, _MOMENT),
     "to": ("time_to", read_moment, f"{_MOMENT}; exclusive"),
 }
+
+
+def told_scope(db: Session, asked: Qualifiers) -> Json:
+    """A search as it may stand in an entry: what the log does not know of it is `unknown`, as it may be free text."""
+    known = asked.action is None or any(tag.startswith(asked.action) for tag in Tag)
+    return {
+        "actor": queries.named(db, Entry.actor, asked.actor),
+        "action": asked.action if known else queries.UNKNOWN,
+        "asset": queries.named(db, Entry.asset, asked.asset),
+        "agreement": queries.named(db, Entry.agreement, asked.agreement),
+        "from": timestamp(asked.time_from) if asked.time_from else None,
+        "to": timestamp(asked.time_to) if asked.time_to else None,
+    }
+
+
+def record_reading(db: Session, actor: Actor, asked: Qualifiers, rows: Sequence[Entry], now: datetime) -> None:
+    """Note which entries an auditor was shown; its own, these notes among them, leave none.
+
+    Records: audit:exported.
+    """
+    if not actor.has(Role.AUDITOR) or all(row.actor == actor.participant for row in rows):
+        return
+    scope = told_scope(db, asked)
+    about = {name: queries.subject(scope[name]) for name in ("asset", "agreement")}
+    facts = {"format": "entries", "scope": scope, "entries": len(rows), "first": rows[0].id, "last": rows[-1].id}
+    record(db, actor, Tag.LOG_EXPORTED, now, **about, facts=facts)

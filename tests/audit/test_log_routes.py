@@ -133,17 +133,33 @@ def test_what_cannot_be_answered_says_so(web: Web, path: str, status: int) -> No
     assert web.get(path, status=status).headers["content-type"] == "application/problem+json"
 
 
+def everything(web: Web, *, limit: int) -> list[str]:
+    """All ids that the auditor gets to see page by page, its own notes of reading among them."""
+    seen, cursor = [], ""
+    while cursor is not None:
+        page = web.get(f"/v1/entries?limit={limit}&cursor={cursor}", "prt_auditor")
+        assert ("Receipt" in page.headers) == any(one["actor"] != "prt_auditor" for one in page.json()["items"])
+        seen += [one["id"] for one in page.json()["items"]]
+        cursor = page.json()["next"]
+    return seen
+
+
+def test_reading_ones_own_notes_ends(web: Web) -> None:
+    seen = everything(web, limit=1)
+    assert len(seen) == 2 * 310
+
+
 def test_a_participant_sees_its_own_entries_and_an_auditor_all_in_pages(web: Web) -> None:
     mine = web.get("/v1/entries?limit=500", "prt_pharma").json()
     assert {one["actor"] for one in mine["items"]} == {"prt_pharma"}
     assert mine["next"] is None
-    seen, cursor = [], ""
-    while cursor is not None:
-        page = web.get(f"/v1/entries?limit=100&cursor={cursor}", "prt_auditor").json()
-        seen += [one["id"] for one in page["items"]]
-        cursor = page["next"]
-    assert len(seen) == 310
+    seen = everything(web, limit=100)
     assert seen == sorted(set(seen))
+    notes = [one["facts"] for one in web.get("/v1/entries?action=audit:exported", "prt_auditor").json()["items"]]
+    # Four pages showed entries of others; what stands in the fourth beside them are notes of the first three.
+    assert len(seen) == 310 + 3
+    assert [one["entries"] for one in notes] == [100, 100, 100, 13]
+    assert [one["first"] for one in notes] == seen[::100]
     uses = web.get("/v1/entries?action=usage:&agreement=agr_1&asset=ast_1&actor=prt_pharma", "prt_auditor").json()
     assert [one["tag"] for one in uses["items"]] == ["usage:allowed"]
     assert web.get("/v1/entries?to=2026-09-01T01:00:00Z", "prt_auditor").json()["items"] == []
