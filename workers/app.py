@@ -10,6 +10,7 @@ from functools import cache
 
 from celery import Celery
 from celery.signals import worker_process_init, worker_process_shutdown
+from kombu import Queue
 from structlog import get_logger
 
 from marketplace.plumbing.runtime import Runtime
@@ -18,6 +19,8 @@ from workers.instance import open_worker
 from workers.relay import run_row
 
 RUN_ROW = "outbox.run"
+OUTBOX, PUSH = "outbox", "push"
+"""Queues; what waits for servers of other people has one of its own, so that it holds up nothing else."""
 
 
 @cache
@@ -36,7 +39,9 @@ def celery_app(redis_url: str) -> Celery:
         worker_hijack_root_logger=False,
         # A worker process asks signer and witness first, which may be starting too.
         worker_proc_alive_timeout=60,
-        task_default_queue="outbox",
+        task_default_queue=OUTBOX,
+        # A worker without `-Q` takes from both.
+        task_queues=(Queue(OUTBOX), Queue(PUSH)),
     )
     app.task(name=RUN_ROW)(run)
     return app

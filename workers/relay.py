@@ -144,17 +144,23 @@ def embedded_relays(runtime: Runtime) -> list[Loop]:
 
 
 class Dispatcher:
-    """Sends due rows to a broker; remembers what it sent so that a slow worker is not flooded."""
+    """Sends due rows to a broker; remembers what it sent so that a slow worker is not flooded.
 
-    def __init__(self, runtime: Runtime, send: Callable[[str], object]) -> None:
+    only, but: as in `due_rows`.
+    """
+
+    def __init__(
+        self, runtime: Runtime, send: Callable[[str], object], only: Collection[str] = (), but: Collection[str] = ()
+    ) -> None:
         self._runtime = runtime
         self._send = send
+        self._due = partial(outbox.due_rows, limit=BATCH, only=only, but=but)
         self._sent: dict[str, float] = {}
 
     def step(self) -> int:
         """Send each due row that was not sent lately; returns how many were sent."""
         with self._runtime.database.reading() as db:
-            due = outbox.due_rows(db, self._runtime.clock.now(), limit=BATCH)
+            due = self._due(db, self._runtime.clock.now())
         moment = time.monotonic()
         self._sent = {row: at for row, at in self._sent.items() if moment - at < RESEND.total_seconds()}
         fresh = [row for row in due if row not in self._sent]

@@ -1,8 +1,9 @@
-"""One entry per period for everything that was refused before anybody was known: numbers by reason, no callers."""
+"""One entry per period for what was refused without an entry of its own: numbers by reason, for unknown callers
+without any sign of who they were."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 
 from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE_ACTOR
@@ -14,7 +15,8 @@ from marketplace.plumbing.runtime import Runtime
 def write_counts(runtime: Runtime) -> None:
     """Turn the counts since the last run into one entry; none without counts.  Safe to run twice and at once.
 
-    facts: from, to; counts by slug; limited: refusals by rate limit per participant, which is known there.
+    facts: from, to; counts: of unknown callers by slug; participants: of known ones, who went beyond their rate or
+    asked for what they cannot see, by participant and slug.
     """
     now = runtime.clock.now()
     runtime.refusals.flush(runtime.database, now)
@@ -23,10 +25,9 @@ def write_counts(runtime: Runtime) -> None:
         if not rows:
             return
         counts: Counter[str] = Counter()
-        limited: Counter[str] = Counter()
+        known: dict[str, Counter[str]] = defaultdict(Counter)
         for row in rows:
-            kind, name = (counts, row.reason) if row.participant == NOBODY else (limited, row.participant)
-            kind[name] += row.number
+            (counts if row.participant == NOBODY else known[row.participant])[row.reason] += row.number
         facts = {"from": timestamp(min(row.since for row in rows)), "to": timestamp(max(row.until for row in rows))}
-        sums = {"counts": dict(sorted(counts.items())), "limited": dict(sorted(limited.items()))}
-        record(db, SERVICE_ACTOR, Tag.UNAUTHENTICATED_COUNTED, now, facts=facts | sums)
+        sums = {"counts": counts, "participants": known}
+        record(db, SERVICE_ACTOR, Tag.REFUSALS_COUNTED, now, facts=facts | sums)

@@ -115,7 +115,7 @@ class Tag(StrEnum):
     ROWS_SEALED = "audit:rows_sealed"
     DISCLOSURES_REPORTED = "audit:disclosed"
     REQUEST_REFUSED = "edge:refused"
-    UNAUTHENTICATED_COUNTED = "edge:unauthenticated_counted"
+    REFUSALS_COUNTED = "edge:refusals_counted"
 
 
 _COLUMNS = ("id", "tag", "actor", "at", "asset", "version", "agreement", "body")

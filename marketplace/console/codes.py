@@ -94,7 +94,7 @@ TAGS: Words = {
     Tag.LOG_RECOVERED: ("Log recovered under a new origin", "日志以新来源恢复"),
     Tag.KEY_ROTATED: ("Key replaced", "密钥更换"),
     Tag.REQUEST_REFUSED: ("Request refused", "请求被拒"),
-    Tag.UNAUTHENTICATED_COUNTED: ("Unknown callers refused", "未认证请求被拒"),
+    Tag.REFUSALS_COUNTED: ("Refusals counted", "拒绝次数汇总"),
 }
 
 STAGES: Words = {

@@ -1,5 +1,7 @@
 """What was refused at the edge, counted by reason: callers without a name get no entries of their own, only a sum.
 
+So do known callers who were told that there is no such thing, or that they ask too often.
+
 Counts gather in memory, `flush` writes them as rows, `marketplace.audit.counted` makes one entry of the rows of a
 period.  A process that is killed loses what it counted since its last flush, and nothing else.
 """
@@ -22,7 +24,7 @@ NOBODY = ""
 
 
 class RefusalCount(SQLModel, table=True):
-    """reason: slug; participant: who, where that was known (rate limits only), else empty; number: refusals."""
+    """reason: slug; participant: who, where that was known, else empty; number: refusals."""
 
     __tablename__ = "refusal_count"
 

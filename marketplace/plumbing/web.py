@@ -3,7 +3,7 @@
 Every route of ours is a `TransactionRoute`.  A route asks for `Verb` (it changes something: Idempotency-Key required on
 POST; roles that only read are refused), `LoggedVerb` (open to them too) or `View` (it only reads).  A refusal that is
 returned commits with its entry; one that is raised rolls back, and if the caller is known it is recorded in a
-transaction of its own.
+transaction of its own; what a known caller cannot see is counted by participant.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from starlette.types import Message
 
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import sha256_hex
-from marketplace.kernel.errors import Conflict, DomainError, Forbidden
+from marketplace.kernel.errors import Conflict, DomainError, Forbidden, NotFound
 from marketplace.plumbing import idempotency
 from marketplace.plumbing.limits import Limits
 from marketplace.plumbing.problems import BadRequest, BodyTooLarge
@@ -130,6 +130,11 @@ class TransactionRoute(APIRoute):
             except _Replay:
                 assert edge.replay is not None
                 return edge.replay
+            except NotFound as error:
+                # Most objects of others look like none at all: whoever tries ids leaves a number, not an entry each.
+                if edge.actor is not None:
+                    runtime.refusals.add(error.slug, runtime.clock.now(), edge.actor.participant)
+                raise
             except (Forbidden, Conflict) as error:
                 await run_in_threadpool(_record_raised, request, edge, error)
                 raise

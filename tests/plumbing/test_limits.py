@@ -162,7 +162,7 @@ def small(both: House) -> Iterator[Small]:
 
 def counted(door: Door) -> list[dict[str, Any]]:
     write_counts(door.house.runtime)
-    return [read_strictly(one.body)["facts"] for one in door.entries("edge:unauthenticated_counted")]  # type: ignore[index, call-overload, misc]
+    return [read_strictly(one.body)["facts"] for one in door.entries("edge:refusals_counted")]  # type: ignore[index, call-overload, misc]
 
 
 def test_a_participant_beyond_its_burst_gets_429_with_what_it_needs_to_wait(small: Small) -> None:
@@ -181,7 +181,16 @@ def test_a_participant_beyond_its_burst_gets_429_with_what_it_needs_to_wait(smal
     assert door.hospital.knock("one/knock", "key-00000007").status_code == 200
     assert door.entries("edge:refused") == []
     (facts,) = counted(door)
-    assert (facts["counts"], facts["limited"]) == ({}, {door.house.cast["hospital"].id: 2})
+    assert (facts["counts"], facts["participants"]) == ({}, {door.house.cast["hospital"].id: {"rate-limited": 2}})
+
+
+def test_a_known_caller_who_asks_for_what_it_cannot_see_leaves_a_number(small: Small) -> None:
+    door = small.door
+    for number in range(3):
+        assert door.hospital.knock("one/raise/not-found", f"key-{number:08d}").status_code == 404
+    assert door.entries("edge:refused") == []
+    (facts,) = counted(door)
+    assert (facts["counts"], facts["participants"]) == ({}, {door.house.cast["hospital"].id: {"not-found": 3}})
 
 
 def test_what_nobody_known_was_refused_becomes_one_entry_by_reason(small: Small) -> None:
@@ -198,12 +207,12 @@ def test_what_nobody_known_was_refused_becomes_one_entry_by_reason(small: Small)
     answers += [http.get("http://127.0.0.1:8000/v1/door/one", headers=wrong) for _ in range(4)]
     assert answers[-1].status_code == 429
     assert "WWW-Authenticate" not in answers[-1].headers
-    assert door.entries("edge:unauthenticated_counted") == []
+    assert door.entries("edge:refusals_counted") == []
     (facts,) = counted(door)
     assert facts["counts"]["invalid-token"] == 3
     assert facts["counts"]["authentication-required"] == 2
     assert facts["counts"]["rate-limited"] == len(answers) - max(6, before)
-    assert facts["limited"] == {}
+    assert facts["participants"] == {}
     assert facts["from"] == facts["to"]
     for word in ("127.0.0.1", "testclient", "not.a.token"):
         assert word not in json.dumps(facts)
@@ -227,7 +236,7 @@ def test_counts_stay_when_they_cannot_be_written(house: House, monkeypatch: pyte
     house.runtime.refusals._numbers.update(counts._numbers)
     write_counts(house.runtime)
     with open_door(house) as door:
-        (entry,) = door.entries("edge:unauthenticated_counted")
+        (entry,) = door.entries("edge:refusals_counted")
     assert json.loads(entry.body)["facts"]["counts"] == {"invalid-token": 2}
 
 

@@ -76,15 +76,15 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
             database.dispose()
 
 
-def send(works: Works, row: str) -> None:
-    celery_app(works.redis_url).send_task(RUN_ROW, args=[row], ignore_result=True)
+def send(works: Works, row: str, queue: str = app.OUTBOX) -> None:
+    celery_app(works.redis_url).send_task(RUN_ROW, args=[row], queue=queue, ignore_result=True)
 
 
 def test_the_application_takes_and_sends_json_only() -> None:
-    app = celery_app("memory://")
-    assert list(app.conf.accept_content) == ["json"]
-    assert app.conf.task_serializer == "json"
-    assert [name for name in app.tasks if not name.startswith("celery.")] == [RUN_ROW]
+    celery = celery_app("memory://")
+    assert list(celery.conf.accept_content) == ["json"]
+    assert celery.conf.task_serializer == "json"
+    assert [name for name in celery.tasks if not name.startswith("celery.")] == [RUN_ROW]
 
 
 def test_a_message_runs_its_row_and_a_doubled_one_changes_nothing(works: Works) -> None:
@@ -93,7 +93,7 @@ def test_a_message_runs_its_row_and_a_doubled_one_changes_nothing(works: Works) 
         send(works, row)
     wait_until(lambda: works.attempts(row) == 1, works)
     other = works.ask("two")
-    send(works, other)
+    send(works, other, app.PUSH)
     wait_until(lambda: works.attempts(other) == 1, works)
     assert works.attempts(row) == 1
 
