@@ -10,7 +10,7 @@ from functools import cache
 
 from celery import Celery
 from celery.signals import worker_process_init, worker_process_shutdown
-from kombu import Queue
+from kombu.entity import Queue
 from structlog import get_logger
 
 from marketplace.plumbing.runtime import Runtime

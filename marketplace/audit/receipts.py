@@ -6,11 +6,12 @@ in the tree before long.  Whoever keeps it can show later that an entry was remo
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 
 from sqlmodel import Session
+from starlette.datastructures import MutableHeaders
 
 from marketplace.audit import queries
 from marketplace.audit.evidence import require_entry
@@ -70,7 +71,7 @@ def sign(runtime: Runtime, promised: str) -> str:
 
 
 @contextmanager
-def aside(runtime: Runtime, headers: MutableMapping[str, str]) -> Iterator[Session]:
+def aside(runtime: Runtime, headers: MutableHeaders | dict[str, str]) -> Iterator[Session]:
     """A transaction for what a reading request leaves in the log; afterwards its receipt is among the headers.
 
     A reading request has no transaction of its own to write in; without the entry there is no answer.
