@@ -176,8 +176,9 @@ class OpaEngine:
         self._seconds = settings.policy_deadline_ms / 1000
         from marketplace.plumbing.opa import HardenedClient  # takes 150 ms to import; only this engine needs it
 
+        # The deadline is that of `_run`; were the client's the same, both would end the same question.
         self._client = HardenedClient(
-            settings.opa_host, settings.opa_port, ca_file=settings.opa_ca_file, seconds=self._seconds
+            settings.opa_host, settings.opa_port, ca_file=settings.opa_ca_file, seconds=2 * self._seconds
         )
         self._start = threading.Lock()
         self._loop: asyncio.AbstractEventLoop | None = None
