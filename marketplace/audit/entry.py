@@ -122,6 +122,14 @@ _COLUMNS = ("id", "tag", "actor", "at", "asset", "version", "agreement", "body")
 _SQLITE = f"INSERT INTO entry ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))})"  # noqa: S608
 
 
+LARGEST = 0xFFFF
+"""Bytes of an entry: bundles give its length in two (C2SP tlog-tiles)."""
+
+
+class EntryTooLarge(RuntimeError):
+    """What happened must be told in several entries, or by a document: a fault of ours, never of the caller."""
+
+
 def record(
     db: Session,
     actor: Actor,
@@ -139,11 +147,13 @@ def record(
     in order; the hash is SHA-256(0x00 || body) as in RFC 9162 section 2.1.1.
     facts: plain values without floats, free text and personal data; organisations appear by id, the acting person by
     a salted commitment.
-    If the entry cannot be written the transaction fails, and with it the change.
+    If the entry cannot be written the transaction fails, and with it the change.  Raises EntryTooLarge.
     """
     entry_id, at = new_id("ent"), timestamp(now)
     subject = asset, version, agreement
     body = _body(entry_id, tag, at, (actor.participant, actor.kid, _person(db, actor, now)), subject, facts or {})
+    if len(body) > LARGEST:
+        raise EntryTooLarge(f"an entry {tag.value} of {len(body)} bytes; bundles hold {LARGEST}")
     _insert(db.connection(), (entry_id, tag.value, actor.participant, at, *subject, body))
     db.info["recorded_at"] = now
     db.info.setdefault("entries", []).append((entry_id, hashlib.sha256(b"\x00" + body).hexdigest()))

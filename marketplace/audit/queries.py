@@ -14,8 +14,9 @@ from sqlmodel import Session, col, func, select
 
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Checkpoint, Document, Entry
+from marketplace.audit.tiles import WIDTH
 from marketplace.kernel.actor import SERVICE, Actor, Role
-from marketplace.kernel.errors import NotFound
+from marketplace.kernel.errors import Forbidden, NotFound
 
 _HASH = re.compile(r'"([0-9a-f]{64})"')
 _NEGOTIATION = "negotiation:"
@@ -24,6 +25,10 @@ UNKNOWN = "unknown"
 
 class NoSuchEntry(NotFound):
     """No such entry."""
+
+
+class NotYourBundle(Forbidden):
+    """Entries of many participants lie together there."""
 
 
 class NoSuchCheckpoint(NotFound):
@@ -276,3 +281,18 @@ def cited(db: Session, bodies: Iterable[bytes]) -> list[Document]:
         rows = select(Document).where(col(Document.sha256).in_(names[start : start + 500]))
         found += db.exec(rows.order_by(Document.sha256)).all()
     return found
+
+
+def bundle_for(db: Session, actor: Actor, index: int, width: int) -> Sequence[Entry]:
+    """The entries of one tile in leaf order, within the latest checkpoint, for auditors.
+
+    Raises NotYourBundle; NoSuchEntry when the checkpoint does not cover them.
+    """
+    if not actor.has(Role.AUDITOR):
+        raise NotYourBundle("entry bundles are for auditors", action="your own entries are at GET /v1/entries")
+    first, size = index * WIDTH, published_checkpoint(db).size
+    leaf = col(Entry.leaf_index)
+    rows = db.exec(select(Entry).where(leaf >= first, leaf < min(first + width, size)).order_by(leaf)).all()
+    if len(rows) < width:
+        raise NoSuchEntry("the log has no such bundle", expected=f"{width} entries from leaf {first}", got=str(len(rows)))
+    return rows

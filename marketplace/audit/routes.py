@@ -47,9 +47,20 @@ def get_checkpoint(view: PublicView) -> Response:
     return Response(note, media_type=PLAIN, headers={"Cache-Control": "no-cache"})
 
 
+@public.get("/tile/entries/{path:path}", operation_id="get_entry_bundle", response_class=Response)
+def get_entry_bundle(view: View, path: str) -> Response:
+    """The entries under a tile (C2SP tlog-tiles), for auditors alone; reading them is itself an entry."""
+    rows = queries.bundle_for(view.db, view.actor, *tiles.place_of(path))
+    headers = {"Cache-Control": "no-store"}
+    with receipts.aside(view.runtime, headers) as db:
+        search.record_reading(db, view.actor, queries.Qualifiers(), rows, view.now)
+    content = tiles.entry_bundle([row.body for row in rows])
+    return Response(content, media_type="application/octet-stream", headers=headers)
+
+
 @public.get("/tile/{level}/{path:path}", operation_id="get_tile", response_class=Response)
 def get_tile(view: PublicView, level: str, path: str) -> Response:
-    """A tile of tree hashes (C2SP tlog-tiles): `/log/tile/0/x001/234.p/17`; entry bundles are not public."""
+    """A tile of tree hashes (C2SP tlog-tiles): `/log/tile/0/x001/234.p/17`."""
     published = queries.published_checkpoint(view.db).size
     content = tiles.public_tile(view.db, level, path, published)
     return Response(content, media_type="application/octet-stream", headers=IMMUTABLE)

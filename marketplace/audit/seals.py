@@ -56,7 +56,7 @@ SEALED = frozenset(
     }
 )
 WORDED_BY_CALLERS = frozenset({"collected_batch"})
-ROWS_IN_ONE_ENTRY = 500
+ROWS_IN_ONE_ENTRY = 256
 _TOUCHED = "rows_to_seal"
 
 

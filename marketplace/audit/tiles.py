@@ -109,18 +109,31 @@ def public_tile(db: Session, level: str, path: str, published: int) -> bytes:
 
     published: size of the latest checkpoint; nothing beyond it is shown.  Raises NoSuchTile.
     """
-    found = _PATH.fullmatch(path)
-    if found is None or not re.fullmatch(r"[0-9]|[1-5][0-9]|6[0-3]", level):
-        raise NoSuchTile("not a tile path", expected="<level>/<index>[.p/<width>], e.g. 0/x001/234.p/17", got=path[:80])
-    index, width = int(found[1].replace("x", "").replace("/", "") + found[2]), int(found[3] or WIDTH)
-    canonical = tile_path(index) + (f".p/{found[3]}" if found[3] else "")
-    if path != canonical or (found[3] and width >= WIDTH) or index >= 1 << 40:
-        raise NoSuchTile("not a tile path", expected="the shortest form of the index, a width below 256", got=path[:80])
+    if not re.fullmatch(r"[0-9]|[1-5][0-9]|6[0-3]", level):
+        raise NoSuchTile("not a level", expected="0 to 63", got=level[:80])
+    index, width = place_of(path)
     complete = published >> (TILE_HEIGHT * int(level))
     tile = db.get(Tile, (int(level), index))
     if tile is None or complete < index * WIDTH + width:
         raise NoSuchTile("the tree has no such tile", got=f"{level}/{path}")
     return tile.hashes[: width * HASH_BYTES]
+
+
+def place_of(path: str) -> tuple[int, int]:
+    """Index and width of a tile by its public path, e.g. `x001/234.p/17`.  Raises NoSuchTile."""
+    found = _PATH.fullmatch(path)
+    if found is None:
+        raise NoSuchTile("not a tile path", expected="<index>[.p/<width>], e.g. x001/234.p/17", got=path[:80])
+    index, width = int(found[1].replace("x", "").replace("/", "") + found[2]), int(found[3] or WIDTH)
+    canonical = tile_path(index) + (f".p/{found[3]}" if found[3] else "")
+    if path != canonical or (found[3] and width >= WIDTH) or index >= 1 << 40:
+        raise NoSuchTile("not a tile path", expected="the shortest form of the index, a width below 256", got=path[:80])
+    return index, width
+
+
+def entry_bundle(bodies: Sequence[bytes]) -> bytes:
+    """Entries in leaf order, each after its length as two bytes, the larger first (C2SP tlog-tiles)."""
+    return b"".join(len(body).to_bytes(2, "big") + body for body in bodies)
 
 
 def tile_path(index: int) -> str:

@@ -176,6 +176,7 @@ ROWS: dict[str, Row] = {
     # the log: its tree is public, its entries are not
     "get_checkpoint": PUBLIC,
     "get_tile": PUBLIC,
+    "get_entry_bundle": only("auditor", 403),
     "get_inclusion_proof": PUBLIC,
     "get_proof_file": PUBLIC,
     "get_consistency_proof": PUBLIC,

@@ -92,11 +92,28 @@ def test_an_outsider_rebuilds_the_cosigned_root_from_public_tiles(web: Web) -> N
     "path",
     [
         "0/001", "0/001.p/55", "0/002", "0/000.p/256", "0/000.p/0", "0/1", "0/x000/001", "00/000", "64/000", "-1/000",
-        "entries/000", "0/x999/999", "0/" + "x999/" * 30 + "999", "0/000.p/1/x", "2/000.p/1", "0/..%2f000", "0/٠٠٠",
+        "entrance/000", "0/x999/999", "0/" + "x999/" * 30 + "999", "0/000.p/1/x", "2/000.p/1", "0/..%2f000", "0/٠٠٠",
     ],
 )  # fmt: skip
 def test_no_tile_outside_the_published_tree(web: Web, path: str) -> None:
     web.get(f"/log/tile/{path}", status=404)
+
+
+def test_an_auditor_alone_reads_entry_bundles_and_they_are_the_leaves_of_the_tree(web: Web) -> None:
+    content = b"".join(web.get(f"/log/tile/entries/{path}", "prt_auditor").content for path in ("000", "001.p/54"))
+    bodies = []
+    while content:
+        length = int.from_bytes(content[:2], "big")
+        bodies.append(content[2 : 2 + length])
+        content = content[2 + length :]
+    blob = web.get("/log/tile/0/000").content + web.get("/log/tile/0/001.p/54").content
+    assert b"".join(tree.leaf_hash(one) for one in bodies) == blob
+    notes = web.get("/v1/entries?action=audit:exported", "prt_auditor").json()["items"]
+    assert [one["facts"]["entries"] for one in notes] == [256, 54]
+    web.get("/log/tile/entries/000", "prt_pharma", status=403)
+    web.get("/log/tile/entries/000", status=401)
+    for path in ("001", "001.p/55", "002.p/1", "0", "x000/001"):
+        web.get(f"/log/tile/entries/{path}", "prt_auditor", status=404)
 
 
 def test_proofs_over_http_hold(web: Web) -> None:

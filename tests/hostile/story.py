@@ -190,6 +190,7 @@ def _arrange(house: House) -> dict[str, str]:
         "entry_id": str(entry),
         "level": "0",
         "get_tile.path": "000.p/1",
+        "get_entry_bundle.path": "000.p/1",
         "draft_version": draft,
     } | {f"{one}.version_id": draft for one in ON_DRAFT}
 
