@@ -57,6 +57,7 @@ BYTES: dict[str, tuple[str, str]] = {
     "get_checkpoint": ("text/plain", "A signed note (C2SP tlog-checkpoint)"),
     "get_proof_file": ("text/plain", "A proof as text (C2SP tlog-proof)"),
     "get_tile": ("application/octet-stream", "Hashes of 32 bytes each"),
+    "get_entry_bundle": ("application/octet-stream", "Entries, each after its length in two bytes (C2SP tlog-tiles)"),
 }
 
 _SCHEMES: Json = {

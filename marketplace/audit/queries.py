@@ -294,5 +294,6 @@ def bundle_for(db: Session, actor: Actor, index: int, width: int) -> Sequence[En
     leaf = col(Entry.leaf_index)
     rows = db.exec(select(Entry).where(leaf >= first, leaf < min(first + width, size)).order_by(leaf)).all()
     if len(rows) < width:
-        raise NoSuchEntry("the log has no such bundle", expected=f"{width} entries from leaf {first}", got=str(len(rows)))
+        wanted = f"{width} entries from leaf {first}"
+        raise NoSuchEntry("the log has no such bundle", expected=wanted, got=str(len(rows)))
     return rows
