@@ -9,11 +9,11 @@ import pytest
 
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.verifier.files import verify
-from tests.audit.world import BUYER, NOW, Log, tell_story
+from tests.audit.world import BUYER, NOW, PURPOSE, Log, tell_story
 
 HASH = "cc" * 32
 CHARGE = {"kind": "use.transfer", "quantity": 1, "key": "use.transfer:trf_2"}
-ALLOWED = (Tag.USE_ALLOWED, {"from": 100, "to": 130})
+ALLOWED = (Tag.USE_ALLOWED, {"from": 100, "to": 130, **PURPOSE})
 FIRST = (Tag.WINDOW_SERVED, {"offset": 100, "length": 20, "running_sha256": "dd" * 32})
 SECOND = (Tag.WINDOW_SERVED, {"offset": 120, "length": 10, "running_sha256": HASH})
 CLOSED = (Tag.TRANSFER_CLOSED, {"outcome": "complete", "from": 100, "bytes": 30, "sha256": HASH})
@@ -53,7 +53,7 @@ def test_a_use_that_is_still_running_is_in_order(log: Log) -> None:
 def test_a_narrower_bundle_holds_the_whole_of_each_use_all_the_same(log: Log, scope: dict[str, str]) -> None:
     tell(log, [ALLOWED, FIRST, SECOND, CLOSED, CHARGED])
     with log.database.transaction() as db:
-        facts = {"transfer": "trf_1", "leg": 2, "from": 0, "to": 5}
+        facts = {"transfer": "trf_1", "leg": 2, "from": 0, "to": 5, **PURPOSE}
         record(db, BUYER, Tag.USE_ALLOWED, NOW, agreement="agr_1", facts=facts)
     log.round()
     assert findings(log, **scope) == []

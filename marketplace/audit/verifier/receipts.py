@@ -87,7 +87,7 @@ def check(report: Report, receipts: tuple[str, ...], held: Held) -> None:
 def _open(jws: str, held: Held) -> tuple[dict[str, Any], Life]:
     kid = str(keys.read_header(jws).get("kid"))
     life = held.keys.get(kid)
-    if life is None or SERVICE not in life.owners:
+    if life is None or life.owners != {SERVICE}:
         raise NotSigned(f"no entry at hand registers its key {kid[:64]} for the service: give a bundle that does")
     keys.check_compact(jws, life.jwk, typ=TYP)
     promise = keys.read_payload(jws)
