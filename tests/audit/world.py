@@ -104,10 +104,12 @@ def tell_story(
     buyer_signs: bool = True,
     signed_by: dict[str, str] | None = None,
     roles: dict[str, str] | None = None,
+    agreement_id: str = "agr_1",
 ) -> str:
     """A certified asset, a contract of both parties, one use of ten bytes in two windows, charged.
 
-    signed_by: kind of document -> who signs it instead; roles: participant -> what it is admitted as instead.
+    signed_by: kind of document -> who signs it instead; roles: participant -> what it is admitted as instead;
+    agreement_id: what the agreement's document calls itself.
     Returns the id of the entry that allowed the use; the signers' keys are in `log.keys`.
     """
     by = {"opinion": "prt_law", "certificate": "prt_registrar", "delivery-manifest": "service"} | (signed_by or {})
@@ -128,6 +130,7 @@ def tell_story(
         certificate = documents.keep(db, "certificate", issued, NOW)
         sign(db, certificate, by["certificate"], parties[by["certificate"]], "certificate+jws")
         content = {
+            "id": agreement_id,
             "parties": {"provider": {"id": "prt_hospital"}, "buyer": {"id": "prt_pharma"}},
             "asset": {"id": "ast_1", "version": "ver_1", "version_root": ROOT},
             "certificate": {"code": "SJ1", "sha256": certificate},
