@@ -119,7 +119,7 @@ LET_IN = step(Tag.PARTICIPANT_REINSTATED, agreement=None, participant="prt_pharm
         ([step(Tag.AGREEMENT_EXPIRED), *USE], "negotiation:agreement_expired"),
         ([SUSPENDED, *USE], "negotiation:agreement_suspended"),
         ([SUSPENDED, RESUMED, SUSPENDED, *USE], "negotiation:agreement_suspended"),
-        ([ALLOWED, FIRST, SUSPENDED, SECOND, CLOSED], "negotiation:agreement_suspended"),
+        ([ALLOWED, SUSPENDED, FIRST, SECOND, CLOSED], "negotiation:agreement_suspended"),
         ([FROZEN, *USE], "registration:certificate_suspended"),
         ([step(Tag.CERTIFICATE_CANCELLED, code="SJ1", **OF_VERSION), *USE], "registration:certificate_cancelled"),
         ([step(Tag.CERTIFICATE_LAPSED, code="SJ1", **OF_VERSION), *USE], "registration:certificate_lapsed"),
@@ -156,6 +156,19 @@ def test_a_use_after_its_ground_was_stopped_is_named(
 def test_a_use_while_its_ground_stood_is_in_order(log: Log, steps: list[Any]) -> None:
     tell(log, steps)
     assert findings(log) == []
+
+
+@pytest.mark.parametrize("steps", [[ALLOWED, FIRST, SUSPENDED, SECOND, CLOSED], [SUSPENDED, ALLOWED]])
+@pytest.mark.parametrize(("seconds", "right"), [(0, True), (10, True), (11, False)])
+def test_what_was_under_way_at_a_stop_is_noted_once_and_only_right_behind_it(
+    log: Log, steps: list[Any], seconds: int, right: bool
+) -> None:
+    place = steps.index(SUSPENDED) + 1
+    tell(log, steps[:place])
+    tell_more(log, steps[place:], NOW + timedelta(seconds=seconds))
+    report = verify("b", json.dumps(log.bundle(agreement="agr_1")).encode())
+    assert (report.exit_code == 0) == right, report.plain()
+    assert ("1 entries of uses stand right behind a stop: they may have been under way" in report.notes) == right
 
 
 @pytest.mark.parametrize(
