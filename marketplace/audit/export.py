@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlmodel import Session, col
 
-from marketplace.audit import documents, queries, succession
+from marketplace.audit import companions, documents, queries, succession
 from marketplace.audit.client import LogKeys
+from marketplace.audit.companions import LIMIT, ScopeTooWide
 from marketplace.audit.entry import Tag, record
-from marketplace.audit.models import Checkpoint, Document, Entry
+from marketplace.audit.models import Checkpoint, Document, DocumentSignature, Entry
 from marketplace.audit.service import prove_growth, prove_leaves
 from marketplace.audit.tiles import StoredTree
-from marketplace.kernel.actor import SERVICE, Actor, Role
-from marketplace.kernel.canonical import Json
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.canonical import Json, sha256_hex
 from marketplace.kernel.clock import timestamp
-from marketplace.kernel.errors import Forbidden, Invalid, shown
+from marketplace.kernel.errors import Forbidden, shown
 
-LIMIT = 20_000
-_CHARGE = "use.transfer:"
+# document -> its signatures
+Signatures = dict[str, list[DocumentSignature]]
 
 
 class NotYourEntries(Forbidden):
     """The caller may not export these entries."""
-
-
-class ScopeTooWide(Invalid):
-    """The export would hold too many entries."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,8 @@ def export(db: Session, actor: Actor, scope: Scope, now: datetime, *, keys: LogK
 
     An auditor may ask for anything; others for their own entries, or for an agreement they are a party of.
     waiting: entries of the scope that no cosigned tree holds yet; they are not in the bundle.
-    Beside the entries of the scope it holds those that they are judged by: how the agreements came about, the whole of
-    each use, every signature on a cited document and the life of the key that made it.
+    Beside the entries of the scope it holds those that they are judged by: how the agreements came about and what
+    stopped them, the whole of each use, every signature on a cited document, its key's life, its signer's admission.
     Raises NotYourEntries, ScopeTooWide, BadTreeSize, NoSuchCheckpoint.  Records: audit:exported.
     """
     checkpoint = queries.published_checkpoint(db)
@@ -75,12 +72,10 @@ def export(db: Session, actor: Actor, scope: Scope, now: datetime, *, keys: LogK
     if len(entries) > LIMIT:
         raise ScopeTooWide("too many entries for one bundle", expected=f"at most {LIMIT}", action="narrow the period")
 
-    entries = _with_companions(db, actor, entries, checkpoint.size)
-    about_log = queries.leaves(db, [col(Entry.tag).in_([Tag.LOG_RECOVERED, Tag.KEY_ROTATED])], checkpoint.size, LIMIT)
-    entries = _merged(entries, about_log, checkpoint.size)
-    cited = _cited_documents(db, actor, entries)
-    entries = _with_signature_entries(db, entries, cited, checkpoint.size)
-    bundle = _bundle(db, checkpoint, entries, cited, keys) | {"consistency": _growth(db, scope.since, checkpoint)}
+    statements = succession.as_bundle(db)
+    entries, cited, made = _complete(db, actor, entries, [one["body"] for one in statements], checkpoint.size)
+    bundle = _bundle(db, checkpoint, entries, cited, made, keys)
+    bundle |= {"consistency": _growth(db, scope.since, checkpoint), "statements": statements}
     waiting = queries.count_waiting(db, where, checkpoint.size)
 
     said = replace(
@@ -98,7 +93,20 @@ def export(db: Session, actor: Actor, scope: Scope, now: datetime, *, keys: LogK
         agreement=queries.subject(said.agreement),
         facts={"scope": said.facts, "entries": len(entries), "tree_size": checkpoint.size},
     )
-    return bundle | {"statements": succession.as_bundle(db), "waiting": waiting}
+    return bundle | {"waiting": waiting}
+
+
+def _complete(
+    db: Session, actor: Actor, entries: Sequence[Entry], statements: Iterable[str], size: int
+) -> tuple[list[Entry], list[Document], Signatures]:
+    """Add the entries and documents that these are judged by, and the signatures with theirs."""
+    entries = _merged(entries, companions.of_entries(db, actor, entries, size), size)
+    about_log = queries.leaves(db, [col(Entry.tag).in_([Tag.LOG_RECOVERED, Tag.KEY_ROTATED])], size, LIMIT)
+    entries = _merged(entries, about_log, size)
+    cited = _cited_documents(db, actor, entries)
+    made = _signatures(db, {one.sha256 for one in cited} | {sha256_hex(one.encode()) for one in statements}, size)
+    judging = companions.of_signatures(db, [one for some in made.values() for one in some], size)
+    return _merged(entries, judging, size), cited, made
 
 
 def _readable(db: Session, actor: Actor, scope: Scope) -> list[Any]:
@@ -126,24 +134,6 @@ def _readable(db: Session, actor: Actor, scope: Scope) -> list[Any]:
     return [*where, Entry.actor == actor.participant]
 
 
-def _with_companions(db: Session, actor: Actor, entries: list[Entry], size: int) -> list[Entry]:
-    """Add how the agreements came about, and of each use all entries: it can then be tied to contract and windows."""
-    named = sorted({one.agreement for one in entries if one.agreement})
-    if not actor.has(Role.AUDITOR):
-        named = [one for one in named if actor.participant in queries.parties(db, one)]
-    begun = {transfer for one in entries if (transfer := _transfer(one)) is not None}
-    of_uses = queries.transfer_entries(db, named, LIMIT) if begun else []
-    mine = [one for one in of_uses if _transfer(one) in begun]
-    return _merged(entries, [*queries.negotiation_entries(db, named), *mine], size)
-
-
-def _transfer(entry: Entry) -> str | None:
-    """The transfer that an entry is about."""
-    facts = json.loads(entry.body)["facts"]
-    key = str(facts.get("key", ""))
-    return facts.get("transfer") or (key.removeprefix(_CHARGE) if key.startswith(_CHARGE) else None)
-
-
 def _cited_documents(db: Session, actor: Actor, entries: Sequence[Entry]) -> list[Document]:
     """The documents that the entries cite, and those cite, as far as the caller may read them.
 
@@ -165,22 +155,12 @@ def _basis(agreement: Document) -> set[str]:
     return {str(content.get(kind, {}).get("sha256")) for kind in ("certificate", "opinion")}
 
 
-def _with_signature_entries(db: Session, entries: list[Entry], cited: Sequence[Document], size: int) -> list[Entry]:
-    """Add the entries that recorded the signatures, and those by which their keys came and went.
-
-    The service's keys are always among them, because receipts are made with them.
-    """
-    made = [signature for one in cited for signature in documents.signatures(db, one.sha256)]
-    kids = {signature.kid for signature in made}
-    accepted = queries.by_ids(db, [signature.entry for signature in made if signature.entry is not None])
-    about_keys = queries.leaves(db, [col(Entry.tag).in_([Tag.KEY_REGISTERED, Tag.KEY_REVOKED])], size, LIMIT)
-    lives = [one for one in about_keys if _about_key(one, kids)]
-    return _merged(entries, [*accepted, *lives], size)
-
-
-def _about_key(entry: Entry, kids: set[str]) -> bool:
-    facts = json.loads(entry.body)["facts"]
-    return facts.get("kid") in kids or facts.get("participant") == SERVICE
+def _signatures(db: Session, names: Iterable[str], size: int) -> Signatures:
+    """Document -> its signatures, without those whose entry the tree of this size does not hold yet."""
+    made = {name: documents.signatures(db, name) for name in names}
+    recorded = queries.by_ids(db, [one.entry for some in made.values() for one in some if one.entry is not None])
+    inside = {one.id for one in recorded if one.leaf_index is not None and one.leaf_index < size}
+    return {name: [one for one in some if one.entry in inside] for name, some in made.items()}
 
 
 def _growth(db: Session, since: Sequence[int], checkpoint: Checkpoint) -> list[Json]:
@@ -198,7 +178,12 @@ def _merged(entries: Sequence[Entry], more: Sequence[Entry], size: int) -> list[
 
 
 def _bundle(
-    db: Session, checkpoint: Checkpoint, entries: Sequence[Entry], cited: Sequence[Document], keys: LogKeys
+    db: Session,
+    checkpoint: Checkpoint,
+    entries: Sequence[Entry],
+    cited: Sequence[Document],
+    made: Signatures,
+    keys: LogKeys,
 ) -> Json:
     proofs = prove_leaves(db, checkpoint, [one.leaf_index for one in entries if one.leaf_index is not None])
     return {
@@ -216,7 +201,7 @@ def _bundle(
                 "body": one.body.decode(),
                 "signatures": [
                     {name: getattr(signature, name) for name in ("signer", "kid", "alg", "typ", "jws", "jwk")}
-                    for signature in documents.signatures(db, one.sha256)
+                    for signature in made[one.sha256]
                 ],
             }
             for one in cited

@@ -15,8 +15,9 @@ from uuid import UUID
 from sqlmodel import Session, col
 
 from marketplace.audit import queries
+from marketplace.audit.companions import ScopeTooWide
 from marketplace.audit.entry import Tag, record
-from marketplace.audit.export import NotYourEntries, ScopeTooWide
+from marketplace.audit.export import NotYourEntries
 from marketplace.audit.models import Entry
 from marketplace.audit.queries import Identity, Qualifiers, Use
 from marketplace.audit.search import read_moment, told_scope

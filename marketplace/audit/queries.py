@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -210,11 +210,13 @@ def negotiation_entries(db: Session, agreements: Iterable[str]) -> Sequence[Entr
     return db.exec(rows.order_by(Entry.id)).all()
 
 
-def transfer_entries(db: Session, agreements: Iterable[str], limit: int) -> Sequence[Entry]:
-    """The entries of the uses of agreements: allowed, each window, closed, charged."""
-    tags = [Tag.USE_ALLOWED, Tag.WINDOW_SERVED, Tag.TRANSFER_CLOSED, Tag.COST_METERED]
-    rows = select(Entry).where(col(Entry.agreement).in_(list(agreements)), col(Entry.tag).in_(tags))
-    return db.exec(rows.order_by(Entry.id).limit(limit)).all()
+def entries_about(db: Session, tags: Sequence[str], where: Sequence[Any], size: int) -> Iterator[tuple[str, bytes]]:
+    """Id and body of all entries of these tags inside the tree of `size` leaves, in id order, without a limit.
+
+    For callers that pick few of many by what only the body says.
+    """
+    rows = select(Entry.id, Entry.body).where(*where, col(Entry.tag).in_(tags), col(Entry.leaf_index) < size)
+    yield from db.exec(rows.order_by(Entry.id).execution_options(yield_per=1000))
 
 
 def by_ids(db: Session, ids: Iterable[str]) -> Sequence[Entry]:

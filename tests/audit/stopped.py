@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marketplace.audit import documents, handover, recover, succession
+from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import DocumentSignature
 from marketplace.audit.processes import LogProcesses
 from marketplace.audit.statements import (
@@ -18,6 +19,7 @@ from marketplace.audit.statements import (
     StatementFile,
 )
 from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import Json
 from marketplace.kernel.signing import SigningKey, generate_key
 from marketplace.plumbing.db import Database
 from marketplace.settings import Settings
@@ -64,6 +66,14 @@ class Stopped:
         return file
 
 
+def admit(log: Log, key: SigningKey, role: str = "platform_operator") -> None:
+    """The operator's admission and key, as entries."""
+    with log.database.transaction() as db:
+        record(db, OPERATOR, Tag.PARTICIPANT_ADMITTED, NOW, facts={"participant": "prt_operator", "roles": [role]})
+        facts: Json = {"participant": "prt_operator", "kid": key.kid, "alg": key.algorithm, "jwk": key.public_jwk}
+        record(db, OPERATOR, Tag.KEY_REGISTERED, NOW, facts=facts)
+
+
 @contextmanager
 def opened(folder: Path) -> Iterator[Log]:
     """As `open_log`, under the origin that the log goes on with."""
@@ -86,7 +96,8 @@ def restored_copy(tmp_path: Path) -> Iterator[Stopped]:
     """310 leaves were cosigned and 300 were restored."""
     folder = tmp_path / "log"
     with open_log(folder) as log:
-        log.write(300)
+        admit(log, KEY)
+        log.write(298)
         log.round()
         log.database.dispose()
         shutil.copy(folder / "market.sqlite3", tmp_path / "backup.sqlite3")

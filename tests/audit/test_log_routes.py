@@ -69,7 +69,7 @@ def web(log: Log) -> Iterator[Web]:
     app.state.runtime, app.state.gate = runtime, HeaderGate(runtime)
     problems.install(app)
     app.include_router(routes)
-    log.write(70_000 // 256 + 20, PROVIDER)
+    log.write(70_000 // 256 + 16, PROVIDER)
     tell_story(log)
     assert integrate_once(runtime, log.processes).integrated == 310
     with TestClient(app) as client:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,9 +13,10 @@ from marketplace.audit import receipts
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.verifier.files import verify_all
 from marketplace.audit.verifier.report import Report
+from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.kernel.signing import SigningKey, generate_key, verify_compact
-from tests.audit.world import BUYER, NOW, OPERATOR, Log, tell_story
+from tests.audit.world import BUYER, NOW, OPERATOR, PROVIDER, Log, tell_story
 
 Recorded = list[tuple[str, str]]
 
@@ -87,7 +89,60 @@ def test_an_entry_that_is_not_in_the_bundle_is_listed_and_nothing_is_claimed(log
     log.round()
     _, report = check(log, issue(log, [("ent_gone", "ab" * 32)]))
     assert report.exit_code == 0
-    assert "not in this bundle: ent_gone" in report.notes[0]
+    assert report.notes[0].startswith("not judged: ent_gone, promised by receipt 1; it was due in the tree before")
+
+
+def test_an_entry_that_is_not_due_yet_is_said_to_be_so(log: Log) -> None:
+    tell_story(log)
+    log.round()
+    later = receipts.issue(
+        runtime(log, log.keys["service"]), [("ent_new", "ab" * 32)], datetime(2100, 1, 1, tzinfo=UTC)
+    )
+    _, report = check(log, later)
+    assert report.exit_code == 0
+    assert "it was not due yet when the checkpoint at hand was cosigned" in report.notes[0]
+
+
+def interleave(log: Log, *actors: Actor, count: int = 40) -> dict[str, Recorded]:
+    """Entries of several callers, one after another in the log; what each was answered with."""
+    found: dict[str, Recorded] = {one.participant: [] for one in actors}
+    with log.database.transaction() as db:
+        for _ in range(count):
+            for actor in actors:
+                record(db, actor, Tag.ACCESS_REQUESTED, NOW, agreement="agr_1")
+                found[actor.participant].append(db.info["entries"][-1])
+    return found
+
+
+def test_a_batch_among_the_entries_of_others_is_found_by_its_author(log: Log) -> None:
+    tell_story(log)
+    mine = interleave(log, BUYER, PROVIDER)[BUYER.participant]
+    log.round()
+    _, report = check(log, issue(log, mine))
+    assert (report.exit_code, report.checks[1].counted, report.notes) == (0, 1, [])
+
+
+def test_a_batch_whose_members_do_not_show_is_not_judged_and_accuses_nobody(log: Log) -> None:
+    tell_story(log)
+    both = interleave(log, BUYER, PROVIDER)
+    mixed = [*both[BUYER.participant][:30], *both[PROVIDER.participant][:30]]
+    log.round()
+    bundle = log.bundle(agreement="agr_1")
+    removed = both[BUYER.participant][3][0]
+    bundle["entries"] = [one for one in bundle["entries"] if removed not in one["body"]]
+    for promised in (mixed, both[BUYER.participant]):
+        report = verify_all([("b", json.dumps(bundle).encode()), ("r", issue(log, promised).encode())])[1]
+        assert (report.exit_code, report.checks[1].counted) == (0, 0)
+        assert "it cannot be judged" in report.notes[0]
+
+
+def test_a_batch_from_which_the_log_lost_an_entry_is_broken(log: Log) -> None:
+    tell_story(log)
+    entries = write(log, 40)
+    promised = sorted([*entries, (f"{entries[20][0]}x", "ab" * 32)])
+    log.round()
+    (said,) = failures(check(log, issue(log, promised))[1])
+    assert said.startswith("BROKEN PROMISE: the 41 entries")
 
 
 @pytest.mark.parametrize("signer", ["prt_pharma", "nobody"])

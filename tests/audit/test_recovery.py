@@ -12,6 +12,7 @@ import pytest
 from sqlmodel import select
 
 from marketplace.audit import handover
+from marketplace.audit.entry import Tag, record
 from marketplace.audit.fsck import fsck
 from marketplace.audit.guard import check_not_behind
 from marketplace.audit.heldstate import HeldState, StateRefused, held_head
@@ -26,10 +27,11 @@ from marketplace.audit.statements import (
 )
 from marketplace.audit.succession import known_keys
 from marketplace.audit.verifier.files import verify
+from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import DomainError
-from marketplace.kernel.signing import BadSignature
-from tests.audit.stopped import ORIGIN, Stopped, opened, restored_copy, signed
-from tests.audit.world import AUDITOR, NOW, Log, open_database, open_log
+from marketplace.kernel.signing import BadSignature, generate_key
+from tests.audit.stopped import KEY, ORIGIN, Stopped, opened, restored_copy, signed
+from tests.audit.world import AUDITOR, NOW, OPERATOR, Log, open_database, open_log
 
 
 @pytest.fixture
@@ -59,6 +61,52 @@ def test_a_recovered_log_goes_on_under_a_new_origin_and_verifies(restored: Stopp
     report = verify("b", json.dumps(bundle).encode(), former, witness)
     assert report.exit_code == 0, report.plain()
     assert [note for note in report.notes if "leaves 300 to 309 were lost" in note and "both signatures hold" in note]
+
+
+def recovered_bundle(restored: Stopped) -> Json:
+    restored.recover()
+    with opened(restored.settings.data_folder) as log:
+        log.write(5)
+        log.round()
+        return log.bundle(AUDITOR)
+
+
+@pytest.mark.parametrize(
+    ("tag", "said"),
+    [
+        ("participant:key_registered", "no entry at hand registers its key"),
+        ("participant:admitted", "no entry at hand admits prt_operator as platform_operator"),
+    ],
+)
+def test_a_recovery_counts_only_with_a_key_that_the_log_knows_as_an_operators(
+    restored: Stopped, tag: str, said: str
+) -> None:
+    bundle = recovered_bundle(restored)
+    bundle["entries"] = [one for one in bundle["entries"] if json.loads(one["body"])["tag"] != tag]
+    report = verify("b", json.dumps(bundle).encode())
+    assert report.exit_code == 1
+    assert said in report.plain()
+
+
+def test_a_recovery_with_an_invented_key_is_none_whoever_signed_beside(restored: Stopped) -> None:
+    bundle, invented = recovered_bundle(restored), generate_key()
+    (statement,) = bundle["statements"]
+    jws = invented.sign_detached(statement["body"].encode(), typ="log-recovery+jws")
+    statement["signatures"] = [{"jws": jws, "jwk": invented.public_jwk}]
+    report = verify("b", json.dumps(bundle).encode())
+    assert report.exit_code == 1
+    assert "no entry at hand registers its key" in report.plain()
+    assert not [note for note in report.notes if "both signatures hold" in note]
+
+
+def test_a_recovery_with_a_key_that_was_revoked_before_is_none(restored: Stopped) -> None:
+    with restored.database.transaction() as db:
+        facts = {"participant": "prt_operator", "kid": KEY.kid, "reason": "lost"}
+        record(db, OPERATOR, Tag.KEY_REVOKED, NOW, facts=facts)
+    number_entries(restored.database)
+    report = verify("b", json.dumps(recovered_bundle(restored)).encode())
+    assert report.exit_code == 1
+    assert "had revoked the key" in report.plain()
 
 
 def test_of_the_former_log_nothing_is_cosigned_any_more(restored: Stopped) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from sqlmodel import Session, SQLModel
@@ -18,6 +18,7 @@ from marketplace.audit.processes import LogProcesses
 from marketplace.audit.service import integrate
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json, sha256_hex
+from marketplace.kernel.clock import timestamp
 from marketplace.kernel.signing import SigningKey, generate_key
 from marketplace.plumbing.db import Database
 from marketplace.settings import Settings
@@ -28,6 +29,21 @@ AUDITOR = Actor("prt_auditor", frozenset({"auditor"}))
 BUYER = Actor("prt_pharma", frozenset({"buyer"}))
 PROVIDER = Actor("prt_hospital", frozenset({"provider"}))
 OPERATOR = Actor("prt_operator", frozenset({"platform_operator"}))
+# Who signs in the story, and as what each was admitted.
+ROLES = {"prt_hospital": "provider", "prt_pharma": "buyer", "prt_law": "law_firm", "prt_registrar": "registrar"}
+PURPOSE = {"purpose": "model_training", "action": "use"}
+USES = {
+    "permission": [
+        {
+            "action": "use",
+            "constraint": [
+                {"leftOperand": "purpose", "operator": "isAnyOf", "rightOperand": ["model_training", "statistics"]},
+                {"leftOperand": "recipient", "operator": "eq", "rightOperand": "prt_pharma"},
+            ],
+        }
+    ],
+    "prohibition": [{"action": "distribute"}],
+}
 
 
 @dataclass
@@ -81,28 +97,47 @@ def sign(db: Session, sha256: str, signer: str, key: SigningKey, typ: str) -> No
     db.flush()
 
 
-def tell_story(log: Log, *, certificate_root: str = ROOT, buyer_signs: bool = True) -> str:
+def tell_story(
+    log: Log,
+    *,
+    certificate_root: str = ROOT,
+    buyer_signs: bool = True,
+    signed_by: dict[str, str] | None = None,
+    roles: dict[str, str] | None = None,
+    agreement_id: str = "agr_1",
+) -> str:
     """A certified asset, a contract of both parties, one use of ten bytes in two windows, charged.
 
+    signed_by: kind of document -> who signs it instead; roles: participant -> what it is admitted as instead;
+    agreement_id: what the agreement's document calls itself.
     Returns the id of the entry that allowed the use; the signers' keys are in `log.keys`.
     """
+    by = {"opinion": "prt_law", "certificate": "prt_registrar", "delivery-manifest": "service"} | (signed_by or {})
     parties = {"prt_hospital": generate_key(), "prt_pharma": generate_key("ES256")}
     parties |= {"prt_law": generate_key(), "prt_registrar": generate_key(), "service": generate_key()}
     log.keys.update(parties)
     about = {"asset": "ast_1", "agreement": "agr_1"}
     with log.database.transaction() as db:
         for signer, key in parties.items():
+            if signer in ROLES:
+                facts: Json = {"participant": signer, "roles": [(ROLES | (roles or {}))[signer]]}
+                record(db, OPERATOR, Tag.PARTICIPANT_ADMITTED, NOW, facts=facts)
             facts = {"participant": signer, "kid": key.kid, "alg": key.algorithm, "jwk": key.public_jwk}
             record(db, OPERATOR, Tag.KEY_REGISTERED, NOW, facts=facts)
-        opinion = documents.keep(db, "opinion", {"version_root": ROOT, "结论": "PASS", "extra": 1}, NOW)
-        sign(db, opinion, "prt_law", parties["prt_law"], "opinion+jws")
-        certificate = documents.keep(db, "certificate", {"version_root": certificate_root}, NOW)
-        sign(db, certificate, "prt_registrar", parties["prt_registrar"], "certificate+jws")
+        opinion = documents.keep(db, "opinion", {"version_root": ROOT, "firm": {"id": "prt_law"}, "结论": "PASS"}, NOW)
+        sign(db, opinion, by["opinion"], parties[by["opinion"]], "opinion+jws")
+        issued = {"version_root": certificate_root, "registrar": {"id": "prt_registrar"}}
+        certificate = documents.keep(db, "certificate", issued, NOW)
+        sign(db, certificate, by["certificate"], parties[by["certificate"]], "certificate+jws")
         content = {
+            "id": agreement_id,
             "parties": {"provider": {"id": "prt_hospital"}, "buyer": {"id": "prt_pharma"}},
-            "asset": {"id": "ast_1", "version_root": ROOT},
-            "certificate": {"sha256": certificate},
+            "asset": {"id": "ast_1", "version": "ver_1", "version_root": ROOT},
+            "certificate": {"code": "SJ1", "sha256": certificate},
             "opinion": {"sha256": opinion},
+            "uses": USES,
+            "starts_at": timestamp(NOW - timedelta(days=1)),
+            "ends_at": timestamp(NOW + timedelta(days=1)),
         }
         readers = ["prt_hospital", "prt_pharma"]
         agreement = documents.keep(db, "agreement", content, NOW, readers=readers)
@@ -113,9 +148,9 @@ def tell_story(log: Log, *, certificate_root: str = ROOT, buyer_signs: bool = Tr
         manifest = documents.keep(
             db, "delivery-manifest", {"agreement": "agr_1", "version_root": ROOT}, NOW, readers=readers
         )
-        sign(db, manifest, "service", parties["service"], "delivery-manifest+jws")
+        sign(db, manifest, by["delivery-manifest"], parties[by["delivery-manifest"]], "delivery-manifest+jws")
         use = {"transfer": "trf_1", "leg": 1}
-        facts = use | {"manifest": manifest, "bytes": 10, "from": 0, "to": 10}
+        facts = use | {"manifest": manifest, "bytes": 10, "from": 0, "to": 10, **PURPOSE}
         allowed = record(db, BUYER, Tag.USE_ALLOWED, NOW, **about, facts=facts)
         for offset, length, running in ((0, 6, "aa" * 32), (6, 4, "bb" * 32)):
             facts = use | {"offset": offset, "length": length, "running_sha256": running}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from marketplace.audit.verifier import contracts, signers, succession, tree, uses
+from marketplace.audit.verifier import authors, contracts, signers, succession, tree, uses
 from marketplace.audit.verifier.bundle import Bundle
 from marketplace.audit.verifier.heads import Trusted
 from marketplace.audit.verifier.keys import TreeHead
 from marketplace.audit.verifier.report import Report
-from marketplace.audit.verifier.text import Unreadable, read_canonical
+from marketplace.audit.verifier.signers import Sound
+from marketplace.audit.verifier.text import Unreadable, read_canonical, string
 
 RECORDED = ("audit:recovered", "audit:key_rotated")
 
@@ -18,15 +19,24 @@ def check(report: Report, bundle: Bundle, trusted: Trusted) -> TreeHead | None:
     if head is not None and head.origin != bundle.origin:
         report.checks[-1].fail("checkpoint", f"it is of the log {head.origin}, the bundle of {bundle.origin}")
     if bundle.statements:
-        told = {one.facts.get("statement") for one in bundle.entries if one.tag in RECORDED}
-        cited = {one for one in told if isinstance(one, str)}
-        succession.check(report, bundle.statements, cited, head.size if head else 0)
+        require_operator = authors.Operators.of(bundle).require
+        succession.check(report, bundle.statements, _recorded(bundle), head.size if head else 0, require_operator)
     _inclusion(report, bundle, head)
     _bodies(report, bundle)
     sound = _documents(report, bundle)
     contracts.check(report, bundle, sound)
     uses.check(report, bundle)
     return head if signed else None
+
+
+def _recorded(bundle: Bundle) -> dict[str, int]:
+    """Statement about the log -> leaf number of the first entry that cites it."""
+    found: dict[str, int] = {}
+    for entry in bundle.entries:
+        name = string(entry.facts, "statement")
+        if entry.tag in RECORDED and name is not None:
+            found[name] = min(entry.index, found.get(name, entry.index))
+    return found
 
 
 def _inclusion(report: Report, bundle: Bundle, head: TreeHead | None) -> None:
@@ -59,7 +69,7 @@ def _bodies(report: Report, bundle: Bundle) -> None:
             check.fail(entry.name, f"lacks {', '.join(missing)}")
 
 
-def _documents(report: Report, bundle: Bundle) -> dict[str, set[str]]:
+def _documents(report: Report, bundle: Bundle) -> Sound:
     """Check hashes, origin and signatures; returns document -> signers whose signature holds."""
     whole = report.check("every document has the hash it is cited by and is in canonical form")
     anchored = report.check("every document is cited by an entry, or by a document that is")

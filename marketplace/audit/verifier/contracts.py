@@ -6,22 +6,26 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from marketplace.audit.verifier import authors, standing, terms
+from marketplace.audit.verifier.authors import Admission
 from marketplace.audit.verifier.bundle import Bundle, Document, Entry
 from marketplace.audit.verifier.report import Check, Report
+from marketplace.audit.verifier.signers import Sound
 from marketplace.audit.verifier.text import mapping, string
 
 _HASH = re.compile(r"[0-9a-f]{64}")
 
-# document -> signers whose signature over it holds
-Sound = dict[str, set[str]]
-
 
 def check(report: Report, bundle: Bundle, sound: Sound) -> None:
     """Ask all of them."""
-    agreements = [one for one in bundle.documents.values() if one.kind == "agreement"]
-    _signed_by_both(report, agreements, sound)
-    _rests_on(report, bundle, agreements, sound)
-    contract_of = _uses(report, bundle)
+    admitted, contract_of = authors.admissions(bundle), _contracts(bundle)
+    agreements = _relied_on(report, bundle, contract_of)
+    _signed_by_both(report, agreements, sound, admitted)
+    _rests_on(report, bundle, agreements, sound, admitted)
+    authors.check(report, bundle, sound)
+    _uses(report, bundle, contract_of)
+    standing.check(report, bundle, contract_of)
+    terms.check(report, bundle, contract_of)
     _manifests(report, bundle, contract_of, sound)
 
 
@@ -36,22 +40,30 @@ def reachable(bundle: Bundle) -> set[str]:
     return found
 
 
-def _signed_by_both(report: Report, agreements: list[Document], sound: Sound) -> None:
+def _relied_on(report: Report, bundle: Bundle, contract_of: dict[str, Document]) -> list[Document]:
+    """The agreements that came into force or that something was done under; drafts need no signature yet."""
+    named = {entry.agreement for entry in bundle.entries if entry.tag == standing.FINALIZED or _is_of_use(entry)}
+    names = {contract_of[one].sha256 for one in named if one in contract_of}
+    every = [one for one in bundle.documents.values() if one.kind == "agreement"]
+    if drafts := len(every) - len(names):
+        report.notes.append(f"{drafts} of {len(every)} agreements never came into force, as far as the entries tell")
+    return [one for one in every if one.sha256 in names]
+
+
+def _signed_by_both(report: Report, agreements: list[Document], sound: Sound, admitted: dict[str, Admission]) -> None:
     asked = report.check("every agreement is signed by provider and buyer")
     for document in agreements:
         asked.counted += 1
         provider, buyer = (string(document.content, "parties", side, "id") for side in ("provider", "buyer"))
-        if provider is None or buyer is None:
-            asked.fail(document.name, "it does not name provider and buyer")
-            continue
-        if provider == buyer:
+        if provider is not None and provider == buyer:
             asked.fail(document.name, "provider and buyer are the same")
-        missing = sorted({provider, buyer} - sound.get(document.sha256, set()))
-        if missing:
-            asked.fail(document.name, f"no valid signature of {' and '.join(missing)}")
+        for lack in authors.lacks(document, sound, admitted):
+            asked.fail(document.name, lack)
 
 
-def _rests_on(report: Report, bundle: Bundle, agreements: list[Document], sound: Sound) -> None:
+def _rests_on(
+    report: Report, bundle: Bundle, agreements: list[Document], sound: Sound, admitted: dict[str, Admission]
+) -> None:
     asked = report.check("every agreement rests on a signed certificate and opinion for its version")
     for document in agreements:
         asked.counted += 1
@@ -67,31 +79,38 @@ def _rests_on(report: Report, bundle: Bundle, agreements: list[Document], sound:
             elif basis is None:
                 asked.fail(document.name, f"the {kind} {cited} is not in the bundle")
             else:
-                _basis(asked, kind, basis, root, sound)
+                _basis(asked, kind, basis, root)
+                for lack in authors.lacks(basis, sound, admitted):
+                    asked.fail(basis.name, lack)
 
 
-def _basis(asked: Check, kind: str, basis: Document, root: str, sound: Sound) -> None:
+def _basis(asked: Check, kind: str, basis: Document, root: str) -> None:
     if basis.kind != kind:
         asked.fail(basis.name, f"it is cited as {kind}")
     bound = string(basis.content, "version_root")
     if bound != root:
         asked.fail(basis.name, f"it is bound to the version root {bound}, the agreement to {root}")
-    if not sound.get(basis.sha256):
-        asked.fail(basis.name, "it carries no valid signature")
 
 
-def _uses(report: Report, bundle: Bundle) -> dict[str, Document]:
-    """Check that each use names a contract; returns agreement id -> its document."""
+def _is_of_use(entry: Entry) -> bool:
+    # Where somebody wants notices sent is of no agreement.
+    about_use = entry.tag.startswith("transfer:") and not entry.tag.startswith("transfer:notice_address_")
+    return entry.tag == "usage:allowed" or about_use
+
+
+def _uses(report: Report, bundle: Bundle, contract_of: dict[str, Document]) -> None:
     asked = report.check("every use is under an agreement in the bundle")
-    contract_of = _contracts(bundle)
     for entry in bundle.entries:
-        if entry.tag != "usage:allowed" and not entry.tag.startswith("transfer:"):
+        if not _is_of_use(entry):
             continue
         asked.counted += 1
         document = contract_of.get(entry.agreement or "")
         if entry.agreement is None or document is None:
             asked.fail(entry.name, f"its agreement {entry.agreement} has no document in the bundle")
             continue
+        told = string(document.content, "id")
+        if told not in (None, entry.agreement):
+            asked.fail(entry.name, f"its agreement is {entry.agreement}, the document is of {told}")
         buyer = string(document.content, "parties", "buyer", "id")
         actor = string(entry.content, "actor", "participant")
         if entry.tag == "usage:allowed" and actor != buyer:
@@ -99,21 +118,20 @@ def _uses(report: Report, bundle: Bundle) -> dict[str, Document]:
         asset, bought = string(entry.content, "subject", "asset"), string(document.content, "asset", "id")
         if None not in (asset, bought) and asset != bought:
             asked.fail(entry.name, f"it is about the asset {asset}, the agreement about {bought}")
-    return contract_of
 
 
 def _contracts(bundle: Bundle) -> dict[str, Document]:
-    """Agreement id -> document: as the log's negotiation entries tie them, or as the document says itself."""
+    """Agreement id -> document: as the entries that put it in force tie them, else others, else the document itself."""
     found: dict[str, Document] = {}
     for document in bundle.documents.values():
         own_id = string(document.content, "id")
         if document.kind == "agreement" and own_id is not None:
             found[own_id] = document
-    for entry in bundle.entries:
-        if entry.agreement is not None and entry.tag.startswith("negotiation:"):
-            for document in _cited(bundle, entry):
-                if document.kind == "agreement":
-                    found[entry.agreement] = document
+    negotiated = [one for one in bundle.entries if one.tag.startswith("negotiation:")]
+    for entry in sorted(negotiated, key=lambda one: (one.tag == standing.FINALIZED, -one.index)):
+        for document in _cited(bundle, entry):
+            if document.kind == "agreement" and entry.agreement is not None:
+                found[entry.agreement] = document
     return found
 
 
@@ -124,8 +142,8 @@ def _manifests(report: Report, bundle: Bundle, contract_of: dict[str, Document],
         if document.kind != "delivery-manifest":
             continue
         asked.counted += 1
-        if not sound.get(document.sha256):
-            asked.fail(document.name, "it carries no valid signature")
+        for lack in authors.lacks(document, sound, {}):
+            asked.fail(document.name, lack)
         entry = citing.get(document.sha256)
         if entry is None:
             asked.fail(document.name, "no entry of the bundle cites it")
@@ -134,7 +152,7 @@ def _manifests(report: Report, bundle: Bundle, contract_of: dict[str, Document],
         told = _agreement_named(document)
         if told is not None and contract is not None and told not in (entry.agreement, contract.sha256):
             asked.fail(document.name, f"it is for the agreement {told}, logged under {entry.agreement}")
-        root = string(document.content, "version_root")
+        root = string(document.content, "version", "root") or string(document.content, "version_root")
         bought = string(contract.content, "asset", "version_root") if contract else None
         if None not in (root, bought) and root != bought:
             asked.fail(document.name, f"it serves the version root {root}, the agreement is about {bought}")

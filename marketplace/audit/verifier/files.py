@@ -112,6 +112,7 @@ def _check_bundle(case: _Case, report: Report, bundle: Bundle) -> None:
     if head is None:
         return
     case.seen.append(Seen(report.file, head))
+    case.held.cosigned_at = max(case.held.cosigned_at, trusted.cosigned_at(head))
     case.steps += [Step(report.file, one.old_size, one.old_root, one.proof, head) for one in bundle.growth]
     older = [one.checkpoint for one in bundle.growth if one.checkpoint is not None]
     if older:
@@ -136,6 +137,7 @@ def _check_head(case: _Case, report: Report, content: Proof | Checkpoint, truste
     if head is not None:
         case.seen.append(Seen(report.file, head))
         case.held.origins.add(head.origin)
+        case.held.cosigned_at = max(case.held.cosigned_at, trusted.cosigned_at(head))
 
 
 def _receipts_in(content: Content) -> tuple[str, ...]:

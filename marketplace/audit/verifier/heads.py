@@ -46,6 +46,13 @@ class Trusted:
         _first_that_signed(head, WITNESS, reached.witness)
         return head
 
+    def cosigned_at(self, head: TreeHead) -> int:
+        """The Unix second at which the witness saw a head; 0 when it did not say so."""
+        try:
+            return _first_that_signed(head, WITNESS, self._reached().witness) or 0
+        except NotSigned:
+            return 0
+
     def _reached(self) -> Reached:
         log = self.log or first(self.statements, LOG, self.told_log)
         return follow(self.statements, log, self.witness or first(self.statements, WITNESS, self.told_witness))

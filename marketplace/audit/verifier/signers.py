@@ -1,6 +1,7 @@
 """Signatures on documents, judged by the log: whose key, and recorded before or after its revocation.
 
-"After" is a matter of leaf numbers alone; no time that anybody states counts.
+What the bundle says beside a signature proves nothing: an entry must have registered the key for the signer, and an
+entry must have recorded the signature.  "After" is a matter of leaf numbers alone; no stated time counts.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ SERVICE = "service"
 
 # (document, key id, SHA-256 of the JWS) -> leaf number of the first entry that recorded it
 Recorded = dict[tuple[str, str, str], int]
+# document -> signer whose signature over it holds -> leaf number of the entry that recorded it
+Sound = dict[str, dict[str, int]]
 
 
 @dataclass
@@ -49,28 +52,22 @@ def lives(bundle: Bundle) -> dict[str, Life]:
     return found
 
 
-def check(report: Report, bundle: Bundle) -> dict[str, set[str]]:
+def check(report: Report, bundle: Bundle) -> Sound:
     """Ask whether every signature holds; returns document -> signers whose signature does."""
     asked = report.check("every signature on a document holds")
     known, recorded = lives(bundle), _recorded(bundle)
-    sound: dict[str, set[str]] = {}
-    untied = silent = 0
+    sound: Sound = {}
     for document in bundle.documents.values():
         for one in document.signatures:
             asked.counted += 1
             at = recorded.get((document.sha256, one.kid, hashlib.sha256(one.jws.encode()).hexdigest()))
             try:
-                _judge(document, one, known.get(one.kid), at)
+                leaf = _judge(document, one, known.get(one.kid, Life()), at)
             except NotSigned as error:
                 asked.fail(document.name, f"signature of {one.signer}: {error}")
                 continue
             if document.true_hash == document.sha256:
-                sound.setdefault(document.sha256, set()).add(one.signer)
-            untied += one.kid not in known or not known[one.kid].owners
-            silent += at is None
-    for count, what in ((untied, "made with keys whose registration is"), (silent, "recorded by an entry that is")):
-        if count:
-            report.notes.append(f"{count} of {asked.counted} signatures are {what} not among the entries")
+                sound.setdefault(document.sha256, {})[one.signer] = leaf
     return sound
 
 
@@ -84,20 +81,29 @@ def _recorded(bundle: Bundle) -> Recorded:
     return found
 
 
-def _judge(document: Document, one: Signature, life: Life | None, at: int | None) -> None:
+def _judge(document: Document, one: Signature, life: Life, at: int | None) -> int:
+    """The leaf number of the entry that recorded a signature.  Raises NotSigned."""
     typ = f"{document.kind}+jws"
     if one.typ != typ:
         raise NotSigned(f"it is a signature for {one.typ}")
     keys.check_jws(one.jws, document.body.encode(), one.jwk, typ=typ, kid=one.kid, alg=one.alg)
-    if life is None:
-        return
-    if life.owners and one.signer not in life.owners:
+    return require_life(life, one.signer, at)
+
+
+def require_life(life: Life, signer: str, at: int | None) -> int:
+    """The leaf number at which a key of a signer made something, when the key was the signer's and alive there.
+
+    at: of the entry that recorded what was made, None without one.  Raises NotSigned.
+    """
+    if life.registered is None:
+        raise NotSigned(f"no entry at hand registers its key for {signer}")
+    if life.owners != {signer}:
         raise NotSigned(f"the log registered this key for {' and '.join(sorted(life.owners))}")
-    if at is not None and life.registered is not None and at < life.registered:
-        raise NotSigned(f"entry {at} recorded it, but entry {life.registered} is the first to know the key")
-    if life.revoked is None:
-        return
     if at is None:
-        raise NotSigned(f"entry {life.revoked} revoked the key, and no entry shows that it was made before")
-    if at > life.revoked:
+        revoked = f"entry {life.revoked} revoked the key, and " if life.revoked is not None else ""
+        raise NotSigned(f"{revoked}no entry at hand recorded it")
+    if at < life.registered:
+        raise NotSigned(f"entry {at} recorded it, but entry {life.registered} is the first to know the key")
+    if life.revoked is not None and at > life.revoked:
         raise NotSigned(f"entry {at} recorded it after entry {life.revoked} had revoked the key")
+    return at

@@ -1,12 +1,13 @@
 """Which keys may have signed a checkpoint: those one was given, and those that signed statements lead to from there.
 
 A statement says that the log or the witness replaced its key, or that the log goes on under a new origin after leaves
-were lost.  It counts when the key before it signed (for a recovery: witness and operator).
+were lost.  It counts when the key before it signed (for a recovery: witness and operator, whose key the log knows).
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -74,8 +75,13 @@ class Statement:
             return ((string(self.content, "witness") or "", WITNESS),)
         return ((self.old, self.kind), (self.new, self.kind))
 
+    @property
+    def operator_kids(self) -> tuple[str, ...]:
+        """Ids of the keys that signed a recovery for the operator; whose they are, the log must tell."""
+        return tuple(str(keys.read_header(jws).get("kid")) for jws, _ in self.operators) if self.is_recovery else ()
+
     def check(self) -> None:
-        """Raises NotSigned unless it is well formed and everybody has signed that must."""
+        """Raises NotSigned unless it is well formed and every signature holds that must be there."""
         if self.content.get("type") not in (RECOVERY, ROTATION) or self.size < 0:
             raise NotSigned("it is neither a recovery nor a new key")
         for line, kind in self.signers:
@@ -133,13 +139,25 @@ def first(statements: tuple[Statement, ...], kind: int, told: str) -> tuple[str,
     return (named[0], told) if named else (told,)
 
 
-def check(report: Report, statements: tuple[Statement, ...], cited: set[str], size: int) -> None:
-    """Ask it of every statement.  cited: hashes that entries name as statement; size: of the checkpoint's tree."""
+def check(
+    report: Report,
+    statements: tuple[Statement, ...],
+    cited: dict[str, int],
+    size: int,
+    require_operator: Callable[[str, int], None],
+) -> None:
+    """Ask it of every statement.
+
+    cited: statement's hash -> leaf number of its entry; size: of the checkpoint's tree; require_operator: raises
+    NotSigned unless the key with this id was a platform operator's at a leaf number.
+    """
     asked = report.check(ASKED)
     for one in statements:
         asked.counted += 1
         try:
             one.check()
+            for kid in one.operator_kids:
+                require_operator(kid, cited.get(one.sha256, size))
         except NotSigned as error:
             asked.fail(one.name, str(error))
             continue
