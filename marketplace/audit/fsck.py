@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
+from marketplace.audit import lineage
 from marketplace.audit.client import LogKeys
 from marketplace.audit.columns import COLUMNS, EntryRow, differing, plainly_fit
 from marketplace.audit.models import Checkpoint, Entry, Tile
@@ -32,7 +33,8 @@ _NEXT_PAGE = text(f"{_SELECT} > :after ORDER BY leaf_index LIMIT {PAGE}")
 class Finding:
     """One thing that does not fit.
 
-    kind: `edited`, `deleted`, `inserted`, `reordered`, `column`, `tile`, `checkpoint`, `truncated` or `forked`.
+    kind: `edited`, `deleted`, `inserted`, `reordered`, `column`, `tile`, `checkpoint`, `statement`, `truncated` or
+    `forked`.
     index: leaf number, entry: entry id, where there is one.
     """
 
@@ -67,11 +69,23 @@ def fsck(db: Session, *, checkpoint: str | None = None, keys: LogKeys | None = N
 
 def _fsck(db: Session, checkpoint: str | None, keys: LogKeys | None) -> Report:
     report = Report()
+    if keys is not None:
+        _check_statements(db, report, keys)
     tree = _Tree(db, report, _signed_roots(db, report, checkpoint, keys))
     tree.check_levels()
     report.size, report.root = tree.frontier.size, tree.frontier.root().hex()
     _check_rows(db, report, tree)
     return report
+
+
+def _check_statements(db: Session, report: Report, keys: LogKeys) -> None:
+    """Recoveries and new keys: those that no signatures tie to the keys of today, and those that are missing."""
+    for one in lineage.judged(db, keys):
+        if one.doubt:
+            report.findings.append(Finding("statement", f"log_statement {one.number} does not count: {one.doubt}"))
+    for entry, name in lineage.untold(db):
+        detail = f"the statement {name} that this entry tells of is missing"
+        report.findings.append(Finding("statement", detail, entry=entry))
 
 
 def _signed_roots(db: Session, report: Report, outside: str | None, keys: LogKeys | None) -> dict[int, str]:

@@ -42,6 +42,7 @@ SEALED = frozenset(
         "face_declaration",
         "governance_job",
         "listing",
+        "log_statement",
         "notice_address",
         "objection",
         "offer",

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from marketplace.audit import documents, handover, recover, succession
+from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import DocumentSignature
 from marketplace.audit.processes import LogProcesses
 from marketplace.audit.statements import (
@@ -53,6 +54,8 @@ class Stopped:
         with self.database.transaction() as db:
             document = documents.keep(db, file.statement.type, json.loads(file.body), NOW)
             if db.get(DocumentSignature, (document, "prt_operator")) is None:
+                facts = {"participant": "prt_operator", "kid": KEY.kid, "alg": KEY.algorithm, "jwk": KEY.public_jwk}
+                record(db, OPERATOR, Tag.KEY_REGISTERED, NOW, facts=facts)
                 sign(db, document, "prt_operator", KEY, "log-recovery+jws")
             entry = recover.continue_under(db, actor, file, self.effective(), NOW)
         handover.adopt_recovery(self.signer, file, file.recovery.witness)
