@@ -7,7 +7,7 @@ and the search columns with the signed body.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import text
@@ -16,8 +16,9 @@ from sqlmodel import Session, col, func, select
 from marketplace.audit import lineage
 from marketplace.audit.client import LogKeys
 from marketplace.audit.columns import COLUMNS, EntryRow, differing, plainly_fit
-from marketplace.audit.models import Checkpoint, Entry, Tile
-from marketplace.audit.note import BadNote, open_checkpoint
+from marketplace.audit.models import Entry, Tile
+from marketplace.audit.outside import Held
+from marketplace.audit.signedroots import Finding, compare_outside, signed_roots
 from marketplace.audit.tiles import TILE_HEIGHT, WIDTH, split_hashes, tile_root
 from marketplace.audit.tree import HASH_BYTES, Frontier, leaf_hash
 from marketplace.plumbing.sqlite import despite_broken_text
@@ -26,22 +27,8 @@ PAGE = 5_000
 NOWHERE = 1 << 62
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM entry WHERE leaf_index"  # noqa: S608 - our own column names
 _FIRST_PAGE = text(f"{_SELECT} IS NOT NULL ORDER BY leaf_index LIMIT {PAGE}")
+_TILES = text('SELECT "index", hashes FROM log_tile WHERE level = :level ORDER BY "index"')
 _NEXT_PAGE = text(f"{_SELECT} > :after ORDER BY leaf_index LIMIT {PAGE}")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that does not fit.
-
-    kind: `edited`, `deleted`, `inserted`, `reordered`, `column`, `tile`, `checkpoint`, `statement`, `truncated` or
-    `forked`.
-    index: leaf number, entry: entry id, where there is one.
-    """
-
-    kind: str
-    detail: str
-    index: int | None = None
-    entry: str | None = None
 
 
 @dataclass
@@ -59,19 +46,24 @@ class Report:
         return not self.findings
 
 
-def fsck(db: Session, *, checkpoint: str | None = None, keys: LogKeys | None = None) -> Report:
+def fsck(
+    db: Session, *, checkpoint: str | None = None, keys: LogKeys | None = None, heads: Sequence[Held] = ()
+) -> Report:
     """Check everything.
 
-    checkpoint: a signed note kept outside (by a party, a witness), compared as well; keys: to check signatures with.
+    checkpoint: a signed note kept outside (by a party, a witness), compared as well; keys: to check signatures with;
+    heads: what signer and witness hold, asked before this transaction began.
     """
-    return despite_broken_text(db, lambda: _fsck(db, checkpoint, keys))
+    return despite_broken_text(db, lambda: _fsck(db, checkpoint, keys, heads))
 
 
-def _fsck(db: Session, checkpoint: str | None, keys: LogKeys | None) -> Report:
+def _fsck(db: Session, checkpoint: str | None, keys: LogKeys | None, heads: Sequence[Held]) -> Report:
     report = Report()
     if keys is not None:
         _check_statements(db, report, keys)
-    tree = _Tree(db, report, _signed_roots(db, report, checkpoint, keys))
+    roots = signed_roots(db, report.findings, keys)
+    compare_outside(report.findings, roots, checkpoint, keys, heads)
+    tree = _Tree(db, report, roots)
     tree.check_levels()
     report.size, report.root = tree.frontier.size, tree.frontier.root().hex()
     _check_rows(db, report, tree)
@@ -86,26 +78,6 @@ def _check_statements(db: Session, report: Report, keys: LogKeys) -> None:
     for entry, name in lineage.untold(db):
         detail = f"the statement {name} that this entry tells of is missing"
         report.findings.append(Finding("statement", detail, entry=entry))
-
-
-def _signed_roots(db: Session, report: Report, outside: str | None, keys: LogKeys | None) -> dict[int, str]:
-    """Tree size -> root hex of every checkpoint; findings for those that are not well signed."""
-    roots: dict[int, str] = {}
-    for row in db.exec(select(Checkpoint).order_by(col(Checkpoint.size))):
-        roots[row.size] = row.root
-        try:
-            head = keys.open(row.note) if keys else open_checkpoint(row.note)
-        except BadNote as error:
-            report.findings.append(Finding("checkpoint", f"checkpoint {row.size}: {error}"))
-            continue
-        roots[row.size] = head.root.hex()
-        if (head.size, head.root.hex()) != (row.size, row.root):
-            report.findings.append(Finding("checkpoint", f"checkpoint {row.size}: the columns differ from the note"))
-    if outside is not None:
-        head = keys.open(outside) if keys else open_checkpoint(outside)
-        if roots.setdefault(head.size, head.root.hex()) != head.root.hex():
-            report.findings.append(Finding("forked", f"another checkpoint was signed at {head.size} leaves"))
-    return roots
 
 
 class _Tree:
@@ -198,13 +170,17 @@ class _Tree:
     def _level(self, level: int) -> Iterator[bytes]:
         """The tiles of a level; a gap ends it, because nothing behind a gap can be placed."""
         expected, short = 0, False
-        rows = select(Tile.index, Tile.hashes).where(Tile.level == level).order_by(col(Tile.index))
-        for index, hashes in self._db.exec(rows.execution_options(yield_per=256)):
-            if index != expected or short or len(hashes) % HASH_BYTES or not 0 < len(hashes) <= WIDTH * HASH_BYTES:
+        rows = self._db.connection().execute(_TILES.execution_options(yield_per=256), {"level": level})
+        for index, hashes in rows:
+            if index != expected or short or not _is_tile(hashes):
                 self._report.findings.append(Finding("tile", f"tile {level}/{index} has no place in the tree"))
                 return
             yield hashes
             expected, short = expected + 1, len(hashes) < WIDTH * HASH_BYTES
+
+
+def _is_tile(hashes: object) -> bool:
+    return isinstance(hashes, bytes) and not len(hashes) % HASH_BYTES and 0 < len(hashes) <= WIDTH * HASH_BYTES
 
 
 def _check_rows(db: Session, report: Report, tree: _Tree) -> None:

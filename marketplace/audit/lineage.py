@@ -6,15 +6,15 @@ signatures leads from today's keys to it.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 
 from sqlmodel import Session, col, select
 
 from marketplace.audit.client import LogKeys
 from marketplace.audit.entry import Tag
-from marketplace.audit.models import Document, DocumentSignature, Entry, LogStatement
+from marketplace.audit.models import Document, DocumentSignature, LogStatement
 from marketplace.audit.note import COSIGNATURE, SIGNATURE, VerifierKey
+from marketplace.audit.recheck import Told, told
 from marketplace.audit.statements import RECOVERY, BadStatement, Recovery, Rotation, StatementFile, read_statement
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.errors import DomainError
@@ -56,8 +56,7 @@ def judged(db: Session, keys: LogKeys) -> list[Stored]:
 def untold(db: Session) -> list[tuple[str, str]]:
     """(entry id, statement) of recoveries and new keys of log or witness that the log tells of and no row holds."""
     kept = set(db.connection().execute(select(LogStatement.document)).scalars().all())
-    told = _entries(db)
-    return [(entry.id, name) for name, entry in told.items() if name not in kept and not _of_service(entry)]
+    return [(entry.id, name) for name, entry in _entries(db).items() if name not in kept]
 
 
 class _Chain:
@@ -102,7 +101,7 @@ class _Chain:
         _require_operator(self._db, said, document, operator.actor)
         self._origin = said.old_origin
 
-    def _require_entry(self, document: str, tag: Tag) -> Entry:
+    def _require_entry(self, document: str, tag: Tag) -> Told:
         entry = self._entries.get(document)
         if entry is None or entry.tag != tag.value:
             raise BadStatement(f"no entry {tag.value} tells of it")
@@ -123,36 +122,20 @@ def _read(db: Session, number: int) -> Stored:
         return Stored(number, row, None, f"it cannot be read: {error}")
 
 
-def _entries(db: Session) -> dict[str, Entry]:
-    """Statement -> the entry that tells of it."""
-    tags = [Tag.LOG_RECOVERED.value, Tag.KEY_ROTATED.value]
-    columns = (Entry.id, Entry.tag, Entry.actor, Entry.body)
-    found: dict[str, Entry] = {}
-    for name, tag, actor, body in db.exec(select(*columns).where(col(Entry.tag).in_(tags)).order_by(Entry.id)):
-        try:
-            statement = str(json.loads(body)["facts"]["statement"])
-        except (ValueError, KeyError, TypeError):
-            continue  # `fsck` names the row
-        found.setdefault(statement, Entry(id=name, tag=tag, actor=actor, body=body))
+def _entries(db: Session) -> dict[str, Told]:
+    """Statement -> the entry that tells of it; those of the service's own key are not about the log."""
+    found: dict[str, Told] = {}
+    for entry, facts in told(db, Tag.LOG_RECOVERED, Tag.KEY_ROTATED):
+        if facts.get("role") != "service":
+            found.setdefault(str(facts.get("statement")), entry)
     return found
-
-
-def _of_service(entry: Entry) -> bool:
-    """The service's own key is followed by documents and signatures (`participants.servicekeys`)."""
-    return bool(json.loads(entry.body)["facts"].get("role") == "service")
 
 
 def _require_operator(db: Session, said: Recovery, document: str, operator: str) -> None:
     """Raises BadStatement unless the operator signed the statement with a key that the log knows as its own."""
-    known = set[str]()
-    rows = select(Entry.body).where(Entry.tag == Tag.KEY_REGISTERED.value)
-    for body in db.exec(rows):
-        try:
-            facts = json.loads(body)["facts"]
-            known |= {json.dumps(facts["jwk"], sort_keys=True)} if facts["participant"] == operator else set()
-        except (ValueError, KeyError, TypeError):
-            continue
+    registered = (facts for _, facts in told(db, Tag.KEY_REGISTERED))
+    known = [facts.get("jwk") for facts in registered if facts.get("participant") == operator]
     one = db.get(DocumentSignature, (document, operator))
-    if one is None or json.dumps(one.jwk, sort_keys=True) not in known:
+    if one is None or one.jwk not in known:
         raise BadStatement("no operator signed it whose key the log knows", got=operator)
     verify_detached(one.jws, said.body, one.jwk, typ=f"{RECOVERY}+jws")

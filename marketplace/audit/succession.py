@@ -26,6 +26,7 @@ from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.kernel.errors import Conflict
 from marketplace.plumbing.db import Database
+from marketplace.plumbing.sqlite import despite_broken_text
 from marketplace.settings import Settings
 
 
@@ -39,7 +40,8 @@ def effective(settings: Settings, database: Database) -> Settings:
         if not inspect(db.connection()).has_table(LogStatement.__tablename__):
             return settings
         # One that does not count makes the guard refuse and `fsck` name it, so it may be read here unjudged.
-        made = [one.said.new_origin for one in lineage.stored(db) if isinstance(one.said, Recovery)]
+        stored = despite_broken_text(db, lambda: lineage.stored(db))
+        made = [one.said.new_origin for one in stored if isinstance(one.said, Recovery)]
     same = [one for one in made if base_origin(one) == base_origin(settings.log_origin)]
     return settings.model_copy(update={"log_origin": same[-1]}) if same else settings
 
@@ -52,7 +54,8 @@ def statements(db: Session) -> list[tuple[LogStatement, Recovery | Rotation]]:
 
 def known_keys(db: Session, settings: Settings) -> LogKeys:
     """The keys of today with those of the past.  Raises LogSilent when today's are not known yet."""
-    return with_former(db, public_keys(settings))
+    keys = public_keys(settings)
+    return despite_broken_text(db, lambda: with_former(db, keys))
 
 
 def with_former(db: Session, keys: LogKeys) -> LogKeys:

@@ -10,8 +10,8 @@ from typing import Any
 from sqlmodel import Session, col, select
 
 from marketplace.audit.entry import Tag
-from marketplace.audit.models import Document, Entry
-from marketplace.audit.recheck import RowFinding, told
+from marketplace.audit.models import Document
+from marketplace.audit.recheck import RowFinding, Told, told
 from marketplace.collection.recheck import damaged
 from marketplace.exchange.terms import quota
 from marketplace.kernel.canonical import Json, read_strictly
@@ -33,7 +33,7 @@ class _Use:
     uses: int = 0
     served: int = 0
 
-    def opened(self, entry: Entry, facts: Json) -> None:
+    def opened(self, entry: Told, facts: Json) -> None:
         self.entry = entry.id
         self.leg_uses = facts["uses"]
         self.row |= {
@@ -90,7 +90,7 @@ def recheck_objects(db: Session, store: ObjectStore) -> Iterator[RowFinding]:
         yield from damaged(store, name)
 
 
-def _take(uses: dict[str, _Use], entry: Entry, facts: Json) -> Iterator[RowFinding]:
+def _take(uses: dict[str, _Use], entry: Told, facts: Json) -> Iterator[RowFinding]:
     name = facts["transfer"]
     if entry.tag == Tag.USE_ALLOWED:
         uses.setdefault(name, _Use(entry.agreement, entry.id)).opened(entry, facts)

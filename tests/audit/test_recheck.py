@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
 from sqlmodel import Session, text
 
-from marketplace.assets.models import Asset
+from marketplace.assets.models import Asset, Version
 from marketplace.audit import documents, seals
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import Entry
 from marketplace.audit.recheck import RowFinding, told
 from marketplace.audit.recheck import documents as check_documents
+from marketplace.commands import recheck as rooms
 from marketplace.commands.recheck import recheck
+from marketplace.costing.models import MeterEvent
 from marketplace.kernel.canonical import Json
 from marketplace.participants.models import Participant
-from marketplace.plumbing import epochs
+from marketplace.plumbing import epochs, outbox
 from tests.house import House
 from tests.usage.agreed import row
 
@@ -115,6 +117,55 @@ def test_a_row_that_nobody_recorded_is_named(house: House) -> None:
     change(house, "UPDATE copy SET id = 'ast_2'")
     change(house, "INSERT INTO asset SELECT * FROM copy")
     assert [(one.key, one.kind) for one in findings(house)] == [("ast_2", "inserted")]
+
+
+@pytest.mark.parametrize(
+    ("table", "column", "value"),
+    [
+        ("document", "body", "'abc'"),
+        ("document", "body", "5"),
+        ("document", "readers", "'{broken'"),
+        ("document", "readers", "'{}'"),
+        ("participant", "roles", "7"),
+        ("participant", "suspended_at", "'2026-02-31 00:00:00.000000'"),
+        ("outbox", "args", "x'00'"),
+        ("version", "files", "0.5"),
+        ("meter_event", "quantity", "'many'"),
+    ],
+)
+def test_an_odd_value_is_named_and_hides_nothing_else(house: House, table: str, column: str, value: str) -> None:
+    def work(db: Session) -> None:
+        now = house.clock.now()
+        asset(db, house, "ast_1")
+        documents.keep(db, "opinion", {"outcome": "PASS"}, now)
+        row(db, Version, now=now, id="ver_1", asset_id="ast_1")
+        outbox.enqueue(db, "none", {}, key="1", now=now)
+        row(db, MeterEvent, now=now, id="mev_1")
+
+    write(house, work)
+    change(house, "UPDATE asset SET overview = 'another'")
+    change(house, f"UPDATE {table} SET {column} = {value}")
+    with house.runtime.database.reading() as db:
+        found = list(recheck(db))
+    assert (table, f"`{column}` holds what the column cannot hold") in {(one.table, one.detail) for one in found}
+    assert ("asset", "the row is not the one that was sealed") in {(one.table, one.detail) for one in found}
+
+
+def test_a_room_that_breaks_is_named_and_stops_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_db: Session) -> Iterator[RowFinding]:
+        yield RowFinding("table", "key", "edited", "what was found before")
+        raise AttributeError("an odd value")
+
+    monkeypatch.setattr(rooms, "ROOMS", (broken, *rooms.ROOMS))
+    write(house, lambda db: asset(db, house, "ast_1"))
+    change(house, "UPDATE asset SET overview = 'another'")
+    with house.runtime.database.reading() as db:
+        found = [(one.table, one.kind) for one in recheck(db)]
+    assert [one for one in found if one[0] in {"table", "broken", "asset"} or one[1] == "unchecked"] == [
+        ("table", "edited"),
+        ("audit", "unchecked"),
+        ("asset", "edited"),
+    ]
 
 
 def test_a_document_with_other_bytes_and_its_signatures_are_named(house: House) -> None:

@@ -69,7 +69,7 @@ def test_a_recovered_log_goes_on_under_a_new_origin_and_verifies(restored: Stopp
         ("UPDATE document_signature SET jws = jws || 'A'", "signature"),
         ("UPDATE document_signature SET signer = 'prt_other'", "no operator signed it"),
         ("UPDATE log_statement SET note = replace(note, '— marketplace.example/witness ', '— x ')", "not signed"),
-        ("UPDATE entry SET tag = 'audit:key_rotated' WHERE tag = 'audit:recovered'", "no entry audit:recovered"),
+        ("DELETE FROM entry WHERE tag = 'audit:recovered'", "no entry audit:recovered"),
         ("DELETE FROM entry WHERE tag = 'participant:key_registered'", "no operator signed it"),
     ],
 )
