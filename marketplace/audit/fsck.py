@@ -241,7 +241,7 @@ def _rows(db: Session) -> Iterator[EntryRow]:
         page = db.connection().execute(_FIRST_PAGE if after is None else _NEXT_PAGE, {"after": after}).all()
         for found in page:
             row = EntryRow._make(found)
-            if type(row.body) is not bytes or type(row.leaf_index) is not int:
+            if (type(row.id), type(row.body), type(row.leaf_index)) != (str, bytes, int):
                 row = _of_types(row)
             yield row
         if len(page) < PAGE:
@@ -252,4 +252,6 @@ def _rows(db: Session) -> Iterator[EntryRow]:
 def _of_types(row: EntryRow) -> EntryRow:
     """A row in which somebody stored a value of another type, which SQLite lets them: no leaf fits it."""
     body = row.body if isinstance(row.body, bytes) else str(row.body).encode(errors="replace")
-    return row._replace(body=body, leaf_index=row.leaf_index if isinstance(row.leaf_index, int) else NOWHERE)
+    return row._replace(
+        id=str(row.id), body=body, leaf_index=row.leaf_index if isinstance(row.leaf_index, int) else NOWHERE
+    )

@@ -23,7 +23,7 @@ from marketplace.kernel.signing import verify_detached
 
 @dataclass(frozen=True)
 class Stored:
-    """A row of `log_statement`.  said: None when it cannot be read; doubt: why it does not count, empty when it does."""
+    """A row of `log_statement`.  said: None when it cannot be read; doubt: why it does not count, else empty."""
 
     number: int
     row: LogStatement | None

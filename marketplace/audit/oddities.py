@@ -42,7 +42,9 @@ def _fits(column: Column[Any], model: type[SQLModel]) -> str:
             real = f"substr(datetime({quoted}, '+0 days'), 1, 19) IS substr({quoted}, 1, 19)"
             fits = f"(typeof({quoted}) = 'text' AND {quoted} GLOB '{_MOMENT}' AND {real})"
         case JSON():
-            known = f"CASE json_valid({quoted}) WHEN 1 THEN json_type({quoted}) = '{_json_kind(model, column)}' ELSE 0 END"
+            known = (
+                f"CASE json_valid({quoted}) WHEN 1 THEN json_type({quoted}) = '{_json_kind(model, column)}' ELSE 0 END"
+            )
             fits = f"(CASE typeof({quoted}) WHEN 'text' THEN {known} ELSE 0 END)"
         case Boolean():
             fits = f"({quoted} IN (0, 1) AND typeof({quoted}) = 'integer')"

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import inspect, literal_column, text
+from sqlalchemy import Select, inspect, literal_column, text
 from sqlalchemy import select as sql_select
 from sqlalchemy.exc import NoResultFound
 from sqlmodel import Session, SQLModel, col, func, select
@@ -25,6 +25,7 @@ from marketplace.kernel.errors import DomainError
 from marketplace.kernel.signing import verify_detached
 from marketplace.plumbing.epochs import EVERY
 
+M = TypeVar("M", bound=SQLModel)
 _LAST = 1 << 62
 _SIGNATURES = text(
     "SELECT one.document, one.signer, one.jws, one.jwk, one.typ, document.body FROM document_signature AS one "
@@ -66,11 +67,11 @@ def told(db: Session, *tags: Tag, only: Collection[str] | None = None) -> Iterat
     """
     order = func.coalesce(col(Entry.leaf_index), _LAST)
     # As the driver gives them: an odd value in a column must not hide what the others say.
-    rows = sql_select(literal_column("entry.id"), literal_column("entry.body")).select_from(Entry)
-    rows = rows.where(col(Entry.tag).in_([tag.value for tag in tags])).order_by(order, col(Entry.id))
+    wanted: Select[Any] = sql_select(literal_column("entry.id"), literal_column("entry.body")).select_from(Entry)
+    wanted = wanted.where(col(Entry.tag).in_([tag.value for tag in tags])).order_by(order, col(Entry.id))
     if only is not None:
-        rows = rows.where(col(Entry.id).in_(only))
-    for name, body in db.connection().execute(rows.execution_options(yield_per=1000)):
+        wanted = wanted.where(col(Entry.id).in_(only))
+    for name, body in db.connection().execute(wanted.execution_options(yield_per=1000)):
         found = _told(name, body)
         if found is not None and found[0].tag in tags:
             yield found
@@ -96,7 +97,7 @@ def sealed_rows(db: Session) -> Iterator[RowFinding]:
     if not last:
         return
     for model in _models().values():
-        for row in _rows(db, model):
+        for row in rows(db, model):
             if isinstance(row, RowFinding):
                 last.pop((row.table, row.key), None)
                 yield row
@@ -119,7 +120,7 @@ def _compare(name: tuple[str, str], held: str, expected: str | None, entry_id: s
         yield RowFinding(*name, "edited", "the row is not the one that was sealed", entry_id)
 
 
-def _rows(db: Session, model: type[SQLModel]) -> Iterator[SQLModel | RowFinding]:
+def rows(db: Session, model: type[M]) -> Iterator[M | RowFinding]:
     """The rows of a table; a finding in place of one that cannot even be read, e.g. a moment that is none."""
     read = set[tuple[str, str]]()
     try:
@@ -130,9 +131,7 @@ def _rows(db: Session, model: type[SQLModel]) -> Iterator[SQLModel | RowFinding]
         yield from _one_by_one(db, model, read)
 
 
-def _one_by_one(
-    db: Session, model: type[SQLModel], read: Collection[tuple[str, str]]
-) -> Iterator[SQLModel | RowFinding]:
+def _one_by_one(db: Session, model: type[M], read: Collection[tuple[str, str]]) -> Iterator[M | RowFinding]:
     for key in db.connection().execute(sql_select(*inspect(model).primary_key)).all():
         name = name_of_key(str(model.__tablename__), key)
         if name in read:

@@ -7,21 +7,25 @@ from collections.abc import Callable, Iterator
 from sqlmodel import Session
 
 from marketplace.audit import recheck as audit
+from marketplace.audit import recheck_persons
 from marketplace.audit.recheck import RowFinding
 from marketplace.collection import recheck as collection
 from marketplace.costing import recheck as costing
 from marketplace.ledger import recheck as ledger
 from marketplace.plumbing.sqlite import despite_broken_text
 from marketplace.plumbing.storage import ObjectStore
+from marketplace.registration import recheck as registration
 from marketplace.transfer import recheck as transfer
 
 ROOMS = (
     audit.odd_rows,
     audit.sealed_rows,
     audit.documents,
+    recheck_persons.persons,
     collection.recheck,
     costing.recheck,
     ledger.recheck,
+    registration.recheck,
     transfer.recheck,
 )
 OBJECTS = (collection.recheck_objects, transfer.recheck_objects)

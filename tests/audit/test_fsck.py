@@ -14,7 +14,6 @@ from sqlmodel import Session, SQLModel, text
 from typer.testing import CliRunner
 
 import marketplace.main  # noqa: F401 - the tables of all rooms
-
 from marketplace.audit.fsck import Report, fsck
 from marketplace.audit.guard import check_not_behind
 from marketplace.audit.models import Checkpoint, Tile

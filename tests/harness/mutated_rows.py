@@ -17,6 +17,7 @@ ROW_TABLES = [
     "application",
     "asset",
     "asset_right",
+    "asset_secret",
     "certificate",
     "collected_batch",
     "collection",
@@ -33,7 +34,10 @@ ROW_TABLES = [
     "opinion",
     "participant",
     "participant_key",
+    "registrar_seat",
     "stage_record",
+    "stop_notice",
+    "stop_notice_reader",
     "version",
 ]
 USE_COLUMNS = [
@@ -54,6 +58,13 @@ USE_COLUMNS = [
     "uses",
     "epoch",
     "stops_at",
+    "subjects",
+    "size",
+    "key",
+    "path",
+    "lease_until",
+    "opened_at",
+    "closed_at",
     "outcome",
     "entry_id",
 ]
@@ -244,6 +255,58 @@ def stored_object(case: Case) -> Wanted:
     return {("object", name)}
 
 
+def person(case: Case) -> Wanted:
+    """A person who never acted; of one who did, the row is changed or gone."""
+    known = case.db.execute("SELECT commitment FROM person").fetchall()
+    act = case.dice.choice(("insert", "edit", "delete")) if known else "insert"
+    if act == "insert":
+        made = hashlib.sha256(case.dice.randbytes(8)).hexdigest()
+        values = (made, "prt_forged", "forged", b"s" * 32, *["2026-09-01 01:00:00.000000"] * 2)
+        columns = "commitment, participant, identifier, salt, named_at, acted_at"
+        case.run(f"INSERT INTO person ({columns}) VALUES (?, ?, ?, ?, ?, ?)", *values)
+        case.said(f"person {made}")
+        return {("person", made)}
+    if act == "edit":
+        return {("person", edit(case, "person")["commitment"])}
+    gone = case.dice.choice(known)["commitment"]
+    case.run("DELETE FROM person WHERE commitment = ?", gone)
+    return {("person", gone)}
+
+
+def serial(case: Case) -> Wanted:
+    return {("certificate_serial", edit(case, "certificate_serial")["prefix"])}
+
+
+def odd_value(case: Case) -> Wanted:
+    """Any column of any table gets a value of another type, which SQLite keeps."""
+    names = [one["name"] for one in case.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    table = filled(case, [one for one in names if one != "alembic_version" and not one.startswith("sqlite_")])
+    keys, info = keys_of(case, table), case.db.execute(f'PRAGMA table_info("{table}")').fetchall()
+    # A whole number as only key is SQLite's own row number, which nothing else can take the place of.
+    column = case.dice.choice([one for one in info if not (one["pk"] and one["type"] == "INTEGER")])
+    row = case.one(f'SELECT * FROM "{table}"')
+    odd = case.dice.choice(_ODD.get(column["type"], (b"\x00\xff", b"text")))
+    case.run(f'UPDATE "{table}" SET "{column["name"]}" = ? WHERE {_where(keys)}', odd, *(row[name] for name in keys))
+    after = {name: row[name] for name in row.keys()} | {column["name"]: odd}  # noqa: SIM118
+    case.said(f"{table} {_name(row, keys)}: {column['name']} = {odd!r}")
+    log: dict[str, Wanted] = {
+        "entry": {("entry", str(after.get("id"))), ("leaf", str(row["leaf_index"] if table == "entry" else ""))},
+        "log_checkpoint": {("kind", "checkpoint")},
+        "log_tile": {("kind", one) for one in ("tile", "truncated", "forked")},
+    }
+    return log.get(table, {(table, _name(after, keys))})
+
+
+_ODD: dict[str, tuple[Any, ...]] = {
+    "BLOB": ("text", 5, 0.5),
+    "INTEGER": ("text", b"\x01", 0.5),
+    "BIGINT": ("text", b"\x01", 0.5),
+    "BOOLEAN": ("text", b"\x01", 0.5),
+    "DATETIME": ("no moment", b"\x00", 0.5, 7, "2026-02-31 01:00:00.000000"),
+    "JSON": ("{broken", b"\x00", 0.5, 7, "null"),
+}
+
+
 ROWS: dict[str, Callable[[Case], Wanted]] = {
     "row edit": row_edit,
     "row delete": row_delete,
@@ -258,4 +321,7 @@ ROWS: dict[str, Callable[[Case], Wanted]] = {
     "quota": quota,
     "files": files,
     "object": stored_object,
+    "person": person,
+    "serial": serial,
+    "odd value": odd_value,
 }
