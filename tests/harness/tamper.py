@@ -91,7 +91,7 @@ class Desk:
                     found |= {("entry", one.entry)} if one.entry is not None else set()
                 store = FolderStore(self.folder / "objects") if objects else None
                 for row in rooms.recheck(db, store) if rows else ():
-                    found |= {(row.table, row.key), ("kind", row.kind), ("detail", row.detail)}
+                    found |= {(row.table, str(row.key)), ("kind", row.kind), ("detail", row.detail)}
         except (DomainError, ValueError) as error:
             found.add(("guard", f"{type(error).__name__}: {error}"))
         return found
