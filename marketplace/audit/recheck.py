@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar
 
-from sqlalchemy import Select, inspect, literal_column, text
+from sqlalchemy import inspect, literal_column, text
 from sqlalchemy import select as sql_select
 from sqlalchemy.exc import NoResultFound
 from sqlmodel import Session, SQLModel, col, func, select
@@ -67,7 +67,7 @@ def told(db: Session, *tags: Tag, only: Collection[str] | None = None) -> Iterat
     """
     order = func.coalesce(col(Entry.leaf_index), _LAST)
     # As the driver gives them: an odd value in a column must not hide what the others say.
-    wanted: Select[Any] = sql_select(literal_column("entry.id"), literal_column("entry.body")).select_from(Entry)
+    wanted: Any = sql_select(literal_column("entry.id"), literal_column("entry.body")).select_from(Entry)
     wanted = wanted.where(col(Entry.tag).in_([tag.value for tag in tags])).order_by(order, col(Entry.id))
     if only is not None:
         wanted = wanted.where(col(Entry.id).in_(only))
