@@ -7,97 +7,16 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tests.harness.protected import (
+    POSTING_COLUMNS,
+    QUOTA_COLUMNS,
+    ROW_TABLES,
+    TRANSACTION_COLUMNS,
+    USE_COLUMNS,
+)
+
 if TYPE_CHECKING:
     from tests.harness.mutations import Case, Wanted
-
-# Named here and not taken from the service: the harness says what must be protected.
-ROW_TABLES = [
-    "access_request",
-    "agreement",
-    "application",
-    "asset",
-    "asset_right",
-    "asset_secret",
-    "certificate",
-    "collected_batch",
-    "collection",
-    "delivery",
-    "document",
-    "document_signature",
-    "epoch",
-    "evidence",
-    "face_declaration",
-    "governance_job",
-    "listing",
-    "meter_event",
-    "offer",
-    "opinion",
-    "participant",
-    "participant_key",
-    "registrar_seat",
-    "stage_record",
-    "stop_notice",
-    "stop_notice_reader",
-    "version",
-]
-USE_COLUMNS = [
-    "agreement_id",
-    "party",
-    "purpose",
-    "action",
-    "manifest",
-    "sha256",
-    "state",
-    "leg",
-    "leg_start",
-    "leg_end",
-    "leg_uses",
-    "leg_served",
-    "running_sha256",
-    "served",
-    "uses",
-    "epoch",
-    "stops_at",
-    "subjects",
-    "size",
-    "key",
-    "path",
-    "lease_until",
-    "opened_at",
-    "closed_at",
-    "outcome",
-    "entry_id",
-]
-QUOTA_COLUMNS = ["uses_limit", "uses_reserved", "uses_settled", "bytes_limit", "bytes_reserved", "bytes_settled"]
-TRANSACTION_COLUMNS = [
-    "event_key",
-    "kind",
-    "at",
-    "posted_at",
-    "memo",
-    "entry_id",
-    "posting_entry_id",
-    "meter_event",
-    "quantity",
-    "unit_price_minor",
-    "tariff",
-    "asset",
-    "version",
-    "stage",
-    "agreement",
-    "reverses",
-]
-POSTING_COLUMNS = [
-    "transaction_id",
-    "account",
-    "owner",
-    "amount_minor",
-    "currency",
-    "asset",
-    "version",
-    "stage",
-    "agreement",
-]
 
 
 def keys_of(case: Case, table: str) -> list[str]:
