@@ -7,16 +7,18 @@ and the search columns with the signed body.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import text
 from sqlmodel import Session, col, func, select
 
+from marketplace.audit import lineage
 from marketplace.audit.client import LogKeys
 from marketplace.audit.columns import COLUMNS, EntryRow, differing, plainly_fit
-from marketplace.audit.models import Checkpoint, Entry, Tile
-from marketplace.audit.note import BadNote, open_checkpoint
+from marketplace.audit.models import Entry, Tile
+from marketplace.audit.outside import Held
+from marketplace.audit.signedroots import Finding, compare_outside, signed_roots
 from marketplace.audit.tiles import TILE_HEIGHT, WIDTH, split_hashes, tile_root
 from marketplace.audit.tree import HASH_BYTES, Frontier, leaf_hash
 from marketplace.plumbing.sqlite import despite_broken_text
@@ -25,21 +27,8 @@ PAGE = 5_000
 NOWHERE = 1 << 62
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM entry WHERE leaf_index"  # noqa: S608 - our own column names
 _FIRST_PAGE = text(f"{_SELECT} IS NOT NULL ORDER BY leaf_index LIMIT {PAGE}")
+_TILES = text('SELECT "index", hashes FROM log_tile WHERE level = :level ORDER BY "index"')
 _NEXT_PAGE = text(f"{_SELECT} > :after ORDER BY leaf_index LIMIT {PAGE}")
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that does not fit.
-
-    kind: `edited`, `deleted`, `inserted`, `reordered`, `column`, `tile`, `checkpoint`, `truncated` or `forked`.
-    index: leaf number, entry: entry id, where there is one.
-    """
-
-    kind: str
-    detail: str
-    index: int | None = None
-    entry: str | None = None
 
 
 @dataclass
@@ -57,41 +46,38 @@ class Report:
         return not self.findings
 
 
-def fsck(db: Session, *, checkpoint: str | None = None, keys: LogKeys | None = None) -> Report:
+def fsck(
+    db: Session, *, checkpoint: str | None = None, keys: LogKeys | None = None, heads: Sequence[Held] = ()
+) -> Report:
     """Check everything.
 
-    checkpoint: a signed note kept outside (by a party, a witness), compared as well; keys: to check signatures with.
+    checkpoint: a signed note kept outside (by a party, a witness), compared as well; keys: to check signatures with;
+    heads: what signer and witness hold, asked before this transaction began.
     """
-    return despite_broken_text(db, lambda: _fsck(db, checkpoint, keys))
+    return despite_broken_text(db, lambda: _fsck(db, checkpoint, keys, heads))
 
 
-def _fsck(db: Session, checkpoint: str | None, keys: LogKeys | None) -> Report:
+def _fsck(db: Session, checkpoint: str | None, keys: LogKeys | None, heads: Sequence[Held]) -> Report:
     report = Report()
-    tree = _Tree(db, report, _signed_roots(db, report, checkpoint, keys))
+    if keys is not None:
+        _check_statements(db, report, keys)
+    roots = signed_roots(db, report.findings, keys)
+    compare_outside(report.findings, roots, checkpoint, keys, heads)
+    tree = _Tree(db, report, roots)
     tree.check_levels()
     report.size, report.root = tree.frontier.size, tree.frontier.root().hex()
     _check_rows(db, report, tree)
     return report
 
 
-def _signed_roots(db: Session, report: Report, outside: str | None, keys: LogKeys | None) -> dict[int, str]:
-    """Tree size -> root hex of every checkpoint; findings for those that are not well signed."""
-    roots: dict[int, str] = {}
-    for row in db.exec(select(Checkpoint).order_by(col(Checkpoint.size))):
-        roots[row.size] = row.root
-        try:
-            head = keys.open(row.note) if keys else open_checkpoint(row.note)
-        except BadNote as error:
-            report.findings.append(Finding("checkpoint", f"checkpoint {row.size}: {error}"))
-            continue
-        roots[row.size] = head.root.hex()
-        if (head.size, head.root.hex()) != (row.size, row.root):
-            report.findings.append(Finding("checkpoint", f"checkpoint {row.size}: the columns differ from the note"))
-    if outside is not None:
-        head = keys.open(outside) if keys else open_checkpoint(outside)
-        if roots.setdefault(head.size, head.root.hex()) != head.root.hex():
-            report.findings.append(Finding("forked", f"another checkpoint was signed at {head.size} leaves"))
-    return roots
+def _check_statements(db: Session, report: Report, keys: LogKeys) -> None:
+    """Recoveries and new keys: those that no signatures tie to the keys of today, and those that are missing."""
+    for one in lineage.judged(db, keys):
+        if one.doubt:
+            report.findings.append(Finding("statement", f"log_statement {one.number} does not count: {one.doubt}"))
+    for entry, name in lineage.untold(db):
+        detail = f"the statement {name} that this entry tells of is missing"
+        report.findings.append(Finding("statement", detail, entry=entry))
 
 
 class _Tree:
@@ -184,13 +170,17 @@ class _Tree:
     def _level(self, level: int) -> Iterator[bytes]:
         """The tiles of a level; a gap ends it, because nothing behind a gap can be placed."""
         expected, short = 0, False
-        rows = select(Tile.index, Tile.hashes).where(Tile.level == level).order_by(col(Tile.index))
-        for index, hashes in self._db.exec(rows.execution_options(yield_per=256)):
-            if index != expected or short or len(hashes) % HASH_BYTES or not 0 < len(hashes) <= WIDTH * HASH_BYTES:
+        rows = self._db.connection().execute(_TILES.execution_options(yield_per=256), {"level": level})
+        for index, hashes in rows:
+            if index != expected or short or not _is_tile(hashes):
                 self._report.findings.append(Finding("tile", f"tile {level}/{index} has no place in the tree"))
                 return
             yield hashes
             expected, short = expected + 1, len(hashes) < WIDTH * HASH_BYTES
+
+
+def _is_tile(hashes: object) -> bool:
+    return isinstance(hashes, bytes) and not len(hashes) % HASH_BYTES and 0 < len(hashes) <= WIDTH * HASH_BYTES
 
 
 def _check_rows(db: Session, report: Report, tree: _Tree) -> None:
@@ -251,7 +241,7 @@ def _rows(db: Session) -> Iterator[EntryRow]:
         page = db.connection().execute(_FIRST_PAGE if after is None else _NEXT_PAGE, {"after": after}).all()
         for found in page:
             row = EntryRow._make(found)
-            if type(row.body) is not bytes or type(row.leaf_index) is not int:
+            if (type(row.id), type(row.body), type(row.leaf_index)) != (str, bytes, int):
                 row = _of_types(row)
             yield row
         if len(page) < PAGE:
@@ -262,4 +252,6 @@ def _rows(db: Session) -> Iterator[EntryRow]:
 def _of_types(row: EntryRow) -> EntryRow:
     """A row in which somebody stored a value of another type, which SQLite lets them: no leaf fits it."""
     body = row.body if isinstance(row.body, bytes) else str(row.body).encode(errors="replace")
-    return row._replace(body=body, leaf_index=row.leaf_index if isinstance(row.leaf_index, int) else NOWHERE)
+    return row._replace(
+        id=str(row.id), body=body, leaf_index=row.leaf_index if isinstance(row.leaf_index, int) else NOWHERE
+    )

@@ -11,10 +11,10 @@ from typing import Literal
 
 from sqlmodel import Session
 
-from marketplace.audit import queries
-from marketplace.audit.client import LogKeys, Peer, public_keys
+from marketplace.audit import outside, queries
+from marketplace.audit.client import LogKeys, public_keys
 from marketplace.audit.entry import Tag, record
-from marketplace.audit.heldstate import Head, held_head, held_origin
+from marketplace.audit.heldstate import Head
 from marketplace.audit.note import VerifierKey, open_checkpoint
 from marketplace.audit.statements import (
     BadStatement,
@@ -135,30 +135,19 @@ def _witness(db: Session, settings: Settings, recovery: Recovery) -> VerifierKey
     return keys.witness
 
 
-def _held(settings: Settings, name: Literal["log-signer", "witness"]) -> Head | None:
+def _held(settings: Settings, name: outside.Holder) -> Head | None:
     """The head that signer or witness holds, None when it is lost.  Raises LogSilent, BadStatement."""
-    url = settings.log_signer_url if name == "log-signer" else settings.witness_url
-    if url:
-        peer = Peer(name, url)
-        try:
-            state = peer.state()
-        finally:
-            peer.close()
-        origin, head = state.origin, state.head
-    else:
-        folder = settings.data_folder / name
-        found, held = held_head(folder), held_origin(folder)
-        if found is None or held is None:
-            return None
-        origin, head = held, found
-    if origin != settings.log_origin:
+    found = outside.held(settings, name)
+    if found is None or found.head is None:
+        return None
+    if found.origin != settings.log_origin:
         raise BadStatement(
             f"the {name} goes on under another origin than this database",
             expected=settings.log_origin,
-            got=origin,
+            got=found.origin,
             action="a recovery was signed that this copy does not know: apply that statement to it first",
         )
-    return head
+    return found.head
 
 
 def _told(db: Session, settings: Settings, note: str) -> Head | None:

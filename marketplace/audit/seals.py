@@ -2,7 +2,7 @@
 
 Who edits such a row behind the service's back leaves a row that no longer has its last seal; `recheck` names it.
 Tables whose rows are many or small are not sealed but compared with what their own entries say: the books, uses,
-quotas, files, metered events.
+quotas, files, metered events, persons, counters of codes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ from sqlmodel import Session, SQLModel
 
 from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.kernel.canonical import Json
-from marketplace.plumbing.epochs import Epoch
+from marketplace.plumbing.epochs import NOTIFY_TASK, Epoch
+from marketplace.plumbing.outbox import OutboxRow
 
 SEALED = frozenset(
     {
@@ -29,6 +30,7 @@ SEALED = frozenset(
         "application",
         "asset",
         "asset_right",
+        "asset_secret",
         "certificate",
         "collected_batch",
         "collection",
@@ -42,6 +44,7 @@ SEALED = frozenset(
         "face_declaration",
         "governance_job",
         "listing",
+        "log_statement",
         "notice_address",
         "objection",
         "offer",
@@ -49,6 +52,7 @@ SEALED = frozenset(
         "opinion_condition",
         "participant",
         "participant_key",
+        "registrar_seat",
         "stage_record",
         "stop_notice",
         "stop_notice_reader",
@@ -58,6 +62,7 @@ SEALED = frozenset(
 WORDED_BY_CALLERS = frozenset({"collected_batch"})
 ROWS_IN_ONE_ENTRY = 256
 _TOUCHED = "rows_to_seal"
+_STOPS = "stops_to_tell"
 
 
 def seal(row: SQLModel) -> str:
@@ -91,12 +96,16 @@ def _note(db: AnySession, _flush: UOWTransaction) -> None:
     touched = [row for row in (*db.new, *db.dirty, *db.deleted) if row.__tablename__ in SEALED]
     if touched:
         db.info.setdefault(_TOUCHED, {}).update({id(row): row for row in touched})
+    asked = [row for row in db.new if isinstance(row, OutboxRow) and row.task == NOTIFY_TASK]
+    if asked:
+        db.info.setdefault(_STOPS, {}).update({id(row): row for row in asked})
 
 
 def write_seals(db: AnySession) -> None:
     """Write one entry with the seals of every row that this transaction has changed since the last such entry.
 
-    Happens before every commit by itself.  Records: audit:rows_sealed.
+    Happens before every commit by itself.  Keeps whom a stop concerns, so that a notice that is never written is missed
+    (`transfer.recheck`).  Records: audit:rows_sealed.
     """
     if db.in_nested_transaction() or not isinstance(db, Session):
         return
@@ -107,10 +116,12 @@ def write_seals(db: AnySession) -> None:
 
     moment = db.info.get("recorded_at")
     facts = sorted(_seals(db), key=lambda one: (one["table"], one["key"]))
+    stops = [row.args for row in db.info.pop(_STOPS, {}).values() if inspect(row).persistent]
     if moment is not None:
         for start in range(0, len(facts), ROWS_IN_ONE_ENTRY):
-            rows = facts[start : start + ROWS_IN_ONE_ENTRY]
-            record(db, SERVICE_ACTOR, Tag.ROWS_SEALED, moment, facts={"rows": rows})
+            told: Json = {"rows": facts[start : start + ROWS_IN_ONE_ENTRY]}
+            told |= {"stops": stops} if stops and start == 0 else {}
+            record(db, SERVICE_ACTOR, Tag.ROWS_SEALED, moment, facts=told)
 
 
 def _seals(db: Session) -> Iterator[Json]:
@@ -132,6 +143,7 @@ def _forget(db: AnySession, ended: SessionTransaction) -> None:
     if ended.nested:
         return  # what the savepoint changed is as before and is sealed as it is
     db.info.pop(_TOUCHED, None)
+    db.info.pop(_STOPS, None)
     db.info.pop("epochs_touched", None)
 
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import inspect
 from sqlmodel import Session, col, func, select
 
-from marketplace.audit import documents, queries
+from marketplace.audit import documents, lineage, queries
 from marketplace.audit.client import FormerKey, LogKeys, public_keys
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import LogStatement
@@ -26,6 +26,7 @@ from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.kernel.errors import Conflict
 from marketplace.plumbing.db import Database
+from marketplace.plumbing.sqlite import despite_broken_text
 from marketplace.settings import Settings
 
 
@@ -38,7 +39,9 @@ def effective(settings: Settings, database: Database) -> Settings:
     with database.reading() as db:
         if not inspect(db.connection()).has_table(LogStatement.__tablename__):
             return settings
-        made = [said.new_origin for _, said in statements(db) if isinstance(said, Recovery)]
+        # One that does not count makes the guard refuse and `fsck` name it, so it may be read here unjudged.
+        stored = despite_broken_text(db, lambda: lineage.stored(db))
+        made = [one.said.new_origin for one in stored if isinstance(one.said, Recovery)]
     same = [one for one in made if base_origin(one) == base_origin(settings.log_origin)]
     return settings.model_copy(update={"log_origin": same[-1]}) if same else settings
 
@@ -51,18 +54,21 @@ def statements(db: Session) -> list[tuple[LogStatement, Recovery | Rotation]]:
 
 def known_keys(db: Session, settings: Settings) -> LogKeys:
     """The keys of today with those of the past.  Raises LogSilent when today's are not known yet."""
-    return with_former(db, public_keys(settings))
+    keys = public_keys(settings)
+    return despite_broken_text(db, lambda: with_former(db, keys))
 
 
 def with_former(db: Session, keys: LogKeys) -> LogKeys:
-    """Today's keys together with those of the past."""
+    """Today's keys together with those of the past that a chain of signatures leads to (`lineage.judged`)."""
     former: list[FormerKey] = []
-    for row, said in statements(db):
-        match said:
-            case Recovery():
+    for one in lineage.judged(db, keys):
+        match one:
+            case lineage.Stored(row=LogStatement() as row, said=Recovery() as said, doubt=""):
                 line, until = said.log_old, said.kept.size
-            case Rotation():
+            case lineage.Stored(row=LogStatement() as row, said=Rotation() as said, doubt=""):
                 line, until = said.old, said.head.size
+            case _:
+                continue
         former.append(FormerKey(VerifierKey.parse(line), until, row.at, row.document))
     return LogKeys(keys.origin, keys.log, keys.witness, tuple(former))
 

@@ -6,13 +6,22 @@ import base64
 import json
 import subprocess
 import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from marketplace.commands.options import HERE, MARKET, AsJson, Data, Party, Url, client_of
+
+if TYPE_CHECKING:
+    from marketplace.audit.outside import Held
+    from marketplace.plumbing.db import Database
+    from marketplace.settings import Settings
+
+NOTHING_OUTSIDE = 3
+"""Exit code of a check that found nothing wrong and could not compare the log with anything outside its database."""
 
 audit_commands = typer.Typer(help="Evidence: check the store, export, prove.", no_args_is_help=True)
 
@@ -111,23 +120,61 @@ def check_store(
     objects: Annotated[bool, typer.Option(help="Read and hash every stored file as well.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Re-check the log against its tree, and rows and books against the log; names each row that does not fit."""
+    """Re-check the log against its tree, and rows and books against the log; names each row that does not fit.
+
+    It ends with 0 when every row fits, 1 when one does not, 3 when the log fits itself but nothing outside the
+    database was at hand to compare it with.
+    """
+    from marketplace.audit import outside
+    from marketplace.plumbing.db import Database
+    from marketplace.settings import Settings
+
+    settings = Settings(data_folder=data)
+    # Before the database is read: what is signed meanwhile must not look like something that is missing.
+    heads = list(outside.heads(settings))
+    kept = checkpoint.read_text() if checkpoint else None
+    unproven = list(_unproven(settings, heads, kept))
+    found: list[str] = []
+    for line in _checked(settings, Database(settings.effective_database_url), heads, kept, objects=objects):
+        found.append(line)
+        if not as_json:
+            typer.echo(line)
+    if as_json:
+        typer.echo(json.dumps(found))
+    for missing in unproven:
+        typer.echo(missing, err=True)
+    if not (found or unproven or as_json):
+        typer.echo("every row fits the tree")
+    raise typer.Exit(1 if found else NOTHING_OUTSIDE if unproven else 0)
+
+
+def _checked(
+    settings: Settings, database: Database, heads: Sequence[Held], kept: str | None, *, objects: bool
+) -> Iterator[str]:
+    """Every finding in words, those of the log before the rooms are looked at."""
     from marketplace.audit.client import has_keys
     from marketplace.audit.fsck import fsck
     from marketplace.audit.succession import effective, known_keys
     from marketplace.commands.recheck import recheck
     from marketplace.main import object_store
-    from marketplace.plumbing.db import Database
-    from marketplace.settings import Settings
 
-    settings = Settings(data_folder=data)
-    database = Database(settings.effective_database_url)
     settings = effective(settings, database)
-    kept = checkpoint.read_text() if checkpoint else None
     with database.reading() as db:
-        report = fsck(db, checkpoint=kept, keys=known_keys(db, settings) if has_keys(settings) else None)
-        lines = [f"{one.kind}: entry {one.entry} at index {one.index}: {one.detail}" for one in report.findings]
-        rows = recheck(db, object_store(settings) if objects else None)
-        lines += [f"{one.kind}: {one.table} {one.key}: {one.detail} (entry {one.entry})" for one in rows]
-    typer.echo(json.dumps(lines) if as_json else "\n".join(lines) or "every row fits the tree")
-    raise typer.Exit(1 if lines else 0)
+        keys = known_keys(db, settings) if has_keys(settings) else None
+        for one in fsck(db, checkpoint=kept, keys=keys, heads=heads).findings:
+            yield f"{one.kind}: entry {one.entry} at index {one.index}: {one.detail}"
+        for row in recheck(db, object_store(settings) if objects else None):
+            yield f"{row.kind}: {row.table} {row.key}: {row.detail} (entry {row.entry})"
+
+
+def _unproven(settings: Settings, heads: Sequence[Held], kept: str | None) -> Iterator[str]:
+    """What this check cannot show, for want of something that is kept outside the database."""
+    from marketplace.audit.client import has_keys
+
+    if not has_keys(settings):
+        yield "not shown: who signed the checkpoints, because the public keys of log and witness are not known here"
+    if kept is None and not heads:
+        yield (
+            "not shown: that nothing was cut off or replaced, because neither signer nor witness is at hand to say how "
+            "far the log went; give a checkpoint that you kept with --checkpoint"
+        )

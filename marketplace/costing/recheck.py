@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from sqlmodel import Session, select
 
 from marketplace.audit.entry import Tag
-from marketplace.audit.models import Entry
-from marketplace.audit.recheck import RowFinding, told
+from marketplace.audit.recheck import RowFinding, Told, told
 from marketplace.costing.models import MeterEvent
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
@@ -30,7 +29,7 @@ def recheck(db: Session) -> Iterator[RowFinding]:
         yield RowFinding("meter_event", str(facts.get("event", key)), "deleted", "a metered event is missing", entry.id)
 
 
-def _expected(entry: Entry, facts: Json) -> Json:
+def _expected(entry: Told, facts: Json) -> Json:
     names = {"kind": "kind", "quantity": "quantity", "unit_price_fen": "unit_price_fen"}
     names |= {"payer_id": "payer", "payee_id": "payee", "venue_id": "venue", "stage": "stage", "id": "event"}
     expected = {column: facts[name] for column, name in names.items() if name in facts}
@@ -38,6 +37,6 @@ def _expected(entry: Entry, facts: Json) -> Json:
         "asset_id": entry.asset,
         "version_id": entry.version,
         "agreement_id": entry.agreement,
-        "at": timestamp(entry.at),
+        "at": entry.at,
         "entry_id": entry.id,
     }

@@ -9,7 +9,7 @@ from sqlmodel import Session, col, func, select
 
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
-from marketplace.audit.recheck import RowFinding, told
+from marketplace.audit.recheck import RowFinding, Told, told
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
 from marketplace.ledger.fitting import fitting
@@ -50,7 +50,7 @@ def _postings_of_nothing(db: Session, inserted: Sequence[str], seen: Collection[
     yield from (posting for posting, transaction in db.exec(orphans) if transaction not in seen)
 
 
-def _page(db: Session, page: Sequence[tuple[Entry, Json]], seen: set[str]) -> Iterator[RowFinding]:
+def _page(db: Session, page: Sequence[tuple[Told, Json]], seen: set[str]) -> Iterator[RowFinding]:
     ids = [str(facts.get("transaction")) for _, facts in page]
     rows = {one.id: one for one in db.exec(select(LedgerTransaction).where(col(LedgerTransaction.id).in_(ids)))}
     postings: dict[str, list[Posting]] = defaultdict(list)
@@ -71,7 +71,7 @@ def _page(db: Session, page: Sequence[tuple[Entry, Json]], seen: set[str]) -> It
     db.expunge_all()
 
 
-def _transaction(entry: Entry, facts: Json, row: LedgerTransaction) -> Iterator[RowFinding]:
+def _transaction(entry: Told, facts: Json, row: LedgerTransaction) -> Iterator[RowFinding]:
     expected = {
         "event_key": facts.get("key"),
         "kind": facts.get("kind"),
@@ -89,14 +89,14 @@ def _transaction(entry: Entry, facts: Json, row: LedgerTransaction) -> Iterator[
     expected |= {name: facts[name] for name in ("memo", "stage", "meter_event") if name in facts}
     held = {name: getattr(row, name) for name in expected}
     if "at" in facts:
-        expected |= {"at": facts["at"], "posted_at": timestamp(entry.at)}
+        expected |= {"at": facts["at"], "posted_at": entry.at}
         held |= {"at": timestamp(row.at), "posted_at": timestamp(row.posted_at)}
     for name, value in expected.items():
         if held[name] != value:
             yield RowFinding("ledger_transaction", row.id, "edited", f"column `{name}` differs", entry.id)
 
 
-def _postings(entry: Entry, facts: Json, row: LedgerTransaction, lines: Sequence[Posting]) -> Iterator[RowFinding]:
+def _postings(entry: Told, facts: Json, row: LedgerTransaction, lines: Sequence[Posting]) -> Iterator[RowFinding]:
     expected = [
         (one["account"], one["owner"], int(one["amount_minor"]), one["currency"]) for one in facts.get("postings", ())
     ]

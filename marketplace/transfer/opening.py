@@ -227,6 +227,8 @@ def _commit(
         "to": span.end,
         "stops_at": ruling.stops_at,
     }
+    about |= {"subjects": row.subjects, "size": row.size, "key": row.key, "path_sha256": sha256_hex(row.path.encode())}
+    about["lease"] = runtime.settings.transfer_lease_seconds
     row.entry_id = usage.record_ruling(db, actor, agreement, ruling, now, about=about)
     db.merge(row)
     return Opened(row.id, row.leg, whole, span, row.entry_id, Ground(ruling.subjects, ruling.epoch, ruling.stops_at))

@@ -55,6 +55,8 @@ class Stopped:
         with self.database.transaction() as db:
             document = documents.keep(db, file.statement.type, json.loads(file.body), NOW)
             if db.get(DocumentSignature, (document, "prt_operator")) is None:
+                facts = {"participant": "prt_operator", "kid": KEY.kid, "alg": KEY.algorithm, "jwk": KEY.public_jwk}
+                record(db, OPERATOR, Tag.KEY_REGISTERED, NOW, facts=facts)
                 sign(db, document, "prt_operator", KEY, "log-recovery+jws")
             entry = recover.continue_under(db, actor, file, self.effective(), NOW)
         handover.adopt_recovery(self.signer, file, file.recovery.witness)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 
 import pytest
-from sqlmodel import Session, text
+from sqlmodel import Session, SQLModel, text
+from typer.testing import CliRunner
 
+import marketplace.main  # noqa: F401 - the tables of all rooms
 from marketplace.audit.fsck import Report, fsck
 from marketplace.audit.guard import check_not_behind
-from marketplace.audit.models import Tile
+from marketplace.audit.models import Checkpoint, Tile
+from marketplace.audit.outside import heads
 from marketplace.audit.service import LogForked, number_entries, prove
+from marketplace.audit.succession import known_keys
 from marketplace.audit.tiles import StoredTree
 from marketplace.audit.tree import leaf_hash, root_of_hashes, verify_inclusion
+from marketplace.commands.evidence import audit_commands
 from tests.audit.world import Log
 
 COUNT = 300
@@ -150,6 +159,79 @@ def test_a_checkpoint_kept_outside_convicts_a_log_whose_own_were_deleted(full: L
         assert fsck(db).sound
         report = fsck(db, checkpoint=note, keys=full.processes.client.keys)
     assert [one.kind for one in report.findings] == ["truncated"]
+
+
+def emptied(db: Session, keep: int) -> None:
+    """The log is cut back to some leaves, cleanly, its checkpoints too."""
+    run(db, "DELETE FROM entry WHERE leaf_index >= :k", k=keep)
+    run(db, 'DELETE FROM log_tile WHERE level > 0 OR "index" * 256 >= :k', k=keep)
+    run(db, 'UPDATE log_tile SET hashes = substr(hashes, 1, (:k - "index" * 256) * 32)', k=keep)
+    run(db, "DELETE FROM log_checkpoint WHERE size > :k", k=keep)
+
+
+@pytest.mark.parametrize("keep", [0, 57, 100])
+def test_the_heads_of_signer_and_witness_convict_a_log_that_was_cut_off(full: Log, keep: int) -> None:
+    SQLModel.metadata.create_all(full.database.engine)
+    with full.database.transaction() as db:
+        emptied(db, keep)
+    folder = full.settings.data_folder
+    detail = f"leaves {keep} to 299 were signed and are missing from the tree"
+    assert checked(folder) == (1, [f"truncated: entry None at index {keep}: {detail}"])
+    elsewhere = {"log_signer_url": "http://127.0.0.1:9", "witness_url": "http://127.0.0.1:9"}
+    assert list(heads(full.settings.model_copy(update=elsewhere))) == []
+    (folder / "witness" / "state.json").unlink()
+    assert "held: entry None at index None: the witness has a key" in checked(folder)[1][0]
+
+
+def test_a_check_with_nothing_outside_to_compare_with_says_so_and_does_not_pass(full: Log, tmp_path: Path) -> None:
+    SQLModel.metadata.create_all(full.database.engine)
+    folder, alone = full.settings.data_folder, tmp_path / "alone"
+    assert checked(folder) == (0, [])
+    (alone / "log-signer").mkdir(parents=True)
+    (alone / "witness").mkdir()
+    with closing(sqlite3.connect(folder / "market.sqlite3")) as db:
+        db.execute("VACUUM INTO ?", (str(alone / "market.sqlite3"),))
+    assert checked(alone) == (3, [])
+    for name in ("log-signer", "witness"):
+        shutil.copy(folder / name / "verifier.key", alone / name)
+    answer = CliRunner().invoke(audit_commands, ["fsck", "--data", str(alone)])
+    assert answer.exit_code == 3
+    assert "neither signer nor witness is at hand" in answer.output
+    with full.database.reading() as reading:
+        (tmp_path / "kept").write_text(reading.get_one(Checkpoint, 100).note)
+    assert checked(alone, "--checkpoint", str(tmp_path / "kept")) == (0, [])
+
+
+def checked(folder: Path, *more: str) -> tuple[int, list[str]]:
+    """What a user sees: exit code and findings."""
+    answer = CliRunner().invoke(audit_commands, ["fsck", "--json", "--data", str(folder), *more])
+    return answer.exit_code, json.loads(answer.stdout)
+
+
+@pytest.mark.parametrize(
+    ("change", "kind"),
+    [
+        ("UPDATE log_checkpoint SET note = x'00ff' WHERE size = 100", "checkpoint"),
+        ("UPDATE log_checkpoint SET note = 5 WHERE size = 100", "checkpoint"),
+        ("UPDATE log_checkpoint SET root = x'00' WHERE size = 100", "checkpoint"),
+        ("UPDATE log_checkpoint SET at = 'garbage' WHERE size = 100", "checkpoint"),
+        ("UPDATE log_checkpoint SET size = 'many' WHERE size = 100", "checkpoint"),
+        ("UPDATE log_tile SET hashes = printf('%032d', 1) WHERE level = 1", "tile"),
+        ("UPDATE log_tile SET hashes = 7 WHERE level = 0", "tile"),
+        ("UPDATE entry SET at = 'no moment' WHERE leaf_index = 250", "column"),
+        ("UPDATE entry SET body = 12 WHERE leaf_index = 250", "edited"),
+        ("INSERT INTO log_statement VALUES (1, 'log-recovery', 'none', x'01', 'never')", "statement"),
+    ],
+)
+def test_an_odd_value_is_named_and_hides_nothing_else(full: Log, change: str, kind: str) -> None:
+    with full.database.transaction() as db:
+        run(db, "UPDATE entry SET actor = 'prt_other' WHERE leaf_index = 7")
+    with closing(sqlite3.connect(full.settings.data_folder / "market.sqlite3", isolation_level=None)) as other:
+        assert other.execute(change).rowcount
+    with full.database.reading() as db:
+        found = fsck(db, keys=known_keys(db, full.settings)).findings
+    assert ("column", 7) in {(one.kind, one.index) for one in found} or "log_tile" in change
+    assert kind in {one.kind for one in found}
 
 
 def test_a_forged_checkpoint_is_named(full: Log) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from sqlmodel import text
 
 from marketplace.audit import handover
 from marketplace.audit.client import LogKeys
+from marketplace.audit.entry import Tag, record
 from marketplace.audit.fsck import fsck
 from marketplace.audit.guard import check_not_behind
 from marketplace.audit.heldstate import read_key
@@ -18,14 +20,17 @@ from marketplace.audit.note import SIGNATURE, NoteKey, parse_note
 from marketplace.audit.queries import latest_checkpoint
 from marketplace.audit.statements import (
     BadStatement,
+    HeadStated,
+    Rotation,
     StatementFile,
     next_origin,
 )
-from marketplace.audit.succession import NotTheKey, accept_rotation, known_keys
+from marketplace.audit.succession import NotTheKey, accept_rotation, keep, known_keys
 from marketplace.audit.verifier.files import verify
+from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import DomainError
 from tests.audit.stopped import ORIGIN, opened
-from tests.audit.world import AUDITOR, NOW, open_log
+from tests.audit.world import AUDITOR, NOW, OPERATOR, Log, open_log
 
 
 @pytest.mark.parametrize("role", ["log", "witness"])
@@ -75,6 +80,55 @@ def forge(note: str, role: str, old: LogKeys, now: LogKeys, retired: Ed25519Priv
 def _of(keys: object, role: str) -> tuple[str, int]:
     key = getattr(keys, role)
     return key.name, key.kind
+
+
+def test_a_statement_that_no_key_of_today_leads_to_makes_no_key_trusted(log: Log) -> None:
+    """Whoever holds the database wrote it: invented keys, or the true ones without their signature."""
+    log.write(10)
+    log.round()
+    real = log.processes.client.keys
+    for role, present in (("log", real.log), ("witness", real.witness)):
+        invented = NoteKey(present.name, present.kind, Ed25519PrivateKey.generate())
+        said = Rotation(
+            role=role,
+            origin=ORIGIN,
+            old=str(invented.verifier),
+            new=str(present),
+            head=HeadStated(size=1 << 40, root="00" * 32),
+            reason="planned",
+            at=timestamp(NOW),
+        )
+        own = invented.sign(said.note_text, None if role == "log" else 1)
+        with log.database.transaction() as db:
+            keep(db, StatementFile(said.body, note=f"{said.note_text}\n{own}"), NOW)
+            record(db, OPERATOR, Tag.KEY_ROTATED, NOW, facts={"role": role, "statement": said.sha256})
+    with log.database.reading() as db:
+        keys = known_keys(db, log.settings)
+        assert keys.former == ()
+        found = [one.detail for one in fsck(db, keys=keys).findings]
+    assert len(found) == 2
+    assert all("does not count: the statement is not signed" in one for one in found)
+
+
+def test_keys_replaced_again_and_again_are_all_followed_and_a_missing_statement_is_named(tmp_path: Path) -> None:
+    folder = tmp_path / "log"
+    for name in ("log-signer", "witness", "log-signer", "witness"):
+        with opened(folder) as log:
+            log.write(2)
+            log.round()
+        with log.database.transaction() as db:
+            accept_rotation(db, handover.rotate(folder / name, "planned", NOW)[0], ORIGIN, NOW)
+    with opened(folder) as log:
+        log.write(2)
+        log.round()
+        with log.database.transaction() as db:
+            keys = known_keys(db, log.settings)
+            assert len(keys.former) == 4
+            assert fsck(db, keys=keys).sound
+            db.connection().execute(text("DELETE FROM log_statement WHERE number = 2"))
+            found = fsck(db, keys=known_keys(db, log.settings)).findings
+            assert {one.kind for one in found} == {"statement", "checkpoint"}
+            db.rollback()
 
 
 def test_only_the_key_in_use_is_replaced(tmp_path: Path) -> None:

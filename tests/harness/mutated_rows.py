@@ -7,86 +7,16 @@ import sqlite3
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from tests.harness.protected import (
+    POSTING_COLUMNS,
+    QUOTA_COLUMNS,
+    ROW_TABLES,
+    TRANSACTION_COLUMNS,
+    USE_COLUMNS,
+)
+
 if TYPE_CHECKING:
     from tests.harness.mutations import Case, Wanted
-
-# Named here and not taken from the service: the harness says what must be protected.
-ROW_TABLES = [
-    "access_request",
-    "agreement",
-    "application",
-    "asset",
-    "asset_right",
-    "certificate",
-    "collected_batch",
-    "collection",
-    "delivery",
-    "document",
-    "document_signature",
-    "epoch",
-    "evidence",
-    "face_declaration",
-    "governance_job",
-    "listing",
-    "meter_event",
-    "offer",
-    "opinion",
-    "participant",
-    "participant_key",
-    "stage_record",
-    "version",
-]
-USE_COLUMNS = [
-    "agreement_id",
-    "party",
-    "purpose",
-    "action",
-    "manifest",
-    "sha256",
-    "state",
-    "leg",
-    "leg_start",
-    "leg_end",
-    "leg_uses",
-    "leg_served",
-    "running_sha256",
-    "served",
-    "uses",
-    "epoch",
-    "stops_at",
-    "outcome",
-    "entry_id",
-]
-QUOTA_COLUMNS = ["uses_limit", "uses_reserved", "uses_settled", "bytes_limit", "bytes_reserved", "bytes_settled"]
-TRANSACTION_COLUMNS = [
-    "event_key",
-    "kind",
-    "at",
-    "posted_at",
-    "memo",
-    "entry_id",
-    "posting_entry_id",
-    "meter_event",
-    "quantity",
-    "unit_price_minor",
-    "tariff",
-    "asset",
-    "version",
-    "stage",
-    "agreement",
-    "reverses",
-]
-POSTING_COLUMNS = [
-    "transaction_id",
-    "account",
-    "owner",
-    "amount_minor",
-    "currency",
-    "asset",
-    "version",
-    "stage",
-    "agreement",
-]
 
 
 def keys_of(case: Case, table: str) -> list[str]:
@@ -244,6 +174,58 @@ def stored_object(case: Case) -> Wanted:
     return {("object", name)}
 
 
+def person(case: Case) -> Wanted:
+    """A person who never acted; of one who did, the row is changed or gone."""
+    known = case.db.execute("SELECT commitment FROM person").fetchall()
+    act = case.dice.choice(("insert", "edit", "delete")) if known else "insert"
+    if act == "insert":
+        made = hashlib.sha256(case.dice.randbytes(8)).hexdigest()
+        values = (made, "prt_forged", "forged", b"s" * 32, *["2026-09-01 01:00:00.000000"] * 2)
+        columns = "commitment, participant, identifier, salt, named_at, acted_at"
+        case.run(f"INSERT INTO person ({columns}) VALUES (?, ?, ?, ?, ?, ?)", *values)
+        case.said(f"person {made}")
+        return {("person", made)}
+    if act == "edit":
+        return {("person", edit(case, "person")["commitment"])}
+    gone = case.dice.choice(known)["commitment"]
+    case.run("DELETE FROM person WHERE commitment = ?", gone)
+    return {("person", gone)}
+
+
+def serial(case: Case) -> Wanted:
+    return {("certificate_serial", edit(case, "certificate_serial")["prefix"])}
+
+
+def odd_value(case: Case) -> Wanted:
+    """Any column of any table gets a value of another type, which SQLite keeps."""
+    names = [one["name"] for one in case.db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    table = filled(case, [one for one in names if one != "alembic_version" and not one.startswith("sqlite_")])
+    keys, info = keys_of(case, table), case.db.execute(f'PRAGMA table_info("{table}")').fetchall()
+    # A whole number as only key is SQLite's own row number, which nothing else can take the place of.
+    column = case.dice.choice([one for one in info if not (one["pk"] and one["type"] == "INTEGER")])
+    row = case.one(f'SELECT * FROM "{table}"')
+    odd = case.dice.choice(_ODD.get(column["type"], (b"\x00\xff", b"text")))
+    case.run(f'UPDATE "{table}" SET "{column["name"]}" = ? WHERE {_where(keys)}', odd, *(row[name] for name in keys))
+    after = {name: row[name] for name in row.keys()} | {column["name"]: odd}  # noqa: SIM118
+    case.said(f"{table} {_name(row, keys)}: {column['name']} = {odd!r}")
+    log: dict[str, Wanted] = {
+        "entry": {("entry", str(after.get("id"))), ("leaf", str(row["leaf_index"] if table == "entry" else ""))},
+        "log_checkpoint": {("kind", "checkpoint")},
+        "log_tile": {("kind", one) for one in ("tile", "truncated", "forked")},
+    }
+    return log.get(table, {(table, _name(after, keys))})
+
+
+_ODD: dict[str, tuple[Any, ...]] = {
+    "BLOB": ("text", 5, 0.5),
+    "INTEGER": ("text", b"\x01", 0.5),
+    "BIGINT": ("text", b"\x01", 0.5),
+    "BOOLEAN": ("text", b"\x01", 0.5),
+    "DATETIME": ("no moment", b"\x00", 0.5, 7, "2026-02-31 01:00:00.000000"),
+    "JSON": ("{broken", b"\x00", 0.5, 7, "null"),
+}
+
+
 ROWS: dict[str, Callable[[Case], Wanted]] = {
     "row edit": row_edit,
     "row delete": row_delete,
@@ -258,4 +240,7 @@ ROWS: dict[str, Callable[[Case], Wanted]] = {
     "quota": quota,
     "files": files,
     "object": stored_object,
+    "person": person,
+    "serial": serial,
+    "odd value": odd_value,
 }

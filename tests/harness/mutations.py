@@ -136,7 +136,7 @@ def truncate(case: Case) -> Wanted:
     rebuild(case)
     case.run("DELETE FROM log_checkpoint WHERE size > ?", keep)
     case.said(f"cut at {keep} of {size} leaves")
-    return {"guard", ("kind", "truncated")}
+    return {("kind", "truncated")}
 
 
 def roll_back(case: Case) -> Wanted:
@@ -145,7 +145,7 @@ def roll_back(case: Case) -> Wanted:
     older = case.dice.choice(sorted((case.world / "variants").iterdir())[:-3])
     shutil.copy(older / "market.sqlite3", case.folder / "market.sqlite3")
     case.said(f"the copy after step {older.name}")
-    return {"guard", ("kind", "truncated")}
+    return {("kind", "truncated")}
 
 
 def fork(case: Case) -> Wanted:
@@ -166,7 +166,7 @@ def fork(case: Case) -> Wanted:
     state |= {"size": len(hashes), "root": tree_root(hashes).hex()}
     (case.folder / "log-signer" / "state.json").write_text(json.dumps(state))
     case.said(f"leaf {row['leaf_index']} rewritten, checkpoints signed anew")
-    return {("kind", "checkpoint"), ("kind", "forked"), "guard"}
+    return {("kind", "checkpoint"), ("kind", "forked")}
 
 
 def tile(case: Case) -> Wanted:

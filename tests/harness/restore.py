@@ -27,7 +27,7 @@ from typing import Any
 from sqlmodel import select
 
 from marketplace.audit import handover
-from marketplace.audit.entry import Tag
+from marketplace.audit.entry import Tag, record
 from marketplace.audit.fsck import fsck
 from marketplace.audit.heldstate import held_head
 from marketplace.audit.models import Entry
@@ -84,6 +84,11 @@ def open_shop(folder: Path, *, points: int, dice: random.Random) -> Shop:
         agree(house, uses(count=None))
         prepare(house.runtime, "agr_1")
         cast = house.cast
+        operator = cast["operator"]
+        with house.db() as db:
+            # A recovery counts only when the log knows the key of the operator who signed it.
+            facts = {"participant": operator.id, "kid": operator.key.kid, "jwk": operator.key.public_jwk}
+            record(db, operator.actor, Tag.KEY_REGISTERED, house.clock.now(), facts=facts)
     copies: list[Path] = []
     with open_instance(Settings(data_folder=data), StoryClock(START)) as opened:
         for number in range(points + 1):

@@ -1,9 +1,10 @@
 """Tampering made directly in the database and files of a finished log: every one must be named, and nothing else.
 
-`python -m tests.harness.tamper [--mutations 1000] [--variants 100] [--seed N] [--processes 2] [--seeded-bug] [--json]`
-Shows goal G9 and threats T5-T8, T10, T11.  Each mutation is made on a copy of its own, then `audit fsck`, the re-check
-of rows against the log, the comparison with a checkpoint kept outside and the start-up guard look at it.  The untouched
-variants are snapshots taken between the steps of ordinary work.  `--seeded-bug` leaves the rows unchecked.
+`python -m tests.harness.tamper [--mutations 1000] [--variants 100] [--seed N] [--processes 2] [--seeded-bug NAME]`
+Shows goal G9 and threats T5-T8, T10, T11.  Each mutation is made on a copy of its own, then what `audit fsck` does
+looks at it, with the public keys and with the heads that signer and witness hold, and no checkpoint kept elsewhere;
+the start-up guard as well, where it is the one that must refuse.  The untouched variants are snapshots taken between
+the steps of ordinary work.  `--seeded-bug rows` leaves the rows unchecked, `columns` the columns of the entries.
 """
 
 from __future__ import annotations
@@ -26,11 +27,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+from marketplace.audit import fsck as log_check
 from marketplace.audit.client import LogKeys, PeerState, public_keys
 from marketplace.audit.fsck import fsck
 from marketplace.audit.guard import check_not_behind
 from marketplace.audit.heldstate import HeldState
 from marketplace.audit.note import VerifierKey
+from marketplace.audit.outside import heads
 from marketplace.commands import recheck as rooms
 from marketplace.kernel.errors import DomainError
 from marketplace.plumbing.db import Database
@@ -76,19 +79,19 @@ class Desk:
         shutil.copy(source / "market.sqlite3", self.folder / "market.sqlite3")
 
     def check(self, source: Path, *, objects: bool = False, rows: bool = True, guard: bool = True) -> Tokens:
-        """What the guard, `audit fsck` and the re-check of rows find, with the keys and a checkpoint kept outside."""
+        """What the guard, `audit fsck` and the re-check of rows find, with the keys from the snapshot."""
         keys = public_keys(Settings(data_folder=source))
-        outside = (source / "checkpoint").read_text()
+        held = list(heads(self.settings))
         found = _guard(self.folder, self.database, keys) if guard else set()
         try:
             with self.database.reading() as db:
-                for one in fsck(db, checkpoint=outside, keys=keys).findings:
+                for one in fsck(db, keys=keys, heads=held).findings:
                     found |= {("kind", one.kind), ("detail", one.detail)}
                     found |= {("leaf", str(one.index))} if one.index is not None else set()
                     found |= {("entry", one.entry)} if one.entry is not None else set()
                 store = FolderStore(self.folder / "objects") if objects else None
                 for row in rooms.recheck(db, store) if rows else ():
-                    found |= {(row.table, row.key), ("kind", row.kind), ("detail", row.detail)}
+                    found |= {(row.table, str(row.key)), ("kind", row.kind), ("detail", row.detail)}
         except (DomainError, ValueError) as error:
             found.add(("guard", f"{type(error).__name__}: {error}"))
         return found
@@ -142,33 +145,50 @@ def desk() -> Desk:
     return Desk(folder)
 
 
-def judge(number: int, kind: str, seed: int, world: Path, *, rows: bool = True) -> Verdict:
+BUGS = ("rows", "columns")
+"""Planted: the rows, or the columns of the entries, are not checked."""
+
+
+@contextmanager
+def planted(bug: str) -> Iterator[None]:
+    """A check that leaves something out."""
+    before = log_check._column_findings
+    if bug == "columns":
+        log_check._column_findings = lambda _row: []
+    try:
+        yield
+    finally:
+        log_check._column_findings = before
+
+
+def judge(number: int, kind: str, seed: int, world: Path, *, bug: str = "") -> Verdict:
     """Make one mutation on a fresh copy and look at it."""
     desk().lay(world / "final", objects=kind == "object")
     case = Case(desk().folder, world, random.Random(f"{seed}/{number}"))
     wanted = CLASSES[kind](case)
     case.db.close()
-    found = desk().check(world / "final", objects=kind == "object", rows=rows, guard="guard" in wanted)
+    with planted(bug):
+        found = desk().check(world / "final", objects=kind == "object", rows=bug != "rows", guard="guard" in wanted)
     named = bool(wanted & {one[0] for one in found}) or bool(wanted & found)
     return Verdict(number, kind, case.detail, named, sorted(found)[:6])
 
 
-def _one(job: tuple[int, str, int, Path, bool]) -> Verdict:
-    number, kind, seed, world, rows = job
-    return judge(number, kind, seed, world, rows=rows)
+def _one(job: tuple[int, str, int, Path, str]) -> Verdict:
+    number, kind, seed, world, bug = job
+    return judge(number, kind, seed, world, bug=bug)
 
 
-def _untouched(job: tuple[Path, bool]) -> tuple[str, list[tuple[str, str]]]:
-    snapshot, rows = job
+def _untouched(job: tuple[Path, str]) -> tuple[str, list[tuple[str, str]]]:
+    snapshot, bug = job
     desk().lay(snapshot)
-    return snapshot.name, sorted(desk().check(snapshot, rows=rows))
+    return snapshot.name, sorted(desk().check(snapshot, rows=bug != "rows"))
 
 
-def run(world: Path, *, mutations: int, seed: int, processes: int, rows: bool = True) -> dict[str, Any]:
+def run(world: Path, *, mutations: int, seed: int, processes: int, bug: str = "") -> dict[str, Any]:
     """Every class in turn, then the untouched variants; returns figures and what was missed."""
     kinds = list(CLASSES)
-    jobs = [(number, kinds[number % len(kinds)], seed, world, rows) for number in range(mutations)]
-    untouched = [(one, rows) for one in sorted((world / "variants").iterdir())]
+    jobs = [(number, kinds[number % len(kinds)], seed, world, bug) for number in range(mutations)]
+    untouched = [(one, bug) for one in sorted((world / "variants").iterdir())]
     began = time.monotonic()
     with room(), multiprocessing.get_context("spawn").Pool(processes) as pool:
         verdicts = pool.map(_one, jobs, chunksize=8)
@@ -197,7 +217,7 @@ def main() -> int:
     parser.add_argument("--variants", type=int, default=100)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--seeded-bug", action="store_true", help="leave the rows unchecked: must be reported")
+    parser.add_argument("--seeded-bug", nargs="?", const="rows", choices=BUGS, default="", help="must be reported")
     parser.add_argument("--world", type=Path, help="folder to keep the prepared world in, for several runs")
     parser.add_argument("--json", action="store_true")
     asked = parser.parse_args()
@@ -205,9 +225,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="tamper-") as temporary:
         world = asked.world or Path(temporary)
         snapshots(prepare(world / "story"), world, count=asked.variants, seed=asked.seed)
-        result = run(
-            world, mutations=asked.mutations, seed=asked.seed, processes=asked.processes, rows=not asked.seeded_bug
-        )
+        result = run(world, mutations=asked.mutations, seed=asked.seed, processes=asked.processes, bug=asked.seeded_bug)
     held = not result["missed"] and not result["alarms"]
     print(json.dumps(result, ensure_ascii=False, indent=None if asked.json else 1))
     print(f"{result['named']} of {result['mutations']} named, {result['false_alarms']} false alarms", file=sys.stderr)

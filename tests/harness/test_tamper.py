@@ -28,6 +28,12 @@ def test_each_class_is_named(world: Path, kind: str) -> None:
 
 
 def test_ordinary_work_raises_no_alarm_and_unchecked_rows_are_noticed(world: Path) -> None:
-    result = run(world, mutations=len(CLASSES), seed=4, processes=1, rows=False)
+    result = run(world, mutations=len(CLASSES), seed=4, processes=1, bug="rows")
     assert (result["variants"], result["false_alarms"]) == (20, 0)
     assert {"row edit", "posting", "quota"} <= {one["kind"] for one in result["missed"]}
+
+
+def test_ordinary_work_raises_no_alarm_and_unchecked_columns_are_noticed(world: Path) -> None:
+    result = run(world, mutations=2 * len(CLASSES), seed=4, processes=1, bug="columns")
+    assert (result["variants"], result["false_alarms"]) == (20, 0)
+    assert {one["kind"] for one in result["missed"]} == {"entry column"}

@@ -15,7 +15,7 @@ from marketplace.kernel.canonical import sha256_hex
 from marketplace.participants import service, signatures
 from marketplace.participants.signatures import UnknownKey
 from tests.house import House
-from tests.plumbing.conftest import both, database_url  # noqa: F401 - fixtures
+from tests.plumbing.conftest import both  # noqa: F401 - fixtures
 
 SIGNED, REVOKED = "participant:signature_accepted", "participant:key_revoked"
 
