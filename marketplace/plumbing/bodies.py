@@ -1,8 +1,9 @@
 """Bodies of requests: who may send one, how large and how slow it may be, and where a large one is read.
 
 One is taken only after the caller's headers were judged, so a stranger fills no memory.  Whatever reads JSON holds the
-interpreter, and with it the loop that cuts stopped uses: a body up to `SMALL` is short work, a larger one is accepted
-on operations that need it, counted before it is parsed, and checked in a thread.
+interpreter, and with it the loop that cuts stopped uses, and each value may become a finding: values are counted before
+any is made.  A body up to `SMALL` is then short work; a larger one is for operations that need it, and checked in a
+thread.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 SMALL: Final = 64 << 10
 # Evidence is the largest thing that a JSON body carries: 1 MiB, in base64 or with escaped characters.
 LARGE: Final = 8 << 20
-MOST_VALUES: Final = 32_768
+MOST_VALUES: Final = 4_096
+MOST_VALUES_OF_LARGE: Final = 16_384  # 10,000 files of a withdrawn consent
 PATIENCE_SECONDS: Final = 10
 SLOWEST: Final = 16 << 10
 """Bytes a second that a sender must keep up once its patience is used up."""
@@ -93,10 +95,11 @@ async def taken(request: Request, largest: int) -> bytes:
     if (announced(request) or 0) > limit:
         raise _too_large(limit)
     body = await _read(request, limit)
+    most = MOST_VALUES if largest == SMALL else MOST_VALUES_OF_LARGE
     if len(body) > SMALL:
-        await run_in_threadpool(_check_large, body)
+        await run_in_threadpool(_check, body, most)
     else:
-        refuse_bad_text(body)
+        _check(body, most)
     return body
 
 
@@ -159,9 +162,9 @@ def _too_large(largest: int) -> BodyTooLarge:
     )
 
 
-def _check_large(body: bytes) -> None:
-    if _holds_more_values(body, MOST_VALUES):
-        raise TooManyValues("the body holds too many values", expected=f"at most {MOST_VALUES}", got="more")
+def _check(body: bytes, most: int) -> None:
+    if len(body) > 2 * most and _holds_more_values(body, most):
+        raise TooManyValues("the body holds too many values", expected=f"at most {most}", got="more")
     refuse_bad_text(body)
 
 

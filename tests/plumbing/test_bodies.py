@@ -13,7 +13,7 @@ import pytest
 from starlette.requests import Request
 
 from marketplace.plumbing import bodies
-from marketplace.plumbing.bodies import LARGE, MOST_VALUES, SMALL, BodyTooSlow
+from marketplace.plumbing.bodies import LARGE, MOST_VALUES, MOST_VALUES_OF_LARGE, SMALL, BodyTooSlow
 from tests.house import House
 from tests.plumbing.door import Door
 from tests.transfer.doors import served
@@ -77,10 +77,20 @@ def test_a_large_body_with_more_values_than_any_form_is_never_parsed(
 ) -> None:
     parsed: list[int] = []
     monkeypatch.setattr(bodies, "refuse_bad_text", lambda body: parsed.append(len(body)))
-    body = "[" + piece * max(MOST_VALUES, 2 * SMALL // len(piece)) + "0]"
+    body = "[" + piece * max(MOST_VALUES_OF_LARGE, 2 * SMALL // len(piece)) + "0]"
     answer = door.hospital.knock("one/knock", content=body.encode())
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/too-many-values")
     assert max(parsed) <= SMALL  # the token's form
+
+
+def test_a_small_body_is_counted_too_and_its_findings_are_few(door: Door) -> None:
+    body = "[" + "0," * MOST_VALUES + "0]"
+    assert len(body) < SMALL
+    answer = door.hospital.knock("one/refuse", content=body.encode())
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/too-many-values")
+    answer = door.hospital._open("POST", "/v1/requests", headers=KEY, json={str(n): 0 for n in range(MOST_VALUES // 2)})
+    answer.read()
+    assert (answer.status_code, len(answer.json()["errors"])) == (422, 100)
 
 
 def test_a_large_text_is_one_value_whatever_it_holds(door: Door) -> None:
