@@ -28,7 +28,7 @@ from marketplace.ledger import routes as ledger
 from marketplace.legal import routes as legal
 from marketplace.negotiation import routes as negotiation
 from marketplace.participants import routes as participants
-from marketplace.participants.authentication import authenticate
+from marketplace.participants.authentication import authenticate, judge_headers
 from marketplace.plumbing import health, problems, telemetry
 from marketplace.plumbing.db import Database
 from marketplace.plumbing.limits import Limits
@@ -40,6 +40,7 @@ from marketplace.plumbing.sandbox import ParsePool
 from marketplace.plumbing.servicekey import pseudonym_secret, service_key
 from marketplace.plumbing.storage import FolderStore, ObjectStore
 from marketplace.plumbing.strings import NoNul
+from marketplace.plumbing.web import was_counted
 from marketplace.registration import routes as registration
 from marketplace.settings import Settings
 from marketplace.transfer import notice_routes as notices
@@ -86,6 +87,15 @@ def build_runtime(settings: Settings, clock: Clock | None = None) -> Runtime:
 class EdgeGate(Promises):
     """What the edge needs from upper rooms: who calls, where a raised refusal is recorded, who signs receipts."""
 
+    def judge_headers(self, request: Request, now: datetime) -> None:
+        limits = Limits.of(request)
+        try:
+            participant = judge_headers(request, now, self._runtime)
+        except Unauthenticated as error:
+            limits.refused(request, error)
+            raise
+        limits.known(participant)
+
     def authenticate(self, db: Session, request: Request, now: datetime) -> Actor:
         limits = Limits.of(request)
         try:
@@ -93,7 +103,8 @@ class EdgeGate(Promises):
         except Unauthenticated as error:
             limits.refused(request, error)
             raise
-        limits.known(actor.participant)
+        if not was_counted(request):
+            limits.known(actor.participant)
         return actor
 
     def record_refusal(self, db: Session, actor: Actor, route: str, error: DomainError, now: datetime) -> None:

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, IPvAnyNetwork, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 
@@ -77,6 +77,13 @@ class Settings(BaseSettings):
     limit_participant_burst: int = Field(5000, ge=1, description="Requests of one participant at once.")
     limit_address_per_second: int = Field(50, ge=1, description="Requests of one address without a valid token.")
     limit_address_burst: int = Field(2000, ge=1, description="Such requests at once.")
+    limit_connections: int = Field(
+        512, ge=8, description="Connections at once; one address that is no trusted proxy has at most half of them."
+    )
+    header_seconds: int = Field(10, ge=1, description="The head of a request must be complete within this.")
+    trusted_proxies: tuple[IPvAnyNetwork, ...] = Field(
+        (), description="Addresses or networks of our own proxies, whose X-Forwarded-For is believed."
+    )
 
     outgoing_ports: tuple[int, ...] = Field((443,), description="Ports of participants' addresses that may be called.")
     outgoing_seconds: int = Field(3, description="An address that a participant named must answer within this.")
@@ -94,6 +101,13 @@ class Settings(BaseSettings):
                 raise ValueError(f"production needs {', '.join(f'MARKETPLACE_{name.upper()}' for name in missing)}")
             if self.outgoing_allow_loopback:
                 raise ValueError("production does not call itself: MARKETPLACE_OUTGOING_ALLOW_LOOPBACK must be off")
+        return self
+
+    @model_validator(mode="after")
+    def _no_proxy_everywhere(self) -> Self:
+        """Whoever is a trusted proxy names the address by which a caller is counted."""
+        if any(network.prefixlen == 0 for network in self.trusted_proxies):
+            raise ValueError("MARKETPLACE_TRUSTED_PROXIES names every address: callers could then choose their own")
         return self
 
     @cached_property

@@ -29,6 +29,7 @@ from marketplace.collection.schemas import (
     VerdictOut,
 )
 from marketplace.collection.upload import RequestBody, acting
+from marketplace.plumbing.bodies import LARGE, takes_body_of
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.turns import Turns, in_own_thread
 from marketplace.plumbing.web import RECEIPT, Verb, View, router
@@ -96,6 +97,7 @@ def sign_collection_record(verb: Verb, version_id: str, asked: SignatureIn) -> S
 
 
 @routes.post("/versions/{version_id}/consent-withdrawals", status_code=201, operation_id="withdraw_consent")
+@takes_body_of(LARGE)
 def withdraw_consent(verb: Verb, version_id: str, asked: ConsentWithdrawalIn) -> ConsentWithdrawalOut:
     """The provider records that consent was withdrawn for files: no version with them is used any more."""
     version = assets.own_version(verb.db, verb.actor, version_id)

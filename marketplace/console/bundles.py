@@ -17,6 +17,8 @@ from fastapi import Request
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
+from marketplace.plumbing.bodies import in_time
+
 LIMIT = 16 << 20
 MARGIN = 1 << 16  # the form around the file
 SECONDS = 60
@@ -118,7 +120,7 @@ def _options(keys: Keys | None) -> list[str]:
 
 async def _limited(request: Request) -> AsyncGenerator[bytes, None]:
     received = 0
-    async for chunk in request.stream():
+    async for chunk in Request(request.scope, in_time(request.receive)).stream():
         received += len(chunk)
         if received > LIMIT + MARGIN:
             raise TooLarge("body")

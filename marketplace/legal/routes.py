@@ -20,6 +20,7 @@ from marketplace.legal.schemas import (
     OpinionIn,
     OpinionOut,
 )
+from marketplace.plumbing.bodies import LARGE, takes_body_of
 from marketplace.plumbing.web import Call, PublicView, Verb, View, router
 
 routes = router("legal")
@@ -35,6 +36,7 @@ def get_checklist(view: PublicView) -> ChecklistOut:  # noqa: ARG001 - the edge 
 
 
 @routes.post("/evidence", status_code=201, operation_id="add_evidence")
+@takes_body_of(LARGE)
 def add_evidence(verb: Verb, asked: EvidenceIn) -> EvidenceOut:
     """Keep a small file that findings on an asset may cite."""
     return EvidenceOut.model_validate(evidence.add(verb.db, verb.actor, asked, verb.runtime.store, verb.now))
@@ -58,6 +60,7 @@ def get_evidence(view: View, version_id: str, sha256: str) -> Response:
 
 
 @routes.post("/versions/{version_id}/opinions", status_code=201, operation_id="draft_opinion")
+@takes_body_of(LARGE)
 def draft_opinion(verb: Verb, version_id: str, asked: OpinionIn) -> DraftedOpinion:
     """Write down a law firm's assessment and prepare the document to sign."""
     drafted = service.draft(verb.db, verb.actor, assets.version(verb.db, version_id), asked, verb.now)

@@ -55,6 +55,23 @@ def authenticate(db: Session, request: Request, now: datetime, runtime: Runtime)
     return Actor(claims.participant, roles, kid=claims.kid, proof_thumbprint=claims.bound_to, person=person)
 
 
+def judge_headers(request: Request, now: datetime, runtime: Runtime) -> str:
+    """The participant that token and proof name, before a body is read: no database, and nothing is spent.
+
+    Whether it may still act, and whether the proof is new, `authenticate` says.
+    Raises Unauthenticated: AuthenticationRequired, InvalidToken, InvalidProof.
+    """
+    try:
+        scheme, token = _credentials(request, runtime.settings)
+        claims = _claims(token, now, runtime)
+        if scheme == "dpop" or claims.bound_to is not None:
+            _fitting_proof(request, scheme, token, claims, now, runtime.settings)
+    except Unauthenticated as error:
+        get_logger().info("authentication refused", reason=error.slug, path=template_of(request))
+        raise
+    return claims.participant
+
+
 def _credentials(request: Request, settings: Settings) -> tuple[str, str]:
     """The scheme in lower case, and the token."""
     headers = request.headers.getlist("authorization")
@@ -118,28 +135,42 @@ def _person(db: Session, claims: AccessClaims, settings: Settings) -> str | None
 def _require_proof(
     db: Session, request: Request, scheme: str, token: str, claims: AccessClaims, now: datetime, runtime: Runtime
 ) -> None:
-    if scheme != "dpop" or claims.bound_to is None:
-        raise InvalidToken(
-            "scheme and token do not fit: a bound token is shown with the scheme DPoP and a proof, another as Bearer",
-            expected="DPoP" if claims.bound_to else "Bearer",
-            got=scheme,
-            challenge=_challenge("DPoP", runtime.settings, "invalid_token"),
-        )
+    proof = _fitting_proof(request, scheme, token, claims, now, runtime.settings)
     try:
-        proof = _check_proof(request, token, claims.bound_to, now, runtime.settings)
         # Writing requests remember the proof together with their effect: refused and rolled back, it had none.
         if _writes(db):
             one_time.spend(db, dpop.SCOPE, proof.thumbprint, proof.jti, proof.expires_at)
         else:
             one_time.spend_at_once(runtime.database, dpop.SCOPE, proof.thumbprint, proof.jti, proof.expires_at)
     except BadToken as error:
-        raise InvalidProof(
-            error.detail,
-            expected=error.expected,
-            got=error.got,
-            action=error.action or "sign a proof for this request",
-            challenge=_challenge("DPoP", runtime.settings, "invalid_dpop_proof"),
-        ) from error
+        raise _invalid_proof(error, runtime.settings) from error
+
+
+def _fitting_proof(
+    request: Request, scheme: str, token: str, claims: AccessClaims, now: datetime, settings: Settings
+) -> dpop.Proof:
+    """The proof of a bound token, checked and not yet spent."""
+    if scheme != "dpop" or claims.bound_to is None:
+        raise InvalidToken(
+            "scheme and token do not fit: a bound token is shown with the scheme DPoP and a proof, another as Bearer",
+            expected="DPoP" if claims.bound_to else "Bearer",
+            got=scheme,
+            challenge=_challenge("DPoP", settings, "invalid_token"),
+        )
+    try:
+        return _check_proof(request, token, claims.bound_to, now, settings)
+    except BadToken as error:
+        raise _invalid_proof(error, settings) from error
+
+
+def _invalid_proof(error: BadToken, settings: Settings) -> InvalidProof:
+    return InvalidProof(
+        error.detail,
+        expected=error.expected,
+        got=error.got,
+        action=error.action or "sign a proof for this request",
+        challenge=_challenge("DPoP", settings, "invalid_dpop_proof"),
+    )
 
 
 def _check_proof(request: Request, token: str, bound_to: str, now: datetime, settings: Settings) -> dpop.Proof:

@@ -23,6 +23,7 @@ from marketplace.participants.schemas import (
     TokenOut,
 )
 from marketplace.participants.tokens import TOKEN_REFUSALS, InvalidTokenRequest, TokenRequest
+from marketplace.plumbing.limits import Limits
 from marketplace.plumbing.problems import problem
 from marketplace.plumbing.web import LoggedVerb, PublicView, Verb, View, router
 
@@ -144,7 +145,8 @@ def _fields(body: bytes) -> dict[str, str]:
 def issue_token(view: PublicView, request: Request, body: Annotated[bytes, Depends(token_body)]) -> Response:
     """Give an access token for a signed client assertion (RFC 7523), bound to a key if a DPoP proof comes with it."""
     try:
-        issued = tokens.issue(view.db, _token_request(request, body), view.now, view.runtime)
+        known = Limits.of(request).client
+        issued = tokens.issue(view.db, _token_request(request, body), view.now, view.runtime, known=known)
     except TOKEN_REFUSALS as error:
         view.runtime.refusals.add(error.slug, view.now)
         view.db.rollback()  # a returned answer would commit: a refused request leaves nothing behind

@@ -6,7 +6,7 @@ and is bound to the key of a DPoP proof if one comes with the request (RFC 9449 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal
@@ -101,10 +101,13 @@ def token_endpoint(settings: Settings) -> str:
     return settings.public_url.rstrip("/") + TOKEN_PATH
 
 
-def issue(db: Session, asked: TokenRequest, now: datetime, runtime: Runtime) -> IssuedToken:
+def issue(
+    db: Session, asked: TokenRequest, now: datetime, runtime: Runtime, *, known: Callable[[str], None]
+) -> IssuedToken:
     """Check a client assertion, spend it, and give an access token.
 
     The assertion may name the person who acts; the token refers to that person by the commitment alone.
+    known: told the participant once the assertion is spent, never the name that a form claims; it may refuse.
     Raises InvalidClient, InvalidTokenRequest, UnsupportedGrantType, InvalidDpopProof.  A token changes nothing, and
     whatever is done with it records participant, client key and person; only a person who is named for the first time
     is an entry.  Records: participant:person_named.
@@ -121,6 +124,7 @@ def issue(db: Session, asked: TokenRequest, now: datetime, runtime: Runtime) -> 
 
     one_time.forget_expired(db, now)
     _spend(db, key.participant_id, assertion, expires_at, proof)
+    known(key.participant_id)
 
     caller = Actor(key.participant_id, frozenset(), kid=key.kid, person=person)
     reference = persons.introduce(db, caller, now) if person is not None else None

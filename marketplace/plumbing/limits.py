@@ -61,6 +61,12 @@ class Limits:
         if not verdict.allowed:
             self._count(RateLimited("participant", self._participant, verdict), participant)
 
+    def client(self, participant: str) -> None:
+        """One more access token for a participant whose assertion holds.  Raises RateLimited."""
+        verdict = self._participants.take(f"{participant} tokens", self._address)
+        if not verdict.allowed:
+            self._count(RateLimited("client", self._address, verdict), participant)
+
     def unknown(self, request: Request) -> None:
         """One more request of a caller that did not say who it is.  Raises RateLimited."""
         verdict = self._addresses.take(place_of(request), self._address)
@@ -89,8 +95,12 @@ def _buckets(kind: str, settings: Settings) -> Buckets:
 
 
 def place_of(request: Request) -> str:
-    """The network that a caller without a name is counted by: an IPv4 address, or the /64 of an IPv6 address."""
-    host = request.client.host if request.client else ""
+    """The network that a caller without a name is counted by."""
+    return place(request.client.host if request.client else "")
+
+
+def place(host: str) -> str:
+    """The network of an address: itself for IPv4, its /64 for IPv6."""
     try:
         address = ip_address(host.partition("%")[0])
     except ValueError:

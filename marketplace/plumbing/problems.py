@@ -68,6 +68,8 @@ _EDGE_STATUS: dict[type[DomainError], int] = {
 }
 
 
+_MOST_FINDINGS = 100
+
 # EFBIG is what a process gets that reached a limit on the size of its files.
 _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # What SQLite says, and PostgreSQL's SQLSTATEs of class 53 for the same.
@@ -160,7 +162,7 @@ def install(app: FastAPI) -> None:
     async def _validation(_request: Request, error: RequestValidationError) -> JSONResponse:
         findings = [
             {"pointer": "/" + "/".join(str(part) for part in found["loc"]), "detail": _plainly(found)}
-            for found in error.errors()
+            for found in error.errors()[:_MOST_FINDINGS]
         ]
         first = findings[0]
         return problem(

@@ -225,7 +225,7 @@ class _Child:
             code = self._process.wait(1)
         except subprocess.TimeoutExpired:
             return Failure("crashed", "answers ended")
-        if code == -signal.SIGALRM:
+        if code in (-signal.SIGALRM, -signal.SIGXCPU):
             return Failure("time_limit", f"over {self._seconds} s")
         return Failure("crashed", f"exit status {code}")
 

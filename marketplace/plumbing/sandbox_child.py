@@ -50,6 +50,7 @@ def main(memory_mib: int, file_mib: int, seconds: int) -> None:
 
 def _answer(target: BinaryIO, function: Callable[[Any], Any], item: Any, seconds: int) -> None:
     """Run one item under the timer and send what came of it; after a MemoryError the child is not used again."""
+    _limit_cpu(seconds)
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         answer: tuple[Any, ...] = ("done", function(item))
@@ -80,6 +81,13 @@ def _limit(memory_mib: int, file_mib: int) -> None:
         (resource.RLIMIT_CORE, 0),
     ):
         resource.setrlimit(kind, (limit, limit))
+
+
+def _limit_cpu(seconds: int) -> None:
+    """A second guard beside the timer, which a parser could switch off: the kernel counts the item's own work."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + seconds + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.getrlimit(resource.RLIMIT_CPU)[1]))
 
 
 def _leave_network() -> None:

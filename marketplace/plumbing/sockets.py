@@ -2,21 +2,29 @@
 
 Whatever lies in a buffer when a use is stopped still reaches the client.  The kernel would hold megabytes for a slow
 reader, so every connection gets a capped send buffer, and a stopped one is reset: what was not sent is thrown away.
+A connection costs memory and a descriptor, so their number is capped, and one that brings no request is closed.
 """
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import socket
 import struct
 import termios
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, Final
+from ipaddress import ip_address
+from typing import Any, ClassVar, Final
 
+import h11
 import uvicorn
+from pydantic import IPvAnyNetwork
 from starlette.types import ASGIApp, Scope
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from marketplace.plumbing.limits import place
 from marketplace.settings import Settings
 
 PIECE: Final = 64 << 10
@@ -24,6 +32,9 @@ PIECE: Final = 64 << 10
 
 _LINE: Final = "marketplace.line"
 _CLOSED: Final = 7  # TCP_CLOSE of linux/tcp_states.h
+_HEAD, _REST = "head", "rest"
+_REST_SECONDS: Final = 5  # a client that still sends reads the early answer within this
+_TOLD: Final = 64  # connections above the limit that are still told 503
 _RESET: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
 
@@ -63,28 +74,100 @@ def line_of(scope: Scope) -> Line | None:
     return found
 
 
-def protocol(settings: Settings) -> type[H11Protocol]:
-    """HTTP/1.1 over connections whose buffers are capped at `settings.send_buffer_kib`."""
-    size = settings.send_buffer_kib * 1024
+class CappedProtocol(H11Protocol):
+    """HTTP/1.1 over connections whose buffers, number and silences are capped; each request's state holds its Line.
 
-    class CappedProtocol(H11Protocol):
-        """The server's own protocol on a capped connection; each request's state holds its Line."""
+    settings: of this instance; held: connections by place, without those of trusted proxies.
+    """
 
-        def connection_made(self, transport: Any) -> None:
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
-            # 0: the next piece is taken only when the one before has gone to the kernel.
-            transport.set_write_buffer_limits(high=0)
-            self.app_state = {**self.app_state, _LINE: Line(transport)}
-            super().connection_made(transport)
+    settings: ClassVar[Settings]
+    held: ClassVar[Counter[str]]
+    _place: str | None = None
+    _owed: str | None = None
+    _timer: asyncio.TimerHandle | None = None
 
-    return CappedProtocol
+    def connection_made(self, transport: Any) -> None:
+        size = self.settings.send_buffer_kib * 1024
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, size)
+        # 0: the next piece is taken only when the one before has gone to the kernel.
+        transport.set_write_buffer_limits(high=0)
+        self.app_state = {**self.app_state, _LINE: Line(transport)}
+        super().connection_made(transport)
+        if self._is_one_too_many():
+            transport.abort()
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._place is not None:
+            self.held[self._place] -= 1
+            if not self.held[self._place]:
+                del self.held[self._place]
+        super().connection_lost(exc)
+        self._stop_watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def on_response_complete(self) -> None:
+        super().on_response_complete()
+        self._watch()
+
+    def _is_one_too_many(self) -> bool:
+        most, host = self.settings.limit_connections, self.client[0] if self.client else ""
+        if not _is_in(host, self.settings.trusted_proxies):
+            self._place = place(host)
+            self.held[self._place] += 1
+            if self.held[self._place] > most // 2:
+                return True
+        return len(self.connections) > most + _TOLD
+
+    def _watch(self) -> None:
+        """Let a timer run while the client owes the head of a request, or the rest of a body that nobody reads."""
+        theirs, owed = self.conn.their_state, None
+        if theirs is h11.IDLE and (self.cycle is None or self.conn.trailing_data[0]):
+            owed = _HEAD
+        elif theirs is h11.SEND_BODY and self.conn.our_state is h11.DONE:
+            owed = _REST
+        if owed != self._owed:
+            self._stop_watch()
+        if owed is not None and self._timer is None:
+            seconds = self.settings.header_seconds if owed == _HEAD else _REST_SECONDS
+            self._owed, self._timer = owed, self.loop.call_later(seconds, self.transport.close)
+
+    def _stop_watch(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._owed = self._timer = None
+
+
+def protocol(settings: Settings) -> type[CappedProtocol]:
+    """The protocol of one server, by its settings."""
+    return type("Protocol", (CappedProtocol,), {"settings": settings, "held": Counter()})
 
 
 def server(app: ASGIApp, settings: Settings, **given: Any) -> uvicorn.Server:
     """The server of an application, not yet running.  given: further arguments of `uvicorn.Config`."""
-    # No forwarding header is believed: who calls is known by key, and the address only counts for limits.
-    config = uvicorn.Config(app, http=protocol(settings), loop="asyncio", ws="none", proxy_headers=False, **given)
+    # Who calls is known by key; the address, which a trusted proxy may tell, only counts for limits.
+    config = uvicorn.Config(
+        app,
+        http=protocol(settings),
+        loop="asyncio",
+        ws="none",
+        limit_concurrency=settings.limit_connections,
+        proxy_headers=bool(settings.trusted_proxies),
+        forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
+        **given,
+    )
     return uvicorn.Server(config)
+
+
+def _is_in(host: str, networks: Sequence[IPvAnyNetwork]) -> bool:
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return any(address in network for network in networks)
 
 
 def serve(app: ASGIApp, settings: Settings, **given: Any) -> None:

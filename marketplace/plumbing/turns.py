@@ -20,11 +20,13 @@ class Turns(Enum):
     """A kind of request.
 
     Uploads and downloads have threads of their own, because a slow sender holds its thread for as long as it sends.
+    Large bodies are what the memory is kept for while it is read and checked.
     """
 
     TRANSACTIONS = "transactions"
     UPLOADS = "uploads"
     DOWNLOADS = "downloads"
+    LARGE_BODIES = "large bodies"
 
     def of(self, app: Any) -> CapacityLimiter:
         """The turns of this kind in an application."""
@@ -35,7 +37,7 @@ class Turns(Enum):
 
 
 # Transactions stay below the server's 40 common threads and the 20 connections of `plumbing.db`.
-_AT_ONCE = {Turns.TRANSACTIONS: 12, Turns.UPLOADS: 24, Turns.DOWNLOADS: 24}
+_AT_ONCE = {Turns.TRANSACTIONS: 12, Turns.UPLOADS: 24, Turns.DOWNLOADS: 24, Turns.LARGE_BODIES: 16}
 
 
 async def in_own_thread(turns: CapacityLimiter, work: Callable[[], R]) -> R:

@@ -15,22 +15,18 @@ from typing import Annotated, Any, Protocol
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from sqlmodel import Session
-from starlette.types import Message
 
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.errors import Conflict, DomainError, Forbidden, NotFound
-from marketplace.plumbing import idempotency
+from marketplace.plumbing import bodies, idempotency
 from marketplace.plumbing.limits import Limits
-from marketplace.plumbing.problems import BadRequest, BodyTooLarge
+from marketplace.plumbing.problems import BadRequest
 from marketplace.plumbing.runtime import Runtime
-from marketplace.plumbing.strings import refuse_bad_text
 from marketplace.plumbing.turns import Turns
-
-# Evidence is the largest thing that a JSON body carries: 1 MiB, in base64.
-LARGEST_BODY = 8 << 20
 
 # Names the entries that the answer left in the log; `audit.receipts` says how.
 RECEIPT = "Receipt"
@@ -57,8 +53,12 @@ class ReadOnlyRole(Forbidden):
 class Gate(Protocol):
     """What the edge needs from upper rooms; `main` puts it in."""
 
+    def judge_headers(self, request: Request, now: datetime) -> None:
+        """Whether a body is worth reading, by what the headers alone prove.  Raises Unauthenticated, RateLimited."""
+        ...
+
     def authenticate(self, db: Session, request: Request, now: datetime) -> Actor:
-        """Who calls.  Raises Unauthenticated."""
+        """Who calls.  Raises Unauthenticated, RateLimited."""
         ...
 
     def record_refusal(self, db: Session, actor: Actor, route: str, error: DomainError, now: datetime) -> None:
@@ -104,13 +104,15 @@ class TransactionRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
+        largest, public = bodies.largest_of(self.endpoint), not _asks_who(self.dependant)
 
         async def in_turn(request: Request) -> Response:
-            # The body comes first: a slow sender must hold neither a turn nor a transaction.
-            body = await _body(request)
-            refuse_bad_text(body)
-            async with Turns.TRANSACTIONS.of(request.app):
-                return await in_transaction(request, sha256_hex(body))
+            await _judge_before_body(request, public=public)
+            async with bodies.place_for(request, largest):
+                # The body comes before: a slow sender must hold neither a turn nor a transaction.
+                body_hash = sha256_hex(await bodies.taken(request, largest))
+                async with Turns.TRANSACTIONS.of(request.app):
+                    return await in_transaction(request, body_hash)
 
         async def in_transaction(request: Request, body_hash: str) -> Response:
             runtime: Runtime = request.app.state.runtime
@@ -145,25 +147,31 @@ class TransactionRoute(APIRoute):
         return in_turn
 
 
-async def _body(request: Request) -> bytes:
-    """The whole body, which FastAPI then finds ready.  Raises BodyTooLarge before it would fill the memory."""
-    size, receive = 0, request.receive
+async def _judge_before_body(request: Request, *, public: bool) -> None:
+    """Let nobody send a body whom the headers do not allow it; a GET has none."""
+    if request.method in {"GET", "HEAD"}:
+        bodies.refuse_body(request)
+    elif bodies.announced(request) != 0:
+        await run_in_threadpool(_judge_headers, request, public=public)
+        request.state.counted = True
 
-    async def counted() -> Message:
-        nonlocal size
-        message = await receive()
-        size += len(message.get("body", b""))
-        if size > LARGEST_BODY:
-            raise BodyTooLarge(
-                "the body of the request is too large",
-                expected=f"at most {LARGEST_BODY} bytes",
-                got="more",
-                action="send files with PUT /v1/versions/{version_id}/files/{batch}",
-            )
-        return message
 
-    request._receive = counted  # Starlette has no public place for a limit
-    return await request.body()
+def _judge_headers(request: Request, *, public: bool) -> None:
+    if public:
+        Limits.of(request).unknown(request)
+    else:
+        gate: Gate = request.app.state.gate
+        gate.judge_headers(request, request.app.state.runtime.clock.now())
+
+
+def was_counted(request: Request) -> bool:
+    """Whether the request was counted before its body was read."""
+    return bool(getattr(request.state, "counted", False))
+
+
+def _asks_who(dependant: Dependant) -> bool:
+    """Whether a route wants to know its caller."""
+    return dependant.call in {_view, _verb} or any(map(_asks_who, dependant.dependencies))
 
 
 def _record_raised(request: Request, edge: _Edge, error: DomainError) -> None:
@@ -264,7 +272,8 @@ def public_database(request: Request) -> Call:
     """For routes that anyone may read: no caller, the anonymous actor without roles."""
     edge: _Edge = request.state.edge
     runtime: Runtime = request.app.state.runtime
-    Limits.of(request).unknown(request)
+    if not was_counted(request):
+        Limits.of(request).unknown(request)
     return Call(edge.db, Actor("public", frozenset()), runtime.clock.now(), runtime)
 
 

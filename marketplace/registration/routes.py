@@ -9,6 +9,7 @@ from fastapi import Query, Response
 from marketplace.assets import queries as assets
 from marketplace.assets.schemas import Sha256, SignatureIn
 from marketplace.audit import documents
+from marketplace.plumbing.bodies import LARGE, takes_body_of
 from marketplace.plumbing.web import PublicView, Verb, View, router
 from marketplace.registration import certificates, document, objections, queries, service, shown
 from marketplace.registration.schemas import (
@@ -29,6 +30,7 @@ routes = router("registration")
 
 
 @routes.post("/applications", status_code=201, operation_id="file_application")
+@takes_body_of(LARGE)
 def file_application(verb: Verb, asked: ApplicationIn) -> ApplicationOut:
     """Apply for the registration of rights on an assessed version."""
     version = assets.own_version(verb.db, verb.actor, asked.version)

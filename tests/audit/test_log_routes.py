@@ -37,6 +37,9 @@ ACTORS = {actor.participant: actor for actor in (AUDITOR, BUYER, PROVIDER)}
 class HeaderGate(Promises):
     """Says who calls by a header; the real one stands above this room."""
 
+    def judge_headers(self, request: Request, now: datetime) -> None:
+        """Nothing is known before the body."""
+
     def authenticate(self, db: Session, request: Request, now: datetime) -> Actor:
         name = request.headers.get("who")
         if name is None:

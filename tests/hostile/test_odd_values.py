@@ -17,7 +17,7 @@ import pytest
 
 from tests.architecture.test_authorization import OPERATIONS
 from tests.hostile.forms import FORMS, QUERIES
-from tests.hostile.knocking import Operation, Snapshot, _send, address
+from tests.hostile.knocking import Operation, Snapshot, _send, address, knock
 from tests.hostile.story import Story, open_story, roll_agreement
 from tests.hostile.test_extra_members import NOT_JSON
 from tests.servers import initdb_path, postgresql
@@ -26,6 +26,13 @@ TEXTS: tuple[Any, ...] = ("a\0b", "\ud800", "\u202e", "x" * 100_000, "", " ", "1
 NUMBERS: tuple[Any, ...] = (2**63, -(2**63) - 1, 2**200, -1, 0, 1.5, 1e308, True, "1")
 SHAPES: tuple[Any, ...] = (None, [], {}, ["a\0b"], {"a\0b": 1}, [[[[]]]])
 IN_ADDRESSES = ("a%00b", "%ed%a0%80", "%ff", "9" * 30, "-1", "x" * 3000, "%F0%9F%97%9D", "..")
+UNDONE_BY = {
+    "suspend_participant": "reinstate_participant",
+    "suspend_version": "resume_version",
+    "suspend_certificate": "resume_certificate",
+    "suspend_listing": "resume_listing",
+    "suspend_agreement": "resume_agreement",
+}
 
 
 @contextmanager
@@ -78,6 +85,12 @@ def odd(value: Any, *, few: bool) -> tuple[Any, ...]:
     return (*(NUMBERS if isinstance(value, int) else TEXTS), *SHAPES)
 
 
+def _undo(story: Story, name: str) -> Any:
+    """End what an accepted suspension began, where no snapshot brings back what was."""
+    operation = OPERATIONS[name]
+    return knock(story, identity_of(operation), operation)
+
+
 def has_nul(value: Any) -> bool:
     return "\\u0000" in json.dumps(value)
 
@@ -106,6 +119,8 @@ def test_an_odd_value_in_a_form_is_answered(story: Story, name: str, tmp_path: P
                 assert answer.json()["type"] == "/problems/nul-character"
             if answer.is_success and snapshot is not None:
                 snapshot.restore()
+            elif answer.is_success and name in UNDONE_BY:
+                assert _undo(story, UNDONE_BY[name]).is_success
 
 
 @pytest.mark.parametrize("name", sorted(one for one in OPERATIONS if OPERATIONS[one].method == "GET"))

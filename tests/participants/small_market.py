@@ -25,7 +25,7 @@ from marketplace.audit.receipts import Promises
 from marketplace.client.api import ApiClient, in_process
 from marketplace.kernel.signing import SigningKey
 from marketplace.participants import routes as participants
-from marketplace.participants.authentication import authenticate
+from marketplace.participants.authentication import authenticate, judge_headers
 from marketplace.participants.tokens import ASSERTION_TYPE, GRANT_TYPE
 from marketplace.plumbing import problems
 from tests.house import House, SeedParty
@@ -34,6 +34,9 @@ Sign = Callable[[bytes], bytes]
 
 
 class Gate(Promises):
+    def judge_headers(self, request, now):
+        judge_headers(request, now, self._runtime)
+
     def authenticate(self, db, request, now):
         return authenticate(db, request, now, self._runtime)
 

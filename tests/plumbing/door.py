@@ -17,6 +17,7 @@ from marketplace.audit.models import Entry
 from marketplace.client.api import ApiClient, in_process
 from marketplace.kernel.errors import Conflict, DomainError, Forbidden, Invalid, NotFound, Unavailable
 from marketplace.main import create_app
+from marketplace.plumbing.bodies import LARGE, takes_body_of
 from marketplace.plumbing.epochs import Epoch, bump
 from marketplace.plumbing.limits import Limits
 from marketplace.plumbing.problems import BadRequest, TooManyRequests, Unauthenticated
@@ -59,6 +60,7 @@ def _work(verb: Call, name: str, word: str) -> None:
 
 
 @routes.post("/door/{name}/knock")
+@takes_body_of(LARGE)
 def knock(verb: Verb, name: str, seconds: float = 0) -> dict[str, str]:
     _work(verb, name, "knocked")
     time.sleep(seconds)

@@ -54,6 +54,19 @@ def spin(value: int) -> int:
     return value
 
 
+def spin_untimed(_arg: Any) -> None:
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    while True:
+        pass
+
+
+def work(seconds: float) -> int:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+    return os.getpid()
+
+
 def bloat(mib: int) -> int:
     return len(bytearray(mib << 20))
 

@@ -15,6 +15,7 @@ from starlette.requests import Request
 
 from marketplace.audit.counted import write_counts
 from marketplace.kernel.canonical import read_strictly
+from marketplace.participants.tokens import ASSERTION_TYPE, GRANT_TYPE
 from marketplace.plumbing.buckets import OwnBuckets, Rate, SharedBuckets
 from marketplace.plumbing.limits import Limits, RateLimited, place_of
 from marketplace.plumbing.problems import problem
@@ -219,6 +220,30 @@ def test_what_nobody_known_was_refused_becomes_one_entry_by_reason(small: Small)
     assert len(counted(door)) == 1  # nothing new, no new entry
     # Whoever proves who it is does not suffer from its neighbours at the same address.
     assert door.hospital.knock("one/knock", "key-00000002").status_code == 200
+
+
+def test_tokens_are_counted_by_who_proved_to_ask_never_by_who_is_claimed_to(
+    small: Small, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hospital, pharma = small.door.hospital, small.door.pharma
+    monkeypatch.setattr(Limits, "unknown", lambda *_: None)  # each from an address of its own
+
+    def ask(**changed: str) -> int:
+        form = {"grant_type": GRANT_TYPE, "client_assertion_type": ASSERTION_TYPE} | changed
+        return int(hospital._http.post("http://127.0.0.1:8000/oauth/token", data=form).status_code)
+
+    now = small.door.house.clock.now()
+    stolen = hospital._assertion(now)
+    assert ask(client_assertion=stolen) == 200
+    for _ in range(8):
+        assert ask(client_assertion="a.b.c", client_id=hospital.participant_id) == 401
+        assert ask(client_assertion=pharma._assertion(now), client_id=hospital.participant_id) == 401
+        assert ask(client_assertion=stolen) == 401  # shown a second time
+    answers = [ask(client_assertion=hospital._assertion(now)) for _ in range(7)]
+    assert answers == [200] * 5 + [429] * 2
+    assert ask(client_assertion=pharma._assertion(now)) == 200
+    small.ticks.now += 1
+    assert ask(client_assertion=hospital._assertion(now)) == 200
 
 
 def test_counts_stay_when_they_cannot_be_written(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,27 @@ def test_children_die_with_their_parent() -> None:
     assert not _alive(child)
 
 
+def test_the_kernel_ends_a_loop_that_nobody_watches_any_more() -> None:
+    script = (
+        "from marketplace.plumbing.sandbox import ParsePool\nfrom tests.plumbing import hostile\nimport os\n"
+        "pool = ParsePool(1, 512, 1, prefixes=('tests.',))\nprint(pool.run(hostile.sleep, [0])[0], flush=True)\n"
+        "import threading; threading.Thread(target=pool.run, args=(hostile.spin_untimed, [0]), daemon=True).start()\n"
+        "import time; time.sleep(0.5); os.kill(os.getpid(), 9)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    child = int(ended.stdout.strip())
+    assert _alive(child)
+    deadline = time.monotonic() + 30  # of its own work it has 2 s; the machine may give it less than one core
+    while time.monotonic() < deadline and _alive(child):
+        time.sleep(0.1)
+    assert not _alive(child)
+
+
+def test_every_item_has_processor_time_of_its_own() -> None:
+    with ParseOne() as pool:
+        assert len(set(pool.run(hostile.work, [1.2] * 4))) == 1
+
+
 def _alive(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"

@@ -26,6 +26,9 @@ class Gate(Promises):
         super().__init__(house.runtime)
         self._house = house
 
+    def judge_headers(self, request: Request, now: datetime) -> None:
+        """Nothing is known before the body."""
+
     def authenticate(self, db: Session, request: Request, now: datetime) -> Actor:
         if "x-party" not in request.headers:
             raise problems.Unauthenticated("no caller")

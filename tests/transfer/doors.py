@@ -32,6 +32,11 @@ class HeaderGate(Promises):
         super().__init__(house.runtime)
         self._house = house
 
+    def judge_headers(self, request: Request, now: datetime) -> None:
+        """A stranger is known by the header that is not there."""
+        if "x-caller" not in request.headers:
+            raise problems.Unauthenticated("nobody calls")
+
     def authenticate(self, db: Session, request: Request, now: datetime) -> Actor:
         name = request.headers.get("x-caller")
         if name is None:

@@ -1,0 +1,149 @@
+"""Connections that bring no request, too many of them, and which address a caller is counted by (T34)."""
+
+from __future__ import annotations
+
+import http.client
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
+
+import anyio
+import pytest
+from pydantic import ValidationError
+from starlette.requests import Request
+from starlette.types import Receive, Scope, Send
+
+from marketplace.plumbing import sockets
+from marketplace.plumbing.limits import place_of
+from marketplace.settings import Settings
+from tests.house import House
+from tests.transfer.doors import served, wait_until, with_settings
+
+HEAD = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n"
+
+
+@contextmanager
+def connected(address: tuple[str, int], sent: bytes = b"") -> Iterator[socket.socket]:
+    with socket.create_connection(address, timeout=10) as connection:
+        connection.sendall(sent)
+        yield connection
+
+
+def is_open(connection: socket.socket, seconds: float = 0.2) -> bool:
+    connection.settimeout(seconds)
+    try:
+        return connection.recv(1) != b""
+    except TimeoutError:
+        return True
+    except OSError:
+        return False
+
+
+def dripped_for(connection: socket.socket) -> float:
+    """Seconds until a sender of single bytes is cut off; 8 at most."""
+    begun = time.monotonic()
+    with suppress(OSError):
+        while time.monotonic() < begun + 8:
+            connection.sendall(b"x")
+            time.sleep(0.05)
+    return time.monotonic() - begun
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET", HEAD, HEAD + b"\r\n" + HEAD])
+def test_half_a_head_is_not_waited_for(house: House, sent: bytes) -> None:
+    with served(with_settings(house, header_seconds=1)) as address, connected(address, sent) as connection:
+        begun = time.monotonic()
+        while connection.recv(4096):  # of the last one, the answer to the first request
+            pass
+        assert 0.9 < time.monotonic() - begun < 8
+
+
+def test_a_head_that_drips_is_not_waited_for_either(house: House) -> None:
+    with served(with_settings(house, header_seconds=1)) as address, connected(address, HEAD) as connection:
+        assert dripped_for(connection) < 6
+
+
+def test_a_connection_that_is_used_stays(house: House) -> None:
+    with served(with_settings(house, header_seconds=1)) as address:
+        connection = http.client.HTTPConnection(*address)
+        connection.connect()
+        line = connection.sock
+        for _ in range(4):
+            connection.request("GET", "/nowhere")
+            assert connection.getresponse().read()
+            time.sleep(0.5)
+        assert connection.sock is line
+        connection.close()
+
+
+def test_the_rest_of_a_body_that_nobody_reads_is_not_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sockets, "_REST_SECONDS", 1)
+    with served(house) as address, connected(address, HEAD + b"Content-Length: 1000000\r\n\r\n") as connection:
+        assert connection.recv(4096).startswith(b"HTTP/1.1 404")
+        assert dripped_for(connection) < 6
+
+
+def test_one_address_has_at_most_half_of_the_connections(house: House) -> None:
+    with served(with_settings(house, limit_connections=8)) as address, ExitStack() as stack:
+        first = [stack.enter_context(connected(address, HEAD)) for _ in range(4)]
+        with connected(address) as fifth:
+            assert not is_open(fifth)
+        assert all(is_open(one) for one in first)
+        first[0].close()
+
+        def let_in() -> bool:
+            with connected(address) as again:
+                return is_open(again)
+
+        wait_until(let_in)
+
+
+def test_beyond_the_limit_a_request_is_told_so_and_far_beyond_nobody_is_let_in(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "_TOLD", 2)
+    proxied = with_settings(house, limit_connections=8, trusted_proxies=networks("127.0.0.1"))
+    with served(proxied) as address, ExitStack() as stack:
+        for _ in range(9):
+            stack.enter_context(connected(address, HEAD))
+        with connected(address, HEAD + b"\r\n") as told, connected(address) as refused:
+            assert told.recv(4096).startswith(b"HTTP/1.1 503")
+            assert not is_open(refused)
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "forwarded", "counted"),
+    [
+        ((), "10.0.0.7", "203.0.113.7", "10.0.0.7"),
+        (("10.0.0.0/24",), "10.0.0.7", "203.0.113.7", "203.0.113.7"),
+        (("10.0.0.0/24",), "10.0.1.7", "203.0.113.7", "10.0.1.7"),
+        (("10.0.0.7",), "10.0.0.7", "198.51.100.1, 203.0.113.7", "203.0.113.7"),  # the first was invented
+        (("10.0.0.7", "10.0.0.8"), "10.0.0.7", "203.0.113.7, 10.0.0.8", "203.0.113.7"),
+        (("10.0.0.7",), "10.0.0.7", None, "10.0.0.7"),
+    ],
+)
+def test_a_caller_is_counted_by_the_address_that_a_trusted_proxy_tells(
+    house: House, trusted: tuple[str, ...], peer: str, forwarded: str | None, counted: str
+) -> None:
+    seen: list[str] = []
+
+    async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
+        seen.append(place_of(Request(scope)))
+
+    server = sockets.server(app, with_settings(house, trusted_proxies=networks(*trusted)).runtime.settings)
+    server.config.load()
+    headers = [(b"x-forwarded-for", forwarded.encode())] if forwarded else []
+    scope = {"type": "http", "client": (peer, 1), "scheme": "http", "headers": headers}
+    anyio.run(server.config.loaded_app, scope, None, None)
+    assert seen == [counted]
+
+
+def networks(*names: str) -> tuple[object, ...]:
+    return Settings(trusted_proxies=names).trusted_proxies  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("name", ["0.0.0.0/0", "::/0", "proxy.example", "10.0.0.7/24"])
+def test_a_proxy_is_an_address_or_a_network_but_never_everybody(name: str) -> None:
+    with pytest.raises(ValidationError):
+        networks(name)
