@@ -13,6 +13,7 @@ from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
+from marketplace.plumbing import epochs
 from marketplace.plumbing.idempotency import KeyReused
 from marketplace.plumbing.policy import Decision
 from marketplace.plumbing.runtime import Runtime
@@ -226,6 +227,7 @@ def _commit(
         "from": span.start,
         "to": span.end,
         "stops_at": ruling.stops_at,
+        "change": epochs.changes(db),  # bumps are held off since the ruling was confirmed
     }
     row.entry_id = usage.record_ruling(db, actor, agreement, ruling, now, about=about)
     db.merge(row)

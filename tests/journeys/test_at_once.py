@@ -33,8 +33,11 @@ from marketplace.legal import service as opinions
 from marketplace.legal.models import Opinion
 from marketplace.participants import queries as people
 from marketplace.participants import service as participants
+from marketplace.plumbing import outbox
 from marketplace.registration import certificates, lapsing, objections, queries, service
 from marketplace.registration.schemas import ObjectionIn, SettlementIn
+from marketplace.transfer import inbox
+from marketplace.transfer.models import NoticeAddress
 from tests.exchange.parts import approved, listed, submitted
 from tests.house import House, open_house
 from tests.legal.parts import assess, card_of, condition, governed, opinion_in, registration, signed
@@ -233,6 +236,21 @@ def end_key(house: House, db: Session, key: str) -> None:
     participants.revoke_key(db, house.cast["operator"].actor, key, one.kid, "lost", house.clock.now())
 
 
+def first_address(house: House, db: Session, key: str) -> None:
+    inbox.set_address(
+        db,
+        house.cast["pharma"].actor,
+        "https://connector.example.org/notices",
+        None,
+        house.runtime.settings,
+        house.clock.now(),
+    )
+
+
+def ask_for_work(house: House, db: Session, key: str) -> None:
+    outbox.enqueue(db, "test.nothing", {}, key=key, now=house.clock.now())
+
+
 def state_of_certificate(db: Session, key: str) -> str:
     return queries.certificate(db, key).state
 
@@ -396,6 +414,24 @@ RACES = [
         participants.KeyAlreadyRevoked,
         told("participant:key_revoked", "participant"),
         1,
+    ),
+    Race(
+        "a first address for notices is set once",
+        party("pharma"),
+        first_address,
+        first_address,
+        inbox.AddressChanged,
+        lambda db, key: db.get_one(NoticeAddress, key).number,
+        1,
+    ),
+    Race(
+        "the same work is asked for once",
+        party("pharma"),
+        ask_for_work,
+        ask_for_work,
+        None,
+        lambda db, key: outbox.asked(db, "test.nothing", key) is not None,
+        True,
     ),
     Race(
         "a certificate lapses once",

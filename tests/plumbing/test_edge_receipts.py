@@ -54,12 +54,12 @@ def test_a_replayed_answer_carries_the_same_receipt_whenever_it_is_asked_for(eit
 @pytest.mark.parametrize(
     "change",
     [
-        "promise = '{\"forged\":\"anything\"}'",
+        'promise = \'{"forged":"anything"}\'',
         "promise = NULL",
         "status = 403",
         "location = '/v1/elsewhere'",
         "kept_at = '2026-01-01 00:00:00'",
-        "body_hash = body_hash, body = CAST('{\"name\":\"one\",\"word\":\"go away\"}' AS BLOB)",
+        'body_hash = body_hash, body = CAST(\'{"name":"one","word":"go away"}\' AS BLOB)',
         "mark = ''",
     ],
 )
