@@ -82,9 +82,9 @@ def notify_stop(runtime: Runtime, stopped: Stopped) -> int:
         except Exception as error:  # noqa: BLE001 - told of below, once the others have their notice
             failed[agreement_id] = error
     if failed:
-        first, error = next(iter(failed.items()))
-        why = f"{first}: {type(error).__name__}: {error}"
-        raise NoticesMissing(f"{len(failed)} of {len(concerned)} notices are missing", got=why) from error
+        first, cause = next(iter(failed.items()))
+        why = f"{first}: {type(cause).__name__}: {cause}"
+        raise NoticesMissing(f"{len(failed)} of {len(concerned)} notices are missing", got=why) from cause
     return made
 
 
