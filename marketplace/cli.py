@@ -15,7 +15,7 @@ from marketplace.commands.auditing import audit_commands
 from marketplace.commands.backup import backup, backup_check
 from marketplace.commands.bench import bench
 from marketplace.commands.evidence import verify
-from marketplace.commands.keeping import keys_commands, recover_commands
+from marketplace.commands.keeping import keys_commands, recover_commands, work_commands
 from marketplace.commands.options import MARKET, AsJson, Data
 from marketplace.commands.party import agreement_commands, asset_commands
 from marketplace.kernel.errors import DomainError
@@ -31,6 +31,7 @@ app.add_typer(agreement_commands, name="agreement")
 app.add_typer(audit_commands, name="audit")
 app.add_typer(recover_commands, name="recover")
 app.add_typer(keys_commands, name="keys")
+app.add_typer(work_commands, name="work")
 app.command()(backup)
 app.command("backup-check")(backup_check)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(verify)

@@ -12,6 +12,7 @@ from marketplace.plumbing.migrations import is_current
 from marketplace.settings import Settings
 
 FREE_MIB = 500
+GIVEN_UP_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class Finding:
 def examine(data: Path) -> list[Finding]:
     """Look at everything an instance on this data folder needs."""
     settings = Settings(data_folder=data)
-    looks: tuple[Callable[[Settings], Finding], ...] = (_python, _folder, _room, _database, _policy, _parser)
+    looks: tuple[Callable[[Settings], Finding], ...] = (_python, _folder, _room, _database, _work, _policy, _parser)
     return [_look(look, settings) for look in looks]
 
 
@@ -65,6 +66,22 @@ def _database(settings: Settings) -> Finding:
         database.dispose()
     words = "answers, schema present" if made else "answers, no schema yet: `marketplace run` or `migrate` makes it"
     return Finding("database", ok=True, words=words)
+
+
+def _work(settings: Settings) -> Finding:
+    from marketplace.plumbing import outbox
+
+    database = Database(settings.effective_database_url)
+    try:
+        with database.reading() as db:
+            rows = outbox.given_up(db) if is_current(database) else []
+    finally:
+        database.dispose()
+    if not rows:
+        return Finding("work", ok=True, words="none was given up")
+    named = "; ".join(f"{one.id} {one.task}: {one.last_error}" for one in rows[:GIVEN_UP_SHOWN])
+    more = f" and {len(rows) - GIVEN_UP_SHOWN} more" if len(rows) > GIVEN_UP_SHOWN else ""
+    return Finding("work", ok=False, words=f"given up, mend the cause, then `marketplace work retry`: {named}{more}")
 
 
 def _policy(settings: Settings) -> Finding:

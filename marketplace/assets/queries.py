@@ -49,16 +49,16 @@ def version(db: Session, version_id: str) -> Version:
     return found
 
 
-def own_version(db: Session, actor: Actor, version_id: str, *, lock: bool = False) -> Version:
-    """A version of one of the caller's assets; lock: read anew and held to the end of the transaction.
+def lock_version(db: Session, found: Version) -> None:
+    """Read a version anew and hold it to the end of the transaction: what was read before may have changed since."""
+    db.refresh(found, with_for_update={"key_share": True})
 
-    Raises NoSuchVersion.
-    """
+
+def own_version(db: Session, actor: Actor, version_id: str) -> Version:
+    """A version of one of the caller's assets.  Raises NoSuchVersion."""
     found = version(db, version_id)
     if asset(db, found.asset_id).provider_id != actor.participant:
         raise NoSuchVersion("no version with this id", got=shown(version_id))
-    if lock:
-        db.refresh(found, with_for_update=True)
     return found
 
 

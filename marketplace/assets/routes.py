@@ -50,21 +50,21 @@ def get_version(view: View, version_id: str) -> VersionOut:
 @routes.post("/versions/{version_id}/suspension", operation_id="suspend_version")
 def suspend_version(verb: Verb, version_id: str, why: WhyStopped) -> VersionOut:
     """The provider stops every use of an own version at once, until it resumes it."""
-    version = queries.own_version(verb.db, verb.actor, version_id, lock=True)
+    version = queries.own_version(verb.db, verb.actor, version_id)
     return VersionOut.model_validate(service.suspend(verb.db, verb.actor, version, why.reason, verb.now))
 
 
 @routes.post("/versions/{version_id}/resumption", operation_id="resume_version")
 def resume_version(verb: Verb, version_id: str, why: WhyStopped) -> VersionOut:
     """The provider returns a version that it suspended to the stage it had."""
-    version = queries.own_version(verb.db, verb.actor, version_id, lock=True)
+    version = queries.own_version(verb.db, verb.actor, version_id)
     return VersionOut.model_validate(service.resume(verb.db, verb.actor, version, why.reason, verb.now))
 
 
 @routes.post("/versions/{version_id}/retirement", operation_id="retire_version")
 def retire_version(verb: Verb, version_id: str, why: WhyStopped) -> VersionOut:
     """The provider ends an own version for good; every use of it stops at once."""
-    version = queries.own_version(verb.db, verb.actor, version_id, lock=True)
+    version = queries.own_version(verb.db, verb.actor, version_id)
     return VersionOut.model_validate(service.retire(verb.db, verb.actor, version, why.reason, verb.now))
 
 

@@ -16,6 +16,7 @@ from marketplace.audit.words import keep_text, keep_why
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import Conflict, Forbidden
 from marketplace.kernel.ids import new_id
+from marketplace.kernel.transitions import Step, WrongState
 from marketplace.participants.signatures import Signature
 from marketplace.plumbing import epochs
 from marketplace.plumbing.epochs import Stop
@@ -84,7 +85,10 @@ def advance(
     The calling room has proven the stage's own facts; here only the stage table judges.
     Raises WrongState, NotYourStep.  Records: asset:stage_reached.
     """
+    queries.lock_version(db, version)
+
     step = STAGES.step(Stage(version.stage), stage, actor.roles)
+    _require_no_resumption(version, step)
 
     version.stage = stage
     items = [item.model_dump() for item in evidence]
@@ -134,6 +138,8 @@ def freeze(db: Session, actor: Actor, version: Version, cause: Stop, reason: str
 
     Raises WrongState, NotYourStep.  Records: asset:version_suspended.
     """
+    queries.lock_version(db, version)
+
     step = STAGES.step(Stage(version.stage), Stage.SUSPENDED, actor.roles)
 
     version.stage_before, version.stage = version.stage, Stage.SUSPENDED
@@ -149,6 +155,8 @@ def bar(db: Session, actor: Actor, version: Version, now: datetime) -> None:
 
     Records: asset:version_suspended, unless the version was suspended before, or is in a stage without uses.
     """
+    queries.lock_version(db, version)
+
     if any(row.source == version.stage and row.target == Stage.SUSPENDED for row in STAGES.steps):
         freeze(db, actor, version, Stop.CONSENT_WITHDRAWN, Stop.CONSENT_WITHDRAWN, now)
     version.stop_reason, version.stopped_by = Stop.CONSENT_WITHDRAWN, actor.participant
@@ -160,6 +168,7 @@ def resume(db: Session, actor: Actor, version: Version, reason: str, now: dateti
 
     Raises WrongState, NotYourStep, NotYourSuspension, ConsentWithdrawn.  Records: asset:version_resumed.
     """
+    queries.lock_version(db, version)
     target = Stage(version.stage_before or Stage.DRAFT)
 
     step = STAGES.step(Stage(version.stage), target, actor.roles)
@@ -184,6 +193,8 @@ def resume(db: Session, actor: Actor, version: Version, reason: str, now: dateti
 
 def retire(db: Session, actor: Actor, version: Version, reason: str, now: datetime) -> Version:
     """End a version for good; running uses stop.  Raises WrongState, NotYourStep.  Records: asset:version_retired."""
+    queries.lock_version(db, version)
+
     step = STAGES.step(Stage(version.stage), Stage.RETIRED, actor.roles)
     cause = Stop.CONSENT_WITHDRAWN if version.stop_reason == Stop.CONSENT_WITHDRAWN else Stop.VERSION_RETIRED
 
@@ -195,3 +206,11 @@ def retire(db: Session, actor: Actor, version: Version, reason: str, now: dateti
     entry = record(db, actor, Tag(step.tag), now, asset=version.asset_id, version=version.id, facts=facts)
     epochs.stop(db, (version.id,), cause, actor, entry, now)
     return version
+
+
+def _require_no_resumption(version: Version, step: Step) -> None:
+    """A signed stage record is no way out of a suspension, though the table leads back to the same stages."""
+    if step.tag != Tag.STAGE_REACHED:
+        raise WrongState(
+            "the version is suspended", expected="a stage of the passport", got=version.stage, action="resume it first"
+        )

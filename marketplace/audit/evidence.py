@@ -6,9 +6,7 @@ statements; rows written past the session are the log's own.
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import CursorResult, Result, event
+from sqlalchemy import CursorResult, event
 from sqlalchemy.orm import ORMExecuteState, UOWTransaction
 from sqlmodel import Session
 
@@ -47,15 +45,18 @@ def _note_rows(db: EvidencedSession, _flush: UOWTransaction) -> None:
 def _note_statement(state: ORMExecuteState) -> object:
     if not (state.is_insert or state.is_update or state.is_delete):
         return None
-    result, touched = _counted(state.invoke_statement())
+    result, touched = _counted(state)
     table = state.statement.table.name  # type: ignore[attr-defined]
     if touched and table not in WITHOUT_ENTRY:
         state.session.info.setdefault("changed_tables", []).append(table)
     return result
 
 
-def _counted(result: Result[Any]) -> tuple[Result[Any], bool]:
+def _counted(state: ORMExecuteState) -> tuple[object, bool]:
     """The answer of a statement, to be read as if it were new, and whether it changed a row."""
+    result = state.invoke_statement()
+    if state.is_executemany:
+        return result, True
     if isinstance(result, CursorResult) and not result.returns_rows:
         return result, result.rowcount != 0
     kept = result.freeze()  # the rows tell: PostgreSQL's driver counts no insert

@@ -20,8 +20,8 @@ from sqlmodel import Session, SQLModel
 
 from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.kernel.canonical import Json
+from marketplace.plumbing import outbox
 from marketplace.plumbing.epochs import NOTIFY_TASK, Epoch
-from marketplace.plumbing.outbox import OutboxRow
 
 SEALED = frozenset(
     {
@@ -62,7 +62,6 @@ SEALED = frozenset(
 WORDED_BY_CALLERS = frozenset({"collected_batch"})
 ROWS_IN_ONE_ENTRY = 256
 _TOUCHED = "rows_to_seal"
-_STOPS = "stops_to_tell"
 
 
 def seal(row: SQLModel) -> str:
@@ -96,9 +95,6 @@ def _note(db: AnySession, _flush: UOWTransaction) -> None:
     touched = [row for row in (*db.new, *db.dirty, *db.deleted) if row.__tablename__ in SEALED]
     if touched:
         db.info.setdefault(_TOUCHED, {}).update({id(row): row for row in touched})
-    asked = [row for row in db.new if isinstance(row, OutboxRow) and row.task == NOTIFY_TASK]
-    if asked:
-        db.info.setdefault(_STOPS, {}).update({id(row): row for row in asked})
 
 
 def write_seals(db: AnySession) -> None:
@@ -116,7 +112,8 @@ def write_seals(db: AnySession) -> None:
 
     moment = db.info.get("recorded_at")
     facts = sorted(_seals(db), key=lambda one: (one["table"], one["key"]))
-    stops = [row.args for row in db.info.pop(_STOPS, {}).values() if inspect(row).persistent]
+    asked = db.info.pop("stops_to_tell", {})
+    stops = [told for entry, told in asked.items() if outbox.asked(db, NOTIFY_TASK, entry) is not None]
     if moment is not None:
         for start in range(0, len(facts), ROWS_IN_ONE_ENTRY):
             told: Json = {"rows": facts[start : start + ROWS_IN_ONE_ENTRY]}
@@ -143,7 +140,7 @@ def _forget(db: AnySession, ended: SessionTransaction) -> None:
     if ended.nested:
         return  # what the savepoint changed is as before and is sealed as it is
     db.info.pop(_TOUCHED, None)
-    db.info.pop(_STOPS, None)
+    db.info.pop("stops_to_tell", None)
     db.info.pop("epochs_touched", None)
 
 

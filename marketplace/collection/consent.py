@@ -61,7 +61,6 @@ def withdraw_consent(
         return Withdrawn(0, [one.id for one in held], None)
 
     for one in held:
-        db.refresh(one, with_for_update=True)
         passport.bar(db, actor, one, now)
 
     facts: Json = {"files": len(fresh), "digest": digest(sorted(fresh)), "reference": reference}

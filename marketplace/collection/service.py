@@ -95,7 +95,7 @@ def record_batch(
     Raises NoSuchVersion, NotOpen, BatchDiffers.  Records: collection:batch_received.
     """
     version = assets.own_version(db, actor, version_id)
-    db.refresh(version, with_for_update=True)
+    assets.lock_version(db, version)
     known = queries.batch(db, version, label)
 
     content = content_of(received)
@@ -130,7 +130,7 @@ def seal(
     version = assets.own_version(db, actor, version_id)
     # A withdrawal of consent that comes at this moment is either seen here or sees the sealed version.
     assets.lock_asset(db, version.asset_id)
-    db.refresh(version, with_for_update=True)
+    assets.lock_version(db, version)
     if version.kind == "raw" and version.sealed_at is not None:
         return _sealed_before(db, version, source_statement)
     open_for_files(db, actor, version_id)

@@ -1,4 +1,4 @@
-"""What the keepers of an instance do by hand: recover it after a restore, replace its keys."""
+"""What the keepers of an instance do by hand: recover it after a restore, replace its keys, put work back."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from marketplace.commands.options import MARKET, Data, Party
 
 recover_commands = typer.Typer(help="After a restore: go on under a new origin, signed by two.", no_args_is_help=True)
 keys_commands = typer.Typer(help="Replace the keys of service, log and witness.", no_args_is_help=True)
+work_commands = typer.Typer(help="Work that was tried too often: `marketplace doctor` lists it.", no_args_is_help=True)
 
 Folder = Annotated[Path, typer.Option("--folder", help="Folder of the log signer or the witness.")]
 
@@ -143,3 +144,27 @@ def trust(file: Path, folder: Folder) -> None:
     from marketplace.audit.statements import StatementFile
 
     typer.echo(f"{trust_folder(folder, StatementFile.read(file))}: the witness follows at its next start")
+
+
+@work_commands.command("retry")
+def retry(
+    rows: Annotated[
+        list[str] | None, typer.Argument(help="Ids as `marketplace doctor` lists them; none means all.")
+    ] = None,
+    data: Data = MARKET,
+) -> None:
+    """Have work that was given up tried again from the beginning, by whoever does the work of this instance."""
+    from marketplace.kernel.clock import SystemClock
+    from marketplace.plumbing import outbox
+    from marketplace.plumbing.db import Database
+    from marketplace.settings import Settings
+
+    database = Database(Settings(data_folder=data).effective_database_url)
+    try:
+        with database.transaction() as db:
+            named = rows or [one.id for one in outbox.given_up(db)]
+            put = [one for one in named if outbox.put_back(db, one, SystemClock().now())]
+    finally:
+        database.dispose()
+    typer.echo(f"{len(put)} of {len(named)} put back")
+    raise typer.Exit(0 if len(put) == len(named) else 1)

@@ -53,8 +53,8 @@ def listing(db: Session, listing_id: str) -> Listing:
     return found
 
 
-def lock(db: Session, found: Listing) -> None:
-    """Read a listing anew and hold its row to the end of the transaction: provider and exchange may move at once."""
+def lock(db: Session, found: Offer | Listing) -> None:
+    """Read a listing or its offer anew and hold it to the end of the transaction: both sides may move at once."""
     db.refresh(found, with_for_update=True)
 
 
@@ -87,6 +87,15 @@ def own_listings(db: Session, actor: Actor) -> Sequence[Listing]:
 def listing_of(db: Session, offer_id: str) -> Listing | None:
     """The listing of an offer, if it was ever submitted."""
     return db.exec(select(Listing).where(Listing.offer_id == offer_id)).first()
+
+
+def held_listing_of(db: Session, offer: Offer) -> Listing | None:
+    """The listing of an offer, both held to the end of the transaction: nobody submits the offer beside."""
+    lock(db, offer)
+    found = listing_of(db, offer.id)
+    if found is not None:
+        lock(db, found)
+    return found
 
 
 def demands(db: Session) -> Sequence[Demand]:

@@ -92,7 +92,7 @@ def submit(db: Session, actor: Actor, offer: Offer, asked: SubmissionIn, now: da
 
     Raises WhichExchange, WrongState, and what `require_standing` raises.  Records: exchange:listing_submitted.
     """
-    listing = queries.listing_of(db, offer.id)
+    listing = queries.held_listing_of(db, offer)
     version = assets.version(db, offer.version_id)
 
     if listing is not None and listing.state in {ListingState.SUBMITTED, ListingState.IN_REVIEW}:

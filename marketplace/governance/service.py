@@ -50,6 +50,7 @@ def ask(db: Session, actor: Actor, raw_version_id: str, now: datetime) -> Govern
     Raises NoSuchVersion, NotGovernable, AlreadyRunning.  Records: governance:asked.
     """
     raw = assets.own_version(db, actor, raw_version_id)
+    assets.lock_version(db, raw)
 
     require_governable(raw)
     running = queries.running_job(db, raw.id)

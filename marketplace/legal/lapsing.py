@@ -34,7 +34,9 @@ def lapse(db: Session, opinion_id: str, now: datetime) -> None:
     An opinion that a later one replaced is not looked at.  Records: legal:opinion_lapsed.
     """
     opinion = db.get_one(Opinion, opinion_id)
+    queries.lock(db, opinion)
     version = assets.version(db, opinion.version_id)
+    assets.lock_version(db, version)  # a later opinion that comes at this moment is seen, or comes after
     latest = queries.latest_signed(db, version.id)
 
     if latest is None or latest.id != opinion.id or queries.is_valid(db, opinion, version.root, now):

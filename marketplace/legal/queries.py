@@ -85,6 +85,11 @@ def opinion(db: Session, actor: Actor, opinion_id: str) -> Opinion:
     return found
 
 
+def lock(db: Session, found: Opinion) -> None:
+    """Read an opinion anew and hold it, with its conditions, to the end of the transaction."""
+    db.refresh(found, with_for_update={"key_share": True})
+
+
 def opinions(db: Session, actor: Actor, version_id: str) -> Sequence[Opinion]:
     """The opinions on a version that the caller may read, in order of drafting."""
     rows = select(Opinion).where(Opinion.version_id == version_id).order_by(col(Opinion.drafted_at), col(Opinion.id))

@@ -98,7 +98,9 @@ def sign(db: Session, actor: Actor, opinion: Opinion, signed: SignatureIn, now: 
     Raises NotTheDraft, NotIndependent, NotAssessable, NumberTaken, BadSignature, UnknownKey.
     Records: legal:opinion_signed, asset:stage_reached, costing:metered.
     """
+    queries.lock(db, opinion)
     version = assets.version(db, opinion.version_id)
+    assets.lock_version(db, version)
     asset = assets.asset(db, version.asset_id)
 
     _require_assessor(db, actor, asset, version)
@@ -130,7 +132,9 @@ def meet_condition(
     proof: SHA-256 of evidence kept for the version.
     Raises NotTheDraft, NoSuchCondition, ConditionClosed, UncitedEvidence.  Records: legal:condition_met.
     """
+    queries.lock(db, opinion)
     condition = queries.condition(db, opinion.id, condition_id)
+    db.refresh(condition)
     version = assets.version(db, opinion.version_id)
 
     if opinion.firm_id != actor.participant or opinion.state != "signed":

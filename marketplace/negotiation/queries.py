@@ -8,7 +8,10 @@ from datetime import datetime
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
+from marketplace.audit.entry import Tag
+from marketplace.audit.models import Entry
 from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rules import OPEN, Side
@@ -106,10 +109,11 @@ def side_of(subject: AccessRequest | Agreement, actor: Actor) -> Side | None:
     return {subject.buyer_id: Side.BUYER, subject.provider_id: Side.PROVIDER}.get(actor.participant)
 
 
-def resting_on(db: Session, subjects: Sequence[str], at: datetime) -> Sequence[str]:
-    """Ids of the agreements in force at a moment that rest on any of these: their own id, version, certificate, ….
+def resting_on(db: Session, subjects: Sequence[str], at: datetime, change: int) -> Sequence[str]:
+    """Ids of the agreements that a stop ended uses of: they rest on one of these (own id, version, certificate, …).
 
-    One that was ended at that very moment counts.
+    at, change: the moment the stop was asked for, and its count of bumps.  One that was ended at that very moment
+    counts, and one that came into force while the stop waited for its turn.
     """
     columns = (
         Agreement.id,
@@ -120,10 +124,18 @@ def resting_on(db: Session, subjects: Sequence[str], at: datetime) -> Sequence[s
         Agreement.provider_id,
         Agreement.buyer_id,
     )
-    rows = select(Agreement.id).where(
+    rows = select(Agreement.id, Agreement.finalized_at).where(
         or_(*(col(column).in_(list(subjects)) for column in columns)),
-        col(Agreement.finalized_at) <= at,
+        col(Agreement.finalized_at).is_not(None),
         or_(col(Agreement.ends_at) > at, col(Agreement.id).in_(list(subjects))),
         or_(col(Agreement.terminated_at).is_(None), col(Agreement.terminated_at) >= at),
     )
-    return db.exec(rows.order_by(col(Agreement.id))).all()
+    found = db.exec(rows.order_by(col(Agreement.id))).all()
+    return [one for one, since in found if (since is not None and since <= at) or _in_force_before(db, one, change)]
+
+
+def _in_force_before(db: Session, agreement_id: str, change: int) -> bool:
+    """Whether an agreement was finalized, in the order of commits, before the stop with this count of bumps."""
+    rows = select(Entry.body).where(Entry.agreement == agreement_id, Entry.tag == Tag.AGREEMENT_FINALIZED.value)
+    body = db.exec(rows).first()
+    return body is not None and read_strictly(body)["facts"]["change"] < change

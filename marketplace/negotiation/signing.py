@@ -128,9 +128,17 @@ def _advance(
         _finalize(db, agreement, request, now)
 
 
-def _step(db: Session, actor: Actor, request: AccessRequest, target: State, side: Side, now: datetime) -> None:
+def _step(
+    db: Session,
+    actor: Actor,
+    request: AccessRequest,
+    target: State,
+    side: Side,
+    now: datetime,
+    about: Json | None = None,
+) -> None:
     step = NEGOTIATION.step(State(request.state), target, [side])
-    move(db, actor, request, step, now)
+    move(db, actor, request, step, now, about)
 
 
 def _verify_both(db: Session, agreement: Agreement) -> None:
@@ -147,7 +155,10 @@ def _finalize(db: Session, agreement: Agreement, request: AccessRequest, now: da
     AGREEMENT.step(AgreementState(agreement.state), AgreementState.FINALIZED, [Side.SERVICE])
     agreement.state, agreement.finalized_at = AgreementState.FINALIZED, now
     db.add(agreement)
-    _step(db, SERVICE_ACTOR, request, State.FINALIZED, Side.SERVICE, now)
+    epochs.hold(db)
+    # Its place among the stops: one that commits later concerns this agreement, whatever the clocks say.
+    about = {"change": epochs.changes(db)}
+    _step(db, SERVICE_ACTOR, request, State.FINALIZED, Side.SERVICE, now, about)
     for subject in (
         agreement.id,
         agreement.version_id,

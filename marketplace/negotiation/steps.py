@@ -66,13 +66,15 @@ def close_draft(db: Session, request: AccessRequest, reason: str, now: datetime)
     epochs.bump(db, agreement.id, "agreement_terminated")
 
 
-def move(db: Session, actor: Actor, request: AccessRequest, step: Step, now: datetime) -> AccessRequest:
-    """Take a checked step: new state, new deadline, entry."""
+def move(
+    db: Session, actor: Actor, request: AccessRequest, step: Step, now: datetime, about: Json | None = None
+) -> AccessRequest:
+    """Take a checked step: new state, new deadline, entry.  about: further facts of the entry."""
     request.state = step.target
     if request.state in OPEN:
         request.expires_at = now + ANSWER_WITHIN
     save(db, request, now)
-    record_request(db, actor, Tag(step.tag), request, now)
+    record_request(db, actor, Tag(step.tag), request, now, about)
     return request
 
 
@@ -85,7 +87,9 @@ def save(db: Session, request: AccessRequest, now: datetime) -> None:
         outbox.enqueue(db, EXPIRE_TASK, {"request": request.id}, key=key, now=now, due=request.expires_at)
 
 
-def record_request(db: Session, actor: Actor, tag: Tag, request: AccessRequest, now: datetime) -> None:
+def record_request(
+    db: Session, actor: Actor, tag: Tag, request: AccessRequest, now: datetime, about: Json | None = None
+) -> None:
     """Write the entry of a request's change, with the signatures that lie on its agreement."""
     version = assets.version(db, exchange.listing(db, request.listing_id).version_id)
     facts: Json = {
@@ -95,6 +99,7 @@ def record_request(db: Session, actor: Actor, tag: Tag, request: AccessRequest, 
         "state": request.state,
         **keep_why(db, request.reason, request.note, now, (request.buyer_id, request.provider_id)),
         "evidence": [one["sha256"] for one in request.evidence],
+        **(about or {}),
     }
     if request.agreement_id is not None:
         document = queries.agreement(db, request.agreement_id).document

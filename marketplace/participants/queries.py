@@ -58,6 +58,11 @@ def held_live_key(db: Session, participant_id: str, kid: str, at: datetime) -> P
     return live_key(db, participant_id, kid, at)
 
 
+def lock(db: Session, found: Participant | ParticipantKey) -> None:
+    """Read it anew and hold it to the end of the transaction: what was read before may have changed since."""
+    db.refresh(found, with_for_update={"key_share": True})
+
+
 def key(db: Session, participant_id: str, kid: str) -> ParticipantKey:
     """One key of a participant, valid or not.  Raises NoSuchKey."""
     found = db.get(ParticipantKey, kid)

@@ -113,6 +113,7 @@ def revoke_key(db: Session, actor: Actor, participant_id: str, kid: str, reason:
     Raises NoSuchKey, NotYourKey, KeyAlreadyRevoked.  Records: participant:key_revoked.
     """
     key = queries.key(db, participant_id, kid)
+    queries.lock(db, key)
 
     if actor.participant != participant_id and not actor.has(Role.PLATFORM_OPERATOR):
         raise NotYourKey(
@@ -137,6 +138,7 @@ def suspend(db: Session, actor: Actor, participant_id: str, reason: str, now: da
     Raises NoSuchParticipant, NotTheOperator, AlreadySuspended.  Records: participant:suspended.
     """
     found = queries.participant(db, participant_id)
+    queries.lock(db, found)
 
     _require_operator(actor)
     if found.suspended_at is not None:
@@ -158,6 +160,7 @@ def reinstate(db: Session, actor: Actor, participant_id: str, reason: str, now: 
     Raises NoSuchParticipant, NotTheOperator, NotSuspended.  Records: participant:reinstated.
     """
     found = queries.participant(db, participant_id)
+    queries.lock(db, found)
 
     _require_operator(actor)
     if found.suspended_at is None:

@@ -84,6 +84,7 @@ def bump(db: Session, subject: str, reason: str) -> int:
 def stop(db: Session, subjects: Sequence[str], reason: Stop, actor: Actor, entry: str, now: datetime) -> None:
     """Stop every use that rests on any of these subjects, and have both parties of each told by a signed notice.
 
+    What reads `changes` while bumps are held off knows its place among the stops, whatever the clocks say.
     entry: id of the entry that records the stop; one stop is one entry, whatever it stops.  now: when uses ended, which
     for what ends by itself is the second of that end, not the moment at which a worker found it.
     """
@@ -94,8 +95,10 @@ def stop(db: Session, subjects: Sequence[str], reason: Stop, actor: Actor, entry
         "stopped_by": actor.participant,
         "entry": entry,
         "stopped_at": timestamp(now),
+        "change": changes(db),
     }
     outbox.enqueue(db, NOTIFY_TASK, told, key=entry, now=now)
+    db.info.setdefault("stops_to_tell", {})[entry] = told  # kept in the log at the commit (audit.seals)
 
 
 def second(moment: datetime) -> datetime:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Update, or_, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from marketplace.kernel.ids import new_id
@@ -46,9 +47,17 @@ def enqueue(
 
     task: a name in `workers.tasks.REGISTRY`; args: row ids and plain values only.
     """
-    dedup_key = f"{task}:{key}"
-    if db.exec(select(OutboxRow.id).where(OutboxRow.dedup_key == dedup_key)).first() is None:
-        db.add(OutboxRow(id=new_id("obx"), task=task, args=args, dedup_key=dedup_key, asked_at=now, due_at=due or now))
+    insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
+    row = insert(OutboxRow).values(
+        id=new_id("obx"),
+        task=task,
+        args=args,
+        dedup_key=f"{task}:{key}",
+        asked_at=now,
+        due_at=due or now,
+        attempts=0,
+    )
+    db.exec(row.on_conflict_do_nothing(index_elements=[col(OutboxRow.dedup_key)]))
 
 
 def asked(db: Session, task: str, key: str) -> OutboxRow | None:
@@ -115,6 +124,20 @@ def fail(db: Session, row_id: str, attempt: int, now: datetime, error: str) -> N
             given_up_at=now if attempt >= MAX_ATTEMPTS else None,
         )
     )
+
+
+def given_up(db: Session) -> list[OutboxRow]:
+    """The work that was tried too often, oldest first: nobody does it until it is put back."""
+    rows = select(OutboxRow).where(col(OutboxRow.given_up_at).is_not(None), col(OutboxRow.done_at).is_(None))
+    return list(db.exec(rows.order_by(col(OutboxRow.asked_at), col(OutboxRow.id))))
+
+
+def put_back(db: Session, row_id: str, now: datetime) -> bool:
+    """Have a row that was given up tried again from the beginning; False when it is none."""
+    waits = col(OutboxRow.given_up_at).is_not(None), col(OutboxRow.done_at).is_(None)
+    again = update(OutboxRow).where(col(OutboxRow.id) == row_id, *waits)
+    put = db.exec(again.values(given_up_at=None, attempts=0, due_at=now).execution_options(synchronize_session=False))
+    return put.rowcount == 1
 
 
 def release(db: Session) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
-from sqlalchemy.exc import DataError, DBAPIError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from structlog import get_logger
@@ -55,6 +55,10 @@ class StorageFull(DomainError):
     """There is no room to record what was asked, so it was not done."""
 
 
+class SomebodyWasFaster(Conflict):
+    """Another request made the same thing at the same moment."""
+
+
 class DatabaseBusy(Unavailable):
     """The database does not answer in time."""
 
@@ -75,6 +79,9 @@ _NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 # What SQLite says, and PostgreSQL's SQLSTATEs of class 53 for the same.
 _FULL_WORDS = "database or disk is full"
 _FULL_STATES = frozenset({"53100"})
+# A second row of a unique key.  Other broken constraints are faults of ours and stay unexpected.
+_TAKEN_STATES = frozenset({"23505"})
+_TAKEN_NAMES = frozenset({"SQLITE_CONSTRAINT_UNIQUE", "SQLITE_CONSTRAINT_PRIMARYKEY"})
 
 
 def domain_error_of(error: Exception) -> DomainError | None:
@@ -85,6 +92,11 @@ def domain_error_of(error: Exception) -> DomainError | None:
         state = getattr(error.orig, "sqlstate", None)
         if _FULL_WORDS in str(error.orig) or state in _FULL_STATES:
             return _no_room()
+    if isinstance(error, IntegrityError) and _is_taken(error):
+        return SomebodyWasFaster(
+            "another request made the same thing at this moment",
+            action="nothing was changed by this one; read again, then decide",
+        )
     if isinstance(error, DataError):
         return Invalid("a value is not one that can be stored", action="check lengths, ranges and characters")
     if isinstance(error, OperationalError | PoolTimeout):
@@ -93,6 +105,11 @@ def domain_error_of(error: Exception) -> DomainError | None:
             action="send the request again with the same Idempotency-Key: it takes effect once",
         )
     return None
+
+
+def _is_taken(error: IntegrityError) -> bool:
+    state, name = getattr(error.orig, "sqlstate", None), getattr(error.orig, "sqlite_errorname", None)
+    return state in _TAKEN_STATES or name in _TAKEN_NAMES
 
 
 def _no_room() -> StorageFull:

@@ -103,23 +103,26 @@ class FolderStore:
         return path
 
     def _publish(self, temporary: Path, sha256: str) -> None:
+        """Give the bytes their name, also when it is taken: what lies there may be damaged, or not durable yet."""
         target = self._path(sha256)
-        if target.is_file():
-            temporary.unlink()
-            return
         target.parent.mkdir(exist_ok=True)
         temporary.chmod(0o440)
         temporary.replace(target)
-        folder = os.open(target.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        for folder in (target.parent, self.root):
+            _sync_folder(folder)
 
     def _path(self, sha256: str) -> Path:
         if not _NAME.fullmatch(sha256):
             raise NoSuchObject("not an object name", expected="64 hex digits", got=sha256[:80])
         return self.root / sha256[:2] / sha256[2:]
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _copy(chunks: Iterable[bytes], file: IO[bytes], limit: int) -> StoredObject:

@@ -56,6 +56,7 @@ def prepare(db: Session, actor: Actor, found: Application, now: datetime) -> App
     Raises NoticeRunning, WrongState, StalePreparation, NotIndependent, CodesExhausted.
     Records: registration:notice_closed, registration:certificate_prepared.
     """
+    queries.lock(db, found)
     asset, version = assets.asset(db, found.asset_id), assets.version(db, found.version_id)
 
     if found.state == State.NOTICED:
@@ -90,7 +91,9 @@ def issue(db: Session, actor: Actor, found: Application, signed: SignatureIn, no
     Raises WrongState, StalePreparation, NotIndependent, BadSignature, UnknownKey.
     Records: registration:certificate_issued, asset:stage_reached, costing:metered.
     """
+    queries.lock(db, found)
     version = assets.version(db, found.version_id)
+    assets.lock_version(db, version)
 
     step = APPLICATIONS.step(State(found.state), State.CERTIFIED, actor.roles)
     opinion = _require_facts(db, found, version, now)
@@ -258,6 +261,8 @@ def _meter(db: Session, actor: Actor, certificate: Certificate, found: Applicati
 def _change(
     db: Session, actor: Actor, certificate: Certificate, target: CertificateState, reason: str, now: datetime
 ) -> Certificate:
+    queries.lock(db, certificate)
+
     if actor.participant != certificate.registrar_id:
         raise NotYourCertificate("only the issuing registrar changes it", expected=certificate.registrar_id)
     state = queries.certificate_status(certificate, now)

@@ -32,7 +32,9 @@ def lapse(db: Session, code: str, now: datetime) -> None:
     Records: registration:certificate_lapsed.
     """
     certificate = queries.certificate(db, code)
+    queries.lock(db, certificate)
     version = assets.version(db, certificate.version_id)
+    assets.lock_version(db, version)  # a newer certificate that comes at this moment is seen, or comes after
 
     if certificate.state != CertificateState.VALID or certificate.valid_until > now:
         return

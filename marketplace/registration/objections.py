@@ -28,6 +28,8 @@ def object_to(db: Session, actor: Actor, found: Application, asked: ObjectionIn,
 
     Raises OwnObjection, WrongState.  Records: registration:objection_raised.
     """
+    queries.lock(db, found)
+
     if actor.participant in {found.applicant_id, found.registrar_id}:
         raise OwnObjection("applicant and registrar do not object", got=actor.participant)
     step = APPLICATIONS.step(State(found.state), State.OBJECTED, actor.roles)
@@ -56,8 +58,12 @@ def settle_objection(
 ) -> Objection:
     """The registrar rules: upheld refuses the application, dismissed lets the notice stand.
 
+    Raises NoSuchObjection, WrongState.
     Records: registration:objection_settled, and registration:application_refused when upheld.
     """
+    queries.lock(db, found)
+    db.refresh(objection)
+    objection = queries.open_objection(db, found.id, objection.id)
     others = [one for one in queries.objections(db, found.id) if one.state == "open" and one.id != objection.id]
     # Judged before anything changes; the application leaves `objected` only with the last open objection.
     APPLICATIONS.step(State(found.state), State.REFUSED if asked.upheld else State.NOTICED, actor.roles)

@@ -44,6 +44,11 @@ def application(db: Session, application_id: str) -> Application:
     return found
 
 
+def lock(db: Session, found: Application | Certificate) -> None:
+    """Read it anew and hold it to the end of the transaction: what was read before may have changed since."""
+    db.refresh(found, with_for_update={"key_share": True})
+
+
 def own_application(db: Session, actor: Actor, application_id: str) -> Application:
     """An application of the caller as applicant or registrar; auditors see all.  Raises NoSuchApplication."""
     found = application(db, application_id)

@@ -61,6 +61,7 @@ def file(db: Session, actor: Actor, version: Version, asked: ApplicationIn, now:
     UnknownProof.  Records: registration:application_filed.
     """
     asset = assets.own_asset(db, actor, version.asset_id)
+    assets.lock_version(db, version)
     opinion = legal.valid_opinion(db, version, now)
     claims, source = _claims(asked, actor), _source(asked, asset)
 
@@ -93,11 +94,15 @@ def file(db: Session, actor: Actor, version: Version, asked: ApplicationIn, now:
 
 def accept(db: Session, actor: Actor, found: Application, now: datetime) -> Application:
     """The registrar accepts an application; the ten working days begin.  Records: registration:application_accepted."""
+    queries.lock(db, found)
+
     return _move(db, actor, found, State.ACCEPTED, now, {"silence": False})
 
 
 def accept_by_silence(db: Session, found: Application, now: datetime) -> Application:
     """Accept what the registrar left unanswered for three working days (art. 17); else nothing changes."""
+    queries.lock(db, found)
+
     if found.state == State.FILED and accept_by(found) <= now:
         _move(db, SERVICE_ACTOR, found, State.ACCEPTED, now, {"silence": True})
     return found
@@ -151,6 +156,8 @@ def close_notice(db: Session, actor: Actor, found: Application, now: datetime) -
     Raises NoticeRunning, saying when it ends; WrongState while an objection is open.
     Records: registration:notice_closed.
     """
+    queries.lock(db, found)
+
     APPLICATIONS.step(State(found.state), State.CLEARED, actor.roles)
     if found.notice_until is None or now < found.notice_until:
         until = timestamp(found.notice_until) if found.notice_until else "its end"

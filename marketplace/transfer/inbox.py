@@ -11,6 +11,7 @@ from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.errors import Conflict, Unavailable
+from marketplace.participants import queries as participants
 from marketplace.plumbing import outgoing
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
@@ -34,6 +35,8 @@ def set_address(
     seen: the ETag of the address that this one replaces, None for the first.
     Raises AddressChanged, OutgoingRefused.  Records: transfer:notice_address_set.
     """
+    # There may be no row of an address to hold, so the party's own is: of two first addresses one comes second.
+    participants.lock(db, participants.participant(db, actor.participant))
     known = queries.notice_address(db, actor.participant, lock=True)
 
     _require_seen(known, seen)

@@ -17,6 +17,7 @@ from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import parse_timestamp, timestamp
+from marketplace.kernel.errors import Unavailable
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.signing import SigningKey
 from marketplace.negotiation import queries as negotiation
@@ -33,15 +34,23 @@ KIND = "stop-notice"
 PUSH_TASK = "transfer.push_notice"
 
 
+class NoticesMissing(Unavailable):
+    """Not every agreement that a stop concerns has its notice."""
+
+
 @dataclass(frozen=True)
 class Stopped:
-    """One stop.  epochs: (subject, its epoch since the stop); reason: a code; entry: id of the stop's entry."""
+    """One stop.  epochs: (subject, its epoch since the stop); reason: a code; entry: id of the stop's entry.
+
+    stopped_at: when it was asked for; change: the count of bumps with it, which tells what came before and what after.
+    """
 
     epochs: tuple[tuple[str, int], ...]
     reason: str
     stopped_by: str
     entry: str
     stopped_at: datetime
+    change: int
 
     @classmethod
     def read(cls, told: dict[str, Any]) -> Self:
@@ -52,21 +61,30 @@ class Stopped:
             told["stopped_by"],
             told["entry"],
             parse_timestamp(told["stopped_at"]),
+            told["change"],
         )
 
 
 def notify_stop(runtime: Runtime, stopped: Stopped) -> int:
     """Tell the parties of every agreement that a stop concerns; returns how many notices were new.
 
-    Each agreement in a transaction of its own, so that a crash in between loses and repeats nothing.
+    Each agreement in a transaction of its own, so that a crash in between loses and repeats nothing, and one that
+    cannot be told holds up no other.  Raises NoticesMissing: asking again writes those that are missing.
     """
     subjects = [subject for subject, _ in stopped.epochs]
     with runtime.database.reading() as db:
-        concerned = negotiation.resting_on(db, subjects, stopped.stopped_at)
-    made = 0
+        concerned = negotiation.resting_on(db, subjects, stopped.stopped_at, stopped.change)
+    made, failed = 0, dict[str, Exception]()
     for agreement_id in concerned:
-        with runtime.database.transaction() as db:
-            made += notify(db, agreement_id, stopped, runtime.service_key, runtime.clock.now()) is not None
+        try:
+            with runtime.database.transaction() as db:
+                made += notify(db, agreement_id, stopped, runtime.service_key, runtime.clock.now()) is not None
+        except Exception as error:  # noqa: BLE001 - told of below, once the others have their notice
+            failed[agreement_id] = error
+    if failed:
+        first, cause = next(iter(failed.items()))
+        why = f"{first}: {type(cause).__name__}: {cause}"
+        raise NoticesMissing(f"{len(failed)} of {len(concerned)} notices are missing", got=why) from cause
     return made
 
 
@@ -155,12 +173,15 @@ def _render(db: Session, notice_id: str, agreement: Agreement, stopped: Stopped,
 
 
 def _ended_by(db: Session, agreement_id: str, stopped: Stopped) -> list[Json]:
-    """The closing entries of the legs that the stop cut short: open when it came, and not served in full."""
+    """The closing entries of the legs that the stop cut short: not served in full, and open when it was asked for or
+    opened while it waited for its turn."""
     later = {
         (facts["transfer"], facts["leg"])
-        for _, facts in queries.uses_logged(db, agreement_id, Tag.USE_ALLOWED, after=stopped.stopped_at)
+        for _, facts in queries.uses_logged(db, agreement_id, Tag.USE_ALLOWED, stopped.stopped_at)
+        if facts["change"] >= stopped.change
     }
-    closed = queries.uses_logged(db, agreement_id, Tag.TRANSFER_CLOSED, since=stopped.stopped_at)
+    # A leg that a stop ends is closed with a time that is not before the log, so not before the stop's own.
+    closed = queries.uses_logged(db, agreement_id, Tag.TRANSFER_CLOSED, stopped.stopped_at)
     return [
         facts | {"closed_entry": entry}
         for entry, facts in closed

@@ -13,13 +13,14 @@ from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
+from marketplace.plumbing import epochs
 from marketplace.plumbing.idempotency import KeyReused
 from marketplace.plumbing.policy import Decision
 from marketplace.plumbing.runtime import Runtime
 from marketplace.transfer import queries, rules
 from marketplace.transfer.body import Body, Part, file_body, tar_body
 from marketplace.transfer.models import Delivery, Transfer
-from marketplace.transfer.rules import RangeNotSatisfiable, Span
+from marketplace.transfer.rules import RangeNotSatisfiable, Span, key_hash
 from marketplace.transfer.service import close
 from marketplace.transfer.watch import Ground
 from marketplace.usage import queries as usage_queries
@@ -87,7 +88,7 @@ class Refused:
 
 @dataclass(frozen=True)
 class OutsideRange:
-    """The use was allowed, but the range does not exist; nothing was taken.  size: bytes there are."""
+    """The use was allowed, but the range does not exist; nothing was taken or recorded.  size: bytes there are."""
 
     size: int
     error: RangeNotSatisfiable
@@ -106,7 +107,7 @@ def represent(db: Session, delivery: Delivery, path: str | None) -> Representati
 
 
 def open_transfer(runtime: Runtime, actor: Actor, asked: Download, now: datetime) -> Opened | Refused | OutsideRange:
-    """Decide a use and, if it is allowed, reserve its quota; the decision is recorded either way.
+    """Decide a use and, if it is allowed, reserve its quota; recorded here, or by the caller if raised or OutsideRange.
 
     Facts are read and the policy is asked before any lock; then one transaction confirms the epoch, reserves, and
     writes transfer and entry.  The same Idempotency-Key goes on with the use it named.
@@ -160,7 +161,7 @@ def _priced(use: UseRequest, span: Span, former: Transfer | None) -> UseRequest:
 
 def _former(db: Session, actor: Actor, asked: Download) -> Transfer | None:
     """The transfer this key named before.  Raises KeyReused when it named something else."""
-    row = queries.by_key(db, asked.agreement_id, actor.participant, _key_hash(asked.key)) if asked.key else None
+    row = queries.by_key(db, asked.agreement_id, actor.participant, key_hash(asked.key)) if asked.key else None
     if row is None:
         return None
     named, wanted = (row.path, row.purpose, row.action), (asked.path or "", asked.use.purpose, asked.use.action)
@@ -175,8 +176,9 @@ def _former(db: Session, actor: Actor, asked: Download) -> Transfer | None:
 
 def _check_continues(former: Transfer | None, span: Span, now: datetime, runtime: Runtime) -> None:
     if former is not None:
-        hours = runtime.settings.use_continues_hours
-        rules.check_continues(former.opened_at, former.served, former.size, span.length, now, hours=hours)
+        hours, most = runtime.settings.use_continues_hours, runtime.settings.use_legs
+        sent = former.opened_at, former.served, former.size, span.length, former.leg
+        rules.check_continues(*sent, now, hours=hours, most_legs=most)
 
 
 def _end_former_leg(runtime: Runtime, actor: Actor, asked: Download) -> None:
@@ -213,12 +215,12 @@ def _commit(
     elif ruling.decision.allow:
         _check_first(db, actor, asked, former)
     if not ruling.decision.allow or whole is None:
-        manifest = whole.manifest if whole is not None else None
-        entry = usage.record_ruling(db, actor, agreement, ruling, now, about={"manifest": manifest})
+        about: Json = {"manifest": whole.manifest if whole is not None else None}
+        entry = usage.record_ruling(db, actor, agreement, ruling, now, about=about)
         return Refused(ruling.decision, entry)
 
     row = _open_row(actor, asked, whole, span, ruling, former, now, runtime)
-    about: Json = {
+    about = {
         "transfer": row.id,
         "leg": row.leg,
         "manifest": whole.manifest,
@@ -226,6 +228,7 @@ def _commit(
         "from": span.start,
         "to": span.end,
         "stops_at": ruling.stops_at,
+        "change": epochs.changes(db),  # bumps are held off since the ruling was confirmed
     }
     about |= {"subjects": row.subjects, "size": row.size, "key": row.key, "path_sha256": sha256_hex(row.path.encode())}
     about["lease"] = runtime.settings.transfer_lease_seconds
@@ -254,7 +257,7 @@ def _open_row(
         id=former.id if former else fresh,
         agreement_id=asked.agreement_id,
         party=actor.participant,
-        key=_key_hash(asked.key) if asked.key else fresh,
+        key=key_hash(asked.key) if asked.key else fresh,
         path=asked.path or "",
         purpose=asked.use.purpose,
         action=asked.use.action,
@@ -280,7 +283,7 @@ def _resumable(
     db: Session, actor: Actor, asked: Download, span: Span, now: datetime, runtime: Runtime
 ) -> Transfer | None:
     """The closed transfer that this key goes on with, locked.  Raises TransferBusy: another request was faster."""
-    former = queries.by_key(db, asked.agreement_id, actor.participant, _key_hash(asked.key)) if asked.key else None
+    former = queries.by_key(db, asked.agreement_id, actor.participant, key_hash(asked.key)) if asked.key else None
     if former is None:
         return None
     former = queries.held(db, former.id)
@@ -292,9 +295,5 @@ def _resumable(
 
 def _check_first(db: Session, actor: Actor, asked: Download, former: Transfer | None) -> None:
     """Behind the lock of the quota: nobody else has opened a use with this key meanwhile.  Raises TransferBusy."""
-    if asked.key and not former and queries.by_key(db, asked.agreement_id, actor.participant, _key_hash(asked.key)):
+    if asked.key and not former and queries.by_key(db, asked.agreement_id, actor.participant, key_hash(asked.key)):
         raise TransferBusy("the use this key names is being answered", action="try again, or use another key")
-
-
-def _key_hash(key: str) -> str:
-    return sha256_hex(key.encode())

@@ -91,15 +91,11 @@ def open_of_agreement(db: Session, agreement_id: str) -> Sequence[Transfer]:
     return db.exec(held).all()
 
 
-def uses_logged(
-    db: Session, agreement_id: str, tag: Tag, *, since: datetime | None = None, after: datetime | None = None
-) -> list[tuple[str, Json]]:
-    """Id and facts of an agreement's entries of a tag in order, from a moment on, or later than it."""
-    rows = select(Entry.id, Entry.body).where(Entry.agreement == agreement_id, Entry.tag == tag.value)
-    if since is not None:
-        rows = rows.where(col(Entry.at) >= since)
-    if after is not None:
-        rows = rows.where(col(Entry.at) > after)
+def uses_logged(db: Session, agreement_id: str, tag: Tag, since: datetime) -> list[tuple[str, Json]]:
+    """Id and facts of an agreement's entries of a tag in order, from a moment on."""
+    rows = select(Entry.id, Entry.body).where(
+        Entry.agreement == agreement_id, Entry.tag == tag.value, col(Entry.at) >= since
+    )
     return [(entry, read_strictly(body)["facts"]) for entry, body in db.exec(rows.order_by(col(Entry.id)))]
 
 

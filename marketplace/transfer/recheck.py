@@ -218,7 +218,8 @@ def _stops(db: Session) -> Iterator[RowFinding]:
     told_of = {(one, entry) for one, entry in db.exec(select(StopNotice.agreement_id, StopNotice.stop_entry))}
     for _, facts in told(db, Tag.ROWS_SEALED):
         for stopped in map(Stopped.read, facts.get("stops", ())):
-            concerned = negotiation.resting_on(db, [subject for subject, _ in stopped.epochs], stopped.stopped_at)
+            subjects = [subject for subject, _ in stopped.epochs]
+            concerned = negotiation.resting_on(db, subjects, stopped.stopped_at, stopped.change)
             untold = [one for one in concerned if (one, stopped.entry) not in told_of]
             if untold and not _waits(db, stopped, latest):
                 for one in untold:

@@ -27,7 +27,7 @@ from marketplace.transfer import opening, queries
 from marketplace.transfer.opening import Download, Opened, OutsideRange, Refused, Representation
 from marketplace.transfer.schemas import ManifestOut, ManifestSignature, TransferOut
 from marketplace.transfer.stream import WindowResponse, WindowSource
-from marketplace.usage.rules import UseRequest
+from marketplace.usage.rules import ClockBehind, UseRequest
 
 WRONG_PARTY = "wrong_party"
 _REASONS = FilePath(__file__).resolve().parents[2] / "contracts" / "policy" / "reasons.json"
@@ -83,7 +83,7 @@ async def download_data(
     """
     use = UseRequest(purpose=purpose, action=action, asset=asset)
     asked = Download(agreement_id, use, None, range_header, if_range, idempotency_key)
-    return await _as_known_caller(request, lambda runtime, actor: _download(runtime, actor, asked))
+    return await _as_known_caller(request, lambda runtime, actor: _download(request, runtime, actor, asked))
 
 
 @data.get(
@@ -106,7 +106,7 @@ async def download_file(
     """Use one file of the delivery manifest."""
     use = UseRequest(purpose=purpose, action=action, asset=asset)
     asked = Download(agreement_id, use, path, range_header, if_range, idempotency_key)
-    return await _as_known_caller(request, lambda runtime, actor: _download(runtime, actor, asked))
+    return await _as_known_caller(request, lambda runtime, actor: _download(request, runtime, actor, asked))
 
 
 @data.head("/agreements/{agreement_id}/data", operation_id="describe_data", include_in_schema=False)
@@ -156,7 +156,7 @@ def _answered(request: Request, answer: Callable[[Runtime, Actor], Response]) ->
     try:
         _require_bound(actor)
         return answer(runtime, actor)
-    except (Forbidden, Conflict, ProofRequired) as error:
+    except (Forbidden, Conflict, ProofRequired, ClockBehind) as error:
         record_raised(request, actor, error)
         raise
 
@@ -171,14 +171,15 @@ def _require_bound(actor: Actor) -> None:
         )
 
 
-def _download(runtime: Runtime, actor: Actor, asked: Download) -> Response:
+def _download(request: Request, runtime: Runtime, actor: Actor, asked: Download) -> Response:
     match opening.open_transfer(runtime, actor, asked, runtime.clock.now()):
         case Refused() as refused:
             refusal = _refusal(refused)
             refusal.headers[RECEIPT] = receipts.of_entry(runtime, refused.entry)
             return refusal
         case OutsideRange() as outside:
-            return _outside(outside)
+            record_raised(request, actor, outside.error)
+            return _outside(outside, request.state.receipt)
         case Opened() as opened:
             span, size = opened.span, opened.whole.body.size
             headers = _headers(opened.whole, asked) | {
@@ -248,10 +249,11 @@ def _refusal(refused: Refused) -> Response:
     return problem(error, extra=extra)
 
 
-def _outside(outside: OutsideRange) -> Response:
+def _outside(outside: OutsideRange, receipt: str) -> Response:
     response = problem(outside.error, extra={"status": 416})
     response.status_code = 416
     response.headers["Content-Range"] = f"bytes */{outside.size}"
+    response.headers[RECEIPT] = receipt
     return response
 
 

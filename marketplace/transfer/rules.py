@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.errors import Conflict, Invalid
 
 COMPLETE: Final = "complete"
@@ -19,10 +20,14 @@ UNWATCHED: Final = "unwatched"
 CLOCK_BEHIND: Final = "clock_behind"
 
 SMALLEST_WINDOW: Final = 64 << 10
-"""Bytes; and a client that is slow gets what it takes in about"""
+"""Bytes of the first window, as long as nothing is known of the client; each one after it may be larger by"""
+WINDOW_GROWTH: Final = 4
+"""times; and a client that is slow gets what it takes in about"""
 WINDOW_SECONDS: Final = 5.0
 TIMES_SERVED: Final = 2
 """How often each byte of a counted use may leave, over all its legs: once, and once more for what was lost."""
+LEG_BYTES: Final = 16 << 20
+"""A use may be continued once more for each of these, since a long download breaks more often."""
 
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
@@ -68,28 +73,45 @@ def span(header: str | None, size: int) -> Span:
     return Span(start, end, partial=True)
 
 
+def key_hash(key: str) -> str:
+    """What is kept of an Idempotency-Key."""
+    return sha256_hex(key.encode())
+
+
 def window(largest: int, waiting: int, taken: int, seconds: float) -> int:
     """Bytes of the next window, so that never more than `largest` are logged that the client has not taken.
 
     waiting: bytes sent before that the client has not taken; taken, seconds: how fast it took the window before, 0 and
-    0.0 at first.  A window must leave well within the lease of its transfer, so a slow client gets smaller ones.
+    0.0 at first.  A window must leave well within the lease of its transfer, so the first is small and a slow client
+    gets small ones.
     """
-    fits = largest - waiting
+    fits = min(largest - waiting, WINDOW_GROWTH * taken)
     if taken and seconds * largest > WINDOW_SECONDS * taken:
         fits = min(fits, int(taken / seconds * WINDOW_SECONDS))
     return max(fits, min(largest, SMALLEST_WINDOW))
 
 
-def check_continues(opened_at: datetime, served: int, size: int, length: int, now: datetime, *, hours: int) -> None:
-    """Whether a counted use may send `length` bytes more.  served: bytes of its legs so far; size: of the whole.
+def check_continues(
+    opened_at: datetime, served: int, size: int, length: int, legs: int, now: datetime, *, hours: int, most_legs: int
+) -> None:
+    """Whether a counted use may send `length` bytes more.
 
-    Raises UseSpent: otherwise one use could be taken any number of times (decision 9).
+    served, legs: its bytes and answers so far; size: bytes of the whole; most_legs: answers that a small one may have.
+    Raises UseSpent: otherwise one use could be taken any number of times, or fill the log byte by byte (decision 9).
     """
     if now > opened_at + timedelta(hours=hours):
         raise UseSpent(
             "the use that this Idempotency-Key names is too old to go on with",
             expected=f"within {hours} hours of its start",
             action="use a new key for a new use",
+        )
+    most = most_legs + size // LEG_BYTES
+    if legs >= most:
+        raise UseSpent(
+            "the use that this Idempotency-Key names has been continued too often",
+            expected=f"at most {most} answers",
+            got=f"{legs} and one more",
+            action="ask for larger parts, and use a new key for a new use",
         )
     if served + length > TIMES_SERVED * size:
         raise UseSpent(

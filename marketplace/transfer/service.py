@@ -131,7 +131,7 @@ def _stop_reason(db: Session, row: Transfer, leg: int, length: int, now: datetim
     if usage_queries.epoch(db, row.subjects, hold=True) != row.epoch:
         return usage_queries.stop_reason(db, row.subjects)
     if int(now.timestamp()) >= row.stops_at:
-        return usage_rules.EXPIRED
+        return usage_queries.lapse_reason(db, row.agreement_id, row.stops_at, now)
     if row.leg_start + row.leg_served + length > row.leg_end:
         return usage_rules.QUOTA_EXCEEDED
     return None

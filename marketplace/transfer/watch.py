@@ -22,7 +22,6 @@ from marketplace.plumbing import epochs
 from marketplace.plumbing.runtime import Runtime
 from marketplace.transfer import rules
 from marketplace.usage import queries
-from marketplace.usage import rules as usage_rules
 
 BLIND_SECONDS: Final = 2.0
 """Who cannot see stops for this long sends nothing more."""
@@ -32,7 +31,10 @@ RETRY_SECONDS: Final = 0.1
 
 @dataclass(frozen=True)
 class Ground:
-    """What a running use rests on: its subjects, the sum of their epochs, the Unix second at which it lapses."""
+    """What a running use rests on: its subjects, the sum of their epochs, the Unix second at which it lapses.
+
+    subjects: the agreement's own id is the first.
+    """
 
     subjects: tuple[str, ...]
     epoch: int
@@ -114,9 +116,12 @@ class Watch:
 
     def _look(self, db: Session) -> None:
         """Stop what is stopped.  A stream is compared when anything was bumped since it was compared the last time."""
-        change, now = epochs.changes(db), self._runtime.clock.now().timestamp()
+        change, now = epochs.changes(db), self._runtime.clock.now()
         streams = self._all()
-        lapsed = [one for one in streams if now >= one.ground.stops_at]
+        lapsed: dict[Ground, list[_Watched]] = {}
+        for one in streams:
+            if now.timestamp() >= one.ground.stops_at:
+                lapsed.setdefault(one.ground, []).append(one)
         fresh = [one for one in streams if one.seen != change]
         numbers = queries.epochs(db, {subject for one in fresh for subject in one.ground.subjects})
         stops: dict[Ground, list[_Watched]] = {}
@@ -126,8 +131,8 @@ class Watch:
                 stops.setdefault(one.ground, []).append(one)
         for ground, stopped in stops.items():
             _tell(stopped, queries.stop_reason(db, ground.subjects))
-        if lapsed:
-            _tell(lapsed, usage_rules.EXPIRED)
+        for ground, ended in lapsed.items():
+            _tell(ended, queries.lapse_reason(db, ground.subjects[0], ground.stops_at, now))
 
 
 def _tell(streams: list[_Watched], reason: str) -> None:

@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlmodel import Session, col, func, select
 
+from marketplace.assets.models import Version
 from marketplace.audit import documents
 from marketplace.audit.models import Document, Entry
 from marketplace.exchange.queries import listing
 from marketplace.exchange.rules import ListingState
 from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.legal.models import Opinion
-from marketplace.legal.queries import conditions
+from marketplace.legal.queries import conditions, valid_opinion
 from marketplace.negotiation.models import Agreement
 from marketplace.participants.queries import participant
-from marketplace.plumbing.epochs import Epoch, reason_of
+from marketplace.plumbing.epochs import Epoch, Stop, reason_of
 from marketplace.plumbing.epochs import hold as hold_epochs
+from marketplace.registration.queries import valid_certificate
 from marketplace.usage.models import UsageQuota
-from marketplace.usage.rules import EPOCH_CHANGED
+from marketplace.usage.rules import EPOCH_CHANGED, EXPIRED
 
 
 def quota(db: Session, agreement_id: str) -> UsageQuota:
@@ -48,6 +50,18 @@ def epochs(db: Session, subjects: Collection[str]) -> dict[str, int]:
 def stop_reason(db: Session, subjects: Sequence[str]) -> str:
     """Why a use of these subjects, whose epoch has changed, was stopped."""
     return reason_of(db, subjects) or EPOCH_CHANGED
+
+
+def lapse_reason(db: Session, agreement_id: str, stops_at: int, now: datetime) -> str:
+    """Why a use that lapses by itself ended at a Unix second: what a later request is refused with."""
+    found = db.get_one(Agreement, agreement_id)
+    moment = max(now, datetime.fromtimestamp(stops_at + 1, UTC))  # windows end with the whole second
+    version = db.get_one(Version, found.version_id)
+    if found.ends_at <= moment:
+        return EXPIRED
+    if valid_certificate(db, version, moment) is None:
+        return Stop.CERTIFICATE_NOT_VALID
+    return EXPIRED if valid_opinion(db, version, moment) else Stop.OPINION_NOT_VALID
 
 
 def latest_entry(db: Session) -> datetime | None:

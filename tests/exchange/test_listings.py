@@ -151,9 +151,9 @@ def test_submitting_again_changes_nothing_until_it_is_returned(house: House) -> 
 
 
 def test_an_unknown_exchange_is_refused(house: House) -> None:
-    offer, asked = offered(house), SubmissionIn(operator_id=house.cast["registrar"].id)
+    made, asked = offered(house), SubmissionIn(operator_id=house.cast["registrar"].id)
     with house.db() as db, pytest.raises(service.WhichExchange):
-        service.submit(db, house.cast["hospital"].actor, offer, asked, house.clock.now())
+        service.submit(db, house.cast["hospital"].actor, queries.offer(db, made.id), asked, house.clock.now())
 
 
 def test_only_the_exchange_reviews_and_publishes(house: House) -> None:

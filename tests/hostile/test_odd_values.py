@@ -30,7 +30,6 @@ UNDONE_BY = {
     "suspend_participant": "reinstate_participant",
     "suspend_version": "resume_version",
     "suspend_certificate": "resume_certificate",
-    "suspend_listing": "resume_listing",
     "suspend_agreement": "resume_agreement",
 }
 

@@ -57,6 +57,18 @@ class DiskFull(Exception):
     sqlstate = "53100"
 
 
+class Taken(Exception):
+    sqlstate = "23505"
+
+
+class TakenInSqlite(Exception):
+    sqlite_errorname = "SQLITE_CONSTRAINT_UNIQUE"
+
+
+class NoParent(Exception):
+    sqlstate = "23503"
+
+
 @pytest.mark.parametrize(
     ("error", "slug"),
     [
@@ -66,7 +78,9 @@ class DiskFull(Exception):
         (OperationalError("INSERT", {}, DiskFull("could not extend file")), "storage-full"),
         (OperationalError("INSERT", {}, Exception("database is locked")), "database-busy"),
         (PoolTimeout("QueuePool limit reached"), "database-busy"),
-        (IntegrityError("INSERT", {}, Exception("UNIQUE constraint failed")), None),
+        (IntegrityError("INSERT", {}, Taken("duplicate key")), "somebody-was-faster"),
+        (IntegrityError("INSERT", {}, TakenInSqlite("UNIQUE constraint failed")), "somebody-was-faster"),
+        (IntegrityError("INSERT", {}, NoParent("violates foreign key constraint")), None),
         (PermissionError(errno.EACCES, "Permission denied"), None),
         (ConnectionResetError(errno.ECONNRESET, "reset"), None),
     ],

@@ -135,8 +135,8 @@ def test_after_the_clock_ran_out_a_return_is_too_late(house: House):
     house.clock.advance(timedelta(days=30))
     with house.db() as db:
         row = queries.application(db, found.id)
-    with house.db() as db, pytest.raises(WrongState):
-        service.send_back(db, house.cast["registrar"].actor, row, "sample is missing", house.clock.now())
+        with pytest.raises(WrongState):
+            service.send_back(db, house.cast["registrar"].actor, row, "sample is missing", house.clock.now())
 
 
 def object_as(house: House, found: Application, name: str) -> str:
@@ -343,8 +343,8 @@ def test_a_signature_by_another_party_issues_nothing(house: House):
     with house.db() as db:
         made = signed(house.cast["hospital"], db, found.certificate_document, "certificate")
         row = queries.application(db, found.id)
-    with house.db() as db, pytest.raises(UnknownKey):
-        certificates.issue(db, house.cast["registrar"].actor, row, made, house.clock.now())
+        with pytest.raises(UnknownKey):
+            certificates.issue(db, house.cast["registrar"].actor, row, made, house.clock.now())
     assert stage(house, found.version_id) == "assessed"
 
 

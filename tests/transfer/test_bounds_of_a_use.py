@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi.testclient import TestClient
@@ -103,6 +103,26 @@ def test_a_use_that_breaks_again_and_again_is_still_brought_to_its_end(ready):
     assert charged(ready) == [1500]
 
 
+def test_a_use_has_a_limited_number_of_answers(ready):
+    house = with_settings(ready, use_legs=3)
+    one = KEY | {"Range": "bytes=100-100"}
+    with TestClient(app_of(house)) as client:
+        assert [client.get(DATA, params=GOOD, headers=one).status_code for _ in range(4)] == [206, 206, 206, 409]
+        assert entries(house, "edge:refused")[-1]["facts"]["reason"] == "use-spent"
+        assert client.get(DATA, params=GOOD, headers=one | {"Idempotency-Key": "use-number-2"}).status_code == 206
+    assert len(entries(house, "usage:allowed")) == 4
+    assert quota(house) == (0, 2, 0, 4)
+
+
+def test_a_long_download_may_break_more_often():
+    now = datetime(2026, 9, 1, tzinfo=UTC)
+    long = 10 * rules.LEG_BYTES
+    rules.check_continues(now, 0, long, 1, 12, now, hours=24, most_legs=3)
+    for size, legs in ((long, 13), (rules.LEG_BYTES - 1, 3)):
+        with pytest.raises(rules.UseSpent):
+            rules.check_continues(now, 0, size, 1, legs, now, hours=24, most_legs=3)
+
+
 def test_a_use_can_be_continued_for_a_day(ready, client):
     assert client.get(DATA, params=GOOD, headers=KEY).status_code == 200
     ready.clock.advance(timedelta(hours=24))
@@ -158,7 +178,7 @@ def test_a_transfer_that_cannot_be_closed_does_not_hold_up_the_others(ready):
 def test_how_far_a_use_may_go_on(hours, served, length, allowed):
     start = datetime.fromisoformat("2026-09-01T00:00:00Z")
     try:
-        rules.check_continues(start, served, 100, length, start + timedelta(hours=hours), hours=24)
+        rules.check_continues(start, served, 100, length, 1, start + timedelta(hours=hours), hours=24, most_legs=9)
     except rules.UseSpent:
         assert not allowed
     else:
@@ -195,6 +215,7 @@ def test_a_clock_set_back_revives_no_agreement_that_has_ended(jumping):
             jump(jumping, back)
             answer = client.get(DATA, params=GOOD, headers=headers)
             assert (answer.status_code, answer.json()["type"]) == (503, "/problems/clock-behind")
+            assert entries(jumping, "edge:refused")[-1]["facts"]["reason"] == "clock-behind"
             assert answer.json()["got"] < answer.json()["expected"]
     assert entries(jumping, "usage:allowed") == []
 

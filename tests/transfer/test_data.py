@@ -147,6 +147,7 @@ def test_range_for_another_version_of_the_bytes_is_answered_in_full(ready, clien
 def test_range_outside_is_no_use(ready, client):
     answer = client.get(DATA, params=GOOD, headers=PHARMA | {"Range": "bytes=99999999-"})
     assert answer.status_code == answer.json()["status"] == 416
+    assert entries(ready, "edge:refused")[-1]["facts"]["reason"] == "range-not-satisfiable"
     assert answer.headers["Content-Range"].startswith("bytes */")
     assert quota(ready) == (0, 0, 0, 0)
 

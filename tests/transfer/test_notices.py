@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from sqlmodel import select
+from typer.testing import CliRunner
 
+from marketplace.assets import queries as assets
+from marketplace.assets import service as passport
+from marketplace.cli import app as command_line
 from marketplace.costing.models import MeterEvent
+from marketplace.negotiation import queries as negotiation
+from marketplace.negotiation import stopping
+from marketplace.negotiation.schemas import WhyIn
 from marketplace.participants.models import Participant
 from marketplace.plumbing import epochs, outbox
 from marketplace.plumbing.epochs import Stop
@@ -21,6 +28,7 @@ from marketplace.transfer.opening import Download, Opened
 from marketplace.transfer.stream import WindowSource
 from marketplace.usage.rules import UseRequest
 from tests.house import House
+from tests.negotiation.parts import drafted, sign
 from tests.transfer.doors import entries
 from tests.transfer.stopping import (
     WHY,
@@ -37,6 +45,8 @@ from tests.transfer.stopping import (
     transfers,
     verified,
 )
+from tests.usage.agreed import Agreed, agree_again
+from workers.doctor import examine
 
 
 @pytest.fixture
@@ -62,7 +72,7 @@ def test_a_task_that_runs_twice_or_again_after_a_crash_makes_one_notice(ready: H
 
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(notices, "_keep", crash)
-        with pytest.raises(RuntimeError):
+        with pytest.raises(notices.NoticesMissing):
             notices.notify_stop(ready.runtime, stopped)
     (open_still,) = transfers(ready)
     assert (open_still.state, entries(ready, "transfer:closed")) == ("open", [])
@@ -81,6 +91,85 @@ def test_two_stops_are_two_notices_and_only_the_first_names_the_use(ready: House
     first, second = told(client)
     assert [first["reason"], second["reason"]] == ["certificate_suspended", "agreement_terminated"]
     assert [len(one["content"]["transfers"]) for one in (first, second)] == [1, 0]
+
+
+def test_a_stop_that_waits_for_its_turn_names_the_use_that_it_cut(ready: House, client: TestClient) -> None:
+    asked_at = ready.clock.now()
+    ready.clock.advance(timedelta(milliseconds=40))
+    source = running(ready, "use-number-1")  # opened while the stop waits for its lock
+    with ready.db() as db:
+        agreement = negotiation.agreement(db, "agr_1")
+        stopping.suspend(db, ready.cast["hospital"].actor, agreement, WhyIn(reason="data_incident"), asked_at)
+    assert (source.next(), source.outcome) == (None, "agreement_suspended")
+    assert post(client, "hospital", "/v1/agreements/agr_1/resumption", WHY).status_code == 200
+    later = running(ready, "use-number-1")
+    later.stop("broken")
+    later.close()
+    settle(ready)
+    (notice,) = told(client)
+    (named,) = notice["content"]["transfers"]
+    assert (named["transfer"], named["leg"], named["bytes"]) == (source.opened.transfer, 1, 2 * WINDOW)
+
+
+def test_an_agreement_that_comes_into_force_while_a_stop_waits_gets_its_notice(house: House) -> None:
+    agreement = drafted(house)
+    sign(house, agreement, "pharma")
+    asked_at = house.clock.now()
+    house.clock.advance(timedelta(milliseconds=40))
+    sign(house, agreement, "hospital")
+    suspend_version(house, agreement.version_id, asked_at)
+    settle(house)
+    assert notices_of(house) == [agreement.id]
+
+
+def test_an_agreement_that_comes_into_force_after_a_stop_is_told_nothing_of_it(house: House) -> None:
+    agreement = drafted(house)
+    sign(house, agreement, "pharma")
+    suspend_version(house, agreement.version_id, house.clock.now())
+    with house.db() as db:
+        found = assets.version(db, agreement.version_id)
+        passport.resume(db, house.cast["hospital"].actor, found, "data_incident", house.clock.now())
+    house.clock.advance(timedelta(milliseconds=40))
+    sign(house, agreement, "hospital")
+    settle(house)
+    assert notices_of(house) == []
+
+
+def suspend_version(house: House, version: str, now: datetime) -> None:
+    with house.db() as db:
+        passport.suspend(db, house.cast["hospital"].actor, assets.version(db, version), "data_incident", now)
+
+
+def notices_of(house: House) -> list[str]:
+    with house.runtime.database.reading() as db:
+        return list(db.exec(select(StopNotice.agreement_id)))
+
+
+def test_an_agreement_that_cannot_be_told_holds_up_no_other_and_is_told_when_put_back(
+    ready: House, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agree_again(ready, Agreed("agr_1", "ast_1", "ver_1", "opn_1"), "agr_2")
+    running(ready)
+    assert post(client, "hospital", "/v1/versions/ver_1/suspension", WHY).status_code == 200
+
+    def damaged(*_args: Any) -> bool:
+        raise RuntimeError("its books are damaged")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(notices, "close", damaged)
+        for _ in range(outbox.MAX_ATTEMPTS):
+            settle(ready)
+            ready.clock.advance(timedelta(hours=1))
+    assert notices_of(ready) == ["agr_2"]
+    folder = ready.runtime.settings.data_folder
+    (finding,) = [one for one in examine(folder) if one.name == "work"]
+    assert not finding.ok
+    assert "transfer.notify_stop" in finding.words
+    assert "agr_1: RuntimeError" in finding.words
+    assert CliRunner().invoke(command_line, ["work", "retry", "--data", str(folder)]).output == "1 of 1 put back\n"
+    ready.clock.advance_to(max(ready.clock.now(), datetime.now(UTC)))
+    settle(ready)
+    assert sorted(notices_of(ready)) == ["agr_1", "agr_2"]
 
 
 def test_a_use_served_in_full_is_not_named_and_others_go_on(ready: House, client: TestClient) -> None:

@@ -223,7 +223,7 @@ def test_what_ends_by_itself_stops_at_that_second_and_is_told_once(
     for _ in range(2):
         settle(ready)
     (row,) = transfers(ready)
-    assert (row.state, row.outcome) == ("closed", "expired" if ends_itself else reason)
+    assert (row.state, row.outcome) == ("closed", reason)
     (notice,) = told(client)
     content = verified(client, "hospital", notice)
     assert (content["reason"], content["stopped_by"], content["stopped_at"]) == (reason, "service", timestamp(day))

@@ -177,8 +177,12 @@ def test_the_connection_of_a_finished_use_serves_the_next_one(large):
 
 def test_a_window_fits_the_reader():
     largest = 1 << 20
-    assert rules.window(largest, 0, 0, 0.0) == largest
-    assert rules.window(largest, 300_000, 0, 0.0) == largest - 300_000
+    assert rules.window(largest, 0, 0, 0.0) == rules.SMALLEST_WINDOW, "nothing is known of the client yet"
+    sizes = [0]
+    while sizes[-1] < largest:
+        sizes.append(rules.window(largest, 0, sizes[-1], 0.001))
+    assert sizes == [0, largest // 16, largest // 4, largest]
+    assert rules.window(largest, 300_000, largest, 0.001) == largest - 300_000
     assert rules.window(largest, 0, largest, 1.0) == largest, "a fast reader gets the largest"
     assert rules.window(largest, 0, largest, 50.0) == largest // 10, "a slow one what it takes in five seconds"
     assert rules.window(largest, 0, 1000, 500.0) == rules.SMALLEST_WINDOW
