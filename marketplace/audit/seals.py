@@ -32,10 +32,12 @@ SEALED = frozenset(
         "certificate",
         "collected_batch",
         "collection",
+        "deletion_certificate",
         "delivery",
         "demand",
         "document",
         "document_signature",
+        "duty",
         "epoch",
         "evidence",
         "face_declaration",
@@ -48,6 +50,7 @@ SEALED = frozenset(
         "participant",
         "participant_key",
         "stage_record",
+        "use_report",
         "version",
     }
 )

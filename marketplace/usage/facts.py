@@ -76,7 +76,7 @@ class Asked(_Closed):
 class AgreementFacts(_Closed):
     """terms_signed: the uses on record are those of the signed document; signers: whose signatures lie on it;
     parties_active: neither provider nor buyer is suspended from this market; listing_stands: the exchange did not force
-    off the listing that it was made under."""
+    off the listing that it was made under; held_for: why the service itself holds it suspended, empty otherwise."""
 
     id: str
     document: str
@@ -92,6 +92,7 @@ class AgreementFacts(_Closed):
     terms_signed: bool
     parties_active: bool
     listing_stands: bool
+    held_for: str = ""
 
 
 class VersionFacts(_Closed):

@@ -10,7 +10,7 @@ from sqlmodel import Session
 from marketplace.assets import queries as assets
 from marketplace.assets.models import Version
 from marketplace.audit.entry import Tag, record
-from marketplace.kernel.actor import Actor
+from marketplace.kernel.actor import SERVICE, Actor
 from marketplace.kernel.canonical import Json, digest
 from marketplace.legal.queries import valid_opinion
 from marketplace.negotiation.models import Agreement
@@ -157,6 +157,7 @@ def _agreement_facts(db: Session, agreement: Agreement) -> AgreementFacts:
         terms_signed=queries.terms_signed(db, agreement),
         parties_active=queries.parties_active(db, agreement),
         listing_stands=queries.listing_stands(db, agreement),
+        held_for=agreement.reason if agreement.suspended_by == SERVICE else "",
     )
 
 

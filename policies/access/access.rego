@@ -155,9 +155,20 @@ reasons contains "wrong_party" if not party_fits
 
 reasons contains "wrong_asset" if not asset_fits
 
+report_missing if {
+	input.agreement.state == "suspended"
+	input.agreement.held_for == "use_report_missing"
+}
+
 reasons contains "agreement_suspended" if {
 	not agreement_final
 	input.agreement.state == "suspended"
+	not report_missing
+}
+
+reasons contains "use_report_missing" if {
+	not agreement_final
+	report_missing
 }
 
 reasons contains "agreement_terminated" if {

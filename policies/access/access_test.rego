@@ -45,6 +45,7 @@ facts := {
 		"terms_signed": true,
 		"parties_active": true,
 		"listing_stands": true,
+		"held_for": "",
 	},
 	"uses": {
 		"type": "Agreement",
@@ -152,6 +153,14 @@ test_refused_unsigned if answer(replace("/agreement/signers", ["buyer"])) == ref
 test_refused_drafted if answer(replace("/agreement/state", "drafted")) == refused(["agreement_not_final"])
 
 test_refused_suspended if answer(replace("/agreement/state", "suspended")) == refused(["agreement_suspended"])
+
+test_refused_report_missing if {
+	held := [
+		{"op": "replace", "path": "/agreement/state", "value": "suspended"},
+		{"op": "add", "path": "/agreement/held_for", "value": "use_report_missing"},
+	]
+	answer(held) == refused(["use_report_missing"])
+}
 
 test_refused_terminated if answer(replace("/agreement/state", "terminated")) == refused(["agreement_terminated"])
 
