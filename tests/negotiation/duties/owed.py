@@ -80,7 +80,7 @@ def take(house: House, purpose: str = "model_training") -> WindowSource | tuple[
     asked = Download(AGREEMENT, UseRequest(purpose))
     answer = opening.open_transfer(house.runtime, house.cast["pharma"].actor, asked, house.clock.now())
     if not isinstance(answer, Opened):
-        return answer.reasons
+        return answer.decision.reasons
     source = WindowSource(house.runtime, house.cast["pharma"].actor, answer)
     assert source.next()
     return source
@@ -92,7 +92,7 @@ def use(house: House, purpose: str = "model_training") -> None:
     assert isinstance(source, WindowSource)
     while source.next():
         pass
-    source.close("complete")
+    source.close()
 
 
 def pass_days(house: House, days: float) -> None:

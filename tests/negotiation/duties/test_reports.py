@@ -198,7 +198,7 @@ def test_a_use_that_was_cut_off_before_its_first_byte_does_not_count(owing: Hous
     answer = open_transfer(owing.runtime, actor, Download(AGREEMENT, UseRequest("model_training")), owing.clock.now())
     assert isinstance(answer, Opened)
     with owing.db() as db:
-        close(db, actor, answer.transfer_id, 1, "broken", owing.clock.now())
+        close(db, actor, answer.transfer, answer.leg, "broken", owing.clock.now())
     owing.clock.advance(DAY)
     assert hand_in(owing, report_of(owing)).differences == []
 
@@ -244,7 +244,7 @@ def test_a_key_of_another_or_one_revoked_before_is_refused(owing: House) -> None
         hand_in(owing, document, signer="hospital")
     pharma = owing.cast["pharma"]
     with owing.db() as db:
-        revoke_key(db, pharma.actor, pharma.id, pharma.key.kid, owing.clock.now())
+        revoke_key(db, pharma.actor, pharma.id, pharma.key.kid, "example_reason", owing.clock.now())
     with pytest.raises(UnknownKey):
         hand_in(owing, document)
 
