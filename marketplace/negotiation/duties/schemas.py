@@ -21,6 +21,12 @@ def _real(text: str) -> str:
     return text
 
 
+def _true(said: bool) -> bool:
+    if not said:
+        raise ValueError("only true is a statement")
+    return said
+
+
 def _different(values: list[Any]) -> list[Any]:
     if len({repr(one) for one in values}) != len(values):
         raise ValueError("every value once")
@@ -30,11 +36,14 @@ def _different(values: list[Any]) -> list[Any]:
 Moment = Annotated[
     str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"), AfterValidator(_real)
 ]
+# Pydantic's Literal[1] takes true as well, and these bytes are signed: strict types take one spelling.
+One = Annotated[int, Field(strict=True, ge=1, le=1)]
+Yes = Annotated[bool, Field(strict=True), AfterValidator(_true)]
 Different = AfterValidator(_different)
 
 
 class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, populate_by_name=True)
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class AgreementRef(_Document):
@@ -62,7 +71,7 @@ class UseReportDocument(_Document):
     """`contracts/documents/use-report.schema.json`: closed lists and numbers only, so no personal data."""
 
     type: Literal["use-report"]
-    v: Literal[1]
+    v: One
     agreement: AgreementRef
     period: ReportedPeriod
     uses: Annotated[list[DeclaredUses], Different] = Field(max_length=50)
@@ -74,11 +83,11 @@ class DeletionDocument(_Document):
     """`contracts/documents/deletion-certificate.schema.json`.  deliveries: SHA-256 of their manifests."""
 
     type: Literal["deletion-certificate"]
-    v: Literal[1]
+    v: One
     agreement: AgreementRef
     deliveries: Annotated[list[Hash], Different] = Field(min_length=1, max_length=1000)
     method: Method
-    backups_deleted: Literal[True]
+    backups_deleted: Yes
     deleted_at: Moment
 
 

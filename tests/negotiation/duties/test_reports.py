@@ -10,6 +10,7 @@ import pytest
 
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
+from marketplace.kernel.canonical import canonical
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.signing import BadSignature
@@ -22,13 +23,18 @@ from marketplace.negotiation.duties.reports import (
     NotTheNextPeriod,
     PeriodOutside,
     UnknownPurpose,
+    report_use,
 )
 from marketplace.negotiation.duties.rules import DutyState
+from marketplace.negotiation.duties.schemas import UseReportIn
 from marketplace.negotiation.schemas import WhyIn
 from marketplace.participants.service import revoke_key
 from marketplace.participants.signatures import UnknownKey
 from marketplace.plumbing import epochs
+from marketplace.transfer.opening import Download, Opened, open_transfer
+from marketplace.transfer.service import close
 from marketplace.transfer.stream import WindowSource
+from marketplace.usage.rules import UseRequest
 from tests.house import House, open_house
 from tests.negotiation.duties.owed import (
     AGREEMENT,
@@ -190,9 +196,6 @@ def test_each_use_belongs_to_one_period(owing: House) -> None:
 
 
 def test_a_use_that_was_cut_off_before_its_first_byte_does_not_count(owing: House) -> None:
-    from marketplace.transfer.opening import Download, Opened, open_transfer
-    from marketplace.transfer.service import close
-    from marketplace.usage.rules import UseRequest
 
     actor = owing.cast["pharma"].actor
     answer = open_transfer(owing.runtime, actor, Download(AGREEMENT, UseRequest("model_training")), owing.clock.now())
@@ -219,19 +222,15 @@ def test_twice_the_same_report_has_one_effect(either: House) -> None:
 def test_a_wrong_signature_is_refused_and_leaves_nothing(owing: House) -> None:
     owing.clock.advance(DAY)
     document, other = report_of(owing), report_of(owing, staff=["clinical"])
-    from marketplace.kernel.canonical import canonical
-    from marketplace.negotiation.duties.reports import report_use
-    from marketplace.negotiation.duties.schemas import UseReportIn
 
-    key = owing.cast["pharma"].key
+    pharma = owing.cast["pharma"]
     for jws in (
-        key.sign_detached(canonical(other), typ="use-report+jws"),
-        key.sign_detached(canonical(document), typ="agreement+jws"),
+        pharma.key.sign_detached(canonical(other), typ="use-report+jws"),
+        pharma.key.sign_detached(canonical(document), typ="agreement+jws"),
     ):
         asked = UseReportIn.model_validate({"report": document, "jws": jws})
         with pytest.raises(BadSignature), owing.db() as db:
-            found = negotiation.agreement(db, AGREEMENT)
-            report_use(db, owing.cast["pharma"].actor, found, asked, owing.clock.now())
+            report_use(db, pharma.actor, negotiation.agreement(db, AGREEMENT), asked, owing.clock.now())
     with owing.runtime.database.reading() as db:
         assert queries.reports(db, AGREEMENT) == []
     assert entries(owing, Tag.USE_REPORTED) == []
