@@ -20,7 +20,17 @@ from marketplace.registration.rules import APPLICATIONS, CERTIFICATES
 from marketplace.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-MACHINES: tuple[Machine, ...] = (STAGES, JOB, APPLICATIONS, CERTIFICATES, LISTING, NEGOTIATION, AGREEMENT, REPORT_DUTY, DELETION_DUTY)
+MACHINES: tuple[Machine, ...] = (
+    STAGES,
+    JOB,
+    APPLICATIONS,
+    CERTIFICATES,
+    LISTING,
+    NEGOTIATION,
+    AGREEMENT,
+    REPORT_DUTY,
+    DELETION_DUTY,
+)
 
 
 def documents() -> dict[Path, str]:

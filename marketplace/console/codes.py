@@ -126,6 +126,12 @@ DUTIES: Words = {
     "delete": ("Certificate of deletion", "删除证明"),
 }
 
+DELETION_METHODS: Words = {
+    "cryptographic_erasure": ("keys erased", "密钥销毁"),
+    "overwriting": ("overwritten", "覆写"),
+    "physical_destruction": ("media destroyed", "介质物理销毁"),
+}
+
 DUTY_STATES: Words = {
     "pending": ("not due yet", "未到期"),
     "reminded": ("buyer was reminded", "已提醒"),

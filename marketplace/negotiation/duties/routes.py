@@ -20,7 +20,7 @@ routes = router("negotiation")
 def get_duties(view: View, agreement_id: str) -> DutiesOut:
     """What the buyer owes and by when, for both parties and auditors."""
     agreement = negotiation.readable_agreement(view.db, view.actor, agreement_id)
-    return shown.duties(view.db, agreement)
+    return shown.duties(view.db, agreement, view.now)
 
 
 @routes.post("/agreements/{agreement_id}/use-reports", status_code=201, operation_id="report_use")

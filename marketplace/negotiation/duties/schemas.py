@@ -179,13 +179,16 @@ class DutyOut(BaseModel):
 
 
 class DutiesOut(BaseModel):
-    """What a buyer owes under an agreement.  report_from: where the next report of use begins, null when none is left.
+    """What a buyer owes under an agreement, as of a moment of the service's own clock.
 
+    report_from, report_until: where the next report of use begins and may end by now, null when none is left.
     delivered: manifests a certificate of deletion has to name.
     """
 
     agreement_id: str
     agreement_document: str
+    as_of: datetime
     report_from: datetime | None
+    report_until: datetime | None
     delivered: list[str]
     duties: list[DutyOut]

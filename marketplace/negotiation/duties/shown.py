@@ -13,13 +13,16 @@ from marketplace.negotiation.duties.schemas import DueOut, DutiesOut, DutyOut
 from marketplace.negotiation.models import Agreement
 
 
-def duties(db: Session, agreement: Agreement) -> DutiesOut:
+def duties(db: Session, agreement: Agreement, now: datetime) -> DutiesOut:
     """What the buyer owes under an agreement, and what a proof has to name."""
+    begins = _report_from(db, agreement)
     found = [duty for kind in Kind if (duty := _duty(db, agreement, kind)) is not None]
     return DutiesOut(
         agreement_id=agreement.id,
         agreement_document=agreement.document,
-        report_from=_report_from(db, agreement),
+        as_of=now,
+        report_from=begins,
+        report_until=max(begins, min(now, queries.term(agreement)[1])) if begins else None,
         delivered=sorted({use.manifest for use in queries.uses(db, agreement.id)}),
         duties=found,
     )

@@ -125,7 +125,7 @@ def test_deletion_is_not_certified_while_the_agreement_runs(used: House) -> None
     with pytest.raises(NotEndedYet):
         certify(used, certificate_of(used))
     with used.runtime.database.reading() as db:
-        (reports, deletion) = shown.duties(db, negotiation.agreement(db, AGREEMENT)).duties
+        (reports, deletion) = shown.duties(db, negotiation.agreement(db, AGREEMENT), used.clock.now()).duties
     assert (reports.kind, deletion.kind, deletion.since) == ("mkt:reportUse", "delete", None)
     assert deletion.due_at == agreement(used).ends_at + DELETE_WITHIN * DAY
 
