@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -319,3 +320,24 @@ def test_after_the_end_a_missing_report_is_overdue_and_suspends_nothing(owing: H
     assert (duty(owing).state, agreement(owing).state) == ("overdue", "expired")
     with owing.runtime.database.reading() as db:
         assert queries.overdue_between(db, "prt_pharma", "prt_hospital") == ["use_report_missing"]
+
+
+def test_the_same_report_from_two_at_once_has_one_effect(either: House) -> None:
+    either.clock.advance(DAY)
+    document = report_of(either)
+    with ThreadPoolExecutor(4) as pool:
+        taken = list(pool.map(lambda _: hand_in(either, document).entry_id, range(8)))
+    assert len(set(taken)) == 1
+    assert len(entries(either, Tag.USE_REPORTED)) == 1
+
+
+def test_a_report_and_its_chase_at_once_leave_the_agreement_in_force(either: House) -> None:
+    pass_days(either, EVERY)
+    either.clock.advance(14 * DAY)
+    document = report_of(either)
+    with ThreadPoolExecutor(2) as pool:
+        chased = pool.submit(settle, either)
+        pool.submit(hand_in, either, document).result()
+        chased.result()
+    settle(either)
+    assert (agreement(either).state, duty(either).state, duty(either).overdue_at) == ("finalized", "pending", None)
