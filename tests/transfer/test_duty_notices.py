@@ -29,7 +29,7 @@ from tests.negotiation.duties.owed import (
     take,
     use,
 )
-from tests.transfer.stopping import calling, get, post, told
+from tests.transfer.stopping import WINDOW, calling, get, post, told
 
 SCHEMA = json.loads((ROOT / "contracts" / "documents" / "duty-notice.schema.json").read_text("utf-8"))
 HERE = f"/v1/agreements/{AGREEMENT}"
@@ -54,9 +54,11 @@ def signed_report(house: House, **changes: Any) -> dict[str, Any]:
 
 
 def test_reminder_demand_and_missing_report_are_told_to_both_parties(owing: House, client: TestClient) -> None:
+    pass_days(owing, EVERY + GRACE.days - 1)
     running = take(owing)
     assert not isinstance(running, tuple)
-    pass_days(owing, EVERY + GRACE.days)
+    assert running.next()
+    pass_days(owing, 1)
     assert running.next() is None
     for who in ("pharma", "hospital"):
         notices = told(client, who)
@@ -77,6 +79,8 @@ def test_reminder_demand_and_missing_report_are_told_to_both_parties(owing: Hous
             if one["kind"] == "duty-notice":
                 jsonschema.validate(one["content"], SCHEMA)
     assert told(client, "pharma") == told(client, "hospital")
+    (stop,) = [one["content"] for one in notices if one["kind"] == "stop-notice"]
+    assert (stop["stopped_by"], [one["last_byte"] for one in stop["transfers"]]) == ("service", [2 * WINDOW - 1])
     assert get(client, "institute", "/v1/stop-notices").json()["notices"] == []
     assert len(entries(owing, Tag.DUTY_NOTIFIED)) == 3
 

@@ -32,6 +32,7 @@ from marketplace.transfer.opening import Download, Opened
 from marketplace.transfer.stream import WindowSource
 from marketplace.usage.rules import UseRequest
 from tests.house import House, open_house
+from tests.transfer.doors import with_settings
 from tests.usage.agreed import agree, uses
 from workers.relay import run_due
 from workers.tasks.negotiation import end
@@ -57,7 +58,7 @@ def owing(count: int = 50) -> dict[str, Any]:
 
 
 def owe(house: House) -> House:
-    """An agreement in force from now on, its delivery prepared, its duties begun, its end asked for."""
+    """An agreement in force from now on, its delivery prepared, duties begun, end asked for; windows of 1 KiB."""
     agree(house, owing())
     prepare(house.runtime, AGREEMENT)
     with house.db() as db:
@@ -66,7 +67,7 @@ def owe(house: House) -> House:
         record(db, house.cast["hospital"].actor, Tag.AGREEMENT_FINALIZED, now, agreement=AGREEMENT)
         open_reports(db, agreement, now)
         outbox.enqueue(db, "negotiation.end", {"agreement": AGREEMENT}, key=AGREEMENT, now=now, due=agreement.ends_at)
-    return house
+    return with_settings(house, window_kib=1)
 
 
 @contextmanager

@@ -105,9 +105,11 @@ def test_a_missing_report_is_reminded_of_demanded_and_suspends_until_it_comes(ei
     assert duty(either).state == DutyState.REMINDED
     pass_days(either, 7)
     assert (duty(either).state, duty(either).demanded_at) == (DutyState.DEMANDED, either.clock.now())
+    pass_days(either, 13)
     running = take(either)
     assert isinstance(running, WindowSource)
-    pass_days(either, 14)
+    assert running.next()
+    pass_days(either, 1)
     assert duty(either).state == DutyState.OVERDUE
     assert (agreement(either).state, suspended_by(either)) == ("suspended", "service")
     assert running.next() is None
