@@ -34,7 +34,10 @@ def _different(values: list[Any]) -> list[Any]:
 
 
 Moment = Annotated[
-    str, StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"), AfterValidator(_real)
+    str,
+    StringConstraints(pattern=r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}Z$"),
+    AfterValidator(_real),
+    Field(json_schema_extra={"format": "date-time"}),
 ]
 # Pydantic's Literal[1] takes true as well, and these bytes are signed: strict types take one spelling.
 One = Annotated[int, Field(strict=True, ge=1, le=1)]
