@@ -12,7 +12,7 @@ from marketplace.exchange.terms import PURPOSES
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json, digest
 from marketplace.kernel.clock import parse_timestamp, timestamp
-from marketplace.kernel.errors import Conflict, Forbidden, Invalid
+from marketplace.kernel.errors import Conflict, Forbidden, Invalid, shown
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import stopping
 from marketplace.negotiation.duties import queries, rules
@@ -97,7 +97,7 @@ def require_about(named: AgreementRef, agreement: Agreement) -> None:
         raise AnotherAgreement(
             "name this agreement and the hash of its document",
             expected=f"{agreement.id}, {agreement.document}",
-            got=f"{named.id[:80]}, {named.sha256}",
+            got=f"{shown(named.id)}, {named.sha256}",
         )
     if agreement.finalized_at is None:
         raise NeverInForce("nothing was used under an agreement that is not in force", got=agreement.state)
