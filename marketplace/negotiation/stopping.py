@@ -55,13 +55,14 @@ def suspend(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: da
 def hold(db: Session, agreement: Agreement, reason: str, now: datetime) -> None:
     """Stop every use until the provider resumes, by the service itself: a restored copy may have lost revocations.
 
-    reason: a code.  Nothing changes unless the agreement is in force.  Records: negotiation:agreement_suspended.
+    reason: a code.  Nothing changes unless the agreement is in force, or the service itself holds it suspended: then
+    what would lift that is no longer enough.  Records: negotiation:agreement_suspended.
     """
     queries.lock_agreement(db, agreement)
 
-    if agreement.state != _S.FINALIZED:
+    if agreement.state != _S.FINALIZED and (agreement.state, agreement.suspended_by) != (_S.SUSPENDED, SERVICE):
         return
-    step = AGREEMENT.step(_S.FINALIZED, _S.SUSPENDED, [Side.SERVICE])
+    step = AGREEMENT.step(_S(agreement.state), _S.SUSPENDED, [Side.SERVICE])
 
     agreement.state, agreement.reason, agreement.suspended_by = _S.SUSPENDED, reason, agreement.provider_id
     db.add(agreement)

@@ -170,7 +170,7 @@ def _agreement_facts(db: Session, agreement: Agreement) -> AgreementFacts:
         terms_signed=queries.terms_signed(db, agreement),
         parties_active=provider.suspended_at is None and buyer.suspended_at is None,  # gate H11
         listing_stands=queries.listing_stands(db, agreement),
-        held_for=agreement.reason if agreement.suspended_by == SERVICE else "",
+        held_for=agreement.reason if (agreement.state, agreement.suspended_by) == ("suspended", SERVICE) else "",
     )
 
 

@@ -343,3 +343,13 @@ def test_a_report_and_its_chase_at_once_leave_the_agreement_in_force(either: Hou
         chased.result()
     settle(either)
     assert (agreement(either).state, duty(either).state, duty(either).overdue_at) == ("finalized", "pending", None)
+
+
+def test_after_a_recovery_the_report_alone_does_not_resume(owing: House) -> None:
+    pass_days(owing, EVERY + 14)
+    with owing.db() as db:
+        stopping.hold(db, negotiation.agreement(db, AGREEMENT), "log_recovered", owing.clock.now())
+    hand_in(owing, report_of(owing))
+    assert (agreement(owing).state, suspended_by(owing)) == ("suspended", "prt_hospital")
+    party(owing, stopping.resume, "hospital")
+    assert agreement(owing).state == "finalized"
