@@ -17,7 +17,7 @@ from marketplace.commands.bench import bench
 from marketplace.commands.evidence import verify
 from marketplace.commands.keeping import keys_commands, recover_commands, work_commands
 from marketplace.commands.options import MARKET, AsJson, Data
-from marketplace.commands.party import agreement_commands, asset_commands
+from marketplace.commands.party import agreement_commands, asset_commands, party_commands
 from marketplace.kernel.errors import DomainError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ app = typer.Typer(
 app.command()(bench)
 app.add_typer(asset_commands, name="asset")
 app.add_typer(agreement_commands, name="agreement")
+app.add_typer(party_commands, name="party")
 app.add_typer(audit_commands, name="audit")
 app.add_typer(recover_commands, name="recover")
 app.add_typer(keys_commands, name="keys")

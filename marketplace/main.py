@@ -27,6 +27,7 @@ from marketplace.kernel.errors import DomainError
 from marketplace.ledger import routes as ledger
 from marketplace.legal import routes as legal
 from marketplace.negotiation import routes as negotiation
+from marketplace.negotiation.duties import routes as duties
 from marketplace.participants import routes as participants
 from marketplace.participants.authentication import authenticate, judge_headers
 from marketplace.plumbing import health, problems, telemetry
@@ -57,6 +58,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     registration.routes,
     exchange.routes,
     negotiation.routes,
+    duties.routes,
     transfer.routes,
     notices.routes,
     costing.routes,

@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from pydantic import SecretStr
 from sqlmodel import col, func, select
 
 from marketplace.audit.models import Entry
+from marketplace.client import proofs
 from marketplace.client.problem import ProblemError
 from marketplace.costing.models import MeterEvent
 from marketplace.kernel.clock import RunningStoryClock, SystemClock
@@ -107,6 +109,7 @@ def _main_job(told: Telling, scans: Path, source: Path | None) -> None:
     agreements = _to_the_contract(told, scene, scans)
     _use(told, agreements["first"])
     _refuse(told, scene, agreements)
+    _report_use(told, agreements["first"])
     told.world.clock.advance_to(SystemClock().now())
     _settle_everything(told)
     _prove(told, agreements["first"])
@@ -231,6 +234,19 @@ def _refuse(told: Telling, scene: Scene, agreements: dict[str, Any]) -> None:
     told.result["refusals"] = refusals(told.world, scene, agreements["first"], agreements["short"])
     for row in told.result["refusals"]:
         told.report.line(f"{row['case']:<28} {row['reason']}")
+
+
+def _report_use(told: Telling, agreement: dict[str, Any]) -> None:
+    """The buyer signs how often it took the data and for what; the service compares that with the log."""
+    client, path = told.world["pharma"], f"/v1/agreements/{agreement['id']}"
+    accepted = client.get(f"{path}/use-reports")
+    if not accepted:
+        counted = Counter(one["purpose"] for one in client.get(f"{path}/transfers") if one["uses"])
+        accepted = [proofs.report_use(client, agreement["id"], counted, results=["aggregate"], staff=["data_science"])]
+    report = accepted[0]
+    told.result["use_report"] = {name: report[name] for name in ("document", "uses", "differences", "late")}
+    said = f"{report['document'][:16]}… signed by the buyer, differences from the log: {len(report['differences'])}"
+    told.report.line(f"report of use {said}")
 
 
 def _settle_everything(told: Telling) -> None:

@@ -14,12 +14,23 @@ from marketplace.exchange.rules import LISTING
 from marketplace.governance.rules import JOB
 from marketplace.kernel.transitions import Machine
 from marketplace.main import build_runtime, create_app
+from marketplace.negotiation.duties.rules import DELETION_DUTY, REPORT_DUTY
 from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION
 from marketplace.registration.rules import APPLICATIONS, CERTIFICATES
 from marketplace.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[1]
-MACHINES: tuple[Machine, ...] = (STAGES, JOB, APPLICATIONS, CERTIFICATES, LISTING, NEGOTIATION, AGREEMENT)
+MACHINES: tuple[Machine, ...] = (
+    STAGES,
+    JOB,
+    APPLICATIONS,
+    CERTIFICATES,
+    LISTING,
+    NEGOTIATION,
+    AGREEMENT,
+    REPORT_DUTY,
+    DELETION_DUTY,
+)
 
 
 def documents() -> dict[Path, str]:

@@ -12,11 +12,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from sqlmodel import Session, select
+from sqlalchemy import and_, or_
+from sqlmodel import Session, col, select
 
 from marketplace.audit import documents, handover, recover, succession
 from marketplace.audit.statements import RECOVERY, Recovery, StatementFile
-from marketplace.kernel.actor import Actor
+from marketplace.kernel.actor import SERVICE, Actor
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.clock import Clock, SystemClock
 from marketplace.negotiation.models import Agreement
@@ -110,7 +111,10 @@ def accept_rotation(settings: Settings, file: StatementFile, *, clock: Clock | N
 
 
 def _in_force(db: Session) -> list[Agreement]:
-    return list(db.exec(select(Agreement).where(Agreement.state == "finalized").order_by(Agreement.id)))
+    """Those in force, and those that the service itself would put in force again."""
+    by_service = and_(col(Agreement.state) == "suspended", col(Agreement.suspended_by) == SERVICE)
+    rows = select(Agreement).where(or_(col(Agreement.state) == "finalized", by_service))
+    return list(db.exec(rows.order_by(col(Agreement.id))))
 
 
 def _held(db: Session, agreement: Agreement, now: datetime) -> str:

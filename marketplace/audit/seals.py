@@ -35,10 +35,12 @@ SEALED = frozenset(
         "collected_batch",
         "collection",
         "consent_withdrawal",
+        "deletion_certificate",
         "delivery",
         "demand",
         "document",
         "document_signature",
+        "duty",
         "epoch",
         "evidence",
         "face_declaration",
@@ -56,6 +58,7 @@ SEALED = frozenset(
         "stage_record",
         "stop_notice",
         "stop_notice_reader",
+        "use_report",
         "version",
     }
 )

@@ -74,16 +74,23 @@ TAGS: Words = {
     Tag.AGREEMENT_SIGNED: ("Contract signed by a party", "一方签署合约"),
     Tag.AGREEMENT_VERIFIED: ("Signatures of a contract verified", "合约签名核验"),
     Tag.AGREEMENT_FINALIZED: ("Contract in force", "合约生效"),
-    Tag.AGREEMENT_SUSPENDED: ("Contract suspended by a party", "一方中止合约"),
+    Tag.AGREEMENT_SUSPENDED: ("Contract suspended", "合约中止"),
     Tag.AGREEMENT_RESUMED: ("Contract resumed", "合约恢复"),
     Tag.AGREEMENT_TERMINATED: ("Contract ended", "合约终止"),
     Tag.AGREEMENT_EXPIRED: ("Term of a contract over", "合约到期"),
+    Tag.USE_REPORTED: ("Report of use accepted", "接受使用报告"),
+    Tag.DELETION_CERTIFIED: ("Certificate of deletion accepted", "接受删除证明"),
+    Tag.DUTY_REMINDED: ("Buyer reminded of a proof that falls due", "提醒使用方提交证明"),
+    Tag.DUTY_DEMANDED: ("Proof demanded from the buyer", "要求使用方提交证明"),
+    Tag.DUTY_OVERDUE: ("Proof of the buyer is missing", "使用方逾期未提交证明"),
+    Tag.DUTY_ENDED: ("Nothing left to report", "已无待报告事项"),
     Tag.DELIVERY_PREPARED: ("Delivery prepared", "交付准备完成"),
     Tag.USE_ALLOWED: ("Use allowed", "允许使用"),
     Tag.USE_REFUSED: ("Use refused", "拒绝使用"),
     Tag.WINDOW_SERVED: ("Bytes served", "数据传输"),
     Tag.TRANSFER_CLOSED: ("Delivery closed", "交付结束"),
     Tag.STOP_NOTIFIED: ("Both parties told of a stop", "停用通知送达双方"),
+    Tag.DUTY_NOTIFIED: ("Both parties told of a proof that is due", "证明到期通知送达双方"),
     Tag.NOTICE_ADDRESS_SET: ("Address for notices set", "通知地址设定"),
     Tag.NOTICE_ADDRESS_REMOVED: ("Address for notices removed", "通知地址撤销"),
     Tag.NOTICE_ACKNOWLEDGED: ("Notice acknowledged", "通知已确认"),
@@ -112,6 +119,25 @@ AGREEMENT_STATES: Words = {
     "suspended": ("suspended", "已中止"),
     "terminated": ("ended early", "已提前终止"),
     "expired": ("term has ended", "已到期"),
+}
+
+DUTIES: Words = {
+    "mkt:reportUse": ("Report of use", "使用报告"),
+    "delete": ("Certificate of deletion", "删除证明"),
+}
+
+DELETION_METHODS: Words = {
+    "cryptographic_erasure": ("keys erased", "密钥销毁"),
+    "overwriting": ("overwritten", "覆写"),
+    "physical_destruction": ("media destroyed", "介质物理销毁"),
+}
+
+DUTY_STATES: Words = {
+    "pending": ("not due yet", "未到期"),
+    "reminded": ("buyer was reminded", "已提醒"),
+    "demanded": ("demanded", "已要求提交"),
+    "overdue": ("overdue", "已逾期"),
+    "met": ("met", "已履行"),
 }
 
 OUTCOMES: Words = {

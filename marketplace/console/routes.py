@@ -22,7 +22,7 @@ from marketplace.audit import service as proofs
 from marketplace.audit.client import has_keys, public_keys
 from marketplace.audit.models import Entry
 from marketplace.console import bundles, codes, formats, views
-from marketplace.console.views import Reader
+from marketplace.console.reader import Reader
 from marketplace.console.words import Language, preferred, say
 from marketplace.exchange import catalogue
 from marketplace.exchange.models import MarketReference

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
-from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -16,8 +14,8 @@ from marketplace.assets.stages import PASSPORT
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
-from marketplace.console import charts, codes, formats, policies
-from marketplace.console.words import Language, Words, say
+from marketplace.console import charts, codes, duties, formats, policies
+from marketplace.console.reader import Reader
 from marketplace.costing.sheet import DEFAULT_PRICES_FEN, CostSheet, cost_sheet
 from marketplace.exchange.catalogue import CatalogueRow
 from marketplace.exchange.models import Listing
@@ -25,32 +23,10 @@ from marketplace.exchange.pricing import price_of_access, price_of_use
 from marketplace.exchange.terms import CONTRACTS
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation.models import Agreement
-from marketplace.participants import queries as participants
 from marketplace.participants.models import Participant
 
 USE_TAGS = (Tag.USE_ALLOWED, Tag.USE_REFUSED, Tag.TRANSFER_CLOSED)
 MAX_USES = 100
-
-
-@dataclass(frozen=True)
-class Reader:
-    """Who reads a page: the session, the moment, the language."""
-
-    db: Session
-    now: datetime
-    language: Language
-
-    def say(self, word: str) -> str:
-        return say(word, self.language)
-
-    def name(self, words: Words, code: str) -> str:
-        """A stored code in the reader's language."""
-        return codes.name(words, code, self.language)
-
-    def name_of(self, participant: str) -> str:
-        """An organisation's legal name in the reader's language."""
-        found = participants.participant(self.db, participant)
-        return found.legal_name_en if self.language == "en" else found.legal_name
 
 
 def card(reader: Reader, row: CatalogueRow) -> dict[str, Any]:
@@ -125,6 +101,7 @@ def agreement_page(reader: Reader, agreement: Agreement) -> dict[str, Any]:
             for one in documents.signatures(reader.db, agreement.document)
         ],
         "uses": [_use_row(reader, row) for row in _uses(reader.db, agreement.id)],
+        **duties.part(reader, agreement),
     }
 
 

@@ -22,6 +22,7 @@ ALL = tuple(
         "registration.models",
         "exchange.models",
         "negotiation.models",
+        "negotiation.duties.models",
         "usage.models",
         "transfer.models",
     )

@@ -70,7 +70,8 @@ AGREEMENT = Machine(
     steps=(
         step(_A.DRAFTED, _A.FINALIZED, "service", Tag.AGREEMENT_FINALIZED),
         step(_A.FINALIZED, _A.SUSPENDED, "buyer provider service", Tag.AGREEMENT_SUSPENDED),
-        step(_A.SUSPENDED, _A.FINALIZED, "buyer provider", Tag.AGREEMENT_RESUMED),
+        step(_A.SUSPENDED, _A.SUSPENDED, "buyer provider service", Tag.AGREEMENT_SUSPENDED),
+        step(_A.SUSPENDED, _A.FINALIZED, "buyer provider service", Tag.AGREEMENT_RESUMED),
         step(_A.FINALIZED, _A.EXPIRED, "service", Tag.AGREEMENT_EXPIRED),
         step(_A.SUSPENDED, _A.EXPIRED, "service", Tag.AGREEMENT_EXPIRED),
         *(
@@ -92,11 +93,12 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Buyer:
-    """What is known of a buyer when it asks."""
+    """What is known of a buyer when it asks.  overdue: reason codes of what it owes this provider."""
 
     verified: bool
     suspended: bool
     foreign_controlled: bool
+    overdue: tuple[str, ...] = ()
 
 
 def named_purpose(asked: str) -> str:
@@ -122,6 +124,7 @@ def refusal(purpose: str, permitted: Collection[str], buyer: Buyer, *, contains_
         found.append(("party_suspended", "the buyer is suspended"))
     if contains_genomic and buyer.foreign_controlled:
         found.append(("foreign_controlled_genomic", "genomic data goes to no foreign-controlled party without filing"))
+    found += [(code, "the buyer owes this provider a proof that is overdue") for code in buyer.overdue]
     if not found:
         return None
     return Refusal(tuple(sorted(code for code, _ in found)), "; ".join(words for _, words in found))

@@ -15,6 +15,7 @@ from marketplace.kernel.errors import Conflict, Forbidden
 from marketplace.kernel.ids import new_id
 from marketplace.negotiation import queries
 from marketplace.negotiation.drafting import draft, term
+from marketplace.negotiation.duties.queries import overdue_between
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rules import (
     ANSWER_WITHIN,
@@ -56,8 +57,9 @@ class RefusedOnReview(Conflict):
 def request_access(db: Session, actor: Actor, asked: RequestIn, now: datetime) -> AccessRequest | Refusal:
     """Ask for access under a visible listing; the same open request asked again is the same request.
 
-    A purpose that is not permitted, an unverified or suspended buyer, or genomic data for a foreign-controlled one is
-    answered with a Refusal value (gates H12, H11, H5).  Raises NotABuyer, OwnListing, NotInCatalogue.
+    A purpose that is not permitted, an unverified or suspended buyer, one that owes the provider an overdue proof, or
+    genomic data for a foreign-controlled one is answered with a Refusal value (gates H12, H11, H5).
+    Raises NotABuyer, OwnListing, NotInCatalogue.
     Records: negotiation:access_requested or negotiation:access_refused.
     """
     row = exchange.visible_listing(db, asked.listing, now)
@@ -183,6 +185,7 @@ def _refusal(db: Session, buyer_id: str, purpose: str, row: CatalogueRow) -> Ref
         verified=bool(buyer.verified_by and buyer.verification_method),
         suspended=buyer.suspended_at is not None,
         foreign_controlled=buyer.foreign_controlled,
+        overdue=tuple(overdue_between(db, buyer_id, row.offer.provider_id)),
     )
     return refusal(purpose, permitted_purposes(row.offer.uses), known, contains_genomic=row.asset.contains_genomic)
 

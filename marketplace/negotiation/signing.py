@@ -22,6 +22,8 @@ from marketplace.kernel.errors import Conflict
 from marketplace.kernel.signing import verify_detached
 from marketplace.kernel.transitions import WrongState
 from marketplace.negotiation import queries
+from marketplace.negotiation.duties.opening import open_reports
+from marketplace.negotiation.duties.queries import overdue_between
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION, AgreementState, Side, State
 from marketplace.negotiation.steps import END_TASK, PREPARE_TASK, move, record_agreement, require_running
@@ -48,6 +50,10 @@ class PartySuspended(Conflict):
     """A party of the agreement is suspended."""
 
 
+class ProofOverdue(Conflict):
+    """The buyer owes the provider a proof of use or deletion that is overdue."""
+
+
 class SignaturesMissing(Conflict):
     """The agreement does not bear both valid signatures."""
 
@@ -56,8 +62,8 @@ def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn
     """Accept a party's signature; who calls tells which side.  The sides sign in any order, once; with the second
     signature the service verifies both and the agreement is in force.
 
-    Raises NotTheAgreement, NegotiationExpired, WrongState, ProofsChanged, PartySuspended, BadSignature, UnknownKey,
-    and what `require_standing` raises.  Records: negotiation:agreement_signed, _verified, _finalized.
+    Raises NotTheAgreement, NegotiationExpired, WrongState, ProofsChanged, PartySuspended, ProofOverdue, BadSignature,
+    UnknownKey, and what `require_standing` raises.  Records: negotiation:agreement_signed, _verified, _finalized.
     """
     request = queries.request(db, agreement.request_id)
     queries.lock(db, request)
@@ -94,6 +100,9 @@ def _require_signable(db: Session, agreement: Agreement, request: AccessRequest,
     buyer = participants.participant(db, agreement.buyer_id)
     if buyer.suspended_at is not None:
         raise PartySuspended("the buyer is suspended", got=buyer.id)
+    overdue = overdue_between(db, agreement.buyer_id, agreement.provider_id)
+    if overdue:
+        raise ProofOverdue("the buyer owes this provider a proof", got=", ".join(overdue))
 
 
 def _require_same_proofs(agreement: Agreement, standing: Standing) -> None:
@@ -168,6 +177,7 @@ def _finalize(db: Session, agreement: Agreement, request: AccessRequest, now: da
     ):
         epochs.open_epoch(db, subject)
     _charge(db, agreement, now)
+    open_reports(db, agreement, now)
     outbox.enqueue(db, PREPARE_TASK, {"agreement": agreement.id}, key=agreement.id, now=now)
     outbox.enqueue(db, END_TASK, {"agreement": agreement.id}, key=agreement.id, now=now, due=agreement.ends_at)
 

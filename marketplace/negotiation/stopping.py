@@ -8,11 +8,13 @@ from sqlmodel import Session
 
 from marketplace.audit.entry import Tag
 from marketplace.audit.words import keep_why
-from marketplace.kernel.actor import SERVICE_ACTOR, Actor
+from marketplace.kernel.actor import SERVICE, SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Forbidden
-from marketplace.kernel.transitions import Step
+from marketplace.kernel.transitions import Step, WrongState
 from marketplace.negotiation import queries
+from marketplace.negotiation.duties.opening import end_duties
+from marketplace.negotiation.duties.queries import report_missing
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import AGREEMENT, AgreementState, Side
 from marketplace.negotiation.schemas import WhyIn
@@ -25,18 +27,21 @@ _S = AgreementState
 
 
 class NotYourSuspension(Forbidden):
-    """The other side suspended the agreement."""
+    """Somebody else suspended the agreement."""
 
 
 def suspend(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: datetime) -> Agreement:
     """Stop every use for a time, by either side; the same side a second time changes nothing.
 
+    One that the service suspended is from now on suspended by that side.
     Raises WrongState, NotYourStep.  Records: negotiation:agreement_suspended.
     """
     queries.lock_agreement(db, agreement)
 
     if agreement.state == _S.SUSPENDED and agreement.suspended_by == actor.participant:
         return agreement
+    if agreement.state == _S.SUSPENDED and agreement.suspended_by != SERVICE:
+        raise WrongState("the other side suspended this agreement already", got=agreement.state)
     step = _step(actor, agreement, _S.SUSPENDED)
 
     agreement.state, agreement.reason, agreement.suspended_by = _S.SUSPENDED, why.reason, actor.participant
@@ -50,13 +55,14 @@ def suspend(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: da
 def hold(db: Session, agreement: Agreement, reason: str, now: datetime) -> None:
     """Stop every use until the provider resumes, by the service itself: a restored copy may have lost revocations.
 
-    reason: a code.  Nothing changes unless the agreement is in force.  Records: negotiation:agreement_suspended.
+    reason: a code.  Nothing changes unless the agreement is in force, or the service itself holds it suspended: then
+    what would lift that is no longer enough.  Records: negotiation:agreement_suspended.
     """
     queries.lock_agreement(db, agreement)
 
-    if agreement.state != _S.FINALIZED:
+    if agreement.state != _S.FINALIZED and (agreement.state, agreement.suspended_by) != (_S.SUSPENDED, SERVICE):
         return
-    step = AGREEMENT.step(_S.FINALIZED, _S.SUSPENDED, [Side.SERVICE])
+    step = AGREEMENT.step(_S(agreement.state), _S.SUSPENDED, [Side.SERVICE])
 
     agreement.state, agreement.reason, agreement.suspended_by = _S.SUSPENDED, reason, agreement.provider_id
     db.add(agreement)
@@ -65,9 +71,41 @@ def hold(db: Session, agreement: Agreement, reason: str, now: datetime) -> None:
     epochs.stop(db, (agreement.id,), Stop.AGREEMENT_SUSPENDED, SERVICE_ACTOR, entry, now)
 
 
+def hold_for(db: Session, agreement: Agreement, why: Stop, now: datetime) -> None:
+    """Stop every use until `release` is called with the same reason, by the service itself.
+
+    Nothing changes unless the agreement is in force.  Records: negotiation:agreement_suspended.
+    """
+    if agreement.state != _S.FINALIZED or agreement.ends_at <= now:
+        return
+    step = AGREEMENT.step(_S.FINALIZED, _S.SUSPENDED, [Side.SERVICE])
+
+    agreement.state, agreement.reason, agreement.suspended_by = _S.SUSPENDED, str(why), SERVICE
+    db.add(agreement)
+
+    entry = _record(db, SERVICE_ACTOR, agreement, step, WhyIn(reason=str(why)), now)
+    epochs.stop(db, (agreement.id,), why, SERVICE_ACTOR, entry, now)
+
+
+def release(db: Session, agreement: Agreement, why: Stop, now: datetime) -> None:
+    """Let uses begin again that the service itself stopped for this reason; what another holds stays stopped.
+
+    Records: negotiation:agreement_resumed.
+    """
+    if (agreement.state, agreement.suspended_by, agreement.reason) != (_S.SUSPENDED, SERVICE, str(why)):
+        return
+    step = AGREEMENT.step(_S.SUSPENDED, _S.FINALIZED, [Side.SERVICE])
+
+    agreement.state, agreement.reason, agreement.suspended_by = _S.FINALIZED, "", ""
+    db.add(agreement)
+
+    _resumed(db, agreement, _record(db, SERVICE_ACTOR, agreement, step, WhyIn(reason="use_reported"), now), now)
+
+
 def resume(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: datetime) -> Agreement:
     """Let uses begin again, by the side that suspended; a running one does not come back, its key goes on with it.
 
+    While a report of use is overdue the agreement stays suspended, from now on by the service.
     Raises WrongState, NotYourStep, NotYourSuspension.  Records: negotiation:agreement_resumed.
     """
     queries.lock_agreement(db, agreement)
@@ -78,16 +116,29 @@ def resume(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: dat
             "only the side that suspended an agreement resumes it",
             expected=agreement.suspended_by,
             got=actor.participant,
-            action="ask the other side, or terminate",
+            action="ask the other side or hand in what is missing, or terminate",
         )
+    if report_missing(db, agreement.id):
+        return _hand_to_service(db, agreement, now)
 
     agreement.state, agreement.reason, agreement.suspended_by = _S.FINALIZED, "", ""
     db.add(agreement)
 
-    entry = _record(db, actor, agreement, step, why, now)
+    _resumed(db, agreement, _record(db, actor, agreement, step, why, now), now)
+    return agreement
+
+
+def _hand_to_service(db: Session, agreement: Agreement, now: datetime) -> Agreement:
+    step = AGREEMENT.step(_S.SUSPENDED, _S.SUSPENDED, [Side.SERVICE])
+    agreement.reason, agreement.suspended_by = str(Stop.USE_REPORT_MISSING), SERVICE
+    db.add(agreement)
+    _record(db, SERVICE_ACTOR, agreement, step, WhyIn(reason=agreement.reason), now)
+    return agreement
+
+
+def _resumed(db: Session, agreement: Agreement, entry: str, now: datetime) -> None:
     # Preparation that fell into the suspension did nothing.
     outbox.enqueue(db, PREPARE_TASK, {"agreement": agreement.id}, key=f"{agreement.id}:{entry}", now=now)
-    return agreement
 
 
 def terminate(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: datetime) -> Agreement:
@@ -110,6 +161,7 @@ def terminate(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: 
 
     entry = _record(db, actor, agreement, step, why, now)
     epochs.stop(db, (agreement.id,), Stop.AGREEMENT_TERMINATED, actor, entry, now)
+    end_duties(db, agreement, now)
     return agreement
 
 
@@ -130,6 +182,7 @@ def expire(db: Session, agreement_id: str, now: datetime) -> None:
 
     entry = _record(db, SERVICE_ACTOR, agreement, step, WhyIn(reason=agreement.reason), now)
     epochs.stop(db, (agreement.id,), Stop.EXPIRED, SERVICE_ACTOR, entry, epochs.second(agreement.ends_at))
+    end_duties(db, agreement, now)
 
 
 def _step(actor: Actor, agreement: Agreement, target: AgreementState) -> Step:

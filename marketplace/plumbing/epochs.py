@@ -38,6 +38,7 @@ class Stop(StrEnum):
     LISTING_FORCED_OFF = "listing_forced_off"
     OPINION_NOT_VALID = "opinion_not_valid"
     PARTY_SUSPENDED = "party_suspended"
+    USE_REPORT_MISSING = "use_report_missing"
     VERSION_RETIRED = "version_retired"
     VERSION_SUSPENDED = "version_suspended"
 

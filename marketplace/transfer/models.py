@@ -84,15 +84,17 @@ class Transfer(SQLModel, table=True):
 
 
 class StopNotice(SQLModel, table=True):
-    """What both parties of an agreement were told of one stop.
+    """What both parties of an agreement were told of one stop, or of one step of a duty of the buyer.
 
-    stop_entry: id of the entry that recorded the stop; reason: its code; document: SHA-256 of the signed notice.
+    kind: `stop-notice` or `duty-notice`, the type of the signed document, whose SHA-256 is document.
+    stop_entry: id of the entry that recorded the stop or step; reason: its code; stopped_at: when it happened.
     """
 
     __tablename__ = "stop_notice"
     __table_args__ = (UniqueConstraint("agreement_id", "stop_entry"),)
 
     id: str = Field(primary_key=True)
+    kind: str = "stop-notice"
     agreement_id: str = Field(foreign_key="agreement.id")
     stop_entry: str
     reason: str

@@ -114,7 +114,7 @@ def notify(db: Session, agreement_id: str, stopped: Stopped, key: SigningKey, no
         document=name,
         made_at=now,
     )
-    _keep(db, notice, parties, now)
+    keep_for(db, notice, parties, now)
 
     facts: Json = {"notice": notice_id, "document": name, "reason": stopped.reason, "stop": stopped.entry}
     facts |= {"transfers": len(content["transfers"]), "bytes": content["bytes_total"]}
@@ -138,7 +138,8 @@ def _close_stopped(db: Session, agreement_id: str, reason: str, now: datetime) -
             close(db, SERVICE_ACTOR, row.id, row.leg, reason, now)
 
 
-def _keep(db: Session, notice: StopNotice, parties: tuple[str, ...], now: datetime) -> None:
+def keep_for(db: Session, notice: StopNotice, parties: tuple[str, ...], now: datetime) -> None:
+    """Put a notice into its readers' inboxes, and send it to the address of whoever has one."""
     db.add(notice)
     db.flush()
     for party in parties:

@@ -55,16 +55,20 @@ class TransferOut(BaseModel):
 
 
 class StopNoticeOut(BaseModel):
-    """What both parties of an agreement are told after a stop.  stopped_by: a participant's id, or `service`."""
+    """What both parties of an agreement are told after a stop, or of a duty of the buyer that is due.
+
+    stopped_by: a participant's id, or `service`; nothing is stopped yet by a duty notice.
+    """
 
     model_config = ConfigDict(from_attributes=True)
 
     id: str
+    kind: str = Field(description="`stop-notice` or `duty-notice`.")
     agreement_id: str
-    reason: str = Field(description="Why; a later request is refused with the same code.")
+    reason: str = Field(description="Why; after a stop a later request is refused with the same code.")
     stopped_by: str
-    stopped_at: datetime
-    stop_entry: str = Field(description="Id of the log entry of the stop.")
+    stopped_at: datetime = Field(description="When it happened.")
+    stop_entry: str = Field(description="Id of the log entry of the stop, or of the duty's step.")
     document: Sha256 = Field(description="Of the signed notice, whose exact bytes are at /v1/documents/{sha256}.")
     made_at: datetime
 

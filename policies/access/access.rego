@@ -8,7 +8,9 @@
 #   law: Data Security Law art. 27 and 33; PIPL art. 23; Measures for agreement-bound use, gate H13 and H12
 package access
 
+import data.lib.constraints
 import data.lib.odrl
+import data.lib.vocabulary
 import rego.v1
 
 # METADATA
@@ -41,6 +43,7 @@ allow if {
 	purpose_tolerated
 	delivery_fits
 	action_not_prohibited
+	stays_at_home
 	count(granting) > 0
 }
 
@@ -52,19 +55,16 @@ terms_signed if input.agreement.terms_signed == true
 
 party_fits if {
 	input.asked.party == input.agreement.buyer
-	assignees := {"", input.agreement.buyer} # named first: see "membership of a built literal" in the policy tests
-	input.uses.assignee in assignees
-	assigners := {"", input.agreement.provider}
-	input.uses.assigner in assigners
+	input.uses.assignee == input.agreement.buyer
+	input.uses.assigner == input.agreement.provider
 }
 
 asset_fits if {
 	input.asked.asset == input.agreement.asset
 	input.version.asset == input.agreement.asset
 	input.version.id == input.agreement.version
-	targets := {input.agreement.asset, input.agreement.version}
-	wholes := targets | {""}
-	input.uses.target in wholes
+	targets := {input.agreement.asset, input.agreement.version} # named first: see "membership of a built literal"
+	input.uses.target in targets
 	every permission in input.uses.permissions {
 		permission.target in targets
 	}
@@ -97,22 +97,59 @@ certificate_valid if input.certificate.valid == true
 
 opinion_valid if input.opinion.valid == true
 
-purpose_tolerated if not input.asked.purpose in odrl.purposes_denied_always
+purpose_tolerated if not input.asked.purpose in vocabulary.purposes_denied_always
 
 delivery_fits if input.asked.delivery_mode == input.agreement.delivery_mode
 
 action_not_prohibited if {
 	every prohibition in input.uses.prohibitions {
-		not odrl.covers(prohibition.action, input.asked.action)
+		not constraints.covers(prohibition.action, input.asked.action)
 		prohibition.action != input.asked.action
 	}
 }
+
+stays_at_home if not abroad_prohibited
+
+stays_at_home if {
+	input.asked.place == input.agreement.provider_place
+	input.agreement.buyer_place == input.agreement.provider_place
+}
+
+abroad_prohibited if {
+	some prohibition in input.uses.prohibitions
+	prohibition.action == "mkt:transferAbroad"
+}
+
+# What the use looks like through each operand.
+seen := {
+	"purpose": input.asked.purpose,
+	"recipient": input.asked.party,
+	"mkt:recipientKind": input.agreement.buyer_kind,
+	"spatial": input.asked.place,
+	"output": input.asked.output,
+	"mkt:environment": input.asked.delivery_mode,
+	"mkt:minimumGroupSize": input.asked.smallest_group,
+	"mkt:ethicsApproval": approval,
+	"count": input.quota.uses_taken + input.quota.uses_asked,
+	"mkt:volumeBytes": input.quota.bytes_taken + input.quota.bytes_asked,
+	"dateTime": input.now,
+	"elapsedTime": elapsed,
+}
+
+default approval := "none"
+
+approval := "valid" if input.asked.ethics_approval != ""
+
+# Without a final moment everything is over: the largest integer that the facts can hold.
+default elapsed := 9007199254740991
+
+elapsed := input.now - input.agreement.final_at if input.agreement.final_at > 0
 
 # Permissions: `relevant` speak about the action, `suited` about the purpose too, `granting` hold altogether.
 
 relevant contains permission if {
 	some permission in input.uses.permissions
-	odrl.covers(permission.action, input.asked.action)
+	constraints.covers(permission.action, input.asked.action)
 }
 
 # A permission that names no purpose grants none.
@@ -120,15 +157,17 @@ suited contains permission if {
 	some permission in relevant
 	count(purpose_constraints(permission)) > 0
 	every constraint in purpose_constraints(permission) {
-		odrl.holds(constraint, input)
+		constraints.agrees(constraint, seen)
 	}
 }
 
 granting contains permission if {
 	some permission in suited
-	odrl.known_permission(permission)
 	every constraint in permission.constraints {
-		odrl.holds(constraint, input)
+		constraints.agrees(constraint, seen)
+	}
+	every group in permission.groups {
+		constraints.holds(group, seen)
 	}
 }
 
@@ -155,9 +194,20 @@ reasons contains "wrong_party" if not party_fits
 
 reasons contains "wrong_asset" if not asset_fits
 
+report_missing if {
+	input.agreement.state == "suspended"
+	input.agreement.held_for == "use_report_missing"
+}
+
 reasons contains "agreement_suspended" if {
 	not agreement_final
 	input.agreement.state == "suspended"
+	not report_missing
+}
+
+reasons contains "use_report_missing" if {
+	not agreement_final
+	report_missing
 }
 
 reasons contains "agreement_terminated" if {
@@ -228,6 +278,8 @@ reasons contains "delivery_mode_not_permitted" if not delivery_fits
 
 reasons contains "prohibited_action" if not action_not_prohibited
 
+reasons contains "transfer_abroad" if not stays_at_home
+
 reasons contains "action_not_permitted" if {
 	count(relevant) == 0
 	action_not_prohibited
@@ -243,6 +295,14 @@ reasons contains code if {
 	count(granting) == 0
 	some permission in suited
 	some constraint in permission.constraints
-	not odrl.holds(constraint, input)
-	code := odrl.reason_of(constraint)
+	not constraints.agrees(constraint, seen)
+	code := constraints.reason_of(constraint)
+}
+
+reasons contains code if {
+	count(granting) == 0
+	some permission in suited
+	some group in permission.groups
+	some comparison in constraints.missed(group, seen)
+	code := constraints.reason_of(comparison)
 }

@@ -16,6 +16,7 @@ permission := {
 		{"left": "dateTime", "operator": "lteq", "values": [], "number": 200},
 		{"left": "recipient", "operator": "eq", "values": ["buyer"], "number": 0},
 	],
+	"groups": [],
 	"duties": [{"action": "mkt:pseudonymisePerAgreement", "constraints": []}],
 }
 
@@ -29,6 +30,10 @@ facts := {
 		"action": "read",
 		"purpose": "model_training",
 		"delivery_mode": "download",
+		"place": "CN",
+		"output": "records",
+		"smallest_group": 1,
+		"ethics_approval": "",
 	},
 	"agreement": {
 		"id": "agr_1",
@@ -36,15 +41,20 @@ facts := {
 		"state": "finalized",
 		"provider": "provider",
 		"buyer": "buyer",
+		"provider_place": "CN",
+		"buyer_place": "CN",
+		"buyer_kind": "pharma",
 		"asset": "ast_1",
 		"version": "ver_1",
 		"delivery_mode": "download",
 		"starts_at": 100,
 		"ends_at": 300,
+		"final_at": 90,
 		"signers": ["buyer", "provider"],
 		"terms_signed": true,
 		"parties_active": true,
 		"listing_stands": true,
+		"held_for": "",
 	},
 	"uses": {
 		"type": "Agreement",
@@ -98,19 +108,26 @@ test_allowed_to_go_on_with_a_counted_use if {
 	]) == allowed
 }
 
-deletion(operator) := {
+deletion(operator, value) := {
 	"action": "delete",
-	"constraints": [{"left": "elapsedTime", "operator": operator, "values": ["P30D"], "number": 0}],
+	"constraints": [{"left": "elapsedTime", "operator": operator, "values": [value], "number": 0}],
 }
 
 test_allowed_with_a_duty_that_has_a_limit if {
-	decision := answer(replace("/uses/permissions/0/duties", [deletion("lteq")]))
-	decision.obligations == [deletion("lteq")]
+	decision := answer(replace("/uses/permissions/0/duties", [deletion("lteq", "P30D")]))
+	decision.obligations == [deletion("lteq", "P30D")]
 	decision.allow
 }
 
 test_refused_unknown_limit_of_a_duty if {
-	answer(replace("/uses/permissions/0/duties", [deletion("gt")])) == refused(["unknown_term"])
+	every duty in [
+		deletion("gt", "P30D"),
+		deletion("lteq", "P1M"),
+		{"action": "delete", "constraints": []},
+		object.union(deletion("lteq", "P30D"), {"action": "attribute"}),
+	] {
+		answer(replace("/uses/permissions/0/duties", [duty])) == refused(["unknown_term"])
+	}
 }
 
 test_refused_other_purpose if answer(replace("/asked/purpose", "education")) == refused(["purpose_not_permitted"])
@@ -152,6 +169,14 @@ test_refused_unsigned if answer(replace("/agreement/signers", ["buyer"])) == ref
 test_refused_drafted if answer(replace("/agreement/state", "drafted")) == refused(["agreement_not_final"])
 
 test_refused_suspended if answer(replace("/agreement/state", "suspended")) == refused(["agreement_suspended"])
+
+test_refused_report_missing if {
+	held := [
+		{"op": "replace", "path": "/agreement/state", "value": "suspended"},
+		{"op": "add", "path": "/agreement/held_for", "value": "use_report_missing"},
+	]
+	answer(held) == refused(["use_report_missing"])
+}
 
 test_refused_terminated if answer(replace("/agreement/state", "terminated")) == refused(["agreement_terminated"])
 
@@ -204,7 +229,7 @@ test_refused_unknown_operator if {
 	answer(constraint(1, "operator", "gteq")) == refused(["quota_exceeded", "unknown_term"])
 }
 
-test_refused_unknown_operand if answer(constraint(1, "left", "spatial")) == refused(["unknown_term"])
+test_refused_unknown_operand if answer(constraint(1, "left", "weather")) == refused(["unknown_term"])
 
 test_refused_listed_unknown if answer(replace("/uses/unknown", ["/permission/0/odd"])) == refused(["unknown_term"])
 

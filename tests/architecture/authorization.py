@@ -158,6 +158,11 @@ ROWS: dict[str, Row] = {
     "suspend_agreement": only(_PARTIES),
     "resume_agreement": only("owner", buyer=BY_STATE, states="suspended"),
     "terminate_agreement": only(_PARTIES),
+    "get_duties": only(_READERS),
+    "report_use": only("buyer", owner=403, states="finalized suspended terminated expired"),
+    "list_use_reports": only(_READERS),
+    "certify_deletion": only("buyer", owner=403, states="terminated expired"),
+    "list_deletion_certificates": only(_READERS),
     # use: only the buyer, only while the agreement is in force
     "get_delivery_manifest": only(_READERS, states="finalized suspended terminated expired"),
     "list_transfers": only(_READERS),

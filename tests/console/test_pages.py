@@ -261,3 +261,13 @@ def test_a_browser_gets_a_page_for_an_unknown_address_and_a_program_a_problem_do
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["status"] == 404
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_an_agreements_page_shows_what_the_buyer_owes_by_when_and_its_proofs(site: Site, language: str) -> None:
+    page = Page(site.page(f"/agreements/{site.agreement}?lang={language}"))
+    column = LANGUAGES.index(language)
+    assert codes.DUTIES["delete"][column] in page.text
+    assert WORDS["due"][column] in page.text
+    assert WORDS["proofs_of_use"][column] in page.text
+    assert site.told.result["use_report"]["document"] in page.text

@@ -7,8 +7,10 @@ import tarfile
 from collections.abc import Callable
 from typing import Any
 
-from marketplace.kernel.canonical import sha256_hex
+from marketplace.kernel.canonical import canonical, sha256_hex
+from marketplace.kernel.clock import timestamp
 from marketplace.kernel.signing import generate_key
+from marketplace.negotiation import queries as negotiation
 from seeds.cast import credit_code
 from tests.exchange.parts import offer_in
 from tests.hostile.story import IDENTITIES, Story
@@ -87,6 +89,34 @@ def small_tar(*names: str) -> bytes:
     return out.getvalue()
 
 
+def _proof(name: str, content: dict[str, Any]) -> Form:
+    """A proof of use about the story's agreement, signed by the identity's own key."""
+
+    def form(story: Story, identity: str) -> dict[str, Any]:
+        house, agreement = story.house, story.ids["agreement_id"]
+        with house.runtime.database.reading() as db:
+            found = negotiation.agreement(db, agreement)
+        document = {"v": 1, "agreement": {"id": agreement, "sha256": found.document}, **content}
+        begins = timestamp(found.finalized_at or found.starts_at)
+        if name == "report":
+            document["period"] = {"from": begins, "to": timestamp(house.clock.now())}
+        else:
+            document["deleted_at"] = timestamp(house.clock.now())
+        key = house.cast[IDENTITIES[identity] or "hospital"].key
+        return {name: document, "jws": key.sign_detached(canonical(document), typ=f"{document['type']}+jws")}
+
+    return form
+
+
+_REPORT = {"type": "use-report", "uses": [], "results": ["none"], "staff": ["research"]}
+_DELETION = {
+    "type": "deletion-certificate",
+    "deliveries": ["ab" * 32],
+    "method": "overwriting",
+    "backups_deleted": True,
+}
+
+
 FORMS: dict[str, Form] = {
     "admit_participant": _participant,
     "suspend_participant": _plain(_REASON),
@@ -134,6 +164,8 @@ FORMS: dict[str, Form] = {
     "resubmit_request": _plain({"justification": "to find nodules"}),
     "decline_request": _plain(_WHY),
     "sign_agreement": _signature("agreement"),
+    "report_use": _proof("report", _REPORT),
+    "certify_deletion": _proof("certificate", _DELETION),
     "suspend_agreement": _plain(_WHY),
     "resume_agreement": _plain(_WHY),
     "terminate_agreement": _plain(_WHY),

@@ -21,10 +21,11 @@ from typing import Any
 import pytest
 from sqlmodel import Session, create_engine, func, select
 
-from marketplace.audit.models import Entry
+from marketplace.audit.models import DocumentSignature, Entry
 from marketplace.costing.formulas import Terms, break_even_sales, price_for_sales
 from marketplace.costing.models import MeterEvent
 from marketplace.ledger.models import LedgerTransaction, Posting
+from marketplace.negotiation.duties.models import UseReport
 from marketplace.usage.models import UsageQuota
 from seeds.chest_ct import Archive, generate
 from seeds.story import tell
@@ -222,6 +223,17 @@ def test_the_books_balance_and_nothing_is_counted_twice(told: tuple[dict[str, An
         "sale.access",
         "sale.access",
     ]
+
+
+def test_the_buyers_report_of_use_is_accepted_and_differs_from_the_log_in_nothing(
+    told: tuple[dict[str, Any], Path, str], books: Session
+) -> None:
+    said = told[0]["use_report"]
+    assert (said["uses"], said["differences"], said["late"]) == ({"product_development": 2}, [], False)
+    row = books.exec(select(UseReport).where(UseReport.agreement_id == told[0]["agreement"]["id"])).one()
+    assert row.document == said["document"]
+    signed = books.exec(select(DocumentSignature).where(DocumentSignature.document == row.document)).one()
+    assert (signed.typ, row.period_to > row.period_from) == ("use-report+jws", True)
 
 
 def test_the_quota_shows_two_uses_and_nothing_reserved(told: tuple[dict[str, Any], Path, str], books: Session) -> None:

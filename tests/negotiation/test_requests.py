@@ -202,7 +202,7 @@ def test_the_end_is_asked_for_once_per_deadline(house: House) -> None:
     with house.db() as db:
         rows = db.exec(select(outbox.OutboxRow).where(outbox.OutboxRow.task == "negotiation.expire")).all()
     assert [(row.args, row.due_at) for row in rows] == [({"request": request.id}, request.expires_at)]
-    assert set(tasks.TASKS) == {"negotiation.expire", "negotiation.end"}
+    assert set(tasks.TASKS) == {"negotiation.expire", "negotiation.end", "negotiation.chase_duty"}
 
 
 def test_entries_hold_no_words_of_the_justification(house: House) -> None:

@@ -53,7 +53,8 @@ SIDES = {"buyer", "provider"}
 AGREEMENT_ALLOWED = {
     ("drafted", "finalized"): {"service"},
     ("finalized", "suspended"): {*SIDES, "service"},
-    ("suspended", "finalized"): SIDES,
+    ("suspended", "suspended"): {*SIDES, "service"},
+    ("suspended", "finalized"): {*SIDES, "service"},
     ("finalized", "expired"): {"service"},
     ("suspended", "expired"): {"service"},
     **{(state, "terminated"): {*SIDES, "service"} for state in ("drafted", "finalized", "suspended")},

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 from marketplace.negotiation import service, stopping
+from marketplace.negotiation.duties import chasing
+from marketplace.negotiation.duties.rules import Kind
 from marketplace.plumbing.runtime import Runtime
 
 
@@ -21,4 +23,14 @@ def end(runtime: Runtime, args: dict[str, Any]) -> None:
         stopping.expire(db, args["agreement"], runtime.clock.now())
 
 
-TASKS: dict[str, Callable[[Runtime, dict[str, Any]], None]] = {"negotiation.expire": expire, "negotiation.end": end}
+def chase_duty(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Remind of a proof, demand it, or draw the consequence, whichever it is time for.  args: agreement, duty."""
+    with runtime.database.transaction() as db:
+        chasing.chase(db, args["agreement"], Kind(args["duty"]), runtime.clock.now())
+
+
+TASKS: dict[str, Callable[[Runtime, dict[str, Any]], None]] = {
+    "negotiation.expire": expire,
+    "negotiation.end": end,
+    "negotiation.chase_duty": chase_duty,
+}

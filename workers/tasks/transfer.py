@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marketplace.plumbing.runtime import Runtime
-from marketplace.transfer import delivery, inbox, notices, service
+from marketplace.transfer import delivery, duty_notices, inbox, notices, service
 
 
 def prepare(runtime: Runtime, args: dict[str, Any]) -> None:
@@ -23,6 +23,12 @@ def notify_stop(runtime: Runtime, args: dict[str, Any]) -> None:
     notices.notify_stop(runtime, notices.Stopped.read(args))
 
 
+def notify_duty(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Tell both parties of a reminder, a demand or a consequence.  args: as `negotiation.duties.chasing` says."""
+    with runtime.database.transaction() as db:
+        duty_notices.notify(db, args, runtime.service_key, runtime.clock.now())
+
+
 def push_notice(runtime: Runtime, args: dict[str, Any]) -> None:
     """Send a notice to its reader's address; one that was taken is not sent again.  args: notice, party."""
     inbox.push(runtime, args["notice"], args["party"])
@@ -32,5 +38,6 @@ TASKS = {
     "transfer.prepare": prepare,
     "transfer.sweep": sweep,
     "transfer.notify_stop": notify_stop,
+    "transfer.notify_duty": notify_duty,
     "transfer.push_notice": push_notice,
 }
