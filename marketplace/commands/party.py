@@ -10,7 +10,7 @@ import typer
 from marketplace.commands.options import HERE, AsJson, Party, Url, client_of, show
 
 asset_commands = typer.Typer(help="Assets, over the public API.", no_args_is_help=True)
-agreement_commands = typer.Typer(help="Agreements, over the public API.", no_args_is_help=True)
+agreement_commands = typer.Typer(help="Agreements: sign them, read them offline.", no_args_is_help=True)
 
 
 @asset_commands.command("register")

@@ -13,6 +13,7 @@ from marketplace.audit import documents
 from marketplace.kernel.errors import Forbidden
 from marketplace.negotiation import queries, service, signing, stopping
 from marketplace.negotiation.agreement import agreement_text
+from marketplace.negotiation.contract import Signature, contract_pdf
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import Refusal
 from marketplace.negotiation.schemas import (
@@ -103,6 +104,16 @@ def get_agreement_text(
     agreement = queries.readable_agreement(view.db, view.actor, agreement_id)
     text = agreement_text(documents.content(view.db, agreement.document), lang)
     return PlainTextResponse(text, headers={"Content-Language": lang})
+
+
+@routes.get("/agreements/{agreement_id}/contract.pdf", operation_id="get_agreement_pdf", response_class=Response)
+def get_agreement_pdf(view: View, agreement_id: str) -> Response:
+    """The contract as PDF in both languages, from the signed document itself; the same bytes every time."""
+    agreement = queries.readable_agreement(view.db, view.actor, agreement_id)
+    signatures = [Signature(one.signer, one.jws, one.jwk) for one in documents.signatures(view.db, agreement.document)]
+    pdf = contract_pdf(documents.get(view.db, agreement.document).body, signatures)
+    headers = {"Content-Disposition": f'attachment; filename="{agreement.id}.pdf"'}
+    return Response(pdf, media_type="application/pdf", headers=headers)
 
 
 @routes.post("/agreements/{agreement_id}/signature", operation_id="sign_agreement")
