@@ -76,16 +76,27 @@ def _constraint(node: Json, language: Language, name_of: Callable[[str], str]) -
     operand, value = node["leftOperand"], node["rightOperand"]
     limit = (_AT_LEAST if node["operator"] == "gteq" else _AT_MOST)[language]
     match operand:
-        case "purpose":
-            codes_asked = [value] if isinstance(value, str) else value
-            return (", " if language == "en" else "、").join(purpose(code, language) for code in codes_asked)
-        case "recipient":
-            return name_of(value)
         case "mkt:volumeBytes":
             return limit.format(formats.volume(int(value)))
         case "dateTime":
             return _UNTIL[node["operator"]][language].format(formats.plain_day(parse_timestamp(value), language))
         case "elapsedTime":
             return _WITHIN[language].format(value.strip("PD"))
+        case "count" | "mkt:minimumGroupSize":
+            return limit.format(f"{value:,}")
         case _:
-            return limit.format(f"{value:,}" if isinstance(value, int) else value)
+            named = _names(PROFILE["left_operands"][operand]["value"], language, name_of)
+            words = [named(one) for one in ([value] if isinstance(value, str) else value)]
+            return (", " if language == "en" else "、").join(words)
+
+
+def _names(kind: str, language: Language, name_of: Callable[[str], str]) -> Callable[[str], str]:
+    match kind:
+        case "purpose":
+            return lambda code: purpose(code, language)
+        case "participant":
+            return name_of
+        case "place":
+            return str
+        case _:
+            return lambda code: str(PROFILE["values"][kind][code][language])

@@ -6,12 +6,13 @@ denies when the list is not empty, and judges operands, operators and actions a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict
 
 from marketplace.exchange.terms import PROFILE
+from marketplace.exchange.terms.profile import DEEPEST, group_operator, misfit
 from marketplace.kernel.canonical import MAX_INTEGER, Json
 from marketplace.kernel.clock import parse_timestamp
 
@@ -19,8 +20,11 @@ _POLICY_KEYS: Final = {"@context", "@type", "@id", "profile", "assigner", "assig
     "permission",
     "prohibition",
 }
-_INTEGERS: Final = {"count", "mkt:volumeBytes"}
+_INTEGERS: Final = {"count", "mkt:volumeBytes", "mkt:minimumGroupSize"}
 CONTEXT: Final = PROFILE["context"]
+
+
+_Reader = Callable[[str, str, Any], tuple[list[str], int]]
 
 
 class _Closed(BaseModel):
@@ -28,12 +32,20 @@ class _Closed(BaseModel):
 
 
 class Constraint(_Closed):
-    """left operator right; values: the right side as texts; number: as integer (dateTime: Unix seconds), else 0."""
+    """left operator right; values: the right side as texts, or number: as integer (dateTime: Unix seconds; elapsedTime
+    of a permission: days), else 0."""
 
     left: str
     operator: str
     values: list[str]
     number: int
+
+
+class Group(_Closed):
+    """Constraints of which all (`and`) or one (`or`) must hold; groups stand at most four deep."""
+
+    logic: str
+    parts: list[Constraint | Group]
 
 
 class Duty(_Closed):
@@ -44,7 +56,7 @@ class Duty(_Closed):
 class Permission(_Closed):
     action: str
     target: str
-    constraints: list[Constraint]
+    constraints: list[Constraint | Group]
     duties: list[Duty]
 
 
@@ -66,28 +78,41 @@ class Uses(_Closed):
 
 
 class Asked(_Closed):
+    """place: ISO 3166 code that the buyer declares, or else its place of registration; output: what would leave;
+    smallest_group: persons in the smallest group of it; ethics_approval: number of the ethics decision that the buyer
+    declares, may be empty."""
+
     party: str
     asset: str
     action: str
     purpose: str
     delivery_mode: str
+    place: str
+    output: str
+    smallest_group: int
+    ethics_approval: str
 
 
 class AgreementFacts(_Closed):
     """terms_signed: the uses on record are those of the signed document; signers: whose signatures lie on it;
     parties_active: neither provider nor buyer is suspended from this market; listing_stands: the exchange did not force
-    off the listing that it was made under."""
+    off the listing that it was made under; places: ISO 3166 codes of registration; final_at: when both had signed, Unix
+    seconds, 0 = not yet."""
 
     id: str
     document: str
     state: str
     provider: str
     buyer: str
+    buyer_kind: str
+    buyer_place: str
+    provider_place: str
     asset: str
     version: str
     delivery_mode: str
     starts_at: int
     ends_at: int
+    final_at: int
     signers: list[str]
     terms_signed: bool
     parties_active: bool
@@ -171,7 +196,7 @@ class _Compiler:
         return Permission(
             action=self._text(given, "action", at),
             target=self._text(given, "target", at),
-            constraints=[self._constraint(one, where) for where, one in self._list(given, "constraint", at)],
+            constraints=[self._limit(one, where, DEEPEST) for where, one in self._list(given, "constraint", at)],
             duties=[self._duty(one, where) for where, one in self._list(given, "duty", at)],
         )
 
@@ -182,22 +207,27 @@ class _Compiler:
 
     def _duty(self, given: Any, at: str) -> Duty:
         given = self._object(given, at, {"action", "constraint"})
-        constraints = [self._constraint(one, where) for where, one in self._list(given, "constraint", at)]
-        return Duty(action=self._text(given, "action", at), constraints=constraints)
+        limits = [self._constraint(one, where, _texts_only) for where, one in self._list(given, "constraint", at)]
+        return Duty(action=self._text(given, "action", at), constraints=limits)
 
-    def _constraint(self, given: Any, at: str) -> Constraint:
+    def _limit(self, given: Any, at: str, deeper: int) -> Constraint | Group:
+        logic = group_operator(given)
+        if logic is None:
+            return self._constraint(given, at, _right_side)
+        self._object(given, at, {logic})
+        if deeper == 0 or not given[logic]:
+            self.unknown.append(f"{at}/{logic}")
+            return Group(logic=logic, parts=[])
+        return Group(
+            logic=logic, parts=[self._limit(one, where, deeper - 1) for where, one in self._list(given, logic, at)]
+        )
+
+    def _constraint(self, given: Any, at: str, read: _Reader) -> Constraint:
         given = self._object(given, at, {"leftOperand", "operator", "rightOperand"})
         left, operator = self._text(given, "leftOperand", at), self._text(given, "operator", at)
-        right, values, number = given.get("rightOperand"), [], 0
+        values, number = list[str](), 0
         try:
-            if left in _INTEGERS:
-                number = _integer(right)
-            elif left == "dateTime":
-                number = _unix(right)
-            elif operator == "isAnyOf":
-                values = _texts(right)
-            else:
-                values = _texts([right])
+            values, number = read(left, operator, given.get("rightOperand"))
         except (ValueError, TypeError, OverflowError):
             self.unknown.append(f"{at}/rightOperand")
         return Constraint(left=left, operator=operator, values=values, number=number)
@@ -225,6 +255,21 @@ class _Compiler:
         return ""
 
 
+def _right_side(left: str, operator: str, right: Any) -> tuple[list[str], int]:
+    """Values and number of a limit of a permission."""
+    if left in _INTEGERS:
+        return [], _integer(right)
+    if left == "dateTime":
+        return [], _unix(right)
+    if left == "elapsedTime":
+        return [], _days(right)
+    return _texts_only(left, operator, right)
+
+
+def _texts_only(_left: str, operator: str, right: Any) -> tuple[list[str], int]:
+    return _texts(right if operator == "isAnyOf" else [right]), 0
+
+
 def _texts(right: Any) -> list[str]:
     if not isinstance(right, list) or not right or not all(isinstance(one, str) and one for one in right):
         raise ValueError("not a list of texts")
@@ -242,3 +287,9 @@ def _integer(right: Any) -> int:
 
 def _unix(right: Any) -> int:
     return int(parse_timestamp(right).timestamp())
+
+
+def _days(right: Any) -> int:
+    if not isinstance(right, str) or misfit("days", right):
+        raise ValueError("not a number of days")
+    return int(right[1:-1])

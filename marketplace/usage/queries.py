@@ -15,7 +15,6 @@ from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.legal.models import Opinion
 from marketplace.legal.queries import conditions
 from marketplace.negotiation.models import Agreement
-from marketplace.participants.queries import participant
 from marketplace.plumbing.epochs import Epoch, reason_of
 from marketplace.plumbing.epochs import hold as hold_epochs
 from marketplace.usage.models import UsageQuota
@@ -70,12 +69,6 @@ def signed_price_plan(db: Session, agreement: Agreement) -> Json:
     """The prices that both parties signed, whatever the agreement's row says now."""
     plan: Json = _signed(db, agreement)["price_plan"]
     return plan
-
-
-def parties_active(db: Session, agreement: Agreement) -> bool:
-    """Whether neither side of the agreement is suspended (gate H11)."""
-    sides = (participant(db, one) for one in (agreement.provider_id, agreement.buyer_id))
-    return all(one.suspended_at is None for one in sides)
 
 
 def listing_stands(db: Session, agreement: Agreement) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -15,6 +16,7 @@ from marketplace.plumbing.policy import Decision
 EPOCH_CHANGED: Final = "epoch_changed"
 QUOTA_EXCEEDED: Final = "quota_exceeded"
 EXPIRED: Final = "expired"
+SECONDS_PER_DAY: Final = 86_400
 OBLIGATION_NOT_APPLIED: Final = "obligation_not_applied"
 
 # The closed lists; whatever else was asked for is not copied into entries.
@@ -31,7 +33,9 @@ class UseRequest:
     """What a caller asks for.
 
     asset: the asset the caller believes it gets, None = that of the agreement.  uses: 1, or 0 to go on with a use
-    that is already counted; bytes: what would be sent.
+    that is already counted; bytes: what would be sent.  place: ISO 3166 code of where the data will be used, empty =
+    where the buyer is registered; ethics_approval: number of the ethics decision.  output and smallest_group: what
+    leaves and the persons in its smallest group; a delivery hands out records, and a record is a group of one.
     """
 
     purpose: str
@@ -40,6 +44,10 @@ class UseRequest:
     delivery_mode: str = "download"
     uses: int = 1
     bytes: int = 0
+    place: str = ""
+    ethics_approval: str = ""
+    output: str = "records"
+    smallest_group: int = 1
 
 
 @dataclass(frozen=True)
@@ -97,13 +105,13 @@ def limits(uses: Json) -> Limits:
     return Limits(_widest(permissions, "count"), _widest(permissions, "mkt:volumeBytes"))
 
 
-def lapses(uses: Json) -> list[int]:
-    """The first Unix second at which no permission holds any more; empty when one of them has no end of its own."""
-    ends = [
-        [c["number"] + 1 for c in one["constraints"] if c["left"] == "dateTime" and c["operator"] == "lteq"]
-        for one in uses["permissions"]
-    ]
-    return [max(min(some) for some in ends)] if ends and all(ends) else []
+def lapses(uses: Json, final_at: int) -> list[int]:
+    """The first Unix second at which no permission holds any more; empty when one of them has no end of its own.
+
+    final_at: Unix second at which the agreement became final.
+    """
+    latest = _most([_bound(_whole(one), lambda limit: _end(limit, final_at)) for one in uses["permissions"]])
+    return [] if latest is None else [latest]
 
 
 def named(value: str, known: frozenset[str]) -> str:
@@ -112,7 +120,36 @@ def named(value: str, known: frozenset[str]) -> str:
 
 
 def _widest(permissions: list[Json], operand: str) -> int | None:
-    found: list[list[int]] = [[c["number"] for c in one["constraints"] if c["left"] == operand] for one in permissions]
-    if not found or not all(found):
-        return None
-    return max(min(numbers) for numbers in found)
+    def amount(limit: Json) -> int | None:
+        return int(limit["number"]) if limit["left"] == operand else None
+
+    return _most([_bound(_whole(one), amount) for one in permissions])
+
+
+def _whole(permission: Json) -> Json:
+    return {"logic": "and", "parts": permission["constraints"]}
+
+
+def _bound(constraint: Json, of: Callable[[Json], int | None]) -> int | None:
+    """The greatest number at which a constraint can hold, None = it sets no bound.  of: the bound of one comparison."""
+    if "parts" not in constraint:
+        return of(constraint)
+    found = [_bound(part, of) for part in constraint["parts"]]
+    return (
+        min((one for one in found if one is not None), default=None) if constraint["logic"] == "and" else _most(found)
+    )
+
+
+def _most(bounds: list[int | None]) -> int | None:
+    known = [one for one in bounds if one is not None]
+    return max(known) if known and len(known) == len(bounds) else None
+
+
+def _end(limit: Json, final_at: int) -> int | None:
+    match limit["left"], limit["operator"]:
+        case "dateTime", "lteq":
+            return int(limit["number"]) + 1
+        case "elapsedTime", "lteq":
+            return final_at + int(limit["number"]) * SECONDS_PER_DAY + 1
+        case _:
+            return None

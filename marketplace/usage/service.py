@@ -14,6 +14,7 @@ from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json, digest
 from marketplace.legal.queries import valid_opinion
 from marketplace.negotiation.models import Agreement
+from marketplace.participants.queries import participant
 from marketplace.plumbing.epochs import Stop
 from marketplace.plumbing.policy import PolicyEngine
 from marketplace.plumbing.runtime import Runtime
@@ -69,6 +70,7 @@ def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, n
     version = assets.version(db, agreement.version_id)
     certificate = valid_certificate(db, version, now)
     opinion = valid_opinion(db, version, now)
+    sides = _agreement_facts(db, agreement)
     facts = AccessFacts(
         now=_seconds(now),
         asked=Asked(
@@ -77,8 +79,12 @@ def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, n
             action=asked.action,
             purpose=asked.purpose,
             delivery_mode=asked.delivery_mode,
+            place=asked.place or sides.buyer_place,
+            output=asked.output,
+            smallest_group=asked.smallest_group,
+            ethics_approval=asked.ethics_approval,
         ),
-        agreement=_agreement_facts(db, agreement),
+        agreement=sides,
         uses=compile_uses(agreement.uses),
         version=_version_facts(version),
         certificate=Credential(valid=certificate is not None, state=certificate_standing(db, version, now)),
@@ -89,7 +95,9 @@ def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, n
     ends = [agreement.ends_at]
     ends += [certificate.valid_until] if certificate else []
     ends += [opinion.expires_at, *queries.open_conditions(db, opinion)] if opinion else []
-    return Gathered(facts, subjects, epoch, min([_seconds(end) for end in ends] + rules.lapses(facts["uses"])))
+    return Gathered(
+        facts, subjects, epoch, min([_seconds(end) for end in ends] + rules.lapses(facts["uses"], sides.final_at))
+    )
 
 
 def judge(policy: PolicyEngine, gathered: Gathered) -> Ruling:
@@ -142,20 +150,25 @@ def record_ruling(
 
 
 def _agreement_facts(db: Session, agreement: Agreement) -> AgreementFacts:
+    provider, buyer = participant(db, agreement.provider_id), participant(db, agreement.buyer_id)
     return AgreementFacts(
         id=agreement.id,
         document=agreement.document,
         state=agreement.state,
         provider=agreement.provider_id,
         buyer=agreement.buyer_id,
+        buyer_kind=buyer.kind,
+        buyer_place=buyer.jurisdiction,
+        provider_place=provider.jurisdiction,
         asset=agreement.asset_id,
         version=agreement.version_id,
         delivery_mode=agreement.delivery_mode,
         starts_at=_seconds(agreement.starts_at),
         ends_at=_seconds(agreement.ends_at),
+        final_at=_seconds(agreement.finalized_at) if agreement.finalized_at else 0,
         signers=queries.signers(db, agreement),
         terms_signed=queries.terms_signed(db, agreement),
-        parties_active=queries.parties_active(db, agreement),
+        parties_active=provider.suspended_at is None and buyer.suspended_at is None,  # gate H11
         listing_stands=queries.listing_stands(db, agreement),
     )
 

@@ -8,7 +8,9 @@
 #   law: Data Security Law art. 27 and 33; PIPL art. 23; Measures for agreement-bound use, gate H13 and H12
 package access
 
+import data.lib.constraints
 import data.lib.odrl
+import data.lib.vocabulary
 import rego.v1
 
 # METADATA
@@ -41,6 +43,7 @@ allow if {
 	purpose_tolerated
 	delivery_fits
 	action_not_prohibited
+	stays_at_home
 	count(granting) > 0
 }
 
@@ -97,22 +100,34 @@ certificate_valid if input.certificate.valid == true
 
 opinion_valid if input.opinion.valid == true
 
-purpose_tolerated if not input.asked.purpose in odrl.purposes_denied_always
+purpose_tolerated if not input.asked.purpose in vocabulary.purposes_denied_always
 
 delivery_fits if input.asked.delivery_mode == input.agreement.delivery_mode
 
 action_not_prohibited if {
 	every prohibition in input.uses.prohibitions {
-		not odrl.covers(prohibition.action, input.asked.action)
+		not constraints.covers(prohibition.action, input.asked.action)
 		prohibition.action != input.asked.action
 	}
+}
+
+stays_at_home if not abroad_prohibited
+
+stays_at_home if {
+	input.asked.place == input.agreement.provider_place
+	input.agreement.buyer_place == input.agreement.provider_place
+}
+
+abroad_prohibited if {
+	some prohibition in input.uses.prohibitions
+	prohibition.action == "mkt:transferAbroad"
 }
 
 # Permissions: `relevant` speak about the action, `suited` about the purpose too, `granting` hold altogether.
 
 relevant contains permission if {
 	some permission in input.uses.permissions
-	odrl.covers(permission.action, input.asked.action)
+	constraints.covers(permission.action, input.asked.action)
 }
 
 # A permission that names no purpose grants none.
@@ -120,7 +135,7 @@ suited contains permission if {
 	some permission in relevant
 	count(purpose_constraints(permission)) > 0
 	every constraint in purpose_constraints(permission) {
-		odrl.holds(constraint, input)
+		constraints.holds(constraint, input)
 	}
 }
 
@@ -128,7 +143,7 @@ granting contains permission if {
 	some permission in suited
 	odrl.known_permission(permission)
 	every constraint in permission.constraints {
-		odrl.holds(constraint, input)
+		constraints.holds(constraint, input)
 	}
 }
 
@@ -228,6 +243,8 @@ reasons contains "delivery_mode_not_permitted" if not delivery_fits
 
 reasons contains "prohibited_action" if not action_not_prohibited
 
+reasons contains "transfer_abroad" if not stays_at_home
+
 reasons contains "action_not_permitted" if {
 	count(relevant) == 0
 	action_not_prohibited
@@ -243,6 +260,6 @@ reasons contains code if {
 	count(granting) == 0
 	some permission in suited
 	some constraint in permission.constraints
-	not odrl.holds(constraint, input)
-	code := odrl.reason_of(constraint)
+	some comparison in constraints.missed(constraint, input)
+	code := constraints.reason_of(comparison)
 }

@@ -29,6 +29,10 @@ facts := {
 		"action": "read",
 		"purpose": "model_training",
 		"delivery_mode": "download",
+		"place": "CN",
+		"output": "records",
+		"smallest_group": 1,
+		"ethics_approval": "",
 	},
 	"agreement": {
 		"id": "agr_1",
@@ -36,11 +40,15 @@ facts := {
 		"state": "finalized",
 		"provider": "provider",
 		"buyer": "buyer",
+		"provider_place": "CN",
+		"buyer_place": "CN",
+		"buyer_kind": "pharma",
 		"asset": "ast_1",
 		"version": "ver_1",
 		"delivery_mode": "download",
 		"starts_at": 100,
 		"ends_at": 300,
+		"final_at": 90,
 		"signers": ["buyer", "provider"],
 		"terms_signed": true,
 		"parties_active": true,
@@ -204,7 +212,7 @@ test_refused_unknown_operator if {
 	answer(constraint(1, "operator", "gteq")) == refused(["quota_exceeded", "unknown_term"])
 }
 
-test_refused_unknown_operand if answer(constraint(1, "left", "spatial")) == refused(["unknown_term"])
+test_refused_unknown_operand if answer(constraint(1, "left", "weather")) == refused(["unknown_term"])
 
 test_refused_listed_unknown if answer(replace("/uses/unknown", ["/permission/0/odd"])) == refused(["unknown_term"])
 

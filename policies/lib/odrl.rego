@@ -1,63 +1,29 @@
 # METADATA
-# title: The closed ODRL profile
+# title: Is every term of a contract one that we understand?
 # description: |
-#   Which terms are known and whether one holds.  The vocabulary repeats contracts/odrl/profile.json and
-#   contracts/odrl/purposes.json; a test compares them.  Whatever is not named here is unknown, and unknown denies.
+#   Judged apart from whether a constraint holds.  Groups (and, or) stand at most four deep; a language without
+#   recursion spells the levels out, so a fifth is unknown.
 package lib.odrl
 
+import data.lib.vocabulary
 import rego.v1
-
-profile := "https://w3id.org/medical-data-market/profile/v1/"
-
-actions := {"use", "read", "train", "analyse"}
-
-# action -> the wider action that includes it
-included_in := {"read": "use", "train": "use", "analyse": "use"}
-
-operators := {
-	"purpose": {"eq", "isAnyOf"},
-	"count": {"lteq"},
-	"mkt:volumeBytes": {"lteq"},
-	"dateTime": {"lteq", "gteq"},
-	"recipient": {"eq"},
-}
-
-duties := {"mkt:pseudonymisePerAgreement", "attribute", "delete"}
-
-duty_operators := {"elapsedTime": {"lteq"}}
-
-prohibitions := {"mkt:reidentify", "mkt:link", "distribute"}
-
-purposes := {
-	"scientific_research",
-	"product_development",
-	"model_training",
-	"model_validation",
-	"statistics",
-	"education",
-	"public_health",
-	"actuarial_pricing",
-	"quality_improvement",
-}
-
-purposes_denied_always := {"marketing", "individual_insurance_decision", "reidentification"}
 
 # METADATA
 # title: Every term of the contract is one we understand
 known(uses) if {
 	uses.unknown == []
-	uses.profile == profile
+	uses.profile == vocabulary.profile
 	uses.type == "Agreement"
 	every permission in uses.permissions {
 		known_permission(permission)
 	}
 	every prohibition in uses.prohibitions {
-		prohibition.action in prohibitions
+		prohibition.action in vocabulary.prohibitions
 	}
 }
 
 known_permission(permission) if {
-	permission.action in actions
+	permission.action in vocabulary.actions
 	every constraint in permission.constraints {
 		known_constraint(constraint)
 	}
@@ -66,91 +32,87 @@ known_permission(permission) if {
 	}
 }
 
-known_constraint(constraint) if {
-	constraint.operator in operators[constraint.left]
-	constraint.left != "purpose"
-}
+known_constraint(constraint) if known_comparison(constraint)
 
 known_constraint(constraint) if {
-	constraint.left == "purpose"
-	constraint.operator in operators.purpose
-	count(constraint.values) > 0
-	every value in constraint.values {
-		value in purposes
+	known_group(constraint)
+	every part in constraint.parts {
+		known_second(part)
 	}
+}
+
+known_second(constraint) if known_comparison(constraint)
+
+known_second(constraint) if {
+	known_group(constraint)
+	every part in constraint.parts {
+		known_third(part)
+	}
+}
+
+known_third(constraint) if known_comparison(constraint)
+
+known_third(constraint) if {
+	known_group(constraint)
+	every part in constraint.parts {
+		known_fourth(part)
+	}
+}
+
+known_fourth(constraint) if known_comparison(constraint)
+
+known_fourth(constraint) if {
+	known_group(constraint)
+	every part in constraint.parts {
+		known_comparison(part)
+	}
+}
+
+known_group(constraint) if {
+	object.keys(constraint) == {"logic", "parts"}
+	constraint.logic in {"and", "or"}
+	count(constraint.parts) > 0
+}
+
+known_comparison(constraint) if {
+	object.keys(constraint) == {"left", "operator", "values", "number"}
+	constraint.operator in vocabulary.operators[constraint.left]
+	known_right(constraint)
+}
+
+known_right(constraint) if {
+	constraint.left in vocabulary.numbers
+	constraint.values == []
+	constraint.number >= 0
+}
+
+known_right(constraint) if {
+	right_filled(constraint)
+	every value in constraint.values {
+		value in vocabulary.words[constraint.left]
+	}
+}
+
+known_right(constraint) if {
+	right_filled(constraint)
+	every value in constraint.values {
+		regex.match(vocabulary.forms[constraint.left], value)
+	}
+}
+
+right_filled(constraint) if {
+	constraint.operator == "eq"
+	count(constraint.values) == 1
+}
+
+right_filled(constraint) if {
+	constraint.operator == "isAnyOf"
+	count(constraint.values) > 0
 }
 
 known_duty(duty) if {
-	duty.action in duties
+	duty.action in vocabulary.duties
 	every constraint in duty.constraints {
-		constraint.operator in duty_operators[constraint.left]
+		constraint.operator in vocabulary.duty_operators[constraint.left]
 	}
 }
-
-# METADATA
-# title: An action is covered by itself and by the wider action that includes it
-covers(granted, asked) if {
-	granted == asked
-	granted in actions
-}
-
-covers(granted, asked) if included_in[asked] == granted
-
-# METADATA
-# title: A constraint holds for the use that is asked for
-# description: An operand or operator that is not listed here never holds.
-holds(constraint, facts) if {
-	constraint.left == "purpose"
-	constraint.operator in operators.purpose
-	facts.asked.purpose in constraint.values
-}
-
-holds(constraint, facts) if {
-	constraint.left == "count"
-	constraint.operator == "lteq"
-	facts.quota.uses_taken + facts.quota.uses_asked <= constraint.number
-}
-
-holds(constraint, facts) if {
-	constraint.left == "mkt:volumeBytes"
-	constraint.operator == "lteq"
-	facts.quota.bytes_taken + facts.quota.bytes_asked <= constraint.number
-}
-
-holds(constraint, facts) if {
-	constraint.left == "dateTime"
-	constraint.operator == "lteq"
-	facts.now <= constraint.number
-}
-
-holds(constraint, facts) if {
-	constraint.left == "dateTime"
-	constraint.operator == "gteq"
-	facts.now >= constraint.number
-}
-
-holds(constraint, facts) if {
-	constraint.left == "recipient"
-	constraint.operator == "eq"
-	constraint.values == [facts.asked.party]
-}
-
-# METADATA
-# title: The reason code of a constraint that does not hold
-reason_of(constraint) := "purpose_not_permitted" if constraint.left == "purpose"
-
-reason_of(constraint) := "quota_exceeded" if constraint.left in {"count", "mkt:volumeBytes"}
-
-reason_of(constraint) := "wrong_party" if constraint.left == "recipient"
-
-reason_of(constraint) := "expired" if {
-	constraint.left == "dateTime"
-	constraint.operator == "lteq"
-}
-
-reason_of(constraint) := "not_started" if {
-	constraint.left == "dateTime"
-	constraint.operator == "gteq"
-}
-
-reason_of(constraint) := "unknown_term" if not constraint.left in object.keys(operators)

@@ -104,7 +104,7 @@ def test_leaving_out_any_node_never_widens_what_is_granted(path: tuple[Any, ...]
         (("permission",), [], "/permission"),
         (("prohibition",), [], "/prohibition"),
         (("profile",), "https://example.org/other", "/profile"),
-        (("permission", 0, "duty", 0, "action"), "compensate", "/permission/0/duty/0/action"),
+        (("permission", 0, "duty", 0, "action"), "inform", "/permission/0/duty/0/action"),
         (("permission", 0, "duty", 1, "constraint", 0, "rightOperand"), "30", None),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_template_is_only_looked_up_never_opened_by_a_clients_path() -> None:
 
 
 def test_the_policy_library_knows_every_term_that_an_offer_may_carry() -> None:
-    rego = (CONTRACTS.parent / "policies" / "lib" / "odrl.rego").read_text("utf-8")
+    rego = (CONTRACTS.parent / "policies" / "lib" / "vocabulary.rego").read_text("utf-8")
     for table in ("actions", "left_operands", "duties", "prohibitions", "duty_operands"):
         for term in PROFILE[table]:
             assert f'"{term}"' in rego

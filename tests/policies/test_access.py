@@ -50,7 +50,7 @@ def test_rego_test_holds(rule):
 
 
 def test_every_reason_a_policy_can_give_is_in_the_contract_and_tested():
-    text = (POLICIES / "access" / "access.rego").read_text() + (POLICIES / "lib" / "odrl.rego").read_text()
+    text = (POLICIES / "access" / "access.rego").read_text() + (POLICIES / "lib" / "constraints.rego").read_text()
     given = set(re.findall(r'reasons contains "(\w+)"', text)) | set(re.findall(r'reason_of\(\w+\) := "(\w+)"', text))
     known = contract("policy/reasons.json")
     assert given <= set(known)
@@ -63,7 +63,7 @@ def test_every_reason_a_policy_can_give_is_in_the_contract_and_tested():
         LOG_NOT_SOUND,
     }
     assert given | ours == set(known)
-    tests = (POLICIES / "access" / "access_test.rego").read_text()
+    tests = "".join(path.read_text() for path in POLICIES.rglob("*_test.rego"))
     assert {code for code in given if f'"{code}"' not in tests} == set()
     assert all(set(text) == {"en", "zh", "clause"} and all(text.values()) for text in known.values())
 
@@ -82,11 +82,18 @@ def test_policy_vocabulary_is_the_contract_profile():
     engine = PolicyFiles(POLICIES).load()
     profile = contract("odrl/profile.json")
     purposes = contract("odrl/purposes.json")
-    lib = "data.lib.odrl."
+    lib = "data.lib.vocabulary."
     assert engine.eval_rule(lib + "profile") == profile["id"]
     assert engine.eval_rule(lib + "actions") == set(profile["actions"])
+    operands = profile["left_operands"]
     operators = engine.eval_rule(lib + "operators")
-    assert operators == {name: set(one["operators"]) for name, one in profile["left_operands"].items()}
+    assert operators == {name: set(one["operators"]) for name, one in operands.items()}
+    numeric = {"integer", "decimal", "moment", "days"}
+    assert engine.eval_rule(lib + "numbers") == {name for name, one in operands.items() if one["value"] in numeric}
+    lists = profile["values"] | {"purpose": purposes["known"]}
+    words = {name: set(lists[one["value"]]) for name, one in operands.items() if one["value"] in lists}
+    assert engine.eval_rule(lib + "words") == words
+    assert set(engine.eval_rule(lib + "forms")) == set(operands) - set(words) - engine.eval_rule(lib + "numbers")
     assert engine.eval_rule(lib + "duties") == set(profile["duties"])
     duty_operators = engine.eval_rule(lib + "duty_operators")
     assert duty_operators == {name: set(one["operators"]) for name, one in profile["duty_operands"].items()}

@@ -18,6 +18,7 @@ from marketplace.kernel.canonical import AmbiguousDocument, canonical, read_stri
 from marketplace.kernel.clock import timestamp
 from marketplace.legal.models import Opinion, OpinionCondition
 from marketplace.negotiation.models import Agreement
+from marketplace.participants.models import Participant
 from marketplace.participants.service import suspend
 from marketplace.plumbing import epochs
 from marketplace.registration.models import Certificate
@@ -144,9 +145,117 @@ CHANGES = {
         "consent_withdrawn",
     ),
     "raw version": (lambda h, a: rewrite(h, Version, a.version, kind="raw"), ASK, "pharma", "raw_version"),
-    "unknown operand": (lambda h, a: sign_odd(h, a, "leftOperand", "spatial"), ASK, "pharma", "unknown_term"),
+    "unknown operand": (lambda h, a: sign_odd(h, a, "leftOperand", "weather"), ASK, "pharma", "unknown_term"),
+    "kind of recipient": (
+        lambda h, a: bind(h, a, limit("mkt:recipientKind", "eq", "university")),
+        ASK,
+        "pharma",
+        "recipient_kind_not_permitted",
+    ),
+    "place of registration": (
+        lambda h, a: bind(h, a, limit("spatial", "eq", "DE")),
+        ASK,
+        "pharma",
+        "place_not_permitted",
+    ),
+    "declared place": (
+        lambda h, a: bind(h, a, limit("spatial", "isAnyOf", ["CN", "SG"])),
+        UseRequest("model_training", place="DE"),
+        "pharma",
+        "place_not_permitted",
+    ),
+    "records under a minimum group size": (
+        lambda h, a: bind(h, a, limit("mkt:minimumGroupSize", "gteq", 10)),
+        ASK,
+        "pharma",
+        "group_too_small",
+    ),
+    "records where aggregates are agreed": (
+        lambda h, a: bind(h, a, limit("output", "eq", "aggregate")),
+        ASK,
+        "pharma",
+        "output_not_permitted",
+    ),
+    "download where a secure environment is agreed": (
+        lambda h, a: bind(h, a, limit("mkt:environment", "eq", "secure_environment")),
+        ASK,
+        "pharma",
+        "environment_not_permitted",
+    ),
+    "no ethics approval": (
+        lambda h, a: bind(h, a, limit("mkt:ethicsApproval", "eq", "valid")),
+        ASK,
+        "pharma",
+        "ethics_approval_missing",
+    ),
+    "days since the signatures": (
+        lambda h, a: (bind(h, a, limit("elapsedTime", "lteq", "P30D")), move(h, Agreement, "agr_1", finalized_at=-31)),
+        ASK,
+        "pharma",
+        "expired",
+    ),
+    "one group with no branch left": (
+        lambda h, a: bind(h, a, {"or": [limit("count", "lteq", 1), limit("spatial", "eq", "DE")]}),
+        UseRequest("model_training", uses=2),
+        "pharma",
+        ("place_not_permitted", "quota_exceeded"),
+    ),
+    "declared abroad": (
+        lambda h, a: prohibit(h, a, "mkt:transferAbroad"),
+        UseRequest("model_training", place="SG"),
+        "pharma",
+        "transfer_abroad",
+    ),
+    "buyer registered abroad": (
+        lambda h, a: (
+            prohibit(h, a, "mkt:transferAbroad"),
+            rewrite(h, Participant, h.cast["pharma"].id, jurisdiction="SG"),
+        ),
+        UseRequest("model_training", place="CN"),
+        "pharma",
+        "transfer_abroad",
+    ),
     "unknown member": (lambda h, a: sign_odd(h, a, "unit", "year"), ASK, "pharma", "unknown_term"),
 }
+
+
+def limit(left: str, operator: str, right) -> dict:
+    return {"leftOperand": left, "operator": operator, "rightOperand": right}
+
+
+def bind(house: House, made: Agreed, constraint: dict) -> None:
+    """Have both sign a further constraint."""
+    policy = copy.deepcopy(signed_uses(house))
+    policy["permission"][0]["constraint"].append(constraint)
+    sign_anew(house, made, policy)
+
+
+def prohibit(house: House, made: Agreed, action: str) -> None:
+    policy = copy.deepcopy(signed_uses(house))
+    policy["prohibition"].append({"action": action})
+    sign_anew(house, made, policy)
+
+
+def signed_uses(house: House) -> dict:
+    with house.runtime.database.reading() as db:
+        return db.get(Agreement, "agr_1").uses
+
+
+def test_a_use_within_every_new_limit_is_allowed(house):
+    made = agree(house)
+    for constraint in (
+        limit("mkt:recipientKind", "isAnyOf", ["pharma", "insurer"]),
+        limit("spatial", "isAnyOf", ["CN", "SG"]),
+        limit("output", "isAnyOf", ["records", "model"]),
+        limit("mkt:environment", "eq", "download"),
+        limit("mkt:ethicsApproval", "eq", "valid"),
+        limit("elapsedTime", "lteq", "P30D"),
+        {"or": [limit("spatial", "eq", "DE"), {"and": [limit("spatial", "eq", "SG"), limit("count", "lteq", 1)]}]},
+    ):
+        bind(house, made, constraint)
+    asked = UseRequest("model_training", place="SG", ethics_approval="ER-2026-017")
+    assert reasons(house, asked) == ()
+    assert ask(house, asked).stops_at == int((house.clock.now() + timedelta(days=30)).timestamp()) + 1
 
 
 def move(house: House, model, key: str, **days: int) -> None:
@@ -190,7 +299,7 @@ def test_one_changed_fact_refuses_for_its_own_reason(house, change, asked, who, 
     made = agree(house)
     assert reasons(house) == ()
     change(house, made)
-    assert reasons(house, asked, who) == (reason,)
+    assert reasons(house, asked, who) == ((reason,) if isinstance(reason, str) else reason)
 
 
 def test_delisting_ends_no_running_agreement(house):
@@ -351,8 +460,8 @@ def test_limits_and_ends_of_the_signed_uses(house):
     until = house.clock.now()
     compiled = compile_uses(uses(count=3, volume=10**9, until=until)).model_dump()
     assert (limits(compiled).uses, limits(compiled).bytes) == (3, 10**9)
-    assert lapses(compiled) == [int(until.timestamp()) + 1]
+    assert lapses(compiled, 0) == [int(until.timestamp()) + 1]
     assert compiled["unknown"] == []
     free = compile_uses(uses(count=None)).model_dump()
-    assert (limits(free).uses, limits(free).bytes, lapses(free)) == (None, None, [])
+    assert (limits(free).uses, limits(free).bytes, lapses(free, 0)) == (None, None, [])
     assert timestamp(until).endswith("Z")

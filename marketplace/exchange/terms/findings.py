@@ -1,4 +1,4 @@
-"""The closed ODRL profile: what a permission may say here, and which of it is enforced where.
+"""Where a policy leaves the closed profile.
 
 Nothing unknown is ever filtered away: a policy with one unknown term is refused whole.
 """
@@ -6,30 +6,26 @@ Nothing unknown is ever filtered away: a policy with one unknown term is refused
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import StrEnum
-from pathlib import Path
 from typing import Any
 
-from marketplace.kernel.canonical import MAX_INTEGER, Json
+from marketplace.exchange.terms.profile import (
+    DEEPEST,
+    LOGIC,
+    LOGIC_REFUSED,
+    PROFILE,
+    Enforcement,
+    group_operator,
+    misfit,
+)
+from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Invalid
-
-CONTRACTS = Path(__file__).resolve().parents[2] / "contracts"
-PROFILE: Json = json.loads((CONTRACTS / "odrl" / "profile.json").read_text("utf-8"))
-PURPOSES: Json = json.loads((CONTRACTS / "odrl" / "purposes.json").read_text("utf-8"))
 
 _RULE_SET = {"@context", "@type", "profile", "permission"}
 _PARTIES = {"@id", "assigner", "assignee", "target", "timestamp"}
 _REQUIRED = {"Offer": _RULE_SET, "Agreement": _RULE_SET | _PARTIES}
 _OPTIONAL = {"Offer": {"prohibition", "@id", "assigner"}, "Agreement": {"prohibition"}}
-_FORMS = {
-    "participant": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{2,127}"),
-    "decimal": re.compile(r"[1-9][0-9]{0,15}"),
-    "moment": re.compile(r"\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d{6})?Z"),
-    "days": re.compile(r"P[1-9][0-9]{0,3}D"),
-}
 
 
 class UnknownTerm(Invalid):
@@ -49,14 +45,6 @@ class NoEnforcementPoint(Invalid):
     """The policy permits something without a purpose that can be enforced."""
 
 
-class Enforcement(StrEnum):
-    """Who makes sure that a term is kept."""
-
-    ENFORCED_HERE = "enforced_here"
-    ATTESTED_BY_BUYER = "attested_by_buyer"
-    LEGAL_ONLY = "legal_only"
-
-
 @dataclass(frozen=True)
 class Finding:
     """One place where a policy leaves the profile.  pointer: RFC 6901."""
@@ -65,23 +53,6 @@ class Finding:
     detail: str
     expected: str
     got: str
-
-
-@dataclass(frozen=True)
-class Term:
-    """One term of a policy: where it stands, what it is, who makes sure of it."""
-
-    pointer: str
-    term: str
-    kind: Enforcement
-
-
-@dataclass(frozen=True)
-class Quota:
-    """The amounts a policy grants; None means without limit."""
-
-    max_uses: int | None
-    max_bytes: int | None
 
 
 def check_terms(uses: Json) -> None:
@@ -93,7 +64,8 @@ def check_terms(uses: Json) -> None:
     if found:
         raise UnknownTerm(found[0], len(found))
     for place, permission in enumerate(uses["permission"]):
-        operands = {constraint["leftOperand"] for constraint in permission["constraint"]}
+        # A purpose inside a group does not count: another branch of the group could grant without any.
+        operands = {constraint.get("leftOperand", "a group") for constraint in permission["constraint"]}
         point = PROFILE["left_operands"]["purpose"]["enforcement"]
         if "purpose" not in operands or point != Enforcement.ENFORCED_HERE:
             raise NoEnforcementPoint(
@@ -125,59 +97,6 @@ def findings(uses: Any) -> Iterator[Finding]:
     yield from _rules(uses, "prohibition", "", "prohibitions")
 
 
-def enforcement(uses: Json) -> list[Term]:
-    """Every term of a checked policy with who makes sure of it, in reading order."""
-    terms: list[Term] = []
-    for place, permission in enumerate(uses["permission"]):
-        at = f"/permission/{place}"
-        terms.append(_term(f"{at}/action", "actions", permission["action"]))
-        for number, constraint in enumerate(permission["constraint"]):
-            terms.append(_term(f"{at}/constraint/{number}", "left_operands", constraint["leftOperand"]))
-        for number, duty in enumerate(permission.get("duty", [])):
-            terms.append(_term(f"{at}/duty/{number}", "duties", duty["action"]))
-    for place, prohibition in enumerate(uses.get("prohibition", [])):
-        terms.append(_term(f"/prohibition/{place}", "prohibitions", prohibition["action"]))
-    return terms
-
-
-def enforced_permille(terms: list[Term]) -> int:
-    """The share of terms that this service enforces by itself, in thousandths, rounded down."""
-    here = sum(1 for term in terms if term.kind is Enforcement.ENFORCED_HERE)
-    return here * 1000 // len(terms) if terms else 0
-
-
-def enforcement_table(uses: Json) -> list[Json]:
-    """The terms with their enforcement as plain data, for documents and answers."""
-    return [{"pointer": one.pointer, "term": one.term, "enforcement": one.kind.value} for one in enforcement(uses)]
-
-
-def permitted_purposes(uses: Json) -> frozenset[str]:
-    """Purposes that at least one permission of a checked policy allows; several constraints all bind."""
-    allowed: set[str] = set()
-    for permission in uses["permission"]:
-        sets = [_as_set(one["rightOperand"]) for one in permission["constraint"] if one["leftOperand"] == "purpose"]
-        allowed |= frozenset.intersection(*sets) if sets else frozenset()
-    return frozenset(allowed)
-
-
-def quota(uses: Json) -> Quota:
-    """The strictest use count and volume of a checked policy."""
-    limits: dict[str, list[int]] = {"count": [], "mkt:volumeBytes": []}
-    for permission in uses["permission"]:
-        for one in permission["constraint"]:
-            if one["leftOperand"] in limits:
-                limits[one["leftOperand"]].append(int(one["rightOperand"]))
-    return Quota(min(limits["count"], default=None), min(limits["mkt:volumeBytes"], default=None))
-
-
-def _as_set(value: str | list[str]) -> frozenset[str]:
-    return frozenset([value] if isinstance(value, str) else value)
-
-
-def _term(pointer: str, table: str, name: str) -> Term:
-    return Term(pointer, name, Enforcement(PROFILE[table][name]["enforcement"]))
-
-
 def _rules(parent: Json, name: str, at: str, table: str) -> Iterator[Finding]:
     if name not in parent:
         return
@@ -199,35 +118,47 @@ def _rule(rule: Any, at: str, table: str) -> Iterator[Finding]:
         return
     if table == "actions":
         yield from _members(rule, at, {"action", "target", "constraint"}, {"duty"})
-        yield from _constraints(rule, at, PROFILE["left_operands"])
+        yield from _constraints(rule, "constraint", at, PROFILE["left_operands"], DEEPEST)
         yield from _rules(rule, "duty", at, "duties")
     elif table == "duties":
         operands = {name: PROFILE["duty_operands"][name] for name in PROFILE["duties"][action]["operands"]}
         yield from _members(rule, at, {"action", "constraint"} if operands else {"action"}, set())
-        yield from _constraints(rule, at, operands)
+        yield from _constraints(rule, "constraint", at, operands, 0)
     else:
         yield from _members(rule, at, {"action"}, set())
     if "target" in rule:
         yield from _value("participant", rule["target"], f"{at}/target")
 
 
-def _constraints(rule: Json, at: str, operands: Json) -> Iterator[Finding]:
-    if "constraint" not in rule:
+def _constraints(holder: Json, name: str, at: str, operands: Json, deeper: int) -> Iterator[Finding]:
+    """deeper: how many groups may still stand inside one another."""
+    if name not in holder:
         return
-    constraints = rule["constraint"]
+    constraints = holder[name]
     if not isinstance(constraints, list) or not constraints:
-        yield _not(constraints, f"{at}/constraint", "a list with at least one constraint")
+        yield _not(constraints, f"{at}/{name}", "a list with at least one constraint")
         return
     for place, constraint in enumerate(constraints):
-        yield from _constraint(constraint, f"{at}/constraint/{place}", operands)
+        yield from _constraint(constraint, f"{at}/{name}/{place}", operands, deeper)
 
 
-def _constraint(constraint: Any, at: str, operands: Json) -> Iterator[Finding]:
+def _constraint(constraint: Any, at: str, operands: Json, deeper: int) -> Iterator[Finding]:
     if not isinstance(constraint, dict):
         yield _not(constraint, at, "a constraint object")
         return
-    names = {"leftOperand", "operator", "rightOperand"}
-    yield from _members(constraint, at, names, set())
+    if refused := next((name for name in LOGIC_REFUSED if name in constraint), None):
+        yield Finding(f"{at}/{refused}", f"is refused: {LOGIC_REFUSED[refused]}", " or ".join(LOGIC), refused)
+    elif (group := group_operator(constraint)) is None:
+        yield from _comparison(constraint, at, operands)
+    elif not deeper:
+        yield Finding(f"{at}/{group}", "is nested too deep", f"at most {DEEPEST} groups, none in a duty", group)
+    else:
+        yield from _members(constraint, at, {group}, set())
+        yield from _constraints(constraint, group, at, operands, deeper - 1)
+
+
+def _comparison(constraint: Json, at: str, operands: Json) -> Iterator[Finding]:
+    yield from _members(constraint, at, {"leftOperand", "operator", "rightOperand"}, set())
     operand, operator = constraint.get("leftOperand"), constraint.get("operator")
     if not isinstance(operand, str) or operand not in operands:
         yield _not(operand, f"{at}/leftOperand", "one of " + ", ".join(operands))
@@ -246,14 +177,8 @@ def _constraint(constraint: Any, at: str, operands: Json) -> Iterator[Finding]:
 
 
 def _value(kind: str, value: Any, at: str) -> Iterator[Finding]:
-    if kind == "purpose":
-        if not isinstance(value, str) or value not in PURPOSES["known"]:
-            yield _not(value, at, "one of " + ", ".join(PURPOSES["known"]))
-    elif kind == "integer":
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_INTEGER:
-            yield _not(value, at, "a whole number from 1")
-    elif not isinstance(value, str) or not _FORMS[kind].fullmatch(value):
-        yield _not(value, at, f"a {kind}: {_FORMS[kind].pattern}")
+    if expected := misfit(kind, value):
+        yield _not(value, at, expected)
 
 
 def _members(holder: Json, at: str, required: set[str], optional: set[str]) -> Iterator[Finding]:
