@@ -14,7 +14,7 @@ import typer
 from marketplace.commands.auditing import audit_commands
 from marketplace.commands.backup import backup, backup_check
 from marketplace.commands.bench import bench
-from marketplace.commands.contracts import write_pdf, write_text
+from marketplace.commands.contracts import compare, write_pdf, write_text
 from marketplace.commands.evidence import verify
 from marketplace.commands.keeping import keys_commands, recover_commands
 from marketplace.commands.options import MARKET, AsJson, Data
@@ -29,6 +29,7 @@ app = typer.Typer(
 app.command()(bench)
 agreement_commands.command("text")(write_text)
 agreement_commands.command("pdf")(write_pdf)
+agreement_commands.command("compare")(compare)
 app.add_typer(asset_commands, name="asset")
 app.add_typer(agreement_commands, name="agreement")
 app.add_typer(audit_commands, name="audit")

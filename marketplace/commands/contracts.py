@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from marketplace.commands.options import AsJson
 from marketplace.kernel.canonical import Json, read_strictly
 
 if TYPE_CHECKING:
     from marketplace.negotiation.contract import Signature
+    from marketplace.negotiation.differences import Paper
 
 Contract = Annotated[
     Path, typer.Argument(help="The document as GET /v1/documents/… serves it, or a bundle that holds it.")
@@ -49,6 +51,34 @@ def write_pdf(
         made = _signatures(json.loads(signatures.read_bytes()))
     out.write_bytes(contract_pdf(body, made))
     typer.echo(f"{out}: {out.stat().st_size} bytes")
+
+
+def compare(
+    old: Annotated[Path, typer.Argument(help="A contract file, or a template as NAME/vN.")],
+    new: Annotated[Path, typer.Argument(help="The same kind of thing, later.")],
+    lang: Language = "zh",
+    as_json: AsJson = False,
+) -> None:
+    """Say in words what differs between two contracts, or between two templates."""
+    from marketplace.negotiation.differences import differences
+
+    found = differences(_paper(old), _paper(new))
+    if as_json:
+        typer.echo(json.dumps([vars(one) for one in found], ensure_ascii=False))
+    else:
+        for one in found:
+            typer.echo(f"{one.part}: {one.zh if lang == 'zh' else one.en}")
+
+
+def _paper(given: Path) -> Paper:
+    from marketplace.exchange.templates import template, templates
+    from marketplace.negotiation.contract import read_agreement
+    from marketplace.negotiation.differences import paper_of_agreement, paper_of_template
+
+    if str(given) in templates():
+        return paper_of_template(template(str(given)))
+    body, _ = read_contract(given)
+    return paper_of_agreement(read_agreement(body))
 
 
 def read_contract(file: Path, agreement: str = "") -> tuple[bytes, list[Signature]]:

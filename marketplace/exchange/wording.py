@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from marketplace.exchange.terms import PROFILE, PURPOSES
+from marketplace.exchange.terms.profile import group_operator
 from marketplace.kernel.canonical import Json
 
 _OPERATORS = {
@@ -35,11 +36,13 @@ _RULES = (("permission", "actions"), ("prohibition", "prohibitions"))
 @dataclass(frozen=True)
 class TermWords:
     """One term in words.  pointer: where it stands (RFC 6901), as in the enforcement table; path: which rule and
-    operand it is, the same in every policy that says it; name: what it is; limit: its value, empty where it has none.
+    operand it is, the same in every policy that says it; rule: the permission it belongs to, empty for a rule itself;
+    name: what it is; limit: its value, empty where it has none.
     """
 
     pointer: str
     path: tuple[str, ...]
+    rule: str
     name: str
     limit: str
 
@@ -55,9 +58,13 @@ def policy_in_words(uses: Json, language: str) -> list[TermWords]:
 
 
 def value_in_words(kind: str, value: Any, language: str) -> str:
-    """A right operand or parameter of one of the profile's kinds of value in words."""
+    """A right operand or parameter of one of the profile's kinds of value in words; a template's place as `{name}`."""
     if isinstance(value, list):
         return _LISTED[language].join(value_in_words(kind, one, language) for one in value)
+    return "{" + str(*value.values()) + "}" if isinstance(value, dict) else _value(kind, value, language)
+
+
+def _value(kind: str, value: Any, language: str) -> str:
     match kind:
         case "purpose":
             known: Json = PURPOSES["known"] | PURPOSES["denied_always"]
@@ -66,39 +73,37 @@ def value_in_words(kind: str, value: Any, language: str) -> str:
             return f"{int(value):,}"
         case "days":
             return _DAYS[language].format(value.strip("PD"))
+        case _ if kind in PROFILE["values"]:
+            return str(PROFILE["values"][kind][value][language])
         case _:
             return str(value)
 
 
 def _rules(holder: Json, name: str, table: str, language: str) -> Iterator[TermWords]:
     for place, rule in enumerate(holder.get(name, [])):
-        at, words = f"/{name}/{place}", PROFILE[table][rule["action"]][language]
-        path = (name, str(rule["action"]))
-        yield TermWords(f"{at}/action" if table == "actions" else at, path, words, "")
-        yield from _constraints(rule, at, path, PROFILE["left_operands"], language)
+        at, path, words = f"/{name}/{place}", (name, str(rule["action"])), PROFILE[table][rule["action"]][language]
+        yield TermWords(f"{at}/action" if table == "actions" else at, path, "", words, "")
+        for number, node in enumerate(rule.get("constraint", [])):
+            which, said, limit = _constraint(node, language)
+            yield TermWords(f"{at}/constraint/{number}", (*path, "constraint", *which), words, said, limit)
         for number, duty in enumerate(rule.get("duty", [])):
-            yield _duty(duty, f"{at}/duty/{number}", path, language)
+            limits = [_limit(one, PROFILE["duty_operands"], language) for one in duty.get("constraint", [])]
+            said = PROFILE["duties"][duty["action"]][language]
+            which = ("duty", str(duty["action"]))
+            yield TermWords(f"{at}/duty/{number}", (*path, *which), words, said, _BOTH[language].join(limits))
 
 
-def _duty(duty: Json, at: str, path: tuple[str, ...], language: str) -> TermWords:
-    limits = [_limit(one, PROFILE["duty_operands"], language) for one in duty.get("constraint", [])]
-    words = str(PROFILE["duties"][duty["action"]][language])
-    return TermWords(at, (*path, "duty", str(duty["action"])), words, _BOTH[language].join(limits))
-
-
-def _constraints(rule: Json, at: str, path: tuple[str, ...], table: Json, language: str) -> Iterator[TermWords]:
-    for number, node in enumerate(rule.get("constraint", [])):
-        here = f"{at}/constraint/{number}"
-        if "leftOperand" in node:
-            which = (*path, "constraint", str(node["leftOperand"]), str(node["operator"]))
-            yield TermWords(here, which, table[node["leftOperand"]][language], _limit(node, table, language))
-        else:
-            words = _group(node, table, language)
-            yield TermWords(here, (*path, "constraint", *sorted(node)), words, "")
+def _constraint(node: Json, language: str) -> tuple[tuple[str, ...], str, str]:
+    """What it is called in a path, its name in words, its limit."""
+    operands = PROFILE["left_operands"]
+    if group_operator(node):
+        return tuple(node), _group(node, operands, language), ""
+    which = (str(node["leftOperand"]), str(node["operator"]))
+    return which, operands[node["leftOperand"]][language], _limit(node, operands, language)
 
 
 def _group(node: Json, table: Json, language: str) -> str:
-    if "leftOperand" in node:
+    if not group_operator(node):
         return f"{table[node['leftOperand']][language]}: {_limit(node, table, language)}"
     (kind, parts), *_ = node.items()
     joined = (_BOTH if kind == "and" else _EITHER)[language].join(_group(one, table, language) for one in parts)

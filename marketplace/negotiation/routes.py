@@ -14,11 +14,13 @@ from marketplace.kernel.errors import Forbidden
 from marketplace.negotiation import queries, service, signing, stopping
 from marketplace.negotiation.agreement import agreement_text
 from marketplace.negotiation.contract import Signature, contract_pdf
+from marketplace.negotiation.differences import differences, paper_of_agreement
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import Refusal
 from marketplace.negotiation.schemas import (
     AgreementOut,
     ApprovalIn,
+    DifferenceOut,
     RequestIn,
     RequestOut,
     ResubmissionIn,
@@ -114,6 +116,16 @@ def get_agreement_pdf(view: View, agreement_id: str) -> Response:
     pdf = contract_pdf(documents.get(view.db, agreement.document).body, signatures)
     headers = {"Content-Disposition": f'attachment; filename="{agreement.id}.pdf"'}
     return Response(pdf, media_type="application/pdf", headers=headers)
+
+
+@routes.get("/agreements/{agreement_id}/differences", operation_id="compare_agreements")
+def compare_agreements(
+    view: View, agreement_id: str, since: Annotated[str, Query(max_length=80)]
+) -> list[DifferenceOut]:
+    """What this agreement says otherwise than an earlier one of the caller's, in words; empty when nothing differs."""
+    old, new = (queries.readable_agreement(view.db, view.actor, one) for one in (since, agreement_id))
+    papers = [paper_of_agreement(documents.content(view.db, one.document)) for one in (old, new)]
+    return [DifferenceOut.model_validate(one) for one in differences(*papers)]
 
 
 @routes.post("/agreements/{agreement_id}/signature", operation_id="sign_agreement")

@@ -105,6 +105,8 @@ def test_a_sale_from_offer_to_termination(client: Client, house: House) -> None:
     assert len({one.content for one in pdf}) == 1
     assert pdf[0].content.startswith(b"%PDF-")
     client.get(f"{path}/contract.pdf", "ai_company", 404)
+    assert client.get(f"{path}/differences/{agreement['id']}", "pharma").json() == []
+    client.get(f"{path}/differences/{agreement['id']}", "ai_company", 404)
     client.get(f"{path}/contract.pdf", None, 401)
     assert client.get(path, "auditor").json()["document"] == agreement["document"]
     client.get(path, "ai_company", 404)
