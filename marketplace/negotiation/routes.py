@@ -118,12 +118,10 @@ def get_agreement_pdf(view: View, agreement_id: str) -> Response:
     return Response(pdf, media_type="application/pdf", headers=headers)
 
 
-@routes.get("/agreements/{agreement_id}/differences", operation_id="compare_agreements")
-def compare_agreements(
-    view: View, agreement_id: str, since: Annotated[str, Query(max_length=80)]
-) -> list[DifferenceOut]:
-    """What this agreement says otherwise than an earlier one of the caller's, in words; empty when nothing differs."""
-    old, new = (queries.readable_agreement(view.db, view.actor, one) for one in (since, agreement_id))
+@routes.get("/agreements/{agreement_id}/differences/{earlier_id}", operation_id="compare_agreements")
+def compare_agreements(view: View, agreement_id: str, earlier_id: str) -> list[DifferenceOut]:
+    """What this agreement says otherwise than an earlier one, in words; empty when nothing differs."""
+    old, new = (queries.readable_agreement(view.db, view.actor, one) for one in (earlier_id, agreement_id))
     papers = [paper_of_agreement(documents.content(view.db, one.document)) for one in (old, new)]
     return [DifferenceOut.model_validate(one) for one in differences(*papers)]
 
