@@ -9,6 +9,7 @@ from fastapi import Query
 from marketplace.assets import queries as assets
 from marketplace.assets.schemas import PreparedDocument, SignatureIn
 from marketplace.exchange import demands, forcing, queries, service
+from marketplace.exchange.linting import PLANS, obstacles
 from marketplace.exchange.models import Offer
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.exchange.schemas import (
@@ -248,4 +249,6 @@ def _template(one: Template) -> TemplateOut:
         parameters_schema=one.schema,
         offer=one.offer,
         clauses={language: text["clauses"] for language, text in one.clauses.items()},
+        obstacles=list(obstacles(one.offer)),
+        price_plans=PLANS.get(one.name.partition("/")[0], {}),
     )

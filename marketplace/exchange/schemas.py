@@ -199,10 +199,15 @@ class MarketReferenceOut(BaseModel):
 
 
 class TemplateOut(BaseModel):
-    """A contract template: its titles, the schema of its parameters, its clauses by language."""
+    """A contract template: its titles, the schema of its parameters, its clauses by language.
+
+    obstacles: why no offer can be made of it for the time being; price_plans: which plans it takes, empty = any.
+    """
 
     name: str
     title: dict[str, str]
     parameters_schema: dict[str, Any]
     offer: dict[str, Any]
     clauses: dict[str, list[dict[str, str]]]
+    obstacles: list[str]
+    price_plans: dict[str, list[str]]

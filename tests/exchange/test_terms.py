@@ -10,13 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketplace.exchange.linting import DELIVERY, NothingDeliverable, check_offer, obstacles
 from marketplace.exchange.parameters import BadParameters, check_parameters
+from marketplace.exchange.pricing import PlanDoesNotFit, read_plan
 from marketplace.exchange.templates import LANGUAGES, UnknownTemplate, render_uses, template, templates
 from marketplace.exchange.terms import (
     CONTRACTS,
     PROFILE,
     Enforcement,
     NoEnforcementPoint,
+    Quota,
     UnknownTerm,
     check_terms,
     enforced_permille,
@@ -24,7 +27,8 @@ from marketplace.exchange.terms import (
     permitted_purposes,
     quota,
 )
-from tests.exchange.parts import PARAMETERS
+from marketplace.usage.rules import UseRequest
+from tests.exchange.parts import OFFERABLE, PARAMETERS, parameters_of, terms_of
 
 
 def rendered(name: str = "model-training/v1") -> dict[str, Any]:
@@ -126,14 +130,101 @@ def test_a_permission_without_purpose_has_no_enforcement_point() -> None:
 @pytest.mark.parametrize("name", sorted(templates()))
 def test_every_template_stays_within_the_profile_and_shows_who_enforces_what(name: str) -> None:
     purposes = template(name).schema["properties"]["purposes"]["items"]["enum"]
-    uses = render_uses(template(name), PARAMETERS | {"purposes": purposes}, "ast_1")
+    parameters = parameters_of(name, purposes=purposes)
+    uses = render_uses(template(name), parameters, "ast_1")
     check_terms(uses)
     terms = enforcement(uses)
     assert {term.kind for term in terms} == set(Enforcement)
     here = sum(1 for term in terms if term.kind is Enforcement.ENFORCED_HERE)
     assert enforced_permille(terms) == here * 1000 // len(terms) > 400
     assert permitted_purposes(uses) == set(purposes)
-    assert quota(uses) == type(quota(uses))(5, 1_000_000_000)
+    volume = parameters.get("max_bytes")
+    assert quota(uses) == Quota(parameters.get("max_uses"), int(volume) if volume else None)
+
+
+@pytest.mark.parametrize("name", sorted(templates()))
+def test_a_clause_that_promises_reports_or_deletion_stands_in_the_machine_part_too(name: str) -> None:
+    clauses = {one["id"] for one in template(name).clauses["en"]["clauses"]}
+    for permission in template(name).offer["permission"]:
+        duties = {one["action"] for one in permission["duty"]}
+        assert ("reporting" in clauses, "deletion" in clauses) == ("mkt:reportUse" in duties, "delete" in duties)
+        assert "mkt:pseudonymisePerAgreement" in duties
+    prohibited = {one["action"] for one in template(name).offer["prohibition"]}
+    assert {"mkt:reidentify", "distribute"} <= prohibited
+    assert ("no_individual_decision" in clauses) == ("mkt:individualDecision" in prohibited)
+
+
+def test_cover_of_a_person_is_never_decided_on_actuarial_data() -> None:
+    clauses = {one["id"]: one["text"] for one in template("insurance-actuarial/v1").clauses["en"]["clauses"]}
+    assert "may not refuse cover to a particular person" in clauses["no_individual_decision"]
+    for language in LANGUAGES:
+        ids = [one["id"] for one in template("insurance-actuarial/v1").clauses[language]["clauses"]]
+        assert "no_individual_decision" in ids
+    parameters = parameters_of("insurance-actuarial/v1", purposes=["individual_insurance_decision"])
+    with pytest.raises(BadParameters):
+        render_uses(template("insurance-actuarial/v1"), parameters, "ast_1")
+
+
+def test_what_needs_a_compute_room_is_there_but_cannot_be_offered() -> None:
+    chosen = template("secure-environment-only/v1")
+    uses = render_uses(chosen, parameters_of(chosen.name), "ast_1")
+    check_terms(uses)
+    with pytest.raises(NothingDeliverable, match="environment of use") as caught:
+        check_offer(chosen, uses, read_plan({"kind": "one_off", "price_fen": 1}))
+    assert "no secure environment" in caught.value.action
+    assert [one.split(" ")[0] for one in obstacles(uses)] == [
+        f"/permission/0/constraint/{number}" for number in (1, 2, 3)
+    ]
+    assert len(list(obstacles(chosen.offer))) == 2
+    assert sorted(templates()) == sorted([*OFFERABLE, chosen.name])
+
+
+def test_what_a_download_of_records_does_is_what_a_use_asks_for() -> None:
+    asked = UseRequest(purpose="statistics")
+    assert {
+        "mkt:environment": asked.delivery_mode,
+        "output": asked.output,
+        "mkt:minimumGroupSize": asked.smallest_group,
+    } == DELIVERY
+
+
+ENCLAVE = {"leftOperand": "mkt:environment", "operator": "eq", "rightOperand": "secure_environment"}
+HERE = {"leftOperand": "mkt:environment", "operator": "isAnyOf", "rightOperand": ["secure_environment", "download"]}
+ONE = {"leftOperand": "mkt:minimumGroupSize", "operator": "gteq", "rightOperand": 1}
+
+
+@pytest.mark.parametrize(
+    ("constraint", "deliverable"),
+    [
+        (HERE, True),
+        (ENCLAVE, False),
+        (ONE, True),
+        (ONE | {"rightOperand": 2}, False),
+        ({"or": [ENCLAVE, HERE]}, True),
+        ({"and": [ENCLAVE, HERE]}, False),
+        ({"and": [{"or": [ENCLAVE, ONE]}, HERE]}, True),
+    ],
+)
+def test_an_offer_whose_constraint_no_delivery_can_meet_is_refused(constraint: Any, deliverable: bool) -> None:
+    uses = rendered()
+    uses["permission"][1]["constraint"].append(constraint)
+    check_terms(uses)
+    assert bool(list(obstacles(uses))) is not deliverable
+
+
+@pytest.mark.parametrize(
+    ("name", "plan"),
+    [
+        ("per-case/v1", {"kind": "one_off", "price_fen": 5}),
+        ("subscription/v1", {"kind": "per_use", "price_fen": 5}),
+        ("open-data/v1", {"kind": "one_off", "price_fen": 5}),
+    ],
+)
+def test_the_price_plan_is_one_that_the_clauses_speak_of(name: str, plan: dict[str, Any]) -> None:
+    uses = render_uses(template(name), parameters_of(name), "ast_1")
+    with pytest.raises(PlanDoesNotFit, match=name):
+        check_offer(template(name), uses, read_plan(plan))
+    check_offer(template(name), uses, read_plan(terms_of(name)["price_plan"]))
 
 
 @pytest.mark.parametrize("name", sorted(templates()))

@@ -21,13 +21,13 @@ from pdfminer.high_level import extract_text
 from pypdf import PdfReader
 
 from marketplace.audit import documents
-from marketplace.exchange.templates import template, templates
+from marketplace.exchange.templates import template
 from marketplace.kernel.canonical import AmbiguousDocument, canonical, sha256_hex
 from marketplace.kernel.signing import BadSignature
 from marketplace.negotiation.contract import NotAnAgreement, Signature, contract_pdf, read_agreement
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.paper import Paragraph, Style, lines_of
-from tests.exchange.parts import PARAMETERS, certified, listed
+from tests.exchange.parts import OFFERABLE, certified, listed, terms_of
 from tests.house import House
 from tests.negotiation.parts import approve, drafted, finalized, requested
 
@@ -64,10 +64,10 @@ def bare(text: str) -> str:
     return re.sub(r"\s", "", text)
 
 
-@pytest.mark.parametrize("name", sorted(templates()))
+@pytest.mark.parametrize("name", OFFERABLE)
 def test_the_pdf_says_the_clauses_word_for_word_in_both_languages(house: House, name: str) -> None:
     purposes = template(name).schema["properties"]["purposes"]["items"]["enum"][:1]
-    listing = listed(house, template=name, parameters=PARAMETERS | {"purposes": purposes})
+    listing = listed(house, **terms_of(name, purposes=purposes))
     body, _ = papers(house, approve(house, requested(house, listing, purpose=purposes[0])))
     pdf, document = contract_pdf(body, []), json.loads(body)
     assert "".join(clauses(document)) in running_text(pdf)
