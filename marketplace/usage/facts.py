@@ -201,8 +201,7 @@ class _Compiler:
         )
 
     def _prohibition(self, given: Any, at: str) -> Prohibition:
-        given = self._object(given, at, {"action", "target"})
-        self._text(given, "target", at)
+        given = self._object(given, at, {"action"})
         return Prohibition(action=self._text(given, "action", at))
 
     def _duty(self, given: Any, at: str) -> Duty:

@@ -55,19 +55,16 @@ terms_signed if input.agreement.terms_signed == true
 
 party_fits if {
 	input.asked.party == input.agreement.buyer
-	assignees := {"", input.agreement.buyer} # named first: see "membership of a built literal" in the policy tests
-	input.uses.assignee in assignees
-	assigners := {"", input.agreement.provider}
-	input.uses.assigner in assigners
+	input.uses.assignee == input.agreement.buyer
+	input.uses.assigner == input.agreement.provider
 }
 
 asset_fits if {
 	input.asked.asset == input.agreement.asset
 	input.version.asset == input.agreement.asset
 	input.version.id == input.agreement.version
-	targets := {input.agreement.asset, input.agreement.version}
-	wholes := targets | {""}
-	input.uses.target in wholes
+	targets := {input.agreement.asset, input.agreement.version} # named first: see "membership of a built literal"
+	input.uses.target in targets
 	every permission in input.uses.permissions {
 		permission.target in targets
 	}

@@ -106,19 +106,26 @@ test_allowed_to_go_on_with_a_counted_use if {
 	]) == allowed
 }
 
-deletion(operator) := {
+deletion(operator, value) := {
 	"action": "delete",
-	"constraints": [{"left": "elapsedTime", "operator": operator, "values": ["P30D"], "number": 0}],
+	"constraints": [{"left": "elapsedTime", "operator": operator, "values": [value], "number": 0}],
 }
 
 test_allowed_with_a_duty_that_has_a_limit if {
-	decision := answer(replace("/uses/permissions/0/duties", [deletion("lteq")]))
-	decision.obligations == [deletion("lteq")]
+	decision := answer(replace("/uses/permissions/0/duties", [deletion("lteq", "P30D")]))
+	decision.obligations == [deletion("lteq", "P30D")]
 	decision.allow
 }
 
 test_refused_unknown_limit_of_a_duty if {
-	answer(replace("/uses/permissions/0/duties", [deletion("gt")])) == refused(["unknown_term"])
+	every duty in [
+		deletion("gt", "P30D"),
+		deletion("lteq", "P1M"),
+		{"action": "delete", "constraints": []},
+		object.union(deletion("lteq", "P30D"), {"action": "attribute"}),
+	] {
+		answer(replace("/uses/permissions/0/duties", [duty])) == refused(["unknown_term"])
+	}
 }
 
 test_refused_other_purpose if answer(replace("/asked/purpose", "education")) == refused(["purpose_not_permitted"])

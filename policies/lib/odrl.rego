@@ -112,7 +112,11 @@ right_filled(constraint) if {
 
 known_duty(duty) if {
 	duty.action in vocabulary.duties
+	limited := [constraint.left | some constraint in duty.constraints]
+	limited == vocabulary.duty_operands[duty.action]
 	every constraint in duty.constraints {
 		constraint.operator in vocabulary.duty_operators[constraint.left]
+		count(constraint.values) == 1
+		regex.match(`^P[1-9][0-9]{0,3}D$`, constraint.values[0])
 	}
 }

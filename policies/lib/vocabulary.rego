@@ -58,14 +58,17 @@ recipient_kinds := {
 	"public_body",
 }
 
-duties := {
-	"mkt:pseudonymisePerAgreement",
-	"delete",
-	"mkt:reportUse",
-	"attribute",
-	"compensate",
-	"mkt:watermark",
+# duty -> its limits, all of them and no others
+duty_operands := {
+	"mkt:pseudonymisePerAgreement": [],
+	"delete": ["elapsedTime"],
+	"mkt:reportUse": ["elapsedTime"],
+	"attribute": [],
+	"compensate": [],
+	"mkt:watermark": [],
 }
+
+duties := object.keys(duty_operands)
 
 duty_operators := {"elapsedTime": {"lteq"}}
 

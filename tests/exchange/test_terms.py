@@ -120,6 +120,106 @@ def test_the_error_names_the_pointer(path: tuple[Any, ...], value: Any, pointer:
     assert caught.value.pointer == (pointer or "/" + "/".join(map(str, path)))
 
 
+def limit(left: str, operator: str, right: Any) -> dict[str, Any]:
+    return {"leftOperand": left, "operator": operator, "rightOperand": right}
+
+
+AT_HOME = limit("spatial", "eq", "CN")
+
+
+def with_constraint(constraint: Any) -> dict[str, Any]:
+    uses = rendered()
+    del uses["permission"][1:]
+    uses["permission"][0]["constraint"].append(constraint)
+    return uses
+
+
+@pytest.mark.parametrize(
+    "constraint",
+    [
+        AT_HOME,
+        limit("spatial", "isAnyOf", ["CN", "SG"]),
+        limit("mkt:recipientKind", "isAnyOf", ["university", "hospital"]),
+        limit("elapsedTime", "lteq", "P90D"),
+        limit("output", "eq", "aggregate"),
+        limit("mkt:minimumGroupSize", "gteq", 10),
+        limit("mkt:environment", "eq", "secure_environment"),
+        limit("mkt:ethicsApproval", "eq", "valid"),
+        {"and": [{"or": [{"and": [{"or": [AT_HOME]}]}]}]},
+    ],
+)
+def test_every_new_term_may_be_published_and_its_enforcement_is_shown(constraint: Any) -> None:
+    uses = with_constraint(constraint)
+    plain = copy.deepcopy(uses)
+    del plain["permission"][0]["constraint"][-1]
+    check_terms(uses)
+    assert len(enforcement(uses)) == len(enforcement(plain)) + 1
+
+
+@pytest.mark.parametrize(
+    ("constraint", "pointer"),
+    [
+        (limit("spatial", "eq", "China"), "/rightOperand"),
+        (limit("mkt:recipientKind", "eq", "broker"), "/rightOperand"),
+        (limit("mkt:recipientKind", "lteq", "hospital"), "/operator"),
+        (limit("output", "isAnyOf", ["aggregate", "faces"]), "/rightOperand/1"),
+        (limit("mkt:minimumGroupSize", "gteq", 0), "/rightOperand"),
+        (limit("elapsedTime", "lteq", "P1Y"), "/rightOperand"),
+        (limit("mkt:ethicsApproval", "eq", "ER-1"), "/rightOperand"),
+        ({"xone": [AT_HOME]}, "/xone"),
+        ({"andSequence": [AT_HOME]}, "/andSequence"),
+        ({"and": []}, "/and"),
+        ({"or": [AT_HOME, {"and": [limit("weather", "eq", "dry")]}]}, "/or/1/and/0/leftOperand"),
+        ({"or": [AT_HOME], "and": [AT_HOME]}, "/or"),
+        ({"and": [{"or": [{"and": [{"or": [{"and": [AT_HOME]}]}]}]}]}, "/and/0/or/0/and/0/or/0/and"),
+    ],
+)
+def test_the_error_names_the_pointer_inside_a_new_term(constraint: Any, pointer: str) -> None:
+    uses = with_constraint(constraint)
+    with pytest.raises(UnknownTerm) as caught:
+        check_terms(uses)
+    place = len(uses["permission"][0]["constraint"]) - 1
+    assert caught.value.pointer == f"/permission/0/constraint/{place}{pointer}"
+
+
+def test_a_group_in_a_duty_is_refused() -> None:
+    uses = rendered()
+    uses["permission"][0]["duty"][1]["constraint"] = [{"and": [limit("elapsedTime", "lteq", "P30D")]}]
+    with pytest.raises(UnknownTerm) as caught:
+        check_terms(uses)
+    assert caught.value.pointer == "/permission/0/duty/1/constraint/0/and"
+
+
+def test_an_alternative_is_shown_as_strong_as_its_weakest_branch() -> None:
+    kinds = {
+        term.pointer: term.kind
+        for name in ("or", "and")
+        for term in enforcement(with_constraint({name: [limit("count", "lteq", 2), AT_HOME]}))
+        if f"/{name}/" in term.pointer
+    }
+    at_count = "/permission/0/constraint/3"
+    assert kinds[f"{at_count}/or/0"] is kinds[f"{at_count}/or/1"] is Enforcement.ATTESTED_BY_BUYER
+    assert kinds[f"{at_count}/and/0"] is Enforcement.ENFORCED_HERE
+    assert kinds[f"{at_count}/and/1"] is Enforcement.ATTESTED_BY_BUYER
+
+
+def test_purposes_and_amounts_are_read_through_groups() -> None:
+    both = {"or": [limit("count", "lteq", 2), limit("count", "lteq", 3)]}
+    assert quota(with_constraint(both)).max_uses == 3
+    assert quota(with_constraint({"or": [limit("count", "lteq", 2), AT_HOME]})).max_uses == 5
+    narrowed = {"or": [limit("purpose", "eq", "model_training"), {"and": [limit("purpose", "eq", "education")]}]}
+    assert permitted_purposes(with_constraint(narrowed)) == {"model_training"}
+    assert permitted_purposes(with_constraint({"or": [narrowed, AT_HOME]})) == permitted_purposes(rendered())
+
+
+def test_a_purpose_that_a_branch_escapes_is_no_enforcement_point() -> None:
+    uses = rendered()
+    constraint = uses["permission"][0]["constraint"]
+    uses["permission"][0]["constraint"] = [{"or": [constraint[0], AT_HOME]}, *constraint[1:]]
+    with pytest.raises(NoEnforcementPoint):
+        check_terms(uses)
+
+
 def test_a_permission_without_purpose_has_no_enforcement_point() -> None:
     uses = rendered()
     uses["permission"][0]["constraint"] = uses["permission"][0]["constraint"][1:]

@@ -95,6 +95,8 @@ def test_policy_vocabulary_is_the_contract_profile():
     assert engine.eval_rule(lib + "words") == words
     assert set(engine.eval_rule(lib + "forms")) == set(operands) - set(words) - engine.eval_rule(lib + "numbers")
     assert engine.eval_rule(lib + "duties") == set(profile["duties"])
+    limits = {name: one["operands"] for name, one in profile["duties"].items()}
+    assert engine.eval_rule(lib + "duty_operands") == limits
     duty_operators = engine.eval_rule(lib + "duty_operators")
     assert duty_operators == {name: set(one["operators"]) for name, one in profile["duty_operands"].items()}
     assert engine.eval_rule(lib + "prohibitions") == set(profile["prohibitions"])

@@ -20,6 +20,7 @@ from pydantic import ValidationError
 from marketplace.plumbing.policy import OpaEngine, RegorusEngine
 from marketplace.settings import Settings
 from marketplace.usage.facts import AccessFacts
+from tests.policies.cases import Maker
 from tests.policies.test_access import POLICIES, engine_with_tests
 from tests.servers import free_port
 
@@ -85,6 +86,14 @@ def test_the_server_decides_as_the_engine_in_process(server: OpaEngine, facts: d
     assert [(mine, theirs) for mine, theirs in answers if mine != theirs] == []
     assert {mine.allow for mine, _ in answers} == {True, False}
     assert len({mine.reasons for mine, _ in answers}) > 10
+
+
+def test_the_server_decides_generated_contracts_as_the_engine_in_process(server: OpaEngine) -> None:
+    inside = RegorusEngine(POLICIES)
+    told = [case.told() for case in Maker(seed=4).cases(200)]
+    answers = [(inside.decide("access", one), server.decide("access", one)) for one in told]
+    assert [(mine, theirs) for mine, theirs in answers if mine != theirs] == []
+    assert {mine.allow for mine, _ in answers} == {True, False}
 
 
 def test_even_of_facts_that_no_model_lets_through_both_allow_the_same(server: OpaEngine, facts: dict[str, Any]) -> None:
