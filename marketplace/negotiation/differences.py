@@ -252,4 +252,4 @@ def _same(text: str) -> dict[str, str]:
 
 
 def _in(words: Mapping[str, str] | None, language: str) -> str | None:
-    return words and words[language]
+    return words[language] if words else None

@@ -243,7 +243,7 @@ def test_every_template_stays_within_the_profile_and_shows_who_enforces_what(nam
 
 
 @pytest.mark.parametrize("name", sorted(templates()))
-def test_a_clause_that_promises_reports_or_deletion_stands_in_the_machine_part_too(name: str) -> None:
+def test_what_the_clauses_promise_or_forbid_stands_in_the_machine_part_too(name: str) -> None:
     clauses = {one["id"] for one in template(name).clauses["en"]["clauses"]}
     for permission in template(name).offer["permission"]:
         duties = {one["action"] for one in permission["duty"]}
@@ -252,6 +252,8 @@ def test_a_clause_that_promises_reports_or_deletion_stands_in_the_machine_part_t
     prohibited = {one["action"] for one in template(name).offer["prohibition"]}
     assert {"mkt:reidentify", "distribute"} <= prohibited
     assert ("no_individual_decision" in clauses) == ("mkt:individualDecision" in prohibited)
+    words = " ".join(one["text"] for one in template(name).clauses["zh"]["clauses"])
+    assert ("向境外提供" in words) == ("mkt:transferAbroad" in prohibited)
 
 
 def test_cover_of_a_person_is_never_decided_on_actuarial_data() -> None:
