@@ -16,7 +16,9 @@ from marketplace.exchange.terms import (
     CONTRACTS,
     Enforcement,
     NoEnforcementPoint,
+    NotDeliverable,
     UnknownTerm,
+    check_offer,
     check_terms,
     enforced_permille,
     enforcement,
@@ -183,6 +185,42 @@ def test_a_group_in_a_duty_is_refused() -> None:
     with pytest.raises(UnknownTerm) as caught:
         check_terms(uses)
     assert caught.value.pointer == "/permission/0/duty/1/constraint/0/and"
+
+
+@pytest.mark.parametrize(
+    ("constraint", "fits"),
+    [
+        (limit("output", "isAnyOf", ["records", "model"]), True),
+        (limit("output", "isAnyOf", ["aggregate", "model"]), False),
+        (limit("mkt:minimumGroupSize", "gteq", 1), True),
+        (limit("mkt:minimumGroupSize", "gteq", 10), False),
+        (limit("mkt:environment", "eq", "download"), True),
+        (limit("mkt:environment", "eq", "secure_environment"), False),
+        ({"or": [limit("output", "eq", "aggregate"), limit("output", "eq", "records")]}, True),
+        ({"and": [limit("output", "eq", "aggregate"), limit("output", "eq", "records")]}, False),
+        (limit("mkt:recipientKind", "eq", "university"), True),
+    ],
+)
+def test_an_offer_that_no_delivery_could_meet_is_refused_with_its_pointer(constraint: Any, fits: bool) -> None:
+    uses = with_constraint(constraint)
+    check_terms(uses)
+    if fits:
+        check_offer(uses, "download")
+        return
+    with pytest.raises(NotDeliverable) as caught:
+        check_offer(uses, "download")
+    assert caught.value.pointer == f"/permission/0/constraint/{len(uses['permission'][0]['constraint']) - 1}"
+
+
+def test_a_duty_that_no_delivery_carries_out_and_a_way_that_does_not_exist_are_refused() -> None:
+    uses = rendered()
+    check_offer(uses, "download")
+    with pytest.raises(NotDeliverable):
+        check_offer(uses, "secure_environment")
+    uses["permission"][0]["duty"].append({"action": "mkt:watermark"})
+    with pytest.raises(NotDeliverable) as caught:
+        check_offer(uses, "download")
+    assert caught.value.pointer == f"/permission/0/duty/{len(uses['permission'][0]['duty']) - 1}"
 
 
 def test_an_alternative_is_shown_as_strong_as_its_weakest_branch() -> None:
