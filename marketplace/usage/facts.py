@@ -21,6 +21,7 @@ _POLICY_KEYS: Final = {"@context", "@type", "@id", "profile", "assigner", "assig
     "prohibition",
 }
 _INTEGERS: Final = {"count", "mkt:volumeBytes", "mkt:minimumGroupSize"}
+SECONDS_PER_DAY: Final = 86_400
 CONTEXT: Final = PROFILE["context"]
 
 
@@ -33,7 +34,7 @@ class _Closed(BaseModel):
 
 class Constraint(_Closed):
     """left operator right; values: the right side as texts, or number: as integer (dateTime: Unix seconds; elapsedTime
-    of a permission: days), else 0."""
+    of a permission: seconds), else 0."""
 
     left: str
     operator: str
@@ -54,9 +55,12 @@ class Duty(_Closed):
 
 
 class Permission(_Closed):
+    """constraints and groups must all hold."""
+
     action: str
     target: str
-    constraints: list[Constraint | Group]
+    constraints: list[Constraint]
+    groups: list[Group]
     duties: list[Duty]
 
 
@@ -193,10 +197,12 @@ class _Compiler:
 
     def _permission(self, given: Any, at: str) -> Permission:
         given = self._object(given, at, {"action", "target", "constraint", "duty"})
+        limits = [self._limit(one, where, DEEPEST) for where, one in self._list(given, "constraint", at)]
         return Permission(
             action=self._text(given, "action", at),
             target=self._text(given, "target", at),
-            constraints=[self._limit(one, where, DEEPEST) for where, one in self._list(given, "constraint", at)],
+            constraints=[one for one in limits if isinstance(one, Constraint)],
+            groups=[one for one in limits if isinstance(one, Group)],
             duties=[self._duty(one, where) for where, one in self._list(given, "duty", at)],
         )
 
@@ -261,7 +267,7 @@ def _right_side(left: str, operator: str, right: Any) -> tuple[list[str], int]:
     if left == "dateTime":
         return [], _unix(right)
     if left == "elapsedTime":
-        return [], _days(right)
+        return [], _days(right) * SECONDS_PER_DAY
     return _texts_only(left, operator, right)
 
 

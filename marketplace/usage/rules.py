@@ -16,7 +16,6 @@ from marketplace.plumbing.policy import Decision
 EPOCH_CHANGED: Final = "epoch_changed"
 QUOTA_EXCEEDED: Final = "quota_exceeded"
 EXPIRED: Final = "expired"
-SECONDS_PER_DAY: Final = 86_400
 OBLIGATION_NOT_APPLIED: Final = "obligation_not_applied"
 
 # The closed lists; whatever else was asked for is not copied into entries.
@@ -127,7 +126,7 @@ def _widest(permissions: list[Json], operand: str) -> int | None:
 
 
 def _whole(permission: Json) -> Json:
-    return {"logic": "and", "parts": permission["constraints"]}
+    return {"logic": "and", "parts": [*permission["constraints"], *permission["groups"]]}
 
 
 def _bound(constraint: Json, of: Callable[[Json], int | None]) -> int | None:
@@ -150,6 +149,6 @@ def _end(limit: Json, final_at: int) -> int | None:
         case "dateTime", "lteq":
             return int(limit["number"]) + 1
         case "elapsedTime", "lteq":
-            return final_at + int(limit["number"]) * SECONDS_PER_DAY + 1
+            return final_at + int(limit["number"]) + 1
         case _:
             return None

@@ -120,6 +120,31 @@ abroad_prohibited if {
 	prohibition.action == "mkt:transferAbroad"
 }
 
+# What the use looks like through each operand.
+seen := {
+	"purpose": input.asked.purpose,
+	"recipient": input.asked.party,
+	"mkt:recipientKind": input.agreement.buyer_kind,
+	"spatial": input.asked.place,
+	"output": input.asked.output,
+	"mkt:environment": input.asked.delivery_mode,
+	"mkt:minimumGroupSize": input.asked.smallest_group,
+	"mkt:ethicsApproval": approval,
+	"count": input.quota.uses_taken + input.quota.uses_asked,
+	"mkt:volumeBytes": input.quota.bytes_taken + input.quota.bytes_asked,
+	"dateTime": input.now,
+	"elapsedTime": elapsed,
+}
+
+default approval := "none"
+
+approval := "valid" if input.asked.ethics_approval != ""
+
+# Without a final moment everything is over: the largest integer that the facts can hold.
+default elapsed := 9007199254740991
+
+elapsed := input.now - input.agreement.final_at if input.agreement.final_at > 0
+
 # Permissions: `relevant` speak about the action, `suited` about the purpose too, `granting` hold altogether.
 
 relevant contains permission if {
@@ -132,15 +157,17 @@ suited contains permission if {
 	some permission in relevant
 	count(purpose_constraints(permission)) > 0
 	every constraint in purpose_constraints(permission) {
-		constraints.holds(constraint, input)
+		constraints.agrees(constraint, seen)
 	}
 }
 
 granting contains permission if {
 	some permission in suited
-	odrl.known_permission(permission)
 	every constraint in permission.constraints {
-		constraints.holds(constraint, input)
+		constraints.agrees(constraint, seen)
+	}
+	every group in permission.groups {
+		constraints.holds(group, seen)
 	}
 }
 
@@ -257,6 +284,14 @@ reasons contains code if {
 	count(granting) == 0
 	some permission in suited
 	some constraint in permission.constraints
-	some comparison in constraints.missed(constraint, input)
+	not constraints.agrees(constraint, seen)
+	code := constraints.reason_of(constraint)
+}
+
+reasons contains code if {
+	count(granting) == 0
+	some permission in suited
+	some group in permission.groups
+	some comparison in constraints.missed(group, seen)
 	code := constraints.reason_of(comparison)
 }

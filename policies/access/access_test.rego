@@ -16,6 +16,7 @@ permission := {
 		{"left": "dateTime", "operator": "lteq", "values": [], "number": 200},
 		{"left": "recipient", "operator": "eq", "values": ["buyer"], "number": 0},
 	],
+	"groups": [],
 	"duties": [{"action": "mkt:pseudonymisePerAgreement", "constraints": []}],
 }
 

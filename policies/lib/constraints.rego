@@ -1,13 +1,12 @@
 # METADATA
 # title: Does a constraint hold for the use that is asked for?
 # description: |
-#   An operand or operator that is not listed here never holds.  A group holds by its parts, at most four groups deep.
+#   Judged against what the use looks like through each operand (`seen`, made by the policy that asks).  An operand
+#   that is not seen, or an operator that it does not know, never holds.  Groups hold by their parts, four deep at most.
 package lib.constraints
 
 import data.lib.vocabulary
 import rego.v1
-
-seconds_per_day := 86400
 
 # METADATA
 # title: An action is covered by itself and by the wider action that includes it
@@ -19,164 +18,99 @@ covers(granted, asked) if {
 covers(granted, asked) if vocabulary.included_in[asked] == granted
 
 # METADATA
-# title: A constraint, or a group of them, holds
-holds(constraint, facts) if agrees(constraint, facts)
-
-holds(constraint, facts) if {
+# title: A group of constraints holds
+holds(constraint, seen) if {
 	constraint.logic == "and"
 	count(constraint.parts) > 0
 	every part in constraint.parts {
-		holds_second(part, facts)
+		holds_second(part, seen)
 	}
 }
 
-holds(constraint, facts) if {
+holds(constraint, seen) if {
 	constraint.logic == "or"
 	some part in constraint.parts
-	holds_second(part, facts)
+	holds_second(part, seen)
 }
 
-holds_second(constraint, facts) if agrees(constraint, facts)
+holds_second(constraint, seen) if agrees(constraint, seen)
 
-holds_second(constraint, facts) if {
+holds_second(constraint, seen) if {
 	constraint.logic == "and"
 	count(constraint.parts) > 0
 	every part in constraint.parts {
-		holds_third(part, facts)
+		holds_third(part, seen)
 	}
 }
 
-holds_second(constraint, facts) if {
+holds_second(constraint, seen) if {
 	constraint.logic == "or"
 	some part in constraint.parts
-	holds_third(part, facts)
+	holds_third(part, seen)
 }
 
-holds_third(constraint, facts) if agrees(constraint, facts)
+holds_third(constraint, seen) if agrees(constraint, seen)
 
-holds_third(constraint, facts) if {
+holds_third(constraint, seen) if {
 	constraint.logic == "and"
 	count(constraint.parts) > 0
 	every part in constraint.parts {
-		holds_fourth(part, facts)
+		holds_fourth(part, seen)
 	}
 }
 
-holds_third(constraint, facts) if {
+holds_third(constraint, seen) if {
 	constraint.logic == "or"
 	some part in constraint.parts
-	holds_fourth(part, facts)
+	holds_fourth(part, seen)
 }
 
-holds_fourth(constraint, facts) if agrees(constraint, facts)
+holds_fourth(constraint, seen) if agrees(constraint, seen)
 
-holds_fourth(constraint, facts) if {
+holds_fourth(constraint, seen) if {
 	constraint.logic == "and"
 	count(constraint.parts) > 0
 	every part in constraint.parts {
-		agrees(part, facts)
+		agrees(part, seen)
 	}
 }
 
-holds_fourth(constraint, facts) if {
+holds_fourth(constraint, seen) if {
 	constraint.logic == "or"
 	some part in constraint.parts
-	agrees(part, facts)
+	agrees(part, seen)
 }
 
 # METADATA
-# title: One comparison agrees with the facts
-agrees(constraint, facts) if {
-	constraint.left == "purpose"
-	constraint.operator in vocabulary.operators.purpose
-	facts.asked.purpose in constraint.values
+# title: One comparison agrees with what is seen
+agrees(constraint, seen) if {
+	seen[constraint.left] in constraint.values
+	constraint.operator in vocabulary.operators[constraint.left]
 }
 
-agrees(constraint, facts) if {
-	constraint.left == "recipient"
-	constraint.operator in vocabulary.operators.recipient
-	facts.asked.party in constraint.values
+agrees(constraint, seen) if {
+	constraint.operator == "lteq"
+	"lteq" in vocabulary.operators[constraint.left]
+	seen[constraint.left] <= constraint.number
 }
 
-agrees(constraint, facts) if {
-	constraint.left == "mkt:recipientKind"
-	constraint.operator in vocabulary.operators["mkt:recipientKind"]
-	facts.agreement.buyer_kind in constraint.values
-}
-
-agrees(constraint, facts) if {
-	constraint.left == "spatial"
-	constraint.operator in vocabulary.operators.spatial
-	facts.asked.place in constraint.values
-}
-
-agrees(constraint, facts) if {
-	constraint.left == "output"
-	constraint.operator in vocabulary.operators.output
-	facts.asked.output in constraint.values
-}
-
-agrees(constraint, facts) if {
-	constraint.left == "mkt:environment"
-	constraint.operator in vocabulary.operators["mkt:environment"]
-	facts.asked.delivery_mode in constraint.values
-}
-
-agrees(constraint, facts) if {
-	constraint.left == "mkt:ethicsApproval"
-	constraint.operator == "eq"
-	constraint.values == ["valid"]
-	facts.asked.ethics_approval != ""
-}
-
-agrees(constraint, facts) if {
-	constraint.left == "mkt:minimumGroupSize"
+agrees(constraint, seen) if {
 	constraint.operator == "gteq"
-	facts.asked.smallest_group >= constraint.number
-}
-
-agrees(constraint, facts) if {
-	constraint.left == "count"
-	constraint.operator == "lteq"
-	facts.quota.uses_taken + facts.quota.uses_asked <= constraint.number
-}
-
-agrees(constraint, facts) if {
-	constraint.left == "mkt:volumeBytes"
-	constraint.operator == "lteq"
-	facts.quota.bytes_taken + facts.quota.bytes_asked <= constraint.number
-}
-
-agrees(constraint, facts) if {
-	constraint.left == "dateTime"
-	constraint.operator == "lteq"
-	facts.now <= constraint.number
-}
-
-agrees(constraint, facts) if {
-	constraint.left == "dateTime"
-	constraint.operator == "gteq"
-	facts.now >= constraint.number
-}
-
-agrees(constraint, facts) if {
-	constraint.left == "elapsedTime"
-	constraint.operator == "lteq"
-	facts.agreement.final_at > 0
-	facts.now - facts.agreement.final_at <= constraint.number * seconds_per_day
+	"gteq" in vocabulary.operators[constraint.left]
+	seen[constraint.left] >= constraint.number
 }
 
 # METADATA
 # title: The comparisons for which a constraint fails, in groups too
-missed(constraint, facts) := {part |
+missed(constraint, seen) := {part |
 	some part in (((first | second) | third) | (fourth | fifth))
 	part.left
 } if {
-	first := {part | some part in [constraint]; not holds(part, facts)}
-	second := {part | some whole in first; some part in whole.parts; not holds_second(part, facts)}
-	third := {part | some whole in second; some part in whole.parts; not holds_third(part, facts)}
-	fourth := {part | some whole in third; some part in whole.parts; not holds_fourth(part, facts)}
-	fifth := {part | some whole in fourth; some part in whole.parts; not agrees(part, facts)}
+	first := {part | some part in [constraint]; not holds(part, seen)}
+	second := {part | some whole in first; some part in whole.parts; not holds_second(part, seen)}
+	third := {part | some whole in second; some part in whole.parts; not holds_third(part, seen)}
+	fourth := {part | some whole in third; some part in whole.parts; not holds_fourth(part, seen)}
+	fifth := {part | some whole in fourth; some part in whole.parts; not agrees(part, seen)}
 }
 
 # METADATA

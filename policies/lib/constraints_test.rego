@@ -11,10 +11,14 @@ numbered(left, operator, number) := {"left": left, "operator": operator, "values
 
 group(logic, parts) := {"logic": logic, "parts": parts}
 
-with_constraint(constraint) := access_test.answer([{
+with_constraint(constraint) := with_added("constraints", constraint)
+
+with_group(constraints) := with_added("groups", constraints)
+
+with_added(member, value) := access_test.answer([{
 	"op": "add",
-	"path": "/uses/permissions/0/constraints/-",
-	"value": constraint,
+	"path": concat("/", ["/uses/permissions/0", member, "-"]),
+	"value": value,
 }])
 
 with_prohibition(action, patches) := access_test.answer(array.concat(patches, [{
@@ -31,7 +35,7 @@ holding := {
 	named("output", "isAnyOf", ["records", "model"]),
 	named("mkt:environment", "eq", ["download"]),
 	numbered("mkt:minimumGroupSize", "gteq", 1),
-	numbered("elapsedTime", "lteq", 1),
+	numbered("elapsedTime", "lteq", 86400),
 	numbered("dateTime", "gteq", 150),
 }
 
@@ -64,7 +68,7 @@ test_refused_with_the_reason_of_each_constraint_that_fails if {
 test_refused_when_the_days_since_the_signatures_are_over if {
 	late := array.concat(
 		access_test.replace("/agreement/final_at", 1),
-		[{"op": "add", "path": "/uses/permissions/0/constraints/-", "value": numbered("elapsedTime", "lteq", 1)}],
+		[{"op": "add", "path": "/uses/permissions/0/constraints/-", "value": numbered("elapsedTime", "lteq", 86400)}],
 	)
 	onwards := array.concat(late, [
 		{"op": "replace", "path": "/now", "value": 86402},
@@ -77,7 +81,7 @@ test_refused_when_the_days_since_the_signatures_are_over if {
 test_refused_days_since_signatures_that_were_never_made if {
 	never := array.concat(
 		access_test.replace("/agreement/final_at", 0),
-		[{"op": "add", "path": "/uses/permissions/0/constraints/-", "value": numbered("elapsedTime", "lteq", 9999)}],
+		[{"op": "add", "path": "/uses/permissions/0/constraints/-", "value": numbered("elapsedTime", "lteq", 999999)}],
 	)
 	access_test.answer(never) == access_test.refused(["expired"])
 }
@@ -100,26 +104,26 @@ deep(logic, constraints) := group(logic, [group(logic, [group(logic, [group(logi
 
 test_groups_hold_by_their_parts if {
 	every logic in ["and", "or"] {
-		with_constraint(deep(logic, [good, good])) == access_test.allowed
-		with_constraint(deep(logic, [bad])) == access_test.refused(["output_not_permitted"])
+		with_group(deep(logic, [good, good])) == access_test.allowed
+		with_group(deep(logic, [bad])) == access_test.refused(["output_not_permitted"])
 	}
-	with_constraint(deep("or", [bad, good])) == access_test.allowed
-	with_constraint(deep("and", [bad, good])) == access_test.refused(["output_not_permitted"])
+	with_group(deep("or", [bad, good])) == access_test.allowed
+	with_group(deep("and", [bad, good])) == access_test.refused(["output_not_permitted"])
 }
 
 test_mixed_groups_of_every_depth if {
-	with_constraint(group("and", [good, group("or", [bad, good])])) == access_test.allowed
-	with_constraint(group("or", [bad, group("and", [good, group("or", [good])])])) == access_test.allowed
-	with_constraint(group("or", [bad, group("and", [good, bad])])) == access_test.refused(["output_not_permitted"])
+	with_group(group("and", [good, group("or", [bad, good])])) == access_test.allowed
+	with_group(group("or", [bad, group("and", [good, group("or", [good])])])) == access_test.allowed
+	with_group(group("or", [bad, group("and", [good, bad])])) == access_test.refused(["output_not_permitted"])
 }
 
 test_only_what_fails_is_named if {
 	mixed := group("and", [good, group("or", [failing.place_not_permitted, good]), failing.group_too_small])
-	with_constraint(mixed) == access_test.refused(["group_too_small"])
+	with_group(mixed) == access_test.refused(["group_too_small"])
 }
 
 test_refused_a_fifth_group if {
-	"unknown_term" in with_constraint(group("or", [deep("or", [good])])).reasons
+	"unknown_term" in with_group(group("or", [deep("or", [good])])).reasons
 }
 
 test_refused_groups_that_are_not_known if {
@@ -130,11 +134,16 @@ test_refused_groups_that_are_not_known if {
 		object.union(group("and", [good]), {"left": "purpose"}),
 		{"logic": "and"},
 		object.union(good, {"logic": "or"}),
+		good,
 	] {
-		decision := with_constraint(odd)
+		decision := with_group(odd)
 		"unknown_term" in decision.reasons
 		not decision.allow
 	}
+}
+
+test_refused_a_group_in_place_of_a_comparison if {
+	"unknown_term" in with_constraint(group("and", [good])).reasons
 }
 
 test_refused_right_sides_that_are_not_known if {

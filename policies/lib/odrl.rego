@@ -1,8 +1,9 @@
 # METADATA
 # title: Is every term of a contract one that we understand?
 # description: |
-#   Judged apart from whether a constraint holds.  Groups (and, or) stand at most four deep; a language without
-#   recursion spells the levels out, so a fifth is unknown.
+#   Judged apart from whether a constraint holds.  The words are vocabulary/data.json, which repeats contracts/odrl/; a
+#   test compares them.  Groups (and, or) stand at most four deep; a language without recursion spells the levels out,
+#   so a fifth is unknown.
 package lib.odrl
 
 import data.lib.vocabulary
@@ -25,16 +26,17 @@ known(uses) if {
 known_permission(permission) if {
 	permission.action in vocabulary.actions
 	every constraint in permission.constraints {
-		known_constraint(constraint)
+		known_comparison(constraint)
+	}
+	every group in permission.groups {
+		known_first(group)
 	}
 	every duty in permission.duties {
 		known_duty(duty)
 	}
 }
 
-known_constraint(constraint) if known_comparison(constraint)
-
-known_constraint(constraint) if {
+known_first(constraint) if {
 	known_group(constraint)
 	every part in constraint.parts {
 		known_second(part)
@@ -69,51 +71,41 @@ known_fourth(constraint) if {
 }
 
 known_group(constraint) if {
-	object.keys(constraint) == {"logic", "parts"}
 	constraint.logic in {"and", "or"}
+	not constraint.left
 	count(constraint.parts) > 0
 }
 
 known_comparison(constraint) if {
-	object.keys(constraint) == {"left", "operator", "values", "number"}
-	constraint.operator in vocabulary.operators[constraint.left]
-	known_right(constraint)
-}
-
-known_right(constraint) if {
 	constraint.left in vocabulary.numbers
+	constraint.operator in vocabulary.operators[constraint.left]
 	constraint.values == []
 	constraint.number >= 0
 }
 
-known_right(constraint) if {
-	right_filled(constraint)
-	every value in constraint.values {
-		value in vocabulary.words[constraint.left]
-	}
-}
-
-known_right(constraint) if {
-	right_filled(constraint)
-	every value in constraint.values {
-		regex.match(vocabulary.forms[constraint.left], value)
-	}
-}
-
-right_filled(constraint) if {
-	constraint.operator == "eq"
-	count(constraint.values) == 1
-}
-
-right_filled(constraint) if {
-	constraint.operator == "isAnyOf"
+known_comparison(constraint) if {
+	words := vocabulary.words[constraint.left]
+	constraint.operator in vocabulary.operators[constraint.left]
 	count(constraint.values) > 0
+	count(constraint.values) <= vocabulary.most_values[constraint.operator]
+	every value in constraint.values {
+		value in words
+	}
+}
+
+known_comparison(constraint) if {
+	form := vocabulary.forms[constraint.left]
+	constraint.operator in vocabulary.operators[constraint.left]
+	count(constraint.values) > 0
+	count(constraint.values) <= vocabulary.most_values[constraint.operator]
+	every value in constraint.values {
+		regex.match(form, value)
+	}
 }
 
 known_duty(duty) if {
-	duty.action in vocabulary.duties
 	limited := [constraint.left | some constraint in duty.constraints]
-	limited == vocabulary.duty_operands[duty.action]
+	limited == vocabulary.duties[duty.action]
 	every constraint in duty.constraints {
 		constraint.operator in vocabulary.duty_operators[constraint.left]
 		count(constraint.values) == 1

@@ -31,7 +31,7 @@ PRICE_FEN = 5_000_000
 WHY = ReasonIn(reason="example_reason", note="because")
 
 
-OFFERABLE = sorted(name for name, one in templates().items() if not list(obstacles(one.offer)))
+OFFERABLE = sorted(name for name, one in templates().items() if not obstacles(one))
 PLANS = {
     "per-case/v1": {"kind": "per_use", "price_fen": 90_000, "access_fen": PRICE_FEN},
     "subscription/v1": {"kind": "subscription", "price_fen": PRICE_FEN, "period_days": 365},

@@ -33,13 +33,13 @@ POLICIES = Path(__file__).resolve().parents[2] / "policies"
 # (file, what stands there, what the bug puts in its place)
 ANY_FOR_ALL = (
     "lib/constraints.rego",
-    "every part in constraint.parts {\n\t\tholds_third(part, facts)\n\t}",
-    "some part in constraint.parts\n\tholds_third(part, facts)",
+    "every part in constraint.parts {\n\t\tholds_second(part, seen)\n\t}",
+    "some part in constraint.parts\n\tholds_second(part, seen)",
 )
 LAST_WINS = (
     "access/access.rego",
-    "every constraint in permission.constraints {\n\t\tconstraints.holds(constraint, input)\n\t}",
-    "constraints.holds(permission.constraints[count(permission.constraints) - 1], input)",
+    "every constraint in permission.constraints {\n\t\tconstraints.agrees(constraint, seen)\n\t}",
+    "constraints.agrees(permission.constraints[count(permission.constraints) - 1], seen)",
 )
 
 
@@ -138,7 +138,7 @@ def _forgiving(policy: Any) -> Json:
     """The bug of a neighbour: what is not understood is left out."""
     uses = _compiled(policy) | {"unknown": []}
     for permission in uses["permissions"]:
-        kept = [one for one in permission["constraints"] if one.get("left") in {"purpose", "count"} or "logic" in one]
+        kept = [one for one in permission["constraints"] if one.get("left") in {"purpose", "count"}]
         permission["constraints"] = kept
     return uses
 

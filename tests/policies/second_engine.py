@@ -38,8 +38,12 @@ def judge(facts: Json) -> tuple[bool, list[Json]]:
 
 def _permits(permission: Json, facts: Json) -> bool:
     named = any(one.get("left") == "purpose" for one in permission["constraints"])
-    satisfied = all(_satisfied(one, facts) for one in permission["constraints"])
+    satisfied = all(_satisfied(one, facts) for one in _limits(permission))
     return named and satisfied and facts["asked"]["action"] in _included(permission["action"])
+
+
+def _limits(permission: Json) -> list[Json]:
+    return [*permission["constraints"], *permission["groups"]]
 
 
 def _satisfied(constraint: Json, facts: Json) -> bool:
@@ -51,7 +55,7 @@ def _satisfied(constraint: Json, facts: Json) -> bool:
         return False
     actual = _actual(left, facts)
     if name in _COMPARED:
-        return bool(_COMPARED[name](actual, _limit(constraint, facts)))
+        return bool(_COMPARED[name](actual, constraint["number"]))
     return actual in constraint["values"]
 
 
@@ -74,11 +78,6 @@ def _actual(left: str, facts: Json) -> Any:
         "mkt:ethicsApproval": "valid" if asked["ethics_approval"] else "",
     }
     return values[left]
-
-
-def _limit(constraint: Json, facts: Json) -> int:
-    days = constraint["left"] == "elapsedTime"
-    return int(constraint["number"]) * (24 * 60 * 60 if days else 1)
 
 
 def _forbidden(facts: Json) -> bool:
@@ -124,7 +123,7 @@ def _understood(uses: Json) -> bool:
         and (uses["profile"], uses["type"]) == (_PROFILE["id"], "Agreement")
         and all(one["action"] in _PROFILE["prohibitions"] for one in uses["prohibitions"])
         and all(one["action"] in _PROFILE["actions"] for one in permissions)
-        and all(_known(one, deepest) for rule in permissions for one in rule["constraints"])
+        and all(_known(one, deepest) for rule in permissions for one in _limits(rule))
         and all(_known_duty(one) for rule in permissions for one in rule["duties"])
     )
 
