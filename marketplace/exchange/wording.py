@@ -22,6 +22,8 @@ _OPERATORS = {
 }
 _MOMENTS = {"lteq": {"en": "until {}", "zh": "截至 {}"}, "gteq": {"en": "from {}", "zh": "自 {}"}}
 _DAYS = {"en": "{} days", "zh": "{} 日"}
+_WITHIN = {"en": "within {}", "zh": "{}内"}
+_DUE = {"mkt:reportUse": {"en": "at least once in {}", "zh": "至少每 {}一次"}}
 _LISTED = {"en": ", ", "zh": "、"}
 _BOTH = {"en": " and ", "zh": "且"}
 _EITHER = {"en": " or ", "zh": "或"}
@@ -87,10 +89,15 @@ def _rules(holder: Json, name: str, table: str, language: str) -> Iterator[TermW
             which, said, limit = _constraint(node, language)
             yield TermWords(f"{at}/constraint/{number}", (*path, "constraint", *which), words, said, limit)
         for number, duty in enumerate(rule.get("duty", [])):
-            limits = [_limit(one, PROFILE["duty_operands"], language) for one in duty.get("constraint", [])]
+            limits = [_due(duty["action"], one, language) for one in duty.get("constraint", [])]
             said = PROFILE["duties"][duty["action"]][language]
             which = ("duty", str(duty["action"]))
             yield TermWords(f"{at}/duty/{number}", (*path, *which), words, said, _BOTH[language].join(limits))
+
+
+def _due(duty: str, node: Json, language: str) -> str:
+    value = value_in_words(PROFILE["duty_operands"][node["leftOperand"]]["value"], node["rightOperand"], language)
+    return _DUE.get(duty, _WITHIN)[language].format(value)
 
 
 def _constraint(node: Json, language: str) -> tuple[tuple[str, ...], str, str]:

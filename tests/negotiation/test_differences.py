@@ -11,8 +11,9 @@ import pytest
 
 from marketplace.audit import documents
 from marketplace.exchange import queries as exchange
-from marketplace.exchange.templates import LANGUAGES, Template, template, templates
+from marketplace.exchange.templates import LANGUAGES, Template, render_uses, template, templates
 from marketplace.exchange.terms import CONTRACTS
+from marketplace.exchange.wording import policy_in_words
 from marketplace.negotiation.differences import (
     WORDS,
     Difference,
@@ -130,6 +131,13 @@ def test_two_templates_differ_in_purposes_terms_and_clauses() -> None:
     assert told(found, "fact")["template"][0] == "template: research-use/v1 → model-training/v1"
     assert told(found, "term")["permission/train"] == ("added: train models", "新增：训练模型")
     assert "model_safeguards" in told(found, "clause")
+
+
+def test_duties_are_told_by_when_they_are_due() -> None:
+    uses = render_uses(template("research-use/v1"), PARAMETERS | {"purposes": ["statistics"]}, "ast_1")
+    told_ = {language: [one.sentence for one in policy_in_words(uses, language)] for language in LANGUAGES}
+    assert {"delete after the end: within 37 days", "report the use: at least once in 91 days"} <= set(told_["en"])
+    assert {"到期删除: 37 日内", "报告使用情况: 至少每 91 日一次"} <= set(told_["zh"])
 
 
 @pytest.mark.parametrize("name", sorted(templates()))
