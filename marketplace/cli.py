@@ -14,6 +14,7 @@ import typer
 from marketplace.commands.auditing import audit_commands
 from marketplace.commands.backup import backup, backup_check
 from marketplace.commands.bench import bench
+from marketplace.commands.contracts import compare, write_pdf, write_text
 from marketplace.commands.evidence import verify
 from marketplace.commands.keeping import keys_commands, recover_commands, work_commands
 from marketplace.commands.options import MARKET, AsJson, Data
@@ -26,6 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # local variables could hold patient data
 )
 app.command()(bench)
+agreement_commands.command("text")(write_text)
+agreement_commands.command("pdf")(write_pdf)
+agreement_commands.command("compare")(compare)
 app.add_typer(asset_commands, name="asset")
 app.add_typer(agreement_commands, name="agreement")
 app.add_typer(party_commands, name="party")

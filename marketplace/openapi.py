@@ -52,6 +52,7 @@ BOUND = frozenset({"download_data", "download_file"})
 BYTES: dict[str, tuple[str, str]] = {
     "get_document": ("application/json", "The exact bytes of the document"),
     "get_manifest": ("application/json", "The exact bytes of the manifest"),
+    "get_agreement_pdf": ("application/pdf", "The contract in both languages"),
     "get_certificate_document": ("application/json", "The exact bytes that the registrar signed"),
     "get_evidence": ("*/*", "The exact bytes of the evidence, of the type that it was sent as"),
     "get_checkpoint": ("text/plain", "A signed note (C2SP tlog-checkpoint)"),

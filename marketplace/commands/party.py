@@ -11,7 +11,7 @@ import typer
 from marketplace.commands.options import HERE, AsJson, Party, Url, client_of, show
 
 asset_commands = typer.Typer(help="Assets, over the public API.", no_args_is_help=True)
-agreement_commands = typer.Typer(help="Agreements, over the public API.", no_args_is_help=True)
+agreement_commands = typer.Typer(help="Agreements: sign them, read them offline.", no_args_is_help=True)
 party_commands = typer.Typer(help="What you owe as a party, over the public API.", no_args_is_help=True)
 
 Uses = Annotated[list[str] | None, typer.Option("--use", help="PURPOSE=NUMBER, once for each purpose.")]

@@ -17,6 +17,7 @@ from marketplace.assets.models import Asset, Version
 from marketplace.assets.stages import Stage
 from marketplace.exchange.models import CatalogueTerm, Listing, Offer
 from marketplace.exchange.rules import ListingState, query_terms
+from marketplace.exchange.terms.purposes import read_codes
 from marketplace.kernel.canonical import canonical, read_strictly
 from marketplace.kernel.clock import parse_timestamp, timestamp
 from marketplace.kernel.errors import Invalid, NotFound, shown
@@ -74,7 +75,8 @@ def visible(
 ) -> CataloguePage:
     """A page of what is listed and valid now: one query, whatever the size of the page.
 
-    text: words and Chinese text, all of which must occur.  Raises BadCursor.
+    text: words and Chinese text, all of which must occur; purpose: ours or a code of `terms.purposes`, e.g. `duo:HMB`.
+    Raises BadCursor, UnknownCode.
     """
     terms = query_terms(text)[:MAX_TERMS]
     if text.strip() and not terms:
@@ -116,9 +118,19 @@ def _filters(
     if provider is not None:
         filters.append(col(Offer.provider_id) == provider)
     if purpose is not None:
-        held = select(CatalogueTerm.listing_id).where(CatalogueTerm.term == f"purpose:{purpose}")
-        filters.append(col(Listing.id).in_(held))
+        filters += _permitting(purpose)
     return filters
+
+
+def _permitting(purpose: str) -> list[ColumnElement[bool]]:
+    """A listing permits a code when it permits all our purposes that the code comes to; a prohibited one, never."""
+    asked = read_codes([purpose])
+    if asked.denied or not asked.purposes:
+        return [sa.false()]
+    held = (
+        select(CatalogueTerm.listing_id).where(CatalogueTerm.term == f"purpose:{one}") for one in sorted(asked.purposes)
+    )
+    return [col(Listing.id).in_(one) for one in held]
 
 
 def _standing_rows(now: datetime, score: ColumnElement[int]) -> Any:

@@ -9,6 +9,7 @@ from fastapi import Query
 from marketplace.assets import queries as assets
 from marketplace.assets.schemas import PreparedDocument, SignatureIn
 from marketplace.exchange import demands, forcing, queries, service
+from marketplace.exchange.linting import obstacles, plans_of
 from marketplace.exchange.models import Offer
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.exchange.schemas import (
@@ -21,12 +22,14 @@ from marketplace.exchange.schemas import (
     MarketReferenceOut,
     OfferIn,
     OfferOut,
+    PurposeMatch,
     ReasonIn,
     SubmissionIn,
     TemplateOut,
 )
 from marketplace.exchange.templates import Template, templates
 from marketplace.exchange.terms import enforced_permille, enforcement, enforcement_table, permitted_purposes
+from marketplace.exchange.terms.purposes import match
 from marketplace.kernel.canonical import Json
 from marketplace.plumbing.web import PublicView, Verb, View, router
 
@@ -142,13 +145,19 @@ def withdraw_listing(verb: Verb, listing_id: str, why: ReasonIn) -> ListingOut:
     return ListingOut.model_validate(service.withdraw(verb.db, verb.actor, listing, why, verb.now))
 
 
+PurposeCode = Annotated[
+    str | None,
+    Query(max_length=40, description="A purpose of ours or a code: `duo:HMB`, `ehds:research`, `scenario:research`."),
+]
+
+
 @routes.get("/catalogue", operation_id="search_catalogue")
 def search_catalogue(
     view: PublicView,
     q: Annotated[str, Query(max_length=200, description="Words or Chinese text, all of which must occur.")] = "",
     modality: Annotated[str | None, Query(max_length=16)] = None,
     body_part: Annotated[str | None, Query(max_length=64)] = None,
-    purpose: Annotated[str | None, Query(max_length=40)] = None,
+    purpose: PurposeCode = None,
     provider: Annotated[str | None, Query(max_length=80)] = None,
     cursor: Annotated[str | None, Query(max_length=400)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
@@ -169,9 +178,14 @@ def search_catalogue(
 
 
 @routes.get("/catalogue/{listing_id}", operation_id="get_catalogue_listing")
-def get_catalogue_listing(view: PublicView, listing_id: str) -> CatalogueDetail:
-    """One visible listing in full, with the terms that are enforced and the proofs it rests on."""
-    return CatalogueDetail(**_detail(queries.visible_listing(view.db, listing_id, view.now)))
+def get_catalogue_listing(view: PublicView, listing_id: str, purpose: PurposeCode = None) -> CatalogueDetail:
+    """One visible listing in full, with the terms that are enforced and the proofs it rests on.
+
+    Asked with a purpose, it says which permission permits it, or why none does.
+    """
+    row = queries.visible_listing(view.db, listing_id, view.now)
+    found = match(row.offer.uses, purpose) if purpose is not None else None
+    return CatalogueDetail(**_detail(row), purpose_match=found and PurposeMatch.model_validate(found))
 
 
 @routes.get("/market-references", operation_id="list_market_references")
@@ -248,4 +262,6 @@ def _template(one: Template) -> TemplateOut:
         parameters_schema=one.schema,
         offer=one.offer,
         clauses={language: text["clauses"] for language, text in one.clauses.items()},
+        obstacles=obstacles(one),
+        price_plans=plans_of(one),
     )

@@ -134,6 +134,15 @@ class CatalogueItem(BaseModel):
     is_example: bool
 
 
+class PurposeMatch(BaseModel):
+    """Whether a listing permits a purpose, and why or why not; a listing's terms stay those that are signed."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    fits: bool
+    reasons: list[dict[str, str]] = Field(description="In `en` and `zh`, one for each permission that was looked at.")
+
+
 class CatalogueDetail(CatalogueItem):
     """A listing in full: what may be done, who enforces it, on which proofs it rests."""
 
@@ -155,6 +164,7 @@ class CatalogueDetail(CatalogueItem):
     opinion_expires_at: datetime
     document: str
     operator_id: str
+    purpose_match: PurposeMatch | None = None
 
 
 class CatalogueOut(BaseModel):
@@ -199,10 +209,15 @@ class MarketReferenceOut(BaseModel):
 
 
 class TemplateOut(BaseModel):
-    """A contract template: its titles, the schema of its parameters, its clauses by language."""
+    """A contract template: its titles, the schema of its parameters, its clauses by language.
+
+    obstacles: why no offer can be made of it for the time being; price_plans: which plans it takes, empty = any.
+    """
 
     name: str
     title: dict[str, str]
     parameters_schema: dict[str, Any]
     offer: dict[str, Any]
     clauses: dict[str, list[dict[str, str]]]
+    obstacles: list[str]
+    price_plans: dict[str, list[str]]

@@ -17,13 +17,14 @@ from marketplace.audit.words import keep_why
 from marketplace.exchange import queries
 from marketplace.exchange.document import listing_document
 from marketplace.exchange.indexing import index_listing
+from marketplace.exchange.linting import check_plan
 from marketplace.exchange.models import Listing, Offer
 from marketplace.exchange.pricing import check_fit
 from marketplace.exchange.rules import LISTING, ListingState
 from marketplace.exchange.schemas import OfferIn, ReasonIn, SubmissionIn
 from marketplace.exchange.standing import Standing, require_proofs, require_same_proofs, require_standing
 from marketplace.exchange.templates import render_uses, template
-from marketplace.exchange.terms import check_terms, permitted_purposes
+from marketplace.exchange.terms import check_offer, permitted_purposes
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict, Invalid
@@ -54,15 +55,15 @@ class NotTheListing(Conflict):
 def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now: datetime) -> Offer:
     """Say what may be bought of a certified version of the caller's own asset, and for what price.
 
-    Raises UnknownTemplate, BadParameters, UnknownTerm, PlanDoesNotFit, ResearchOnly, and what
+    Raises UnknownTemplate, BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly, and what
     `require_standing` raises.  Records: exchange:offer_drafted.
     """
-    asset = assets.asset(db, version.asset_id)
-    chosen = template(asked.template)
+    asset, chosen = assets.asset(db, version.asset_id), template(asked.template)
 
     require_standing(db, version, actor.participant, now)
     uses = render_uses(chosen, asked.parameters, asset.id)
-    check_terms(uses)
+    check_offer(uses, asked.delivery_mode)
+    check_plan(chosen, asked.price_plan)
     check_fit(asked.price_plan, term_days=asked.term_days, contains_genomic=asset.contains_genomic)
     _require_lawful_purposes(asset, uses)
 
@@ -144,7 +145,7 @@ def prepare_listing(db: Session, actor: Actor, listing: Listing, now: datetime) 
 
     step = _step(actor, listing, ListingState.APPROVED)
     standing = require_standing(db, version, offer.provider_id, now)
-    check_terms(offer.uses)
+    check_offer(offer.uses, offer.delivery_mode)
 
     prepared = listing_document(listing, offer, asset, version, standing, provider, now)
     listing.document = documents.keep(db, "listing", prepared, now)

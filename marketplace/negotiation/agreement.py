@@ -8,6 +8,7 @@ from typing import Any
 from marketplace.exchange.pricing import price_of_access, price_of_use
 from marketplace.exchange.standing import Standing
 from marketplace.exchange.terms import PROFILE, check_terms, enforced_permille, enforcement, enforcement_table
+from marketplace.exchange.wording import ENFORCEMENT_WORDS
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
 from marketplace.negotiation.clauses import Facts, render_text
@@ -23,9 +24,6 @@ _LABELS = {
         "term": "期限",
         "price": "期限价款（分）",
         "enforcement": "条款执行情况",
-        "enforced_here": "平台执行",
-        "attested_by_buyer": "使用方声明履行",
-        "legal_only": "仅具法律约束力",
     },
     "en": {
         "agreement": "Agreement",
@@ -34,9 +32,6 @@ _LABELS = {
         "term": "Term",
         "price": "Price of access (fen)",
         "enforcement": "Who makes sure of each term",
-        "enforced_here": "enforced here",
-        "attested_by_buyer": "attested by the buyer",
-        "legal_only": "legal only",
     },
 }
 
@@ -116,7 +111,8 @@ def agreement_text(document: Json, language: str) -> str:
         lines += ["", f"{number}. {clause['title']} [{clause['id']}]", clause["text"]]
     lines += ["", f"{labels['enforcement']} ({document['enforced_permille']}‰)"]
     for term in document["enforcement"]:
-        lines.append(f"- {_name(term, zh=zh)} ({term['pointer']}): {labels[term['enforcement']]}")
+        held = ENFORCEMENT_WORDS[term["enforcement"]][language]
+        lines.append(f"- {_name(term, zh=zh)} ({term['pointer']}): {held}")
     return "\n".join(lines) + "\n"
 
 

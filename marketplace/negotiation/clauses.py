@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from marketplace.assets.models import Asset, Version
@@ -62,6 +63,11 @@ def values(facts: Facts, language: str) -> dict[str, str]:
         "delivery": DELIVERY[offer.delivery_mode][language],
         "price": describe(offer.price_plan, language),
     }
+
+
+def fill_known(text: str, known: Mapping[str, str]) -> str:
+    """A clause with the values that are known put in; the other places stay."""
+    return _PLACE.sub(lambda place: known.get(place[1], place[0]), text)
 
 
 def _language(facts: Facts, language: str) -> Json:

@@ -13,11 +13,14 @@ from marketplace.audit import documents
 from marketplace.kernel.errors import Forbidden
 from marketplace.negotiation import queries, service, signing, stopping
 from marketplace.negotiation.agreement import agreement_text
+from marketplace.negotiation.contract import Signature, contract_pdf
+from marketplace.negotiation.differences import differences, paper_of_agreement
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import Refusal
 from marketplace.negotiation.schemas import (
     AgreementOut,
     ApprovalIn,
+    DifferenceOut,
     RequestIn,
     RequestOut,
     ResubmissionIn,
@@ -103,6 +106,24 @@ def get_agreement_text(
     agreement = queries.readable_agreement(view.db, view.actor, agreement_id)
     text = agreement_text(documents.content(view.db, agreement.document), lang)
     return PlainTextResponse(text, headers={"Content-Language": lang})
+
+
+@routes.get("/agreements/{agreement_id}/contract.pdf", operation_id="get_agreement_pdf", response_class=Response)
+def get_agreement_pdf(view: View, agreement_id: str) -> Response:
+    """The contract as PDF in both languages, from the signed document itself; the same bytes every time."""
+    agreement = queries.readable_agreement(view.db, view.actor, agreement_id)
+    signatures = [Signature(one.signer, one.jws, one.jwk) for one in documents.signatures(view.db, agreement.document)]
+    pdf = contract_pdf(documents.get(view.db, agreement.document).body, signatures)
+    headers = {"Content-Disposition": f'attachment; filename="{agreement.id}.pdf"'}
+    return Response(pdf, media_type="application/pdf", headers=headers)
+
+
+@routes.get("/agreements/{agreement_id}/differences/{earlier_id}", operation_id="compare_agreements")
+def compare_agreements(view: View, agreement_id: str, earlier_id: str) -> list[DifferenceOut]:
+    """What this agreement says otherwise than an earlier one, in words; empty when nothing differs."""
+    old, new = (queries.readable_agreement(view.db, view.actor, one) for one in (earlier_id, agreement_id))
+    papers = [paper_of_agreement(documents.content(view.db, one.document)) for one in (old, new)]
+    return [DifferenceOut.model_validate(one) for one in differences(*papers)]
 
 
 @routes.post("/agreements/{agreement_id}/signature", operation_id="sign_agreement")

@@ -115,3 +115,16 @@ class AgreementOut(BaseModel):
     finalized_at: datetime | None
     terminated_at: datetime | None
     signatures: list[SignatureOut]
+
+
+class DifferenceOut(BaseModel):
+    """One difference between two versions.  part: fact, parameter, term or clause; change: added, removed or changed;
+    at: its name there; zh, en: in words."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    part: str
+    change: str
+    at: str
+    zh: str
+    en: str

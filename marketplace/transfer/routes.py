@@ -18,7 +18,8 @@ from fastapi import APIRouter, Header, Query, Request, Response
 from marketplace.audit import documents, receipts
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.errors import Conflict, Forbidden
-from marketplace.negotiation.queries import own_agreement, readable_agreement
+from marketplace.negotiation.queries import agreement, own_agreement, readable_agreement
+from marketplace.negotiation.refusals import clauses_behind
 from marketplace.plumbing.problems import Unauthenticated, problem
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.turns import Turns, in_own_thread
@@ -139,8 +140,8 @@ async def describe_file(request: Request, agreement_id: str, path: str) -> Respo
 @routes.get("/agreements/{agreement_id}/manifest", operation_id="get_delivery_manifest")
 def get_delivery_manifest(view: View, agreement_id: str) -> ManifestOut:
     """The signed list of every file that is delivered under an agreement, for its parties and auditors."""
-    agreement = readable_agreement(view.db, view.actor, agreement_id)
-    delivery = queries.delivery(view.db, agreement.id)
+    found = readable_agreement(view.db, view.actor, agreement_id)
+    delivery = queries.delivery(view.db, found.id)
     if delivery is None:
         raise queries.NoDelivery("nothing has been prepared yet", action="try again in a few seconds")
     signatures = documents.signatures(view.db, delivery.manifest)
@@ -154,8 +155,8 @@ def get_delivery_manifest(view: View, agreement_id: str) -> ManifestOut:
 @routes.get("/agreements/{agreement_id}/transfers", operation_id="list_transfers")
 def list_transfers(view: View, agreement_id: str) -> list[TransferOut]:
     """The uses of an agreement, oldest first, for its parties and auditors."""
-    agreement = readable_agreement(view.db, view.actor, agreement_id)
-    return [TransferOut.model_validate(one) for one in queries.of_agreement(view.db, agreement.id)]
+    found = readable_agreement(view.db, view.actor, agreement_id)
+    return [TransferOut.model_validate(one) for one in queries.of_agreement(view.db, found.id)]
 
 
 async def _as_known_caller(request: Request, answer: Callable[[Runtime, Actor], Response]) -> Response:
@@ -189,7 +190,7 @@ def _require_bound(actor: Actor) -> None:
 def _download(request: Request, runtime: Runtime, actor: Actor, asked: Download) -> Response:
     match opening.open_transfer(runtime, actor, asked, runtime.clock.now()):
         case Refused() as refused:
-            refusal = _refusal(refused)
+            refusal = _refusal(runtime, asked.agreement_id, refused)
             refusal.headers[RECEIPT] = receipts.of_entry(runtime, refused.entry)
             return refusal
         case OutsideRange() as outside:
@@ -218,8 +219,7 @@ def _download(request: Request, runtime: Runtime, actor: Actor, asked: Download)
 
 def _describe(runtime: Runtime, actor: Actor, agreement_id: str, path: str | None) -> Response:
     with runtime.database.reading() as db:
-        agreement = own_agreement(db, actor, agreement_id)
-        delivery = queries.delivery(db, agreement.id)
+        delivery = queries.delivery(db, own_agreement(db, actor, agreement_id).id)
         if delivery is None:
             raise queries.NoDelivery("nothing has been prepared yet", action="try again in a few seconds")
         whole = opening.represent(db, delivery, path)
@@ -247,7 +247,9 @@ def _media_type(path: str | None) -> str:
     return "application/dicom" if path.endswith(".dcm") else "application/octet-stream"
 
 
-def _refusal(refused: Refused) -> Response:
+def _refusal(runtime: Runtime, agreement_id: str, refused: Refused) -> Response:
+    with runtime.database.reading() as db:
+        document = documents.content(db, agreement(db, agreement_id).document)
     codes = list(refused.decision.reasons)
     if WRONG_PARTY in codes:  # the other reasons tell a stranger how the contract stands; the log has them all
         codes = [WRONG_PARTY]
@@ -258,6 +260,7 @@ def _refusal(refused: Refused) -> Response:
     extra = {
         "reasons": codes,
         "explanations": {code: known[code] for code in codes if code in known},
+        "clauses": [] if WRONG_PARTY in codes else clauses_behind(document, codes),
         "revision": refused.decision.revision,
         "entry": refused.entry,
     }

@@ -11,7 +11,7 @@ from marketplace.assets import queries as assets
 from marketplace.assets.models import Version
 from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE, Actor
-from marketplace.kernel.canonical import Json, digest
+from marketplace.kernel.canonical import Json, digest, sha256_hex
 from marketplace.legal.queries import valid_opinion
 from marketplace.negotiation.models import Agreement
 from marketplace.participants.queries import participant
@@ -120,13 +120,16 @@ def record_ruling(
 ) -> str:
     """Write the entry of a use that was allowed or refused; returns its id.
 
-    about: what else names this use, e.g. its transfer.  The facts enter by digest only.
+    about: what else names this use, e.g. its transfer.  The facts enter by digest only, and so does the number of an
+    ethics decision: it is the caller's own text.
     Records: usage:allowed or usage:refused.
     """
     decision, asked = ruling.decision, ruling.facts["asked"]
     facts: Json = {
         "purpose": rules.named(asked["purpose"], rules.PURPOSES),
         "action": rules.named(asked["action"], rules.ACTIONS),
+        "place": asked["place"],
+        **({"ethics_approval": sha256_hex(asked["ethics_approval"].encode())} if asked["ethics_approval"] else {}),
         "facts": ruling.digest,
         "reasons": list(decision.reasons),
         "obligations": list(decision.obligations),

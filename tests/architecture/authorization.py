@@ -154,6 +154,8 @@ ROWS: dict[str, Row] = {
     "list_agreements": ANYBODY,
     "get_agreement": only(_READERS),
     "get_agreement_text": only(_READERS),
+    "get_agreement_pdf": only(_READERS),
+    "compare_agreements": only(_READERS),
     "sign_agreement": only(_PARTIES),
     "suspend_agreement": only(_PARTIES),
     "resume_agreement": only("owner", buyer=BY_STATE, states="suspended"),

@@ -53,6 +53,7 @@ IDS = {
     "application_id": r"app_[0-9a-f]{32}",
     "request_id": r"req_[0-9a-f]{32}",
     "agreement_id": r"agr_[0-9a-f]{32}",
+    "earlier_id": r"agr_[0-9a-f]{32}",
     "participant_id": r"prt_[0-9a-f]{32}",
     "entry_id": r"ent_[0-9a-f]{32}",
     "job_id": r"gov_[0-9a-f]{32}",

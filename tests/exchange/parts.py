@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from marketplace.assets import queries as assets
 from marketplace.assets.models import Version
 from marketplace.exchange import queries, service
+from marketplace.exchange.linting import obstacles
 from marketplace.exchange.models import Listing, Offer
 from marketplace.exchange.schemas import OfferIn, ReasonIn, SubmissionIn
+from marketplace.exchange.templates import templates
+from marketplace.exchange.terms import CONTRACTS
 from marketplace.registration import certificates
 from marketplace.registration import queries as registration
 from tests.house import House
@@ -25,6 +29,27 @@ PARAMETERS = {
 }
 PRICE_FEN = 5_000_000
 WHY = ReasonIn(reason="example_reason", note="because")
+
+
+OFFERABLE = sorted(name for name, one in templates().items() if not obstacles(one))
+PLANS = {
+    "per-case/v1": {"kind": "per_use", "price_fen": 90_000, "access_fen": PRICE_FEN},
+    "subscription/v1": {"kind": "subscription", "price_fen": PRICE_FEN, "period_days": 365},
+    "open-data/v1": {"kind": "one_off", "price_fen": 0, "regime": "free"},
+}
+
+
+def parameters_of(name: str, **changes: Any) -> dict[str, Any]:
+    """The typical parameters of a template, changed where it has such a parameter."""
+    folder = CONTRACTS / "terms" / name / "examples" / "valid"
+    typical = json.loads((folder / "typical.json").read_text("utf-8"))
+    return typical | {parameter: value for parameter, value in changes.items() if parameter in typical}
+
+
+def terms_of(name: str, **changes: Any) -> dict[str, Any]:
+    """What an offer of a template says: parameters of its own and a price plan that its clauses speak of."""
+    plan = PLANS.get(name, {"kind": "one_off", "price_fen": PRICE_FEN})
+    return {"template": name, "parameters": parameters_of(name, **changes), "price_plan": plan}
 
 
 def offer_in(**changes: Any) -> OfferIn:

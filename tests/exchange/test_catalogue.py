@@ -15,6 +15,7 @@ from marketplace.exchange import queries
 from marketplace.exchange.catalogue import BadCursor, NotInCatalogue
 from marketplace.exchange.models import MarketReference
 from marketplace.exchange.standing import require_standing
+from marketplace.exchange.terms.purposes import UnknownCode
 from marketplace.kernel.errors import DomainError
 from marketplace.legal.models import Opinion, OpinionCondition
 from marketplace.registration import certificates
@@ -72,6 +73,11 @@ def test_filters_narrow_the_catalogue(house: House) -> None:
     assert found(house, body_part="heart") == [hearts]
     assert found(house, purpose="model_training") == [lungs]
     assert found(house, purpose="scientific_research") == [hearts]
+    assert found(house, purpose="duo:GSO") == [hearts]
+    assert found(house, purpose="scenario:drug_development") == found(house, purpose="ehds:marketing") == []
+    assert found(house, purpose="duo:PUB") == []
+    with pytest.raises(UnknownCode):
+        found(house, purpose="duo:XXX")
     assert found(house, modality="MR") == []
     assert found(house, provider=house.cast["pharma"].id) == []
     assert set(found(house, provider=house.cast["hospital"].id, modality="ct")) == {lungs, hearts}

@@ -10,20 +10,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketplace.exchange.linting import check_plan, obstacles
 from marketplace.exchange.parameters import BadParameters, check_parameters
+from marketplace.exchange.pricing import PlanDoesNotFit, read_plan
 from marketplace.exchange.templates import LANGUAGES, UnknownTemplate, render_uses, template, templates
 from marketplace.exchange.terms import (
     CONTRACTS,
     Enforcement,
     NoEnforcementPoint,
+    NotDeliverable,
+    Quota,
     UnknownTerm,
+    check_offer,
     check_terms,
     enforced_permille,
     enforcement,
     permitted_purposes,
     quota,
 )
-from tests.exchange.parts import PARAMETERS
+from tests.exchange.parts import OFFERABLE, PARAMETERS, parameters_of, terms_of
 
 
 def rendered(name: str = "model-training/v1") -> dict[str, Any]:
@@ -185,6 +190,42 @@ def test_a_group_in_a_duty_is_refused() -> None:
     assert caught.value.pointer == "/permission/0/duty/1/constraint/0/and"
 
 
+@pytest.mark.parametrize(
+    ("constraint", "fits"),
+    [
+        (limit("output", "isAnyOf", ["records", "model"]), True),
+        (limit("output", "isAnyOf", ["aggregate", "model"]), False),
+        (limit("mkt:minimumGroupSize", "gteq", 1), True),
+        (limit("mkt:minimumGroupSize", "gteq", 10), False),
+        (limit("mkt:environment", "eq", "download"), True),
+        (limit("mkt:environment", "eq", "secure_environment"), False),
+        ({"or": [limit("output", "eq", "aggregate"), limit("output", "eq", "records")]}, True),
+        ({"and": [limit("output", "eq", "aggregate"), limit("output", "eq", "records")]}, False),
+        (limit("mkt:recipientKind", "eq", "university"), True),
+    ],
+)
+def test_an_offer_that_no_delivery_could_meet_is_refused_with_its_pointer(constraint: Any, fits: bool) -> None:
+    uses = with_constraint(constraint)
+    check_terms(uses)
+    if fits:
+        check_offer(uses, "download")
+        return
+    with pytest.raises(NotDeliverable) as caught:
+        check_offer(uses, "download")
+    assert caught.value.pointer == f"/permission/0/constraint/{len(uses['permission'][0]['constraint']) - 1}"
+
+
+def test_a_duty_that_no_delivery_carries_out_and_a_way_that_does_not_exist_are_refused() -> None:
+    uses = rendered()
+    check_offer(uses, "download")
+    with pytest.raises(NotDeliverable):
+        check_offer(uses, "secure_environment")
+    uses["permission"][0]["duty"].append({"action": "mkt:watermark"})
+    with pytest.raises(NotDeliverable) as caught:
+        check_offer(uses, "download")
+    assert caught.value.pointer == f"/permission/0/duty/{len(uses['permission'][0]['duty']) - 1}"
+
+
 def test_an_alternative_is_shown_as_strong_as_its_weakest_branch() -> None:
     kinds = {
         term.pointer: term.kind
@@ -225,14 +266,70 @@ def test_a_permission_without_purpose_has_no_enforcement_point() -> None:
 @pytest.mark.parametrize("name", sorted(templates()))
 def test_every_template_stays_within_the_profile_and_shows_who_enforces_what(name: str) -> None:
     purposes = template(name).schema["properties"]["purposes"]["items"]["enum"]
-    uses = render_uses(template(name), PARAMETERS | {"purposes": purposes}, "ast_1")
+    parameters = parameters_of(name, purposes=purposes)
+    uses = render_uses(template(name), parameters, "ast_1")
     check_terms(uses)
     terms = enforcement(uses)
     assert {term.kind for term in terms} == set(Enforcement)
     here = sum(1 for term in terms if term.kind is Enforcement.ENFORCED_HERE)
     assert enforced_permille(terms) == here * 1000 // len(terms) > 400
     assert permitted_purposes(uses) == set(purposes)
-    assert quota(uses) == type(quota(uses))(5, 1_000_000_000)
+    volume = parameters.get("max_bytes")
+    assert quota(uses) == Quota(parameters.get("max_uses"), int(volume) if volume else None)
+
+
+@pytest.mark.parametrize("name", sorted(templates()))
+def test_what_the_clauses_promise_or_forbid_stands_in_the_machine_part_too(name: str) -> None:
+    clauses = {one["id"] for one in template(name).clauses["en"]["clauses"]}
+    for permission in template(name).offer["permission"]:
+        duties = {one["action"] for one in permission["duty"]}
+        assert ("reporting" in clauses, "deletion" in clauses) == ("mkt:reportUse" in duties, "delete" in duties)
+        assert "mkt:pseudonymisePerAgreement" in duties
+    prohibited = {one["action"] for one in template(name).offer["prohibition"]}
+    assert {"mkt:reidentify", "distribute"} <= prohibited
+    assert ("no_individual_decision" in clauses) == ("mkt:individualDecision" in prohibited)
+    words = " ".join(one["text"] for one in template(name).clauses["zh"]["clauses"])
+    assert ("向境外提供" in words) == ("mkt:transferAbroad" in prohibited)
+
+
+def test_cover_of_a_person_is_never_decided_on_actuarial_data() -> None:
+    clauses = {one["id"]: one["text"] for one in template("insurance-actuarial/v1").clauses["en"]["clauses"]}
+    assert "may not refuse cover to a particular person" in clauses["no_individual_decision"]
+    for language in LANGUAGES:
+        ids = [one["id"] for one in template("insurance-actuarial/v1").clauses[language]["clauses"]]
+        assert "no_individual_decision" in ids
+    parameters = parameters_of("insurance-actuarial/v1", purposes=["individual_insurance_decision"])
+    with pytest.raises(BadParameters):
+        render_uses(template("insurance-actuarial/v1"), parameters, "ast_1")
+
+
+def test_what_needs_a_compute_room_is_there_but_cannot_be_offered() -> None:
+    chosen = template("secure-environment-only/v1")
+    uses = render_uses(chosen, parameters_of(chosen.name), "ast_1")
+    check_terms(uses)
+    with pytest.raises(NotDeliverable, match="no delivery can meet this") as caught:
+        check_offer(uses, "download")
+    assert caught.value.pointer == "/permission/0/constraint/1"
+    assert [one.partition(" ")[2] for one in obstacles(chosen)] == [
+        "no delivery can meet this (mkt:environment)",
+        "no delivery can meet this (output)",
+        "no delivery can meet this (mkt:minimumGroupSize)",
+    ]
+    assert sorted(templates()) == sorted([*OFFERABLE, chosen.name])
+
+
+@pytest.mark.parametrize(
+    ("name", "plan"),
+    [
+        ("per-case/v1", {"kind": "one_off", "price_fen": 5}),
+        ("subscription/v1", {"kind": "per_use", "price_fen": 5}),
+        ("open-data/v1", {"kind": "one_off", "price_fen": 5}),
+    ],
+)
+def test_the_price_plan_is_one_that_the_clauses_speak_of(name: str, plan: dict[str, Any]) -> None:
+    with pytest.raises(PlanDoesNotFit, match=name):
+        check_plan(template(name), read_plan(plan))
+    check_plan(template(name), read_plan(terms_of(name)["price_plan"]))
 
 
 @pytest.mark.parametrize("name", sorted(templates()))

@@ -186,6 +186,7 @@ def _arrange(house: House) -> dict[str, str]:
         "notice_id": notice,
         "request_id": requested(house, listing, "ai_company", justification=REQUEST).id,
         "agreement_id": agreement.id,
+        "earlier_id": agreement.id,
         "path": "nowhere.dcm",
         "entry_id": str(entry),
         "level": "0",

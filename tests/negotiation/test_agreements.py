@@ -20,18 +20,19 @@ from marketplace.costing.models import MeterEvent
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.service import withdraw
 from marketplace.exchange.standing import NoValidCertificate
-from marketplace.exchange.templates import template, templates
+from marketplace.exchange.templates import template
 from marketplace.exchange.terms import CONTRACTS, check_terms
 from marketplace.kernel.canonical import canonical, digest, read_strictly, sha256_hex
 from marketplace.kernel.signing import BadSignature, generate_key, verify_detached
 from marketplace.kernel.transitions import WrongState
 from marketplace.negotiation import queries, signing, stopping
 from marketplace.negotiation.agreement import agreement_text
+from marketplace.negotiation.clauses import Facts, render_text
 from marketplace.negotiation.models import Agreement
 from marketplace.participants.signatures import UnknownKey
 from marketplace.plumbing import epochs, outbox
 from marketplace.usage.facts import compile_uses
-from tests.exchange.parts import PARAMETERS, PRICE_FEN, certified, listed, suspend_certificate
+from tests.exchange.parts import OFFERABLE, PRICE_FEN, certified, listed, suspend_certificate, terms_of
 from tests.exchange.parts import WHY as LISTING_WHY
 from tests.house import House
 from tests.legal.parts import signed
@@ -255,17 +256,25 @@ def test_the_usage_room_reads_every_term_of_it(house: House) -> None:
     assert [one.action for one in compiled.permissions] == ["use", "train"]
 
 
-@pytest.mark.parametrize("name", sorted(templates()))
+# One of its own for each parameter, so that none is taken for another.
+NUMBERS = {"max_uses": 4321, "max_bytes": "987654321", "deletion_days": 37, "report_days": 91, "min_group_size": 53}
+NUMBERS |= {"evaluation_days": 173, "result_share_percent": 17, "result_years": 13}
+
+
+@pytest.mark.parametrize("name", OFFERABLE)
 def test_both_texts_carry_the_same_clauses_and_every_parameter(house: House, name: str) -> None:
     purposes = template(name).schema["properties"]["purposes"]["items"]["enum"][:2]
-    parameters = PARAMETERS | {"purposes": purposes, "max_uses": 4321, "max_bytes": "987654321"}
-    listing = listed(house, template=name, parameters=parameters, term_days=123)
+    terms = terms_of(name, purposes=purposes, **NUMBERS)
+    days = terms["price_plan"].get("period_days", 123)
+    listing = listed(house, **terms, term_days=days)
     document = content(house, approve(house, requested(house, listing, purpose=purposes[0])))
     zh, en = (document["text"][language] for language in ("zh", "en"))
     assert [one["id"] for one in zh["clauses"]] == [one["id"] for one in en["clauses"]]
-    shared = [*purposes, "4321", "987654321", "37", "91", "123", document["starts_at"], document["ends_at"]]
+    shared = [*purposes, *(str(value) for name, value in terms["parameters"].items() if name != "purposes")]
+    shared += [str(days), document["starts_at"], document["ends_at"]]
     shared += [document["asset"]["version_root"], document["asset"]["id"], document["certificate"]["code"]]
-    shared += [document["opinion"]["number"], "50,000.00", document["parties"]["buyer"]["credit_code"]]
+    shared += [document["opinion"]["number"], document["parties"]["buyer"]["credit_code"]]
+    shared += [f"{document[price] / 100:,.2f}" for price in ("price_fen", "price_per_use_fen") if document[price]]
     for language, legal_name, asset_name in (("zh", "legal_name", "name"), ("en", "legal_name_en", "name_en")):
         clauses = " ".join(one["text"] for one in document["text"][language]["clauses"])
         named = [document["parties"]["provider"][legal_name], document["asset"][asset_name]]
@@ -278,6 +287,22 @@ def test_both_texts_carry_the_same_clauses_and_every_parameter(house: House, nam
         assert all(one["text"] in plain and one["title"] in plain for one in document["text"][language]["clauses"])
         assert document["id"] in plain
     assert not re.search(r"[\u4e00-\u9fff]", agreement_text(document, "en"))
+
+
+def test_a_template_that_cannot_be_offered_yet_has_its_text_ready(house: House) -> None:
+    name = "secure-environment-only/v1"
+    assert name not in OFFERABLE
+    with house.db() as db:
+        row = exchange.visible_listing(db, listed(house).id, house.clock.now())
+        row.offer.template, row.offer.parameters = name, terms_of(name, **NUMBERS)["parameters"]
+        facts = Facts(row.offer, row.asset, row.version, row.provider, row.provider, "SJ1", "OP1", "then", "later")
+        text = render_text(facts)
+        db.rollback()
+    for language in ("zh", "en"):
+        clauses = " ".join(one["text"] for one in text[language]["clauses"])
+        assert not re.search(r"\{[a-z_]+\}", clauses)
+        assert "4321" in clauses
+        assert "53" in clauses
 
 
 def test_braces_in_a_name_stay_what_they_are(house: House) -> None:

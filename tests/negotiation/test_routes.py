@@ -100,6 +100,14 @@ def test_a_sale_from_offer_to_termination(client: Client, house: House) -> None:
     zh, en = (client.get(f"{path}/text?lang={lang}", "pharma") for lang in ("zh", "en"))
     assert "模型训练数据使用合同" in zh.text
     assert "Agreement on the use of data for model training" in en.text
+    pdf = [client.get(f"{path}/contract.pdf", name) for name in ("pharma", "hospital", "auditor")]
+    assert {one.headers["content-type"] for one in pdf} == {"application/pdf"}
+    assert len({one.content for one in pdf}) == 1
+    assert pdf[0].content.startswith(b"%PDF-")
+    client.get(f"{path}/contract.pdf", "ai_company", 404)
+    assert client.get(f"{path}/differences/{agreement['id']}", "pharma").json() == []
+    client.get(f"{path}/differences/{agreement['id']}", "ai_company", 404)
+    client.get(f"{path}/contract.pdf", None, 401)
     assert client.get(path, "auditor").json()["document"] == agreement["document"]
     client.get(path, "ai_company", 404)
     client.get(f"{path}/text", "ai_company", 404)

@@ -18,6 +18,7 @@ from marketplace.costing.models import MeterEvent
 from marketplace.kernel.canonical import canonical, read_strictly, sha256_hex
 from marketplace.kernel.signing import verify_compact
 from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.refusals import CLAUSES
 from marketplace.participants import service as participants
 from marketplace.plumbing import epochs
 from marketplace.plumbing.policy import denial
@@ -185,6 +186,8 @@ def test_refused_use_is_a_recorded_answer_without_bytes(ready, client, change, p
     assert (answer.status_code, answer.headers["Content-Type"]) == (403, "application/problem+json")
     assert (body["type"], body["reasons"]) == ("/problems/use-refused", [reason])
     assert body["explanations"][reason]["zh"]
+    named = [] if reason == "wrong_party" else CLAUSES[reason][:1]
+    assert [one["id"] for one in body["clauses"]] == named
     (entry,) = entries(ready, "usage:refused")
     assert (entry["id"], entry["facts"]["reasons"]) == (body["entry"], [reason])
     assert entries(ready, "usage:allowed", "transfer:window_served") == []
@@ -196,6 +199,7 @@ def test_a_stranger_learns_nothing_about_how_the_contract_stands(ready, client):
     rewrite(ready, Certificate, "SJ3512026090001", state="suspended")
     answer = client.get(DATA, params={"purpose": "education"}, headers={"X-Caller": "insurer"})
     assert (answer.status_code, answer.json()["reasons"]) == (403, ["wrong_party"])
+    assert answer.json()["clauses"] == []
     assert "terminated" not in answer.text
     (refused,) = entries(ready, "usage:refused")
     assert {"wrong_party", "agreement_terminated", "certificate_suspended"} <= set(refused["facts"]["reasons"])

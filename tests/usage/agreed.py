@@ -16,6 +16,7 @@ from marketplace.assets.models import Asset, Version, VersionFile
 from marketplace.audit import documents
 from marketplace.audit.models import DocumentSignature
 from marketplace.exchange.models import Listing, Offer
+from marketplace.exchange.templates import template
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.clock import timestamp
 from marketplace.legal.models import Opinion
@@ -28,6 +29,7 @@ from tests.house import House
 PROFILE = "https://w3id.org/medical-data-market/profile/v1/"
 CERTIFICATE = "SJ3512026090001"
 TERM = timedelta(days=365)
+TEXT = template("research-use/v1").clauses
 
 
 def row(db: Session, model: type[SQLModel], **given: Any) -> Any:
@@ -221,7 +223,9 @@ def _agreement(db: Session, house: House, made: Agreed, policy: dict[str, Any], 
         "permission": [{"target": made.asset, **one} for one in policy["permission"]],
     }
     plan = {"kind": "per_use", "price_fen": price}
-    document = documents.keep(db, "agreement", {"type": "agreement", "uses": policy, "price_plan": plan}, now)
+    document = documents.keep(
+        db, "agreement", {"type": "agreement", "uses": policy, "price_plan": plan, "text": TEXT}, now
+    )
     for party in (hospital, pharma):
         jws = party.key.sign_detached(documents.get(db, document).body, typ="agreement+jws")
         key = party.key
@@ -276,7 +280,7 @@ def sign_anew(house: House, made: Agreed, policy: dict[str, Any]) -> None:
         agreement = db.get(Agreement, made.agreement)
         assert agreement is not None
         now = house.clock.now()
-        content = {"type": "agreement", "uses": policy, "price_plan": agreement.price_plan}
+        content = {"type": "agreement", "uses": policy, "price_plan": agreement.price_plan, "text": TEXT}
         document = documents.keep(db, "agreement", content, now)
         body = documents.get(db, document).body
         for name in ("hospital", "pharma"):

@@ -14,7 +14,7 @@ from sqlmodel import select
 from marketplace.assets.models import Version
 from marketplace.audit.models import DocumentSignature, Entry
 from marketplace.exchange.models import Listing
-from marketplace.kernel.canonical import AmbiguousDocument, canonical, read_strictly
+from marketplace.kernel.canonical import AmbiguousDocument, canonical, read_strictly, sha256_hex
 from marketplace.kernel.clock import timestamp
 from marketplace.legal.models import Opinion, OpinionCondition
 from marketplace.negotiation.models import Agreement
@@ -352,7 +352,7 @@ def test_entries_name_reasons_and_digest_but_no_facts_and_no_free_text(house):
     secret = "zhangsan_of_ward_three"
     with house.db() as db:
         agreement = db.get(Agreement, "agr_1")
-        for asked in (ASK, UseRequest(purpose=secret, action="readme")):
+        for asked in (ASK, UseRequest(purpose=secret, action="readme", place="SG", ethics_approval=secret)):
             ruling = service.authorize(
                 db, house.cast["pharma"].actor, agreement, asked, house.clock.now(), house.runtime
             )
@@ -365,6 +365,9 @@ def test_entries_name_reasons_and_digest_but_no_facts_and_no_free_text(house):
     assert refused["facts"]["purpose"] == refused["facts"]["action"] == "unknown"
     assert refused["facts"]["reasons"] == ["action_not_permitted"]
     assert secret.encode() not in bodies[1]
+    assert (allowed["facts"]["place"], refused["facts"]["place"]) == ("CN", "SG")
+    assert "ethics_approval" not in allowed["facts"]
+    assert refused["facts"]["ethics_approval"] == sha256_hex(secret.encode())
     assert len(refused["facts"]["facts"]) == len(refused["facts"]["revision"]) == 64
 
 

@@ -1,0 +1,93 @@
+"""What a delivery can carry, so that nothing is offered which every delivery would have to refuse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from marketplace.exchange.terms.findings import Finding, check_terms
+from marketplace.exchange.terms.profile import PROFILE, Enforcement, group_operator
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.errors import Invalid
+
+
+class NotDeliverable(Invalid):
+    """No delivery of this kind could ever meet a term of the policy."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(
+            f"{finding.pointer}: {finding.detail}",
+            expected=finding.expected,
+            got=finding.got,
+            action="offer what this way of delivery can carry, or wait for another way",
+        )
+        self.pointer = finding.pointer
+
+
+@dataclass(frozen=True)
+class Carried:
+    """What leaves by one way of delivery.  smallest_group: persons in its smallest group; duties: carried out on it."""
+
+    output: str
+    smallest_group: int
+    environment: str
+    duties: frozenset[str]
+
+
+# A secure environment has no row: there is no compute room yet, so nothing is delivered that way.
+CARRIED: Final = {
+    "download": Carried("records", 1, "download", frozenset({"mkt:pseudonymisePerAgreement", "attribute"})),
+}
+
+
+def check_offer(uses: Json, delivery_mode: str) -> None:
+    """Refuse a policy that leaves the profile, grants without a purpose, or that no delivery of this kind could meet.
+
+    Raises UnknownTerm, NoEnforcementPoint, NotDeliverable, with the RFC 6901 pointer of the first term in the way.
+    """
+    check_terms(uses)
+    for finding in undeliverable(uses, delivery_mode):
+        raise NotDeliverable(finding)
+
+
+def undeliverable(uses: Json, delivery_mode: str) -> Iterator[Finding]:
+    """The terms of a checked policy that stand in the way of every delivery of this kind, in reading order."""
+    if (carried := CARRIED.get(delivery_mode)) is None:
+        yield Finding("", "nothing is delivered this way yet", " or ".join(CARRIED), delivery_mode)
+        return
+    here = {name for name, one in PROFILE["duties"].items() if one["enforcement"] == Enforcement.ENFORCED_HERE}
+    for place, permission in enumerate(uses["permission"]):
+        for number, constraint in enumerate(permission["constraint"]):
+            if not _can_hold(constraint, carried):
+                at = f"/permission/{place}/constraint/{number}"
+                yield Finding(at, "no delivery can meet this", _brief(carried), _name(constraint))
+        for number, duty in enumerate(permission.get("duty", [])):
+            if duty["action"] in here - carried.duties:
+                at, expected = f"/permission/{place}/duty/{number}", ", ".join(sorted(carried.duties))
+                yield Finding(at, "no delivery carries this out yet", expected, duty["action"])
+
+
+def _can_hold(constraint: Json, carried: Carried) -> bool:
+    """Whether a constraint could hold for what leaves, everything else being as it should."""
+    if group := group_operator(constraint):
+        return (all if group == "and" else any)(_can_hold(part, carried) for part in constraint[group])
+    value = constraint["rightOperand"]
+    allowed = value if isinstance(value, list) else [value]
+    match constraint["leftOperand"]:
+        case "output":
+            return carried.output in allowed
+        case "mkt:environment":
+            return carried.environment in allowed
+        case "mkt:minimumGroupSize":
+            return carried.smallest_group >= int(value)
+        case _:
+            return True
+
+
+def _brief(carried: Carried) -> str:
+    return f"{carried.output} by {carried.environment}, smallest group {carried.smallest_group}"
+
+
+def _name(constraint: Json) -> str:
+    return group_operator(constraint) or str(constraint["leftOperand"])
