@@ -20,11 +20,12 @@ from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import typer
 
 from marketplace.commands.options import MARKET, AsJson, Data
-from marketplace.kernel.errors import Conflict, DomainError
+from marketplace.kernel.errors import Conflict, DomainError, Unavailable
 from marketplace.settings import Settings
 
 DATABASE = "market.sqlite3"
@@ -41,11 +42,16 @@ class ObjectChanged(Conflict):
     """A stored file no longer has its hash, so it must not enter a backup."""
 
 
+class CopyUnfinished(Unavailable):
+    """The copy of the database did not become one file."""
+
+
 def write_backup(settings: Settings, out: Path, now: datetime) -> dict[str, Any]:
     """Write a backup; the file is whole and durable when it returns, and never half there.  Returns its manifest.
 
     The database is copied first and by its own online copy, the stored files after it: they are never changed, so
-    every file that the copy names is there.  The service may go on working.  Raises NotEmbedded, ObjectChanged.
+    every file that the copy names is there.  The service may go on working.  Raises NotEmbedded, ObjectChanged,
+    CopyUnfinished.
     """
     if settings.database_url or settings.object_store_url:
         raise NotEmbedded(
@@ -109,6 +115,15 @@ def _copy_database(source: Path, target: Path) -> None:
         running.backup(copy)
         # One plain file: a restored database must not need a second one.
         copy.execute("PRAGMA journal_mode=DELETE")
+    beside = sorted(path.name for path in target.parent.iterdir() if path != target)
+    # SQLite tells nobody when it cannot remove a journal, and whoever opens the copy next would roll it back.
+    if beside:
+        raise CopyUnfinished(
+            "the copy of the database is not one file",
+            expected=target.name,
+            got=", ".join(beside),
+            action="look whether the disk fails, then back up again",
+        )
 
 
 def _objects(folder: Path) -> dict[str, Path]:
@@ -134,7 +149,7 @@ def _require_unchanged(listed: list[dict[str, Any]]) -> None:
 
 
 def _log_of(database: Path) -> dict[str, Any]:
-    with closing(sqlite3.connect(database)) as db:
+    with closing(sqlite3.connect(f"file:{quote(str(database))}?immutable=1", uri=True)) as db:
         leaves = db.execute("SELECT count(*) FROM entry WHERE leaf_index IS NOT NULL").fetchone()[0]
         newest = db.execute("SELECT note FROM log_checkpoint ORDER BY size DESC LIMIT 1").fetchone()
     return {"leaves": leaves, "checkpoint": newest[0] if newest else None}

@@ -79,7 +79,7 @@ def key_hash(key: str) -> str:
 
 
 def window(largest: int, waiting: int, taken: int, seconds: float) -> int:
-    """Bytes of the next window, so that never more than `largest` are logged that the client has not taken.
+    """Bytes of the next window, so that the log is ahead of the client by at most `largest` and one smallest window.
 
     waiting: bytes sent before that the client has not taken; taken, seconds: how fast it took the window before, 0 and
     0.0 at first.  A window must leave well within the lease of its transfer, so the first is small and a slow client

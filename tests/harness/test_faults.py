@@ -20,3 +20,13 @@ def test_no_call_that_fails_leaves_anything_bad() -> None:
 def test_a_head_written_in_place_is_seen() -> None:
     points = [faults.Point("signer", "write", number, "KILL") for number in (1, 2)]
     assert [point for point in points if faults.tried_alone(point, bug=True)]
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_a_backup_says_when_a_journal_beside_the_copy_cannot_be_removed(number: int) -> None:
+    assert faults.tried_alone(faults.Point("backup", "unlink", number, "EIO")) == []
+
+
+@pytest.mark.parametrize("fault", ["KILL", "EIO"])
+def test_a_child_that_is_gone_at_its_first_call_is_no_finding(fault: str) -> None:
+    assert faults.tried_alone(faults.Point("objects", "read", 1, fault)) == []

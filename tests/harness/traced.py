@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,8 @@ def disturbed(act: Callable[[Path, Marks], None], folder: Path, marks: Marks, st
                 os.kill(child, 9)
                 os.waitpid(child, 0)
                 raise RuntimeError("strace could not attach: this machine does not allow one process to trace another")
-    os.write(go, b"x")
+    with suppress(BrokenPipeError):  # its wait was the first call, and killed
+        os.write(go, b"x")
     os.close(go)
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     if tracer is not None:

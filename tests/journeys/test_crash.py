@@ -47,6 +47,7 @@ RECORDED_AGAIN = {
     "audit:rows_sealed",
     "asset:version_suspended",
     "edge:refused",
+    "edge:refusals_counted",
     "exchange:listing_resumed",
     "exchange:listing_suspended",
     "registration:certificate_resumed",
