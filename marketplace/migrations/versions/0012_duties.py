@@ -1,7 +1,7 @@
 """Duties of buyers, reports of use, certificates of deletion; notices of duties beside those of stops.
 
 Revision ID: 0012
-Revises: 0010
+Revises: 0011
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from alembic import op
 from marketplace.plumbing.db import UtcDateTime
 
 revision = "0012"
-down_revision = "0010"
+down_revision = "0011"
 branch_labels = None
 depends_on = None
 
