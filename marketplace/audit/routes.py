@@ -6,7 +6,6 @@ import json
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Response
-from pydantic import AwareDatetime
 
 from marketplace.audit import queries, receipts, reports, search, service, tiles
 from marketplace.audit.client import public_keys
@@ -26,6 +25,7 @@ from marketplace.audit.schemas import (
 )
 from marketplace.audit.succession import known_keys
 from marketplace.kernel.errors import Invalid
+from marketplace.plumbing.moments import Moment
 from marketplace.plumbing.web import LoggedVerb, PublicView, View, router
 
 public = router("log", prefix="/log")
@@ -137,8 +137,8 @@ def list_entries(
     action: Annotated[str | None, Query(max_length=80, description="A tag, or a room: `usage:`.")] = None,
     asset: Annotated[str | None, Query(max_length=80)] = None,
     agreement: Annotated[str | None, Query(max_length=80)] = None,
-    time_from: Annotated[AwareDatetime | None, Query(alias="from")] = None,
-    time_to: Annotated[AwareDatetime | None, Query(alias="to", description="Exclusive.")] = None,
+    time_from: Annotated[Moment | None, Query(alias="from")] = None,
+    time_to: Annotated[Moment | None, Query(alias="to", description="Exclusive.")] = None,
     cursor: Annotated[str | None, Query(max_length=80)] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> EntryPage:

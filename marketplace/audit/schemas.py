@@ -5,7 +5,9 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
+
+from marketplace.plumbing.moments import Moment
 
 
 class EntryOut(BaseModel):
@@ -94,8 +96,8 @@ class ExportScope(BaseModel):
     asset: str | None = Field(default=None, max_length=80)
     agreement: str | None = Field(default=None, max_length=80)
     participant: str | None = Field(default=None, max_length=80, description="Entries by which it acted.")
-    time_from: AwareDatetime | None = Field(default=None, alias="from")
-    time_to: AwareDatetime | None = Field(default=None, alias="to", description="Exclusive.")
+    time_from: Moment | None = Field(default=None, alias="from")
+    time_to: Moment | None = Field(default=None, alias="to", description="Exclusive.")
     since: tuple[Annotated[int, Field(ge=0, lt=1 << 53)], ...] = Field(
         default=(), max_length=8, description="Sizes of trees that the bundle shall be shown to extend."
     )
@@ -116,8 +118,8 @@ class DisclosuresAsked(BaseModel):
 
     asset: str | None = Field(default=None, max_length=80)
     participant: str | None = Field(default=None, max_length=80, description="The recipient.")
-    time_from: AwareDatetime | None = Field(default=None, alias="from")
-    time_to: AwareDatetime | None = Field(default=None, alias="to", description="Exclusive.")
+    time_from: Moment | None = Field(default=None, alias="from")
+    time_to: Moment | None = Field(default=None, alias="to", description="Exclusive.")
     proofs: bool = Field(default=True, description="Add to each row its entry and inclusion proof.")
     format: Literal["json", "csv"] | None = Field(default=None, description="Left out: as `Accept` says, else JSON.")
 

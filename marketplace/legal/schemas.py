@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from marketplace.assets.schemas import EvidenceItem, PreparedDocument, Sha256
 from marketplace.legal.rules import LAWYERS, Finding, Result
+from marketplace.plumbing.moments import Moment
 
 EVIDENCE_LIMIT = 1 << 20
 Line = Annotated[str, StringConstraints(min_length=1, max_length=200)]
@@ -72,7 +73,7 @@ class FindingIn(BaseModel):
     evidence: list[Sha256] = Field(default_factory=list, max_length=32)
     condition: str = Field(default="", max_length=1000)
     owner: str = Field(default="", max_length=64, description="Participant id of who must meet the condition.")
-    due: AwareDatetime | None = None
+    due: Moment | None = None
 
     def finding(self) -> Finding:
         """The same answer as a value of the rules."""
@@ -102,7 +103,7 @@ class OpinionIn(BaseModel):
     reservations: list[Annotated[str, StringConstraints(min_length=1, max_length=1000)]] = Field(
         default_factory=list, max_length=32
     )
-    expires_at: AwareDatetime | None = Field(default=None, description="At most and by default twelve months on.")
+    expires_at: Moment | None = Field(default=None, description="At most and by default twelve months on.")
     carried_from: str | None = Field(default=None, max_length=64)
 
 

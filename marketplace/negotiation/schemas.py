@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from marketplace.assets.schemas import EvidenceItem
+from marketplace.plumbing.moments import Moment
 
 ReasonCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{2,63}$")]
 Justification = Annotated[str, StringConstraints(min_length=1, max_length=4000, strip_whitespace=True)]
@@ -38,7 +39,7 @@ class ApprovalIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    starts_at: AwareDatetime | None = None
+    starts_at: Moment | None = None
 
 
 class WhyIn(BaseModel):

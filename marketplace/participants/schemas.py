@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from marketplace.kernel.actor import Role
+from marketplace.plumbing.moments import Moment
 
 Name = Annotated[str, StringConstraints(min_length=2, max_length=120)]
 ParticipantKind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{1,39}$")]
@@ -30,7 +31,7 @@ class ParticipantIn(BaseModel):
     licence_number: str | None = Field(default=None, max_length=80)
     verified_by: Name = Field(description="The organisation that checked the identity.")
     verification_method: str = Field(min_length=2, max_length=200, examples=["business licence seen, register queried"])
-    verified_at: AwareDatetime | None = Field(default=None, description="When; the moment of admission if left out.")
+    verified_at: Moment | None = Field(default=None, description="When; the moment of admission if left out.")
     is_example: bool = False
     jwk: dict[str, Any] | None = Field(default=None, description="First public key (RFC 7517), Ed25519 or P-256.")
 
@@ -63,7 +64,7 @@ class KeyIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     jwk: dict[str, Any] = Field(description="Public JWK (RFC 7517), Ed25519 or P-256.")
-    valid_until: AwareDatetime | None = Field(default=None, description="End of the key's life, if it is planned.")
+    valid_until: Moment | None = Field(default=None, description="End of the key's life, if it is planned.")
 
 
 class KeyOut(BaseModel):

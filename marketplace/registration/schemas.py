@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from marketplace.assets.schemas import PreparedDocument, Sha256
+from marketplace.plumbing.moments import Moment
 from marketplace.registration.rules import CertificateState, RightKind, State
 
 Note = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
@@ -21,7 +22,7 @@ class RightIn(BaseModel):
 
     kind: RightKind
     holder: str = Field(default="", max_length=64)
-    until: AwareDatetime | None = None
+    until: Moment | None = None
     limits: str = Field(default="", max_length=400)
     consent: Sha256 | None = None
 
