@@ -49,14 +49,14 @@ Purpose = Annotated[str, Query(description="Why; a purpose of the contract.", pa
 Action = Annotated[str, Query(description="What is done with it.", pattern=r"^[A-Za-z:]{1,64}$")]
 AssetId = Annotated[str | None, Query(description="The asset you expect; another one is refused.", max_length=80)]
 Place = Annotated[
-    str,
+    str | None,
     Query(
         description="Where the data will be used (ISO 3166-1); yours by registration if left out.",
         pattern=r"^[A-Z]{2}$",
     ),
 ]
 Approval = Annotated[
-    str,
+    str | None,
     Query(description="Number of your ethics decision, where the contract asks for one.", pattern=r"^[\w./:-]{1,64}$"),
 ]
 RangeHeader = Annotated[str | None, Header(alias="Range", max_length=200)]
@@ -84,8 +84,8 @@ async def download_data(
     purpose: Purpose,
     action: Action = "use",
     asset: AssetId = None,
-    place: Place = "",
-    ethics_approval: Approval = "",
+    place: Place = None,
+    ethics_approval: Approval = None,
     range_header: RangeHeader = None,
     if_range: IfRange = None,
     idempotency_key: Key = None,
@@ -94,7 +94,7 @@ async def download_data(
 
     Every use is decided and recorded; a refusal answers 403 with its reason codes.
     """
-    use = UseRequest(purpose, action, asset, place=place, ethics_approval=ethics_approval)
+    use = UseRequest(purpose, action, asset, place=place or "", ethics_approval=ethics_approval or "")
     asked = Download(agreement_id, use, None, range_header, if_range, idempotency_key)
     return await _as_known_caller(request, lambda runtime, actor: _download(runtime, actor, asked))
 
@@ -112,14 +112,14 @@ async def download_file(
     purpose: Purpose,
     action: Action = "use",
     asset: AssetId = None,
-    place: Place = "",
-    ethics_approval: Approval = "",
+    place: Place = None,
+    ethics_approval: Approval = None,
     range_header: RangeHeader = None,
     if_range: IfRange = None,
     idempotency_key: Key = None,
 ) -> Response:
     """Use one file of the delivery manifest."""
-    use = UseRequest(purpose, action, asset, place=place, ethics_approval=ethics_approval)
+    use = UseRequest(purpose, action, asset, place=place or "", ethics_approval=ethics_approval or "")
     asked = Download(agreement_id, use, path, range_header, if_range, idempotency_key)
     return await _as_known_caller(request, lambda runtime, actor: _download(runtime, actor, asked))
 
