@@ -252,7 +252,7 @@ def _limit(signed: dict[str, Any], operand: str) -> int | None:
         int(one["rightOperand"])
         for permission in signed.get("uses", {}).get("permission", ())
         for one in permission.get("constraint", ())
-        if one["leftOperand"] == operand
+        if one.get("leftOperand") == operand
     ]
     return min(found, default=None)
 
