@@ -48,7 +48,7 @@ class Agreement(SQLModel, table=True):
     __tablename__ = "agreement"
 
     id: str = Field(primary_key=True)
-    request_id: str = Field(foreign_key="access_request.id", unique=True)
+    request_id: str = Field(foreign_key="access_request.id", index=True)
     provider_id: str = Field(foreign_key="participant.id", index=True)
     buyer_id: str = Field(foreign_key="participant.id", index=True)
     asset_id: str = Field(foreign_key="asset.id", index=True)
