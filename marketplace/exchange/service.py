@@ -16,32 +16,24 @@ from marketplace.audit.entry import Tag, record
 from marketplace.audit.words import keep_why
 from marketplace.exchange import queries
 from marketplace.exchange.document import listing_document
+from marketplace.exchange.fitness import fitting_uses
 from marketplace.exchange.indexing import index_listing
-from marketplace.exchange.linting import check_plan
 from marketplace.exchange.models import Listing, Offer
-from marketplace.exchange.pricing import check_fit
 from marketplace.exchange.rules import LISTING, ListingState
 from marketplace.exchange.schemas import OfferIn, ReasonIn, SubmissionIn
 from marketplace.exchange.standing import Standing, require_proofs, require_same_proofs, require_standing
-from marketplace.exchange.templates import render_uses, template
-from marketplace.exchange.terms import check_offer, permitted_purposes
+from marketplace.exchange.templates import template
+from marketplace.exchange.terms import check_offer
 from marketplace.kernel.actor import Actor, Role
-from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict, Invalid
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.transitions import Step
 from marketplace.participants import queries as participants
 from marketplace.participants.signatures import Signature, accept
 
-RESEARCH = frozenset({"scientific_research"})
-
 
 class WhichExchange(Invalid):
     """It is not clear at which exchange this is to be listed."""
-
-
-class ResearchOnly(Invalid):
-    """This data may be offered for research only."""
 
 
 class ForcedOff(Conflict):
@@ -61,11 +53,14 @@ def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now:
     asset, chosen = assets.asset(db, version.asset_id), template(asked.template)
 
     require_standing(db, version, actor.participant, now)
-    uses = render_uses(chosen, asked.parameters, asset.id)
-    check_offer(uses, asked.delivery_mode)
-    check_plan(chosen, asked.price_plan)
-    check_fit(asked.price_plan, term_days=asked.term_days, contains_genomic=asset.contains_genomic)
-    _require_lawful_purposes(asset, uses)
+    uses = fitting_uses(
+        chosen,
+        asset,
+        parameters=asked.parameters,
+        price_plan=asked.price_plan,
+        delivery_mode=asked.delivery_mode,
+        term_days=asked.term_days,
+    )
 
     offer = Offer(
         id=new_id("off"),
@@ -249,16 +244,6 @@ def change(db: Session, actor: Actor, listing: Listing, step: Step, now: datetim
 
 def _readers(db: Session, listing: Listing) -> tuple[str, str]:
     return queries.offer(db, listing.offer_id).provider_id, listing.operator_id
-
-
-def _require_lawful_purposes(asset: Asset, uses: Json) -> None:
-    purposes = permitted_purposes(uses)
-    if asset.contains_genomic and not purposes <= RESEARCH:
-        raise ResearchOnly(
-            "data with genomic fields serves research only (gate H4)",
-            expected=" or ".join(sorted(RESEARCH)),
-            got=", ".join(sorted(purposes)),
-        )
 
 
 def _enter_passport(

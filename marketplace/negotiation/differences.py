@@ -31,6 +31,8 @@ _FACTS = {
     "price": {"en": "price", "zh": "价款"},
     "delivery": {"en": "delivery", "zh": "交付方式"},
     "term": {"en": "term", "zh": "期限"},
+    "purpose": {"en": "purpose", "zh": "用途"},
+    "start": {"en": "start", "zh": "起始"},
 }
 _ADDED = {"en": "added: {}", "zh": "新增：{}"}
 _REMOVED = {"en": "removed: {}", "zh": "删去：{}"}

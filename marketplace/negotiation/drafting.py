@@ -9,6 +9,7 @@ from sqlmodel import Session
 from marketplace.audit import documents
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.exchange.standing import Standing
+from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import require_utc, timestamp
 from marketplace.kernel.errors import Conflict, Invalid
 from marketplace.kernel.ids import new_id
@@ -47,14 +48,23 @@ def term(asked: datetime | None, row: CatalogueRow, now: datetime) -> tuple[date
 
 
 def draft(
-    db: Session, request: AccessRequest, row: CatalogueRow, starts_at: datetime, ends_at: datetime, now: datetime
+    db: Session,
+    request: AccessRequest,
+    row: CatalogueRow,
+    starts_at: datetime,
+    ends_at: datetime,
+    now: datetime,
+    agreed: Json | None = None,
 ) -> Agreement:
-    """Write the agreement and keep its document, readable by both parties."""
+    """Write the agreement and keep its document, readable by both parties.
+
+    row: the listing with the agreed terms as its offer; agreed: round and hash of the proposal that says them.
+    """
     agreement_id = new_id("agr")
     facts = _facts(row, participants.participant(db, request.buyer_id), starts_at, ends_at)
     uses = agreement_uses(agreement_id, facts, now)
     standing = Standing(row.opinion, row.certificate)
-    document = agreement_document(agreement_id, request.id, facts, standing, uses, now)
+    document = agreement_document(agreement_id, request.id, facts, standing, uses, now) | (agreed or {})
     agreement = Agreement(
         id=agreement_id,
         request_id=request.id,

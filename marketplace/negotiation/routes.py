@@ -6,16 +6,15 @@ from typing import Annotated, Literal
 
 from fastapi import Query, Response
 from fastapi.responses import PlainTextResponse
-from sqlmodel import Session
 
 from marketplace.assets.schemas import SignatureIn
 from marketplace.audit import documents
-from marketplace.kernel.errors import Forbidden
 from marketplace.negotiation import queries, service, signing, stopping
 from marketplace.negotiation.agreement import agreement_text
 from marketplace.negotiation.contract import Signature, contract_pdf
 from marketplace.negotiation.differences import differences, paper_of_agreement
-from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.replies import agreement_out, refused
+from marketplace.negotiation.rounds.shown import request_out
 from marketplace.negotiation.rules import Refusal
 from marketplace.negotiation.schemas import (
     AgreementOut,
@@ -24,17 +23,11 @@ from marketplace.negotiation.schemas import (
     RequestIn,
     RequestOut,
     ResubmissionIn,
-    SignatureOut,
     WhyIn,
 )
-from marketplace.plumbing.problems import problem
 from marketplace.plumbing.web import Verb, View, router
 
 routes = router("negotiation")
-
-
-class AccessRefused(Forbidden):
-    """This buyer may not have access for this purpose."""
 
 
 @routes.post("/requests", status_code=201, operation_id="request_access", response_model=RequestOut)
@@ -42,60 +35,60 @@ def request_access(verb: Verb, asked: RequestIn) -> RequestOut | Response:
     """Ask for access under a listing; a refusal is a recorded 403 with its reason codes."""
     answer = service.request_access(verb.db, verb.actor, asked, verb.now)
     if isinstance(answer, Refusal):
-        return _refused(answer)
-    return RequestOut.model_validate(answer)
+        return refused(answer)
+    return request_out(verb.db, answer)
 
 
 @routes.get("/requests", operation_id="list_requests")
 def list_requests(view: View) -> list[RequestOut]:
     """The caller's requests as buyer and as provider, the latest first."""
-    return [RequestOut.model_validate(one) for one in queries.requests_of(view.db, view.actor)]
+    return [request_out(view.db, one) for one in queries.requests_of(view.db, view.actor)]
 
 
 @routes.get("/requests/{request_id}", operation_id="get_request")
 def get_request(view: View, request_id: str) -> RequestOut:
     """One request in which the caller is a party."""
-    return RequestOut.model_validate(queries.own_request(view.db, view.actor, request_id))
+    return request_out(view.db, queries.own_request(view.db, view.actor, request_id))
 
 
 @routes.post("/requests/{request_id}/approval", status_code=201, operation_id="approve_request")
 def approve_request(verb: Verb, request_id: str, asked: ApprovalIn) -> AgreementOut:
     """The provider says yes: the agreement is drafted, ready for both signatures."""
     request = queries.own_request(verb.db, verb.actor, request_id)
-    return _agreement(verb.db, service.approve(verb.db, verb.actor, request, asked, verb.now))
+    return agreement_out(verb.db, service.approve(verb.db, verb.actor, request, asked, verb.now))
 
 
 @routes.post("/requests/{request_id}/return", operation_id="return_request")
 def return_request(verb: Verb, request_id: str, why: WhyIn) -> RequestOut:
     """The provider gives a request back for completion."""
     request = queries.own_request(verb.db, verb.actor, request_id)
-    return RequestOut.model_validate(service.return_for_completion(verb.db, verb.actor, request, why, verb.now))
+    return request_out(verb.db, service.return_for_completion(verb.db, verb.actor, request, why, verb.now))
 
 
 @routes.post("/requests/{request_id}/resubmission", operation_id="resubmit_request")
 def resubmit_request(verb: Verb, request_id: str, asked: ResubmissionIn) -> RequestOut:
     """The buyer completes a returned request."""
     request = queries.own_request(verb.db, verb.actor, request_id)
-    return RequestOut.model_validate(service.resubmit(verb.db, verb.actor, request, asked, verb.now))
+    return request_out(verb.db, service.resubmit(verb.db, verb.actor, request, asked, verb.now))
 
 
 @routes.post("/requests/{request_id}/decline", operation_id="decline_request")
 def decline_request(verb: Verb, request_id: str, why: WhyIn) -> RequestOut:
     """The provider declines, or the buyer withdraws."""
     request = queries.own_request(verb.db, verb.actor, request_id)
-    return RequestOut.model_validate(service.end_negotiation(verb.db, verb.actor, request, why, verb.now))
+    return request_out(verb.db, service.end_negotiation(verb.db, verb.actor, request, why, verb.now))
 
 
 @routes.get("/agreements", operation_id="list_agreements")
 def list_agreements(view: View) -> list[AgreementOut]:
     """The caller's agreements, the latest first; all of them for auditors."""
-    return [_agreement(view.db, one) for one in queries.agreements_of(view.db, view.actor)]
+    return [agreement_out(view.db, one) for one in queries.agreements_of(view.db, view.actor)]
 
 
 @routes.get("/agreements/{agreement_id}", operation_id="get_agreement")
 def get_agreement(view: View, agreement_id: str) -> AgreementOut:
     """One agreement with its signatures, for its parties and auditors."""
-    return _agreement(view.db, queries.readable_agreement(view.db, view.actor, agreement_id))
+    return agreement_out(view.db, queries.readable_agreement(view.db, view.actor, agreement_id))
 
 
 @routes.get("/agreements/{agreement_id}/text", operation_id="get_agreement_text", response_class=PlainTextResponse)
@@ -130,36 +123,25 @@ def compare_agreements(view: View, agreement_id: str, earlier_id: str) -> list[D
 def sign_agreement(verb: Verb, agreement_id: str, signature: SignatureIn) -> AgreementOut:
     """A party signs; with the second signature the agreement is in force."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
-    return _agreement(verb.db, signing.sign(verb.db, verb.actor, agreement, signature, verb.now))
+    return agreement_out(verb.db, signing.sign(verb.db, verb.actor, agreement, signature, verb.now))
 
 
 @routes.post("/agreements/{agreement_id}/suspension", operation_id="suspend_agreement")
 def suspend_agreement(verb: Verb, agreement_id: str, why: WhyIn) -> AgreementOut:
     """Either party stops every use for a time; running uses stop at once."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
-    return _agreement(verb.db, stopping.suspend(verb.db, verb.actor, agreement, why, verb.now))
+    return agreement_out(verb.db, stopping.suspend(verb.db, verb.actor, agreement, why, verb.now))
 
 
 @routes.post("/agreements/{agreement_id}/resumption", operation_id="resume_agreement")
 def resume_agreement(verb: Verb, agreement_id: str, why: WhyIn) -> AgreementOut:
     """The party that suspended the agreement lets uses begin again."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
-    return _agreement(verb.db, stopping.resume(verb.db, verb.actor, agreement, why, verb.now))
+    return agreement_out(verb.db, stopping.resume(verb.db, verb.actor, agreement, why, verb.now))
 
 
 @routes.post("/agreements/{agreement_id}/termination", operation_id="terminate_agreement")
 def terminate_agreement(verb: Verb, agreement_id: str, why: WhyIn) -> AgreementOut:
     """Either party ends the agreement; running uses stop at once."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
-    return _agreement(verb.db, stopping.terminate(verb.db, verb.actor, agreement, why, verb.now))
-
-
-def _refused(refusal: Refusal) -> Response:
-    error = AccessRefused(refusal.explanation, action="ask for a permitted purpose, or look for another listing")
-    return problem(error, extra={"reasons": list(refusal.reasons)})
-
-
-def _agreement(db: Session, agreement: Agreement) -> AgreementOut:
-    signatures = [SignatureOut.model_validate(one) for one in documents.signatures(db, agreement.document)]
-    negotiation = queries.request(db, agreement.request_id).state
-    return AgreementOut(**agreement.model_dump(exclude={"opinion_id"}), negotiation=negotiation, signatures=signatures)
+    return agreement_out(verb.db, stopping.terminate(verb.db, verb.actor, agreement, why, verb.now))

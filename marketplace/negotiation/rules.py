@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
 
 from marketplace.audit.entry import Tag
-from marketplace.exchange.terms import PURPOSES
+from marketplace.exchange.terms import CONTRACTS, PURPOSES
+from marketplace.kernel.canonical import Json
 from marketplace.kernel.transitions import Machine, step
 
 ANSWER_WITHIN = timedelta(days=14)
-RETURNED = "returned_for_completion"
+REMIND_BEFORE = timedelta(days=3)
+REASONS: Json = json.loads((CONTRACTS / "negotiation" / "reasons.json").read_text("utf-8"))
 
 
 class State(StrEnum):
@@ -37,6 +40,25 @@ class AgreementState(StrEnum):
     EXPIRED = "expired"
 
 
+class Reason(StrEnum):
+    """Why a negotiation stands where it does; words in `contracts/negotiation/reasons.json`."""
+
+    ASKED = "asked"
+    COMPLETED = "completed"
+    RETURNED = "returned_for_completion"
+    COUNTERED = "counter_offered"
+    LEFT = "left_to_people"
+    AS_ASKED = "offered_as_asked"
+    OTHERWISE = "offered_otherwise"
+    BY_RULE = "offered_by_rule"
+    DIRECTLY = "offered_directly"
+    ACCEPTED = "offer_accepted"
+    PROVIDER_SIGNED = "provider_signed"
+    VERIFIED = "signatures_verified"
+    IN_FORCE = "in_force"
+    DEADLINE = "deadline_passed"
+
+
 class Side(StrEnum):
     """Who acts in a negotiation: one of its two parties, or the service between them."""
 
@@ -53,17 +75,32 @@ NEGOTIATION = Machine(
     steps=(
         step(_N.REQUESTED, _N.REQUESTED, "buyer", Tag.REQUEST_RESUBMITTED),
         step(_N.REQUESTED, _N.REQUESTED, "provider", Tag.REQUEST_RETURNED),
-        step(_N.REQUESTED, _N.OFFERED, "provider", Tag.OFFER_MADE),
-        step(_N.OFFERED, _N.ACCEPTED, "buyer", Tag.AGREEMENT_SIGNED),
+        step(_N.REQUESTED, _N.OFFERED, "provider service", Tag.OFFER_MADE),
+        step(_N.REQUESTED, _N.AGREED, "provider", Tag.AGREEMENT_SIGNED),
+        step(_N.OFFERED, _N.REQUESTED, "buyer", Tag.OFFER_COUNTERED),
+        step(_N.OFFERED, _N.ACCEPTED, "buyer", Tag.OFFER_ACCEPTED),
         step(_N.ACCEPTED, _N.AGREED, "provider", Tag.AGREEMENT_SIGNED),
-        step(_N.AGREED, _N.VERIFIED, "service", Tag.AGREEMENT_VERIFIED),
+        step(_N.AGREED, _N.VERIFIED, "buyer service", Tag.AGREEMENT_VERIFIED),
         step(_N.VERIFIED, _N.FINALIZED, "service", Tag.AGREEMENT_FINALIZED),
         *(step(source, _N.TERMINATED, "provider", Tag.REQUEST_DECLINED) for source in OPEN),
         *(step(source, _N.TERMINATED, "buyer", Tag.REQUEST_WITHDRAWN) for source in OPEN),
         *(step(source, _N.TERMINATED, "service", Tag.REQUEST_EXPIRED) for source in OPEN),
     ),
-    allows={_N.OFFERED: frozenset({"sign"}), _N.ACCEPTED: frozenset({"sign"})},
+    # agree: the provider signs; accept: the buyer does.
+    allows={
+        _N.REQUESTED: frozenset({"agree"}),
+        _N.OFFERED: frozenset({"agree", "accept"}),
+        _N.ACCEPTED: frozenset({"agree", "accept"}),
+        _N.AGREED: frozenset({"accept"}),
+    },
 )
+_NEXT = {
+    _N.REQUESTED: Side.PROVIDER,
+    _N.OFFERED: Side.BUYER,
+    _N.ACCEPTED: Side.PROVIDER,
+    _N.AGREED: Side.BUYER,
+    _N.VERIFIED: Side.SERVICE,
+}
 
 AGREEMENT = Machine(
     name="agreement",
@@ -81,6 +118,11 @@ AGREEMENT = Machine(
     ),
     allows={_A.FINALIZED: frozenset({"use"})},
 )
+
+
+def whose_move(state: State, reason: str) -> Side | None:
+    """Who has to move before the deadline; None at the end."""
+    return Side.BUYER if reason == Reason.RETURNED else _NEXT.get(state)
 
 
 @dataclass(frozen=True)

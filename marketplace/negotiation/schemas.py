@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from marketplace.assets.schemas import EvidenceItem
+from marketplace.negotiation.rounds.schemas import TermsIn, WordsOut
 from marketplace.plumbing.moments import Moment
 
 ReasonCode = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{2,63}$")]
@@ -23,6 +24,7 @@ class RequestIn(BaseModel):
     purpose: str = Field(max_length=40, examples=["model_training"])
     justification: Justification
     evidence: list[EvidenceItem] = Field(default_factory=list, max_length=20)
+    terms: TermsIn = Field(default_factory=TermsIn, description="What you propose; left out: as listed.")
 
 
 class ResubmissionIn(BaseModel):
@@ -52,9 +54,11 @@ class WhyIn(BaseModel):
 
 
 class RequestOut(BaseModel):
-    """An access request as its two parties see it; next: whose move it is."""
+    """An access request as its two parties see it.
 
-    model_config = ConfigDict(from_attributes=True)
+    round: of what lies on the table, 0 for a request from before there were rounds; reason, reason_words: why it stands
+    where it does; next: whose move it is, before expires_at.
+    """
 
     id: str
     listing_id: str
@@ -65,8 +69,11 @@ class RequestOut(BaseModel):
     purpose: str
     justification: str
     evidence: list[EvidenceItem]
+    round: int
     reason: str
+    reason_words: WordsOut | None
     note: str
+    next: Literal["buyer", "provider", "service"] | None
     asked_at: datetime
     answered_at: datetime | None
     expires_at: datetime

@@ -6,32 +6,22 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from marketplace.audit.entry import Tag, record
+from marketplace.audit.entry import Tag
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.queries import CatalogueRow
-from marketplace.exchange.terms import permitted_purposes
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor, Role
-from marketplace.kernel.errors import Conflict, Forbidden
+from marketplace.kernel.errors import Conflict, Forbidden, Invalid, shown
 from marketplace.kernel.ids import new_id
 from marketplace.negotiation import queries
-from marketplace.negotiation.drafting import draft, term
-from marketplace.negotiation.duties.queries import overdue_between
+from marketplace.negotiation.eligibility import record_refusal, refusal_of
 from marketplace.negotiation.models import AccessRequest, Agreement
-from marketplace.negotiation.rules import (
-    ANSWER_WITHIN,
-    NEGOTIATION,
-    OPEN,
-    RETURNED,
-    Buyer,
-    Refusal,
-    Side,
-    State,
-    named_purpose,
-    refusal,
-)
+from marketplace.negotiation.rounds.asking import ask_for_answer
+from marketplace.negotiation.rounds.offering import offer
+from marketplace.negotiation.rounds.schemas import TermsIn
+from marketplace.negotiation.rounds.terms import Terms, about, fitting, listed, on_table, put_on_table
+from marketplace.negotiation.rules import ANSWER_WITHIN, NEGOTIATION, OPEN, Reason, Refusal, Side, State
 from marketplace.negotiation.schemas import ApprovalIn, RequestIn, ResubmissionIn, WhyIn
 from marketplace.negotiation.steps import close_draft, move, record_request, save, sides, step_of
-from marketplace.participants import queries as participants
 
 
 class NotABuyer(Forbidden):
@@ -42,28 +32,27 @@ class OwnListing(Conflict):
     """A provider does not buy from itself."""
 
 
-class AwaitsCompletion(Conflict):
-    """The request was returned and the buyer has not completed it."""
+class TwoPurposes(Invalid):
+    """The proposed terms name another purpose than the request."""
 
 
 class NothingReturned(Conflict):
     """The request was not returned for completion."""
 
 
-class RefusedOnReview(Conflict):
-    """The buyer may no longer have access."""
-
-
 def request_access(db: Session, actor: Actor, asked: RequestIn, now: datetime) -> AccessRequest | Refusal:
     """Ask for access under a visible listing; the same open request asked again is the same request.
 
+    asked.terms: what the buyer proposes within the listing's template, left out: what is listed.
     A purpose that is not permitted, an unverified or suspended buyer, one that owes the provider an overdue proof, or
     genomic data for a foreign-controlled one is answered with a Refusal value (gates H12, H11, H5).
-    Raises NotABuyer, OwnListing, NotInCatalogue.
+    Raises NotABuyer, OwnListing, TwoPurposes, NotInCatalogue, and what `terms.fitting` raises.
     Records: negotiation:access_requested or negotiation:access_refused.
     """
     row = exchange.visible_listing(db, asked.listing, now)
-    known = [one for one in queries.open_requests(db, actor.participant, asked.listing) if _same(one, asked)]
+    terms = listed(row.offer, asked.purpose).changed(asked.terms)
+    running = queries.open_requests(db, actor.participant, asked.listing)
+    known = [one for one in running if _same(db, one, asked, terms)]
 
     if not actor.has(Role.BUYER):
         raise NotABuyer("asking for access needs the role buyer", got=", ".join(sorted(actor.roles)))
@@ -71,16 +60,19 @@ def request_access(db: Session, actor: Actor, asked: RequestIn, now: datetime) -
         raise OwnListing("this is a listing of your own", got=asked.listing)
     if known and known[0].expires_at > now:
         return known[0]
-    refused = _refusal(db, actor.participant, asked.purpose, row)
+    if terms.purpose != asked.purpose:
+        raise TwoPurposes("a request is for one purpose", expected=asked.purpose, got=shown(terms.purpose))
+    meant = fitting(row, terms, now)
+    refused = refusal_of(db, actor.participant, asked.purpose, meant)
     if refused is not None:
-        facts = {"listing": row.listing.id, "purpose": named_purpose(asked.purpose), "reasons": list(refused.reasons)}
-        record(db, actor, Tag.ACCESS_REFUSED, now, asset=row.asset.id, version=row.version.id, facts=facts)
-        return refused
+        return record_refusal(db, actor, asked.purpose, row, refused, now, {})
 
     request = _request(actor, asked, row, now)
     save(db, request, now)
+    proposal = put_on_table(db, request, terms, Side.BUYER, now)
+    ask_for_answer(db, request, now)
 
-    record_request(db, actor, Tag.ACCESS_REQUESTED, request, now)
+    record_request(db, actor, Tag.ACCESS_REQUESTED, request, now, about(proposal))
     return request
 
 
@@ -94,11 +86,13 @@ def return_for_completion(
     queries.lock(db, request)
 
     step = step_of(request, actor, State.REQUESTED, now, Side.PROVIDER)
-    if request.reason == RETURNED:
+    if request.reason == Reason.RETURNED:
         return request
 
-    request.reason, request.note = RETURNED, f"{why.reason}: {why.note}" if why.note else why.reason
+    request.reason, request.note = Reason.RETURNED, f"{why.reason}: {why.note}" if why.note else why.reason
     request.answered_at = now
+    close_draft(db, request, "superseded", now)
+    request.agreement_id = None
     return move(db, actor, request, step, now)
 
 
@@ -107,38 +101,23 @@ def resubmit(db: Session, actor: Actor, request: AccessRequest, asked: Resubmiss
     queries.lock(db, request)
 
     step = step_of(request, actor, State.REQUESTED, now, Side.BUYER)
-    if request.reason != RETURNED:
+    if request.reason != Reason.RETURNED:
         raise NothingReturned("the request lies with the provider", got=request.id)
 
     request.justification = asked.justification
     request.evidence = [one.model_dump() for one in asked.evidence]
-    request.reason, request.note = "", ""
-    return move(db, actor, request, step, now)
+    request.reason, request.note = Reason.COMPLETED, ""
+    move(db, actor, request, step, now)
+    ask_for_answer(db, request, now)
+    return request
 
 
 def approve(db: Session, actor: Actor, request: AccessRequest, asked: ApprovalIn, now: datetime) -> Agreement:
-    """Say yes: drafts the agreement that both parties are to sign.  Approving again gives the same agreement.
+    """Say yes to what lies on the table: drafts the agreement that both parties are to sign.
 
-    Every fact is judged anew.  Raises WrongState, NotYourStep, NegotiationExpired, AwaitsCompletion, NotInCatalogue,
-    RefusedOnReview, StartOutOfRange, TermOutlivesCertificate.  Records: negotiation:offer_made.
+    Approving again gives the same agreement.  Raises what `offering.offer` raises.  Records: negotiation:offer_made.
     """
-    queries.lock(db, request)
-    if request.agreement_id is not None and request.state == State.OFFERED:
-        return queries.agreement(db, request.agreement_id)
-    row = exchange.visible_listing(db, request.listing_id, now)
-
-    step = step_of(request, actor, State.OFFERED, now, Side.PROVIDER)
-    if request.reason == RETURNED:
-        raise AwaitsCompletion("the buyer has to complete the request first", got=request.note)
-    refused = _refusal(db, request.buyer_id, request.purpose, row)
-    if refused is not None:
-        raise RefusedOnReview(refused.explanation, got=", ".join(refused.reasons))
-    starts_at, ends_at = term(asked.starts_at, row, now)
-
-    agreement = draft(db, request, row, starts_at, ends_at, now)
-    request.agreement_id, request.answered_at = agreement.id, now
-    move(db, actor, request, step, now)
-    return agreement
+    return offer(db, actor, request, TermsIn(starts_at=asked.starts_at), now)
 
 
 def end_negotiation(db: Session, actor: Actor, request: AccessRequest, why: WhyIn, now: datetime) -> AccessRequest:
@@ -169,25 +148,15 @@ def expire(db: Session, request_id: str, now: datetime) -> None:
         return
     step = NEGOTIATION.step(State(request.state), State.TERMINATED, [Side.SERVICE])
 
-    request.reason = "deadline_passed"
+    request.reason = Reason.DEADLINE
     close_draft(db, request, request.reason, now)
     move(db, SERVICE_ACTOR, request, step, now)
 
 
-def _same(known: AccessRequest, asked: RequestIn) -> bool:
+def _same(db: Session, known: AccessRequest, asked: RequestIn, terms: Terms) -> bool:
     evidence = [one.model_dump() for one in asked.evidence]
-    return (known.purpose, known.justification, known.evidence) == (asked.purpose, asked.justification, evidence)
-
-
-def _refusal(db: Session, buyer_id: str, purpose: str, row: CatalogueRow) -> Refusal | None:
-    buyer = participants.participant(db, buyer_id)
-    known = Buyer(
-        verified=bool(buyer.verified_by and buyer.verification_method),
-        suspended=buyer.suspended_at is not None,
-        foreign_controlled=buyer.foreign_controlled,
-        overdue=tuple(overdue_between(db, buyer_id, row.offer.provider_id)),
-    )
-    return refusal(purpose, permitted_purposes(row.offer.uses), known, contains_genomic=row.asset.contains_genomic)
+    asks = (known.justification, known.evidence) == (asked.justification, evidence)
+    return asks and on_table(db, known) == terms
 
 
 def _request(actor: Actor, asked: RequestIn, row: CatalogueRow, now: datetime) -> AccessRequest:
@@ -201,6 +170,7 @@ def _request(actor: Actor, asked: RequestIn, row: CatalogueRow, now: datetime) -
         purpose=asked.purpose,
         justification=asked.justification,
         evidence=[one.model_dump() for one in asked.evidence],
+        reason=Reason.ASKED,
         asked_at=now,
         expires_at=now + ANSWER_WITHIN,
     )

@@ -25,17 +25,27 @@ from marketplace.negotiation import queries
 from marketplace.negotiation.duties.opening import open_reports
 from marketplace.negotiation.duties.queries import overdue_between
 from marketplace.negotiation.models import AccessRequest, Agreement
-from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION, AgreementState, Side, State
+from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION, AgreementState, Reason, Side, State
 from marketplace.negotiation.steps import END_TASK, PREPARE_TASK, move, record_agreement, require_running
 from marketplace.participants import queries as participants
 from marketplace.participants.signatures import accept
 from marketplace.plumbing import epochs, outbox
 
 TYP = "agreement+jws"
+_BECAUSE = {
+    State.ACCEPTED: Reason.ACCEPTED,
+    State.AGREED: Reason.PROVIDER_SIGNED,
+    State.VERIFIED: Reason.VERIFIED,
+    State.FINALIZED: Reason.IN_FORCE,
+}
 
 
 class NotTheAgreement(Conflict):
     """The signature is for another document than this agreement."""
+
+
+class AgreementReplaced(Conflict):
+    """Another agreement took the place of this one."""
 
 
 class ProofsChanged(Conflict):
@@ -73,19 +83,27 @@ def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn
     if signature.document != agreement.document:
         raise NotTheAgreement("sign this agreement's own document", expected=agreement.document, got=signature.document)
     if actor.participant not in signed:
-        _require_signable(db, agreement, request, now)
+        require_signable(db, actor, agreement, request, now)
     accept(db, actor.participant, signature.document, signature.jws, typ=TYP, now=now)
     if actor.participant in signed:
         return agreement
 
-    _advance(db, actor, agreement, request, signed | {actor.participant}, now)
+    _advance(db, actor, agreement, request, now)
     return agreement
 
 
-def _require_signable(db: Session, agreement: Agreement, request: AccessRequest, now: datetime) -> None:
+def require_signable(db: Session, actor: Actor, agreement: Agreement, request: AccessRequest, now: datetime) -> None:
+    """Whether a party may sign or accept this agreement now: its state, and every fact that it rests on.
+
+    Raises NegotiationExpired, WrongState, AgreementReplaced, ListingEnded, ProofsChanged, PartySuspended, ProofOverdue.
+    """
     require_running(request, now)
-    if not NEGOTIATION.permits(State(request.state), "sign"):
-        raise WrongState("this agreement is not open for signature", expected="OFFERED or ACCEPTED", got=request.state)
+    if request.agreement_id != agreement.id:
+        raise AgreementReplaced("sign the agreement that was drafted last", got=agreement.id)
+    move = "accept" if actor.participant == agreement.buyer_id else "agree"
+    open_to = [str(state) for state in State if NEGOTIATION.permits(state, move)]
+    if request.state not in open_to:
+        raise WrongState("this agreement is not open for signature", expected=" or ".join(open_to), got=request.state)
     listing = exchange.listing(db, agreement.listing_id)
     if listing.state != ListingState.LISTED:
         raise ListingEnded(
@@ -117,23 +135,32 @@ def _require_same_proofs(agreement: Agreement, standing: Standing) -> None:
         )
 
 
-def _advance(
-    db: Session, actor: Actor, agreement: Agreement, request: AccessRequest, signed: set[str], now: datetime
-) -> None:
-    """From the signatures that lie on the document to the protocol's states: buyer first, then provider."""
-    by_buyer, by_provider = agreement.buyer_id in signed, agreement.provider_id in signed
-    if request.state == State.OFFERED and by_buyer:
-        _step(db, actor, request, State.ACCEPTED, Side.BUYER, now)
+def _advance(db: Session, actor: Actor, agreement: Agreement, request: AccessRequest, now: datetime) -> None:
+    """From the signatures that lie on the document to the protocol's states, in whatever order they came."""
+    by_provider = actor.participant == agreement.provider_id
+    if by_provider and request.state != State.OFFERED:
+        _step(db, actor, request, State.AGREED, Side.PROVIDER, now)
     else:
+        if not by_provider and request.state == State.OFFERED:
+            _step(db, actor, request, State.ACCEPTED, Side.BUYER, now)
         facts: Json = {"document": agreement.document, "state": request.state}
-        if not by_buyer:
-            record_agreement(db, actor, Tag.AGREEMENT_SIGNED, agreement, facts, now)
-    if by_buyer and by_provider:
+        record_agreement(db, actor, Tag.AGREEMENT_SIGNED, agreement, facts, now)
+    follow_signatures(db, actor, agreement, request, now)
+
+
+def follow_signatures(db: Session, actor: Actor, agreement: Agreement, request: AccessRequest, now: datetime) -> None:
+    """What follows from the signatures by itself: agreed once the provider's meets an acceptance, in force with both.
+
+    Records: negotiation:agreement_signed, _verified, _finalized.
+    """
+    signed = {one.signer for one in documents.signatures(db, agreement.document)}
+    if request.state == State.ACCEPTED and agreement.provider_id in signed:
         # A provider that signed first agrees at the moment the buyer accepts, without a call of its own.
-        provider = actor if actor.participant == agreement.provider_id else SERVICE_ACTOR
-        _step(db, provider, request, State.AGREED, Side.PROVIDER, now)
+        _step(db, SERVICE_ACTOR, request, State.AGREED, Side.PROVIDER, now)
+    if request.state == State.AGREED and agreement.buyer_id in signed:
         _verify_both(db, agreement)
-        _step(db, SERVICE_ACTOR, request, State.VERIFIED, Side.SERVICE, now)
+        side = Side.BUYER if actor.participant == agreement.buyer_id else Side.SERVICE
+        _step(db, actor if side == Side.BUYER else SERVICE_ACTOR, request, State.VERIFIED, side, now)
         _finalize(db, agreement, request, now)
 
 
@@ -147,6 +174,7 @@ def _step(
     about: Json | None = None,
 ) -> None:
     step = NEGOTIATION.step(State(request.state), target, [side])
+    request.reason, request.note = _BECAUSE[target], ""
     move(db, actor, request, step, now, about)
 
 

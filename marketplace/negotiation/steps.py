@@ -18,10 +18,20 @@ from marketplace.kernel.errors import Conflict
 from marketplace.kernel.transitions import Step
 from marketplace.negotiation import queries
 from marketplace.negotiation.models import AccessRequest, Agreement
-from marketplace.negotiation.rules import AGREEMENT, ANSWER_WITHIN, NEGOTIATION, OPEN, AgreementState, Side, State
+from marketplace.negotiation.rules import (
+    AGREEMENT,
+    ANSWER_WITHIN,
+    NEGOTIATION,
+    OPEN,
+    REMIND_BEFORE,
+    AgreementState,
+    Side,
+    State,
+)
 from marketplace.plumbing import epochs, outbox
 
 EXPIRE_TASK = "negotiation.expire"
+REMIND_TASK = "negotiation.remind"
 END_TASK = "negotiation.end"
 PREPARE_TASK = "transfer.prepare"
 
@@ -79,18 +89,19 @@ def move(
 
 
 def save(db: Session, request: AccessRequest, now: datetime) -> None:
-    """Write the request and ask for its end at the deadline."""
+    """Write the request, and ask for a reminder before the deadline and for its end at the deadline."""
     db.add(request)
     db.flush()
     if request.state in OPEN:
-        key = f"{request.id}:{timestamp(request.expires_at)}"
-        outbox.enqueue(db, EXPIRE_TASK, {"request": request.id}, key=key, now=now, due=request.expires_at)
+        key, deadline = f"{request.id}:{timestamp(request.expires_at)}", request.expires_at
+        outbox.enqueue(db, REMIND_TASK, {"request": request.id}, key=key, now=now, due=deadline - REMIND_BEFORE)
+        outbox.enqueue(db, EXPIRE_TASK, {"request": request.id}, key=key, now=now, due=deadline)
 
 
 def record_request(
     db: Session, actor: Actor, tag: Tag, request: AccessRequest, now: datetime, about: Json | None = None
-) -> None:
-    """Write the entry of a request's change, with the signatures that lie on its agreement."""
+) -> str:
+    """Write the entry of a request's change and return its id; with the signatures that lie on its agreement."""
     version = assets.version(db, exchange.listing(db, request.listing_id).version_id)
     facts: Json = {
         "request": request.id,
@@ -105,7 +116,16 @@ def record_request(
         document = queries.agreement(db, request.agreement_id).document
         signatures = [{"signer": one.signer, "kid": one.kid} for one in documents.signatures(db, document)]
         facts |= {"document": document, "signatures": signatures}
-    record(db, actor, tag, now, asset=version.asset_id, version=version.id, agreement=request.agreement_id, facts=facts)
+    return record(
+        db,
+        actor,
+        tag,
+        now,
+        asset=version.asset_id,
+        version=version.id,
+        agreement=request.agreement_id,
+        facts=facts,
+    )
 
 
 def record_agreement(db: Session, actor: Actor, tag: Tag, agreement: Agreement, facts: Json, now: datetime) -> str:

@@ -84,9 +84,11 @@ class Transfer(SQLModel, table=True):
 
 
 class StopNotice(SQLModel, table=True):
-    """What both parties of an agreement were told of one stop, or of one step of a duty of the buyer.
+    """What both parties of an agreement were told of one stop or of one step of a duty of the buyer, or a side of a
+    negotiation of its deadline.
 
-    kind: `stop-notice` or `duty-notice`, the type of the signed document, whose SHA-256 is document.
+    kind: `stop-notice`, `duty-notice` or `negotiation-notice`, the type of the signed document, whose SHA-256 is
+    document; agreement_id: None where a negotiation has none yet.
     stop_entry: id of the entry that recorded the stop or step; reason: its code; stopped_at: when it happened.
     """
 
@@ -95,7 +97,7 @@ class StopNotice(SQLModel, table=True):
 
     id: str = Field(primary_key=True)
     kind: str = "stop-notice"
-    agreement_id: str = Field(foreign_key="agreement.id")
+    agreement_id: str | None = Field(default=None, foreign_key="agreement.id")
     stop_entry: str
     reason: str
     stopped_by: str

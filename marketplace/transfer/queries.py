@@ -99,6 +99,11 @@ def uses_logged(db: Session, agreement_id: str, tag: Tag, since: datetime) -> li
     return [(entry, read_strictly(body)["facts"]) for entry, body in db.exec(rows.order_by(col(Entry.id)))]
 
 
+def notice_about(db: Session, entry_id: str) -> StopNotice | None:
+    """The notice of what an entry recorded, if it is written."""
+    return db.exec(select(StopNotice).where(StopNotice.stop_entry == entry_id)).first()
+
+
 def notice_of(db: Session, agreement_id: str, stop_entry: str) -> StopNotice | None:
     """The notice of a stop to the parties of an agreement, if it was written."""
     rows = select(StopNotice).where(StopNotice.agreement_id == agreement_id, StopNotice.stop_entry == stop_entry)

@@ -14,6 +14,7 @@ from marketplace.assets.stages import Stage
 from marketplace.audit import documents
 from marketplace.audit.models import Entry
 from marketplace.exchange import demands, queries, service
+from marketplace.exchange.fitness import ResearchOnly
 from marketplace.exchange.parameters import BadParameters
 from marketplace.exchange.pricing import PlanDoesNotFit
 from marketplace.exchange.schemas import DemandIn, SubmissionIn
@@ -109,7 +110,7 @@ def test_genomic_data_is_offered_at_cost_for_research_only(house: House) -> None
     research = offer_in().parameters | {"purposes": ["scientific_research"]}
     with pytest.raises(PlanDoesNotFit):
         make(house, version)
-    with pytest.raises(service.ResearchOnly):
+    with pytest.raises(ResearchOnly):
         make(house, version, price_plan=cost)
     make(house, version, price_plan=cost, template="research-use/v1", parameters=research)
 

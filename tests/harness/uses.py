@@ -13,13 +13,13 @@ from tests.harness.journal import Journal
 from tests.harness.proofs import jws_holds
 from tests.harness.store import Row, Store, moment, parsed
 
-# Our own copy of the protocol's graph (Dataspace Protocol 2025-1), not the service's table.
+# Our own copy of the protocol's graph (Dataspace Protocol 2025-1), not the service's table.  A reminder moves nothing.
 AFTER = {
-    "": {"REQUESTED"},
-    "REQUESTED": {"REQUESTED", "OFFERED", "TERMINATED"},
-    "OFFERED": {"OFFERED", "ACCEPTED", "TERMINATED"},
-    "ACCEPTED": {"AGREED", "TERMINATED"},
-    "AGREED": {"VERIFIED", "TERMINATED"},
+    "": {"REQUESTED", "OFFERED"},
+    "REQUESTED": {"REQUESTED", "OFFERED", "AGREED", "TERMINATED"},
+    "OFFERED": {"OFFERED", "REQUESTED", "ACCEPTED", "TERMINATED"},
+    "ACCEPTED": {"ACCEPTED", "AGREED", "TERMINATED"},
+    "AGREED": {"AGREED", "VERIFIED", "TERMINATED"},
     "VERIFIED": {"FINALIZED", "TERMINATED"},
     "FINALIZED": set[str](),
     "TERMINATED": set[str](),

@@ -73,6 +73,7 @@ def test_buyer_then_provider_walks_through_every_state(house: House) -> None:
     steps = [(one["tag"], one["facts"].get("state")) for one in seen if one["tag"].startswith("negotiation:")]
     assert steps == [
         ("negotiation:offer_made", "OFFERED"),
+        ("negotiation:offer_accepted", "ACCEPTED"),
         ("negotiation:agreement_signed", "ACCEPTED"),
         ("negotiation:agreement_signed", "AGREED"),
         ("negotiation:agreement_verified", "VERIFIED"),

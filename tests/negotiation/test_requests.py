@@ -14,9 +14,11 @@ from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.transitions import NotYourStep, WrongState
 from marketplace.negotiation import queries, service
 from marketplace.negotiation.drafting import StartOutOfRange, TermOutlivesCertificate
+from marketplace.negotiation.eligibility import RefusedOnReview
 from marketplace.negotiation.models import AccessRequest, Agreement
+from marketplace.negotiation.rounds.offering import AwaitsCompletion
 from marketplace.negotiation.rules import ANSWER_WITHIN, Refusal
-from marketplace.negotiation.schemas import ResubmissionIn
+from marketplace.negotiation.schemas import ApprovalIn, ResubmissionIn
 from marketplace.negotiation.steps import NegotiationExpired
 from marketplace.participants.models import Participant
 from marketplace.plumbing import outbox
@@ -92,11 +94,11 @@ def test_a_returned_request_waits_for_the_buyer(house: House) -> None:
             service.return_for_completion(db, hospital, queries.request(db, request.id), WHY, house.clock.now())
     with house.db() as db, pytest.raises(NotYourStep):
         service.return_for_completion(db, pharma, queries.request(db, request.id), WHY, house.clock.now())
-    with pytest.raises(service.AwaitsCompletion):
+    with pytest.raises(AwaitsCompletion):
         approve(house, request)
     with house.db() as db:
         found = service.resubmit(db, pharma, queries.request(db, request.id), completed, house.clock.now())
-        assert (found.state, found.reason, found.justification) == ("REQUESTED", "", "more words")
+        assert (found.state, found.reason, found.justification) == ("REQUESTED", "completed", "more words")
     assert approve(house, request).state == "drafted"
     assert tags(house) == [
         "negotiation:access_requested",
@@ -115,7 +117,7 @@ def test_each_side_takes_only_its_own_steps(house: House) -> None:
         with pytest.raises(NotYourStep):
             service.resubmit(db, hospital, found, ResubmissionIn(justification="x"), house.clock.now())
         with pytest.raises(NotYourStep):
-            service.approve(db, pharma, found, service.ApprovalIn(), house.clock.now())
+            service.approve(db, pharma, found, ApprovalIn(), house.clock.now())
         for name in ("ai_company", "exchange", "auditor", "registrar"):
             with pytest.raises(queries.NoSuchRequest):
                 queries.own_request(db, house.cast[name].actor, request.id)
@@ -154,7 +156,7 @@ def test_every_fact_is_judged_anew_at_approval(house: House) -> None:
         buyer = db.get_one(Participant, house.cast[BUYER].id)
         buyer.suspended_at = house.clock.now()
         db.add(buyer)
-    with pytest.raises(service.RefusedOnReview):
+    with pytest.raises(RefusedOnReview):
         approve(house, request)
     with house.arrange() as db:
         buyer.suspended_at = None
@@ -202,7 +204,7 @@ def test_the_end_is_asked_for_once_per_deadline(house: House) -> None:
     with house.db() as db:
         rows = db.exec(select(outbox.OutboxRow).where(outbox.OutboxRow.task == "negotiation.expire")).all()
     assert [(row.args, row.due_at) for row in rows] == [({"request": request.id}, request.expires_at)]
-    assert set(tasks.TASKS) == {"negotiation.expire", "negotiation.end", "negotiation.chase_duty"}
+    assert set(tasks.TASKS) == {f"negotiation.{name}" for name in ("expire", "remind", "answer", "end", "chase_duty")}
 
 
 def test_entries_hold_no_words_of_the_justification(house: House) -> None:

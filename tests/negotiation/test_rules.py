@@ -15,10 +15,12 @@ ALLOWED = {
         "buyer": "negotiation:request_resubmitted",
         "provider": "negotiation:request_returned",
     },
-    ("REQUESTED", "OFFERED"): {"provider": "negotiation:offer_made"},
-    ("OFFERED", "ACCEPTED"): {"buyer": "negotiation:agreement_signed"},
+    ("REQUESTED", "OFFERED"): {"provider": "negotiation:offer_made", "service": "negotiation:offer_made"},
+    ("REQUESTED", "AGREED"): {"provider": "negotiation:agreement_signed"},
+    ("OFFERED", "REQUESTED"): {"buyer": "negotiation:offer_countered"},
+    ("OFFERED", "ACCEPTED"): {"buyer": "negotiation:offer_accepted"},
     ("ACCEPTED", "AGREED"): {"provider": "negotiation:agreement_signed"},
-    ("AGREED", "VERIFIED"): {"service": "negotiation:agreement_verified"},
+    ("AGREED", "VERIFIED"): dict.fromkeys(("buyer", "service"), "negotiation:agreement_verified"),
     ("VERIFIED", "FINALIZED"): {"service": "negotiation:agreement_finalized"},
     **{
         (state, "TERMINATED"): {

@@ -8,6 +8,7 @@ from typing import Any
 from marketplace.negotiation import service, stopping
 from marketplace.negotiation.duties import chasing
 from marketplace.negotiation.duties.rules import Kind
+from marketplace.negotiation.rounds import answering, reminding
 from marketplace.plumbing.runtime import Runtime
 
 
@@ -15,6 +16,17 @@ def expire(runtime: Runtime, args: dict[str, Any]) -> None:
     """End a negotiation at its deadline; a negotiation that moved meanwhile is left alone."""
     with runtime.database.transaction() as db:
         service.expire(db, args["request"], runtime.clock.now())
+
+
+def remind(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Remind the side whose move it is of a deadline; a negotiation that moved meanwhile is left alone."""
+    with runtime.database.transaction() as db:
+        reminding.remind(db, args["request"], runtime.clock.now())
+
+
+def answer(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Ask the provider's rule about what a buyer put on the table; what it does not offer waits for people."""
+    answering.answer(runtime, args["request"])
 
 
 def end(runtime: Runtime, args: dict[str, Any]) -> None:
@@ -31,6 +43,8 @@ def chase_duty(runtime: Runtime, args: dict[str, Any]) -> None:
 
 TASKS: dict[str, Callable[[Runtime, dict[str, Any]], None]] = {
     "negotiation.expire": expire,
+    "negotiation.remind": remind,
+    "negotiation.answer": answer,
     "negotiation.end": end,
     "negotiation.chase_duty": chase_duty,
 }

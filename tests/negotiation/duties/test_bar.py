@@ -13,9 +13,9 @@ from marketplace.exchange.models import Listing
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.duties.models import Duty
 from marketplace.negotiation.duties.rules import DutyState, Kind
+from marketplace.negotiation.eligibility import RefusedOnReview
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rules import Refusal
-from marketplace.negotiation.service import RefusedOnReview
 from marketplace.negotiation.signing import ProofOverdue
 from tests.exchange.parts import listed
 from tests.house import House, open_house

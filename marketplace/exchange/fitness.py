@@ -1,0 +1,50 @@
+"""What terms must meet before anybody may offer them: at publishing, and in every round of a negotiation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from marketplace.assets.models import Asset
+from marketplace.exchange.linting import check_plan
+from marketplace.exchange.pricing import PricePlan, check_fit
+from marketplace.exchange.templates import Template, render_uses
+from marketplace.exchange.terms import check_offer, permitted_purposes
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.errors import Invalid
+
+RESEARCH = frozenset({"scientific_research"})
+
+
+class ResearchOnly(Invalid):
+    """This data may be offered for research only."""
+
+
+def fitting_uses(
+    chosen: Template,
+    asset: Asset,
+    *,
+    parameters: dict[str, Any],
+    price_plan: PricePlan,
+    delivery_mode: str,
+    term_days: int,
+) -> Json:
+    """The uses that a template with these parameters grants of an asset, once everything about them fits.
+
+    Raises BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly.
+    """
+    uses = render_uses(chosen, parameters, asset.id)
+    check_offer(uses, delivery_mode)
+    check_plan(chosen, price_plan)
+    check_fit(price_plan, term_days=term_days, contains_genomic=asset.contains_genomic)
+    _require_lawful_purposes(asset, uses)
+    return uses
+
+
+def _require_lawful_purposes(asset: Asset, uses: Json) -> None:
+    purposes = permitted_purposes(uses)
+    if asset.contains_genomic and not purposes <= RESEARCH:
+        raise ResearchOnly(
+            "data with genomic fields serves research only (gate H4)",
+            expected=" or ".join(sorted(RESEARCH)),
+            got=", ".join(sorted(purposes)),
+        )

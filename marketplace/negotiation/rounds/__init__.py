@@ -1,0 +1,1 @@
+"""Negotiation in rounds: what each side proposed, who may answer for the provider, and what answers by itself."""

@@ -1,0 +1,24 @@
+"""A request that may be answered by a rule leaves an outbox row in the transaction that put it on the table."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.kernel.clock import timestamp
+from marketplace.negotiation.models import AccessRequest
+from marketplace.negotiation.rounds import queries
+from marketplace.plumbing import outbox
+
+ANSWER_TASK = "negotiation.answer"
+
+
+def ask_for_answer(db: Session, request: AccessRequest, now: datetime) -> None:
+    """Have the provider's rule asked once about what lies on the table now; nothing where there is no such rule."""
+    rule, latest = queries.rule(db, request.listing_id), queries.latest(db, request.id)
+    if rule is None or rule.automatic is None or latest is None:
+        return
+    # A completed request is in the same round as before it was returned.
+    key = f"{latest.document}:{request.reason}:{timestamp(request.expires_at)}"
+    outbox.enqueue(db, ANSWER_TASK, {"request": request.id}, key=key, now=now)

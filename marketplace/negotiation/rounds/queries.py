@@ -1,0 +1,45 @@
+"""Reading rounds, rules and reviews."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlmodel import Session, col, select
+
+from marketplace.kernel.errors import NotFound
+from marketplace.negotiation.rounds.models import AnswerRule, Proposal, ProposalReview
+
+
+class NoAnswerRule(NotFound):
+    """No rule for answers was set for this listing."""
+
+
+def proposals(db: Session, request_id: str) -> Sequence[Proposal]:
+    """The rounds of a negotiation, the first one first."""
+    rows = select(Proposal).where(Proposal.request_id == request_id)
+    return db.exec(rows.order_by(col(Proposal.round))).all()
+
+
+def latest(db: Session, request_id: str) -> Proposal | None:
+    """What lies on the table, None for a request from before there were rounds."""
+    rows = select(Proposal).where(Proposal.request_id == request_id)
+    return db.exec(rows.order_by(col(Proposal.round).desc())).first()
+
+
+def rule(db: Session, listing_id: str) -> AnswerRule | None:
+    """The rule for answers under a listing, if its provider set one."""
+    return db.get(AnswerRule, listing_id)
+
+
+def rule_of(db: Session, listing_id: str) -> AnswerRule:
+    """The rule for answers under a listing.  Raises NoAnswerRule."""
+    found = rule(db, listing_id)
+    if found is None:
+        raise NoAnswerRule("people answer every request under this listing", got=listing_id)
+    return found
+
+
+def reviews(db: Session, request_id: str, terms: str) -> Sequence[ProposalReview]:
+    """Who approved these terms for which office, in order."""
+    rows = select(ProposalReview).where(ProposalReview.request_id == request_id, ProposalReview.terms == terms)
+    return db.exec(rows.order_by(col(ProposalReview.approved_at), col(ProposalReview.reviewer))).all()

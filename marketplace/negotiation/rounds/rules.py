@@ -1,0 +1,77 @@
+"""What an automatic answer may rest on: the closed input of `policies/negotiation/`, built from terms and parties."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+from marketplace.exchange.pricing import price_of_access, price_of_use
+from marketplace.negotiation.rounds.terms import Terms
+
+PACKAGE = "negotiation"
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class RuleFacts(_Closed):
+    """The provider's rule as it stands, see `schemas.AutomaticIn`."""
+
+    purposes: list[str]
+    buyer_kinds: list[str]
+    price_not_below_fen: int
+    price_per_use_not_below_fen: int
+    terms_unchanged: bool
+    rounds_at_most: int
+
+
+class ProposalFacts(_Closed):
+    """What lies on the table.  price_fen: of access; changed: which terms differ from the listing, by name."""
+
+    round: int
+    by: str
+    purpose: str
+    price_fen: int
+    price_per_use_fen: int
+    changed: list[str]
+
+
+class BuyerFacts(_Closed):
+    """What is known of who asks.  kind: as verified at admission; overdue: reason codes of what it owes."""
+
+    id: str
+    kind: str
+    verified: bool
+    suspended: bool
+    foreign_controlled: bool
+    overdue: list[str]
+
+
+class AnswerFacts(_Closed):
+    """The whole input of `data.negotiation.decision`, before its digest is added.  now: Unix seconds."""
+
+    now: int
+    rule: RuleFacts
+    proposal: ProposalFacts
+    buyer: BuyerFacts
+    contains_genomic: bool
+
+
+def changed(listed: Terms, proposed: Terms) -> list[str]:
+    """Names of the terms that differ from the listing: the kind of price plan, not its price; not the start."""
+    names = [name for name in ("parameters", "term_days") if getattr(listed, name) != getattr(proposed, name)]
+    if listed.price_plan["kind"] != proposed.price_plan["kind"]:
+        names.append("price_kind")
+    return names
+
+
+def proposal_facts(number: int, by: str, listed: Terms, proposed: Terms) -> ProposalFacts:
+    """A round against its listing."""
+    return ProposalFacts(
+        round=number,
+        by=by,
+        purpose=proposed.purpose,
+        price_fen=price_of_access(proposed.price_plan).minor,
+        price_per_use_fen=price_of_use(proposed.price_plan).minor,
+        changed=changed(listed, proposed),
+    )

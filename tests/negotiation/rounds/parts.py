@@ -1,0 +1,122 @@
+"""Moves of a negotiation in rounds, made by the real verbs."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+from sqlmodel import select
+
+from marketplace.audit import documents
+from marketplace.audit.models import Entry
+from marketplace.exchange import queries as exchange
+from marketplace.exchange.terms import CONTRACTS
+from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import Json, read_strictly
+from marketplace.negotiation import queries
+from marketplace.negotiation.models import AccessRequest, Agreement
+from marketplace.negotiation.rounds import answering, offering, replying, reviewing
+from marketplace.negotiation.rounds import queries as rounds
+from marketplace.negotiation.rounds.models import AnswerRule, Proposal
+from marketplace.negotiation.rounds.schemas import AnswerRuleIn, DirectOfferIn, ReviewIn, TermsIn
+from marketplace.negotiation.rounds.shown import request_out
+from marketplace.negotiation.rounds.terms import Terms
+from marketplace.negotiation.rules import Refusal
+from tests.house import House
+from workers.relay import run_due
+
+PROVIDER, BUYER = "hospital", "pharma"
+
+
+def actor_of(house: House, who: str, person: str | None = None) -> Actor:
+    return replace(house.cast[who].actor, person=person)
+
+
+def offer(house: House, request: AccessRequest, who: str = PROVIDER, **terms: Any) -> Agreement:
+    with house.db() as db:
+        found = queries.request(db, request.id)
+        asked = TermsIn.model_validate(terms)
+        return offering.offer(db, actor_of(house, who), found, asked, house.clock.now())
+
+
+def counter(house: House, request: AccessRequest, who: str = BUYER, **terms: Any) -> AccessRequest | Refusal:
+    with house.db() as db:
+        found = queries.request(db, request.id)
+        asked = TermsIn.model_validate(terms)
+        return replying.counter(db, actor_of(house, who), found, asked, house.clock.now())
+
+
+def accept(house: House, request: AccessRequest, document: str, who: str = BUYER) -> AccessRequest:
+    with house.db() as db:
+        found = queries.request(db, request.id)
+        return replying.accept(db, actor_of(house, who), found, document, house.clock.now())
+
+
+def draft_to_sign(house: House, request: AccessRequest, who: str = PROVIDER) -> Agreement:
+    with house.db() as db:
+        found = queries.request(db, request.id)
+        return offering.draft_to_sign(db, actor_of(house, who), found, house.clock.now())
+
+
+def offer_directly(
+    house: House, listing: str, buyer: str = BUYER, who: str = PROVIDER, **terms: Any
+) -> AccessRequest | Refusal:
+    body = {"listing": listing, "buyer": house.cast[buyer].id, "purpose": "model_training", "terms": terms}
+    with house.db() as db:
+        return offering.offer_directly(db, actor_of(house, who), DirectOfferIn.model_validate(body), house.clock.now())
+
+
+def review(
+    house: House, request: AccessRequest, person: str | None, office: str, who: str = PROVIDER, **terms: Any
+) -> Terms:
+    with house.db() as db:
+        found = queries.request(db, request.id)
+        asked = ReviewIn.model_validate({"office": office, "terms": terms})
+        return reviewing.review(db, actor_of(house, who, person), found, asked, house.clock.now())
+
+
+def set_rule(house: House, listing: str, who: str = PROVIDER, **rule: Any) -> AnswerRule:
+    with house.db() as db:
+        found = exchange.listing(db, listing)
+        asked = AnswerRuleIn.model_validate(rule)
+        return answering.set_rule(db, actor_of(house, who), found, asked, house.clock.now())
+
+
+def now_of(house: House, request: AccessRequest) -> AccessRequest:
+    with house.runtime.database.reading() as db:
+        return queries.request(db, request.id)
+
+
+def proposals(house: House, request: AccessRequest) -> list[Proposal]:
+    with house.runtime.database.reading() as db:
+        return list(rounds.proposals(db, request.id))
+
+
+def work(house: House) -> None:
+    """Everything that is due in the outbox."""
+    run_due(house.runtime)
+
+
+def content(house: House, sha256: str) -> Json:
+    with house.runtime.database.reading() as db:
+        return documents.content(db, sha256)
+
+
+def facts(house: House, tag: str) -> list[Json]:
+    with house.runtime.database.reading() as db:
+        bodies = db.exec(select(Entry.body).where(Entry.tag == f"negotiation:{tag}").order_by(Entry.id)).all()
+    return [read_strictly(body)["facts"] for body in bodies]
+
+
+def seen(house: House, request: AccessRequest) -> tuple[str, str, str | None]:
+    """State, reason and whose move it is."""
+    with house.runtime.database.reading() as db:
+        shown = request_out(db, queries.request(db, request.id))
+    assert shown.reason_words is None or (shown.reason_words.en and shown.reason_words.zh)
+    return shown.state, shown.reason, shown.next
+
+
+def schema_named(kind: str) -> Json:
+    schema: Json = json.loads((CONTRACTS / "documents" / f"{kind}.schema.json").read_text("utf-8"))
+    return schema
