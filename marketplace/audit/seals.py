@@ -45,6 +45,7 @@ SEALED = frozenset(
         "evidence",
         "face_declaration",
         "governance_job",
+        "ledger_period",
         "listing",
         "log_statement",
         "notice_address",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta, timezone
+from datetime import date, datetime
 from fractions import Fraction
 from functools import cache
 from itertools import combinations
@@ -14,12 +14,10 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from marketplace.costing.formulas import Terms
+from marketplace.kernel.clock import CHINA
 from marketplace.kernel.errors import Invalid
 
 FOLDER = Path(__file__).resolve().parents[2] / "contracts" / "tariffs"
-
-# Days of Chinese tariffs begin at midnight there; China has had no daylight saving time since 1991.
-CHINA = timezone(timedelta(hours=8))
 
 SUPPLIER_FEE = "exchange.supplier_fee"
 VAT = "tax.vat"

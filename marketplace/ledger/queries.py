@@ -5,12 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func
+from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
-from marketplace.ledger.models import LedgerTransaction, Posting
+from marketplace.ledger.models import AccountBalance, LedgerPeriod, LedgerTransaction, Posting
+from marketplace.ledger.periods import PeriodState
+
+KEYS = 500
+CLOSING_LOCK = 0x6C6564676572
+"""Held shared by who posts and alone by who closes a period; the number only has to be ours."""
+NET = AccountBalance.debit_minor - AccountBalance.credit_minor
 
 
 class NoSuchTransaction(NotFound):
@@ -45,15 +51,59 @@ def postings(db: Session, transaction_id: str) -> Sequence[Posting]:
     return db.exec(select(Posting).where(Posting.transaction_id == transaction_id).order_by(col(Posting.id))).all()
 
 
+def ids_by_key(db: Session, keys: Sequence[str]) -> dict[str, str]:
+    """Event key -> id of its transaction, for the keys that are in the books."""
+    found: dict[str, str] = {}
+    for start in range(0, len(keys), KEYS):
+        wanted = col(LedgerTransaction.event_key).in_(keys[start : start + KEYS])
+        found.update(db.exec(select(LedgerTransaction.event_key, LedgerTransaction.id).where(wanted)).all())
+    return found
+
+
+def hold_open(db: Session, *, alone: bool = False) -> None:
+    """Keep periods from being closed until this transaction ends; alone: keep everybody from posting as well."""
+    if db.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time
+        shared = "" if alone else "_shared"
+        db.connection().execute(text(f"SELECT pg_advisory_xact_lock{shared}({CLOSING_LOCK})"))
+
+
+def closed_through(db: Session) -> str | None:
+    """The last closed period; None while none is."""
+    closed = select(func.max(LedgerPeriod.period)).where(LedgerPeriod.state == PeriodState.CLOSED)
+    return db.exec(closed).one()
+
+
+def period(db: Session, name: str) -> LedgerPeriod | None:
+    """A period that was closed at least once, read anew."""
+    return db.get(LedgerPeriod, name, populate_existing=True)
+
+
+def periods(db: Session) -> Sequence[LedgerPeriod]:
+    """Every period that was closed at least once, oldest first."""
+    return db.exec(select(LedgerPeriod).order_by(col(LedgerPeriod.period))).all()
+
+
+def first_period(db: Session, *, after: str = "") -> str | None:
+    """The first period with postings, or with postings after another period; None for none."""
+    return db.exec(select(func.min(LedgerTransaction.period)).where(LedgerTransaction.period > after)).one()
+
+
+def counts_in(db: Session, period: str) -> tuple[int, int]:
+    """(transactions, postings) that count in a period."""
+    inside = select(LedgerTransaction.id).where(LedgerTransaction.period == period)
+    postings = select(func.count()).select_from(Posting).where(col(Posting.transaction_id).in_(inside))
+    return db.exec(select(func.count()).select_from(inside.subquery())).one(), db.exec(postings).one()
+
+
 def balances(db: Session, *, owner: str | None = None) -> list[Balance]:
-    """Every account that has postings, by owner, account and currency; of one participant or of all."""
-    rows = (
-        select(Posting.owner, Posting.account, Posting.currency, func.sum(Posting.amount_minor))
-        .group_by(col(Posting.owner), col(Posting.account), col(Posting.currency))
-        .order_by(col(Posting.owner), col(Posting.account), col(Posting.currency))
-    )
+    """Every account that has postings, by owner, account and currency; of one participant or of all.
+
+    From the running balances: its cost does not grow with the postings.
+    """
+    names = (col(AccountBalance.owner), col(AccountBalance.account), col(AccountBalance.currency))
+    rows = select(*names, func.sum(NET)).group_by(*names).order_by(*names)
     if owner is not None:
-        rows = rows.where(Posting.owner == owner)
+        rows = rows.where(AccountBalance.owner == owner)
     # PostgreSQL sums BIGINT as NUMERIC, hence int().
     return [Balance(who, account, currency, int(total)) for who, account, currency, total in db.exec(rows)]
 
@@ -105,14 +155,13 @@ def counts(db: Session) -> tuple[int, int]:
     return transactions, db.exec(select(func.count()).select_from(Posting)).one()
 
 
-def asset_sums(db: Session, asset_id: str) -> dict[tuple[str, str | None], int]:
-    """(account, stage) -> sum in minor units over everybody's postings about an asset."""
-    rows = (
-        select(Posting.account, Posting.stage, func.sum(Posting.amount_minor))
-        .where(Posting.asset == asset_id)
-        .group_by(col(Posting.account), col(Posting.stage))
-    )
-    return {(account, stage): int(total) for account, stage, total in db.exec(rows)}
+def asset_sums(db: Session, asset_id: str, *, version: str | None = None) -> dict[tuple[str, str | None], int]:
+    """(account, stage) -> sum in minor units over everybody's postings about an asset, or about one version of it."""
+    names = (col(AccountBalance.account), col(AccountBalance.stage))
+    rows = select(*names, func.sum(NET)).where(AccountBalance.asset == asset_id).group_by(*names)
+    if version is not None:
+        rows = rows.where(AccountBalance.version == version)
+    return {(account, stage or None): int(total) for account, stage, total in db.exec(rows)}
 
 
 def asset_quantities(db: Session, asset_id: str) -> dict[str, int]:
