@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -49,6 +50,29 @@ def by_key(db: Session, event_key: str) -> LedgerTransaction | None:
 def postings(db: Session, transaction_id: str) -> Sequence[Posting]:
     """The postings of a transaction in the order they were made."""
     return db.exec(select(Posting).where(Posting.transaction_id == transaction_id).order_by(col(Posting.id))).all()
+
+
+def standing(db: Session, meter_events: Sequence[str]) -> dict[str, tuple[LedgerTransaction, int]]:
+    """Metered event -> the posting of it that was not taken back, and how often it was posted, the first included."""
+    found: dict[str, tuple[LedgerTransaction, int]] = {}
+    for start in range(0, len(meter_events), KEYS):
+        wanted = col(LedgerTransaction.meter_event).in_(meter_events[start : start + KEYS])
+        rows = db.exec(select(LedgerTransaction).where(wanted).order_by(col(LedgerTransaction.id))).all()
+        back = {one.reverses for one in rows if one.reverses is not None}
+        posted = [one for one in rows if one.reverses is None]
+        times = Counter(one.meter_event for one in posted)
+        found |= {str(one.meter_event): (one, times[one.meter_event]) for one in posted if one.id not in back}
+    return found
+
+
+def postings_of(db: Session, transactions: Sequence[str]) -> dict[str, list[Posting]]:
+    """Transaction -> its postings in the order they were made."""
+    found: dict[str, list[Posting]] = defaultdict(list)
+    for start in range(0, len(transactions), KEYS):
+        wanted = col(Posting.transaction_id).in_(transactions[start : start + KEYS])
+        for line in db.exec(select(Posting).where(wanted).order_by(col(Posting.id))):
+            found[line.transaction_id].append(line)
+    return found
 
 
 def ids_by_key(db: Session, keys: Sequence[str]) -> dict[str, str]:
@@ -123,17 +147,13 @@ def visible_transactions(
     everything = actor.has(Role.AUDITOR)
     rows = select(LedgerTransaction).where(LedgerTransaction.id > after).order_by(col(LedgerTransaction.id))
     if not everything:
-        own = select(Posting.transaction_id).where(Posting.owner == actor.participant)
-        rows = rows.where(col(LedgerTransaction.id).in_(own))
+        mine = select(Posting.transaction_id).where(Posting.owner == actor.participant)
+        rows = rows.where(col(LedgerTransaction.id).in_(mine))
     found = db.exec(rows.limit(limit)).all()
 
-    lines = select(Posting).where(col(Posting.transaction_id).in_([one.id for one in found])).order_by(col(Posting.id))
-    if not everything:
-        lines = lines.where(Posting.owner == actor.participant)
-    by_transaction: dict[str, list[Posting]] = {one.id: [] for one in found}
-    for line in db.exec(lines):
-        by_transaction[line.transaction_id].append(line)
-    return [(one, by_transaction[one.id]) for one in found]
+    lines = postings_of(db, [one.id for one in found])
+    own = {name: [one for one in of if everything or one.owner == actor.participant] for name, of in lines.items()}
+    return [(one, own.get(one.id, [])) for one in found]
 
 
 def imbalance(db: Session) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,12 +49,12 @@ def post_all(db: Session, actor: Actor, drafts: Sequence[Draft], now: datetime) 
     for draft in drafts:
         rules.check(draft)
 
-    while fresh := {draft.event_key: draft for draft in reversed(drafts) if draft.event_key not in known}:
+    while fresh := _first_of_each(drafts, known):
         try:
             with db.begin_nested():
-                known |= _write(db, actor, list(reversed(fresh.values())), now, closed_through)
+                known |= _write(db, actor, fresh, now, closed_through)
         except IntegrityError:
-            winners = queries.ids_by_key(db, list(fresh))
+            winners = queries.ids_by_key(db, [draft.event_key for draft in fresh])
             if not winners:
                 raise
             known |= winners
@@ -81,6 +81,14 @@ def reverse(db: Session, actor: Actor, transaction_id: str, reason: ReversalReas
         )
 
     return post(db, actor, rules.reversal(draft_of(original, lines), transaction_id, reason), now)
+
+
+def _first_of_each(drafts: Sequence[Draft], known: Mapping[str, str]) -> list[Draft]:
+    fresh: dict[str, Draft] = {}
+    for draft in drafts:
+        if draft.event_key not in known:
+            fresh.setdefault(draft.event_key, draft)
+    return list(fresh.values())
 
 
 def _write(

@@ -182,8 +182,8 @@ def test_a_reopened_month_takes_its_events_again_and_is_closed_by_another_docume
     second = close(house).document
     assert first != second
     with house.db() as db:
-        tags = db.exec(select(Entry.tag).where(col(Entry.tag).startswith("ledger:period")).order_by(col(Entry.id))).all()
-        assert tags == [Tag.PERIOD_CLOSED, Tag.PERIOD_REOPENED, Tag.PERIOD_CLOSED]
+        steps = select(Entry.tag).where(col(Entry.tag).startswith("ledger:period")).order_by(col(Entry.id))
+        assert db.exec(steps).all() == [Tag.PERIOD_CLOSED, Tag.PERIOD_REOPENED, Tag.PERIOD_CLOSED]
         assert not list(recheck(db))
 
 
