@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from fastapi import Query
+
 from marketplace.accounting import closing
 from marketplace.accounting.schemas import (
     PeriodCloseDocument,
@@ -25,10 +29,16 @@ def list_periods(view: View) -> list[PeriodOut]:
 
 
 @routes.get("/ledger/periods/{period}/trial-balance", operation_id="get_trial_balance")
-def get_trial_balance(view: View, period: str) -> list[TrialBalanceOut]:
-    """The caller's own accounts in a period; an auditor and the platform operator, who signs the whole, see all."""
-    everybody = view.actor.has(Role.AUDITOR) or view.actor.has(Role.PLATFORM_OPERATOR)
-    owner = None if everybody else view.actor.participant
+def get_trial_balance(
+    view: View,
+    period: str,
+    everybody: Annotated[
+        bool, Query(description="For the platform operator, who signs the whole: everybody's.")
+    ] = False,
+) -> list[TrialBalanceOut]:
+    """The caller's own accounts in a month; an auditor sees everybody's."""
+    whole = view.actor.has(Role.AUDITOR) or (everybody and view.actor.has(Role.PLATFORM_OPERATOR))
+    owner = None if whole else view.actor.participant
     found = balances.trial_balance(view.db, read_period(period), owner=owner)
     return [TrialBalanceOut.model_validate(one) for one in found]
 

@@ -18,6 +18,7 @@ from marketplace.kernel.clock import CHINA
 from marketplace.kernel.errors import Conflict, Invalid
 from marketplace.kernel.transitions import Machine, step
 
+FIRST_MONTH, LAST_MONTH = "2000-01", "2099-12"
 _PERIOD = re.compile(r"20\d{2}-(0[1-9]|1[0-2])")
 
 
@@ -83,6 +84,13 @@ def read_period(text: str) -> str:
     if not _PERIOD.fullmatch(text):
         raise NoPeriod("a period is a month", expected="a year and a month, 2026-09", got=f"{len(text)} characters")
     return text
+
+
+def read_months(first: str, last: str) -> tuple[str, str]:
+    """A stretch of months as a caller names it, both included.  Raises NoPeriod."""
+    if read_period(first) > read_period(last):
+        raise NoPeriod("the last month is before the first", expected=f"a month from {first} on", got=last)
+    return first, last
 
 
 def month_of(moment: datetime) -> str:

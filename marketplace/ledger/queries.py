@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
 from marketplace.kernel.actor import Actor, Role
-from marketplace.kernel.errors import NotFound
+from marketplace.kernel.errors import Invalid, NotFound
+from marketplace.ledger.journal import Journal, JournalTransaction
+from marketplace.ledger.journal import transaction as journal_transaction
 from marketplace.ledger.models import AccountBalance, LedgerPeriod, LedgerTransaction, Posting
 from marketplace.ledger.periods import PeriodState
 
 KEYS = 500
+EXPORTED = 20_000
 CLOSING_LOCK = 0x6C6564676572
 """Held shared by who posts and alone by who closes a period; the number only has to be ours."""
 NET = AccountBalance.debit_minor - AccountBalance.credit_minor
+
+
+class TooMuchToExport(Invalid):
+    """More than one answer takes."""
 
 
 class NoSuchTransaction(NotFound):
@@ -138,22 +145,61 @@ def visible_balances(db: Session, actor: Actor) -> list[Balance]:
 
 
 def visible_transactions(
-    db: Session, actor: Actor, *, after: str = "", limit: int = 50
+    db: Session, actor: Actor, *, after: str = "", limit: int = 50, months: tuple[str, str] | None = None
 ) -> list[tuple[LedgerTransaction, list[Posting]]]:
     """Transactions with the caller's own postings, oldest first; an auditor sees all with every posting.
 
-    after: id of the last transaction already read; limit: most transactions returned.
+    after: id of the last transaction already read; limit: most transactions returned; months: the first and the last
+    in which they count.
     """
     everything = actor.has(Role.AUDITOR)
     rows = select(LedgerTransaction).where(LedgerTransaction.id > after).order_by(col(LedgerTransaction.id))
     if not everything:
         mine = select(Posting.transaction_id).where(Posting.owner == actor.participant)
         rows = rows.where(col(LedgerTransaction.id).in_(mine))
+    if months is not None:
+        rows = rows.where(col(LedgerTransaction.period).between(*months))
     found = db.exec(rows.limit(limit)).all()
 
     lines = postings_of(db, [one.id for one in found])
     own = {name: [one for one in of if everything or one.owner == actor.participant] for name, of in lines.items()}
     return [(one, own.get(one.id, [])) for one in found]
+
+
+def require_exportable(db: Session, actor: Actor, first: str, last: str) -> None:
+    """Let through what one answer can hold.  Raises TooMuchToExport."""
+    rows = select(LedgerTransaction.id).where(col(LedgerTransaction.period).between(first, last))
+    if not actor.has(Role.AUDITOR):
+        mine = select(Posting.transaction_id).where(Posting.owner == actor.participant)
+        rows = rows.where(col(LedgerTransaction.id).in_(mine))
+    found = db.exec(select(func.count()).select_from(rows.limit(EXPORTED + 1).subquery())).one()
+    if found > EXPORTED:
+        raise TooMuchToExport(
+            "these months hold more than one answer takes",
+            expected=f"at most {EXPORTED} transactions",
+            action="ask for fewer months, or use `marketplace books export`, which reads page by page",
+        )
+
+
+def journal(db: Session, actor: Actor, first: str, last: str) -> Journal:
+    """The caller's own books of some months, an auditor's everybody's, to be read while the transaction lasts."""
+    owner = None if actor.has(Role.AUDITOR) else actor.participant
+    net = func.sum(NET)
+    names = (col(AccountBalance.owner), col(AccountBalance.account), col(AccountBalance.currency))
+    before = select(*names, net).where(AccountBalance.period < first).group_by(*names).order_by(*names)
+    if owner is not None:
+        before = before.where(AccountBalance.owner == owner)
+    opening = {(who, account, currency): int(total) for who, account, currency, total in db.exec(before) if total}
+    return Journal(first, last, opening, _transactions(db, actor, first, last))
+
+
+def _transactions(db: Session, actor: Actor, first: str, last: str) -> Iterator[JournalTransaction]:
+    after: str | None = ""
+    while after is not None:
+        page = visible_transactions(db, actor, after=after, limit=KEYS, months=(first, last))
+        yield from (journal_transaction(one, lines) for one, lines in page)
+        after = page[-1][0].id if len(page) == KEYS else None
+        db.expunge_all()
 
 
 def imbalance(db: Session) -> int:
