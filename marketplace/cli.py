@@ -14,6 +14,7 @@ import typer
 from marketplace.commands.auditing import audit_commands
 from marketplace.commands.backup import backup, backup_check
 from marketplace.commands.bench import bench
+from marketplace.commands.books import books_commands
 from marketplace.commands.contracts import compare, write_pdf, write_text
 from marketplace.commands.evidence import verify
 from marketplace.commands.keeping import keys_commands, recover_commands, work_commands
@@ -34,6 +35,7 @@ app.add_typer(asset_commands, name="asset")
 app.add_typer(agreement_commands, name="agreement")
 app.add_typer(party_commands, name="party")
 app.add_typer(audit_commands, name="audit")
+app.add_typer(books_commands, name="books")
 app.add_typer(recover_commands, name="recover")
 app.add_typer(keys_commands, name="keys")
 app.add_typer(work_commands, name="work")

@@ -10,6 +10,7 @@ from fastapi_offline import FastAPIOffline
 from sqlmodel import Session
 
 from marketplace import __version__, openapi
+from marketplace.accounting import routes as accounting
 from marketplace.assets import routes as assets
 from marketplace.audit import routes as audit
 from marketplace.audit.entry import Tag, record
@@ -53,6 +54,7 @@ POLICY_FOLDER = Path(__file__).resolve().parent.parent / "policies"
 ROUTERS: tuple[APIRouter, ...] = (
     participants.routes,
     assets.routes,
+    accounting.routes,
     collection.routes,
     governance.routes,
     legal.routes,

@@ -13,6 +13,7 @@ from marketplace.assets.stages import STAGES
 from marketplace.exchange.rules import LISTING
 from marketplace.governance.rules import JOB
 from marketplace.kernel.transitions import Machine
+from marketplace.ledger.periods import PERIODS
 from marketplace.main import build_runtime, create_app
 from marketplace.negotiation.duties.rules import DELETION_DUTY, REPORT_DUTY
 from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION
@@ -30,6 +31,7 @@ MACHINES: tuple[Machine, ...] = (
     AGREEMENT,
     REPORT_DUTY,
     DELETION_DUTY,
+    PERIODS,
 )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from marketplace.audit.counted import write_counts
+from marketplace.costing.rerating import ask_for_rerating
 from marketplace.costing.service import sweep as post_late_events
 from marketplace.plumbing.idempotency import forget_old_answers
 from marketplace.plumbing.runtime import Runtime
@@ -26,6 +27,7 @@ class Scheduled:
 SCHEDULE: tuple[Scheduled, ...] = (
     Scheduled("transfer.sweep", 10, sweep, "a use whose client or server died is settled by its logged windows"),
     Scheduled("ledger.sweep", 60, post_late_events, "a metered event whose posting task was lost"),
+    Scheduled("ledger.rerate", 3600, ask_for_rerating, "a tariff published for days that are over corrects postings"),
     Scheduled("refusals.count", 600, write_counts, "refusals of unknown callers become one entry, by reason"),
     Scheduled("idempotency.forget", 3600, forget_old_answers, "answers older than the promised time"),
 )

@@ -20,6 +20,11 @@ def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     return out.getvalue()
 
 
+def row(values: Sequence[object]) -> str:
+    """One line of such a table."""
+    return ",".join('"' + cell(one).replace('"', '""') + '"' for one in values) + "\r\n"
+
+
 def cell(value: object) -> str:
     """One cell: an apostrophe before what would start a formula, control characters as hex escapes; None is empty."""
     text = "" if value is None else str(value)

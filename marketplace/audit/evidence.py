@@ -21,6 +21,7 @@ WITHOUT_ENTRY: dict[str, str] = {
     "seen_token": "a one-time id belongs to proving who calls; the verb that follows is recorded",
     "outbox": "it asks for work; what the work changes is recorded then",
     "refusal_count": "refusals of unknown callers are counted, not recorded one by one",
+    "meter_waiting": "it repeats which metered events have no posting yet; metering and posting are recorded",
     "market_reference": "products that public sources report from elsewhere; nothing of this exchange rests on them",
     "governed_file": "results of a job that still runs; `governance:finished` tells the version made of them",
     "catalogue_term": "the search index repeats published listings and can be built again",

@@ -46,6 +46,7 @@ SEALED = frozenset(
         "evidence",
         "face_declaration",
         "governance_job",
+        "ledger_period",
         "listing",
         "log_statement",
         "negotiation_reminder",

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from sqlmodel import Session
 
+from marketplace.accounting import recheck as accounting
 from marketplace.audit import recheck as audit
 from marketplace.audit import recheck_persons
 from marketplace.audit.recheck import RowFinding
@@ -25,6 +26,7 @@ ROOMS = (
     collection.recheck,
     costing.recheck,
     ledger.recheck,
+    accounting.recheck,
     registration.recheck,
     transfer.recheck,
 )

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from sqlalchemy import and_, or_
+from sqlalchemy import and_, delete, func, or_
 from sqlmodel import Session, col, select
 
-from marketplace.costing.models import MeterEvent
+from marketplace.costing.models import MeterEvent, MeterWaiting
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.ledger.accounts import posting_rules
-from marketplace.ledger.models import LedgerTransaction
+
+IDS = 500
+TWELVE_MONTHS = timedelta(days=365)
 
 
 class NoSuchEvent(NotFound):
@@ -31,25 +33,52 @@ def event(db: Session, event_id: str) -> MeterEvent:
     return found
 
 
-def pending(
-    db: Session,
-    *,
-    asset_id: str | None = None,
-    after: str = "",
-    before: datetime | None = None,
-    limit: int | None = None,
-) -> Sequence[MeterEvent]:
-    """Events that are not in the books yet, by id; of one asset or of all.
-
-    after: id of the last one already seen; before: only what happened earlier.
-    """
-    posted = select(LedgerTransaction.meter_event).where(LedgerTransaction.meter_event == MeterEvent.id)
-    rows = select(MeterEvent).where(~posted.exists(), MeterEvent.id > after).order_by(col(MeterEvent.id))
-    if asset_id is not None:
-        rows = rows.where(MeterEvent.asset_id == asset_id)
-    if before is not None:
-        rows = rows.where(MeterEvent.at < before)
+def events_after(db: Session, after: str, limit: int) -> Sequence[MeterEvent]:
+    """A page of all events, by id, those behind one."""
+    rows = select(MeterEvent).where(MeterEvent.id > after).order_by(col(MeterEvent.id))
     return db.exec(rows.limit(limit)).all()
+
+
+def pending(db: Session, *, asset_id: str | None = None) -> Sequence[MeterEvent]:
+    """Events that are not in the books yet, by id; of one asset or of all."""
+    rows = select(MeterEvent).join(MeterWaiting, col(MeterWaiting.event_id) == col(MeterEvent.id))
+    if asset_id is not None:
+        rows = rows.where(MeterWaiting.asset_id == asset_id)
+    return db.exec(rows.order_by(col(MeterEvent.id))).all()
+
+
+def take_waiting(db: Session, *, after: str, before: datetime | None, limit: int) -> Sequence[MeterEvent]:
+    """A page of the events that are not in the books yet, by id, held by this transaction.
+
+    after: id of the last one already seen; before: only what happened earlier; what another transaction holds is
+    passed over.
+    """
+    held = select(MeterWaiting.event_id).where(MeterWaiting.event_id > after).order_by(col(MeterWaiting.event_id))
+    if before is not None:
+        held = held.join(MeterEvent, col(MeterEvent.id) == col(MeterWaiting.event_id)).where(MeterEvent.at < before)
+    held = held.limit(limit).with_for_update(of=MeterWaiting, skip_locked=True)
+    rows = select(MeterEvent).where(col(MeterEvent.id).in_(db.exec(held).all()))
+    return db.exec(rows.order_by(col(MeterEvent.id))).all()
+
+
+def waits(db: Session, event_id: str) -> bool:
+    """Whether an event is not in the books yet; another worker that has it in hand is waited for."""
+    row = select(MeterWaiting.event_id).where(MeterWaiting.event_id == event_id).with_for_update()
+    return db.exec(row).first() is not None
+
+
+def forget_waiting(db: Session, events: Sequence[str]) -> None:
+    """Note that these events are in the books now."""
+    for start in range(0, len(events), IDS):
+        gone = delete(MeterWaiting).where(col(MeterWaiting.event_id).in_(events[start : start + IDS]))
+        db.exec(gone.execution_options(synchronize_session=False))
+
+
+def engagements(db: Session, kind: str, payer: str, payee: str, now: datetime) -> int:
+    """How often a payer engaged a payee for a kind of work in the twelve months before, for frequency discounts."""
+    rows = select(func.count()).select_from(MeterEvent)
+    rows = rows.where(MeterEvent.kind == kind, MeterEvent.payer_id == payer, MeterEvent.payee_id == payee)
+    return db.exec(rows.where(MeterEvent.at > now - TWELVE_MONTHS)).one()
 
 
 def require_sheet_access(db: Session, actor: Actor, asset_id: str) -> None:

@@ -30,8 +30,8 @@ def rate(event: MeterEvent, rule: PostingRule, book: TariffBook) -> Draft:
     """
     unit_price, tariff = event.unit_price_fen, None
     if unit_price is None:
-        published = book.at(event.kind, event.at)
-        unit_price, tariff = published.tariff.value, published.id
+        published = book.at(event.kind, event.at, event.attributes)
+        unit_price, tariff = published.tariff.unit_price(event.attributes), published.id
     price = event.quantity * unit_price
     if price > MAX_INTEGER:
         raise AmountTooLarge("the amount is too large", expected=f"at most {MAX_INTEGER} fen", got=f"{price} fen")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import update
+from sqlalchemy import insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 from structlog import get_logger
 
 from marketplace.audit.entry import Tag, record
 from marketplace.costing import queries, rating
-from marketplace.costing.models import MeterEvent
-from marketplace.costing.tariffs import TariffBook, tariff_book
+from marketplace.costing.models import MeterEvent, MeterWaiting
+from marketplace.costing.tariffs import Attributes, TariffBook, tariff_book
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import require_utc
@@ -27,6 +28,7 @@ from marketplace.plumbing import outbox
 from marketplace.plumbing.runtime import Runtime
 
 POST_TASK = "ledger.post"
+PAGE = 500
 
 # The outbox posts within seconds; what waits longer has lost its outbox row or used up its attempts.
 LEFT_BEHIND = timedelta(minutes=5)
@@ -64,12 +66,14 @@ def meter(
     stage: str | None = None,
     agreement: str | None = None,
     unit_price_fen: int | None = None,
+    attributes: Attributes | None = None,
 ) -> str:
     """Note a cost or revenue event; a worker posts it to the ledger.  Returns the event's id.
 
     quantity: whole units of the kind (scans, opinions, …), at least 0; key: names the cause, the same key meters once.
     payee: who earns it, needed for a sale; venue: the exchange operator that earns the supplier fee of a sale.
     unit_price_fen: agreed price, VAT included; None = by tariff at `now`.
+    attributes: codes and numbers that choose among tariffs; they enter the log, so no words of callers.
     Raises BadMeasure; NoPostingRule for a kind that the books do not know.  Records: costing:metered.
     """
     posting_rules().rule(kind)
@@ -88,6 +92,7 @@ def meter(
         payer_id=payer,
         payee_id=payee,
         venue_id=venue,
+        attributes=dict(attributes or {}),
         at=require_utc(now),
         entry_id="",
     )
@@ -104,17 +109,19 @@ def meter(
         "event": event.id,
         "venue": venue,
         "stage": stage,
+        "attributes": event.attributes,
     }
     entry_id = record(db, actor, Tag.COST_METERED, now, asset=asset, version=version, agreement=agreement, facts=facts)
     db.exec(update(MeterEvent).where(col(MeterEvent.id) == event.id).values(entry_id=entry_id))
+    db.exec(insert(MeterWaiting).values(event_id=event.id, asset_id=asset))
     outbox.enqueue(db, POST_TASK, {"event": event.id}, key=event.id, now=now)
     return event.id
 
 
 def _claim(db: Session, event: MeterEvent) -> bool:
     """Add an event; False when its key was metered before, or by another at this moment, who is waited for."""
-    insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert(MeterEvent).values(**event.model_dump()).on_conflict_do_nothing(index_elements=["event_key"])
+    insert_once = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
+    row = insert_once(MeterEvent).values(**event.model_dump()).on_conflict_do_nothing(index_elements=["event_key"])
     # PostgreSQL's driver does not count the rows of an insert, so the row itself is asked for.
     return db.execute(row.returning(col(MeterEvent.id))).first() is not None
 
@@ -132,28 +139,47 @@ def post_event(db: Session, event_id: str, now: datetime, *, book: TariffBook | 
 
     draft = rating.rate(event, posting_rules().rule(event.kind), book or tariff_book())
 
-    return ledger.post(db, SERVICE_ACTOR, draft, now)
+    transaction = ledger.post(db, SERVICE_ACTOR, draft, now)
+    queries.forget_waiting(db, [event_id])
+    return transaction
+
+
+def post_events(db: Session, events: Sequence[MeterEvent], now: datetime, *, book: TariffBook | None = None) -> Sweep:
+    """Put many events into the books as `post_event` does, with one statement per table.
+
+    An event that cannot be rated does not hold up the others and keeps waiting.  Records: ledger:posted per event.
+    """
+    book, drafts, stuck = book or tariff_book(), [], dict[str, str]()
+    for event in events:
+        try:
+            drafts.append(rating.rate(event, posting_rules().rule(event.kind), book))
+        except DomainError as error:
+            stuck[event.id] = str(error)
+
+    ledger.post_all(db, SERVICE_ACTOR, drafts, now)
+    queries.forget_waiting(db, [str(draft.meter_event) for draft in drafts])
+    return Sweep(len(drafts), stuck, events[-1].id if events else None)
 
 
 def post_pending(
     db: Session, now: datetime, *, after: str = "", before: datetime | None = None, limit: int = 100
 ) -> Sweep:
-    """Post events that no worker has brought into the books; one that cannot be rated does not hold up the others.
+    """Post a page of the events that wait, in order of their ids, save those that another worker has in hand.
 
     after: id of the last event already looked at, to go on with the next page; before: only what happened earlier.
     Records: ledger:posted per event.
     """
-    waiting = queries.pending(db, after=after, before=before, limit=limit)
+    return post_events(db, queries.take_waiting(db, after=after, before=before, limit=limit), now)
 
-    posted, stuck = 0, {}
-    for event in waiting:
-        try:
-            post_event(db, event.id, now)
-            posted += 1
-        except DomainError as error:
-            stuck[event.id] = str(error)
 
-    return Sweep(posted, stuck, waiting[-1].id if waiting else None)
+def post_with_others(db: Session, event_id: str, now: datetime) -> None:
+    """Post an event and, in the same transaction, the page that waits behind it, so that a backlog goes by the page.
+
+    Raises and records as `post_event`; another event that cannot be rated keeps waiting.
+    """
+    if queries.waits(db, event_id):
+        post_event(db, event_id, now)
+        post_pending(db, now, after=event_id, limit=PAGE)
 
 
 def sweep(runtime: Runtime) -> Sweep:
@@ -166,7 +192,7 @@ def sweep(runtime: Runtime) -> Sweep:
     after: str | None = ""
     while after is not None:
         with runtime.database.transaction() as db:
-            page = post_pending(db, now, after=after, before=now - LEFT_BEHIND)
+            page = post_pending(db, now, after=after, before=now - LEFT_BEHIND, limit=PAGE)
         posted, stuck, after = posted + page.posted, stuck | page.stuck, page.last
     for event, reason in stuck.items():
         get_logger().warning("event cannot be posted", event_id=event, reason=reason)

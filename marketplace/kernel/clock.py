@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Protocol
+
+# Days and months of Chinese tariffs and books begin at midnight there, without daylight saving time since 1991.
+CHINA = timezone(timedelta(hours=8))
 
 
 class Clock(Protocol):

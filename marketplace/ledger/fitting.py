@@ -16,6 +16,8 @@ from sqlmodel import Session
 from marketplace.audit.columns import moment
 from marketplace.audit.entry import Tag
 from marketplace.kernel.canonical import canonical_text
+from marketplace.kernel.clock import parse_timestamp
+from marketplace.ledger.periods import month_of
 
 PAGE = 2_000
 
@@ -23,11 +25,11 @@ PAGE = 2_000
 # that it fits nothing.
 _SQL = """
 SELECT t.id, t.event_key, t.kind, t.at, t.posted_at, t.memo, t.stage, t.entry_id, t.posting_entry_id, t.meter_event,
-  t.quantity, t.unit_price_minor, t.tariff, t.reverses, e.body, e.at AS recorded_at,
+  t.quantity, t.unit_price_minor, t.tariff, t.reverses, t.period, e.body, e.at AS recorded_at,
   t.asset {same} e.asset AND t.version {same} e.version AND t.agreement {same} e.agreement AS same_subject,
   (SELECT count(*) || ' ' || {join}({format}('{{"account":"%s","amount_minor":"%s","currency":"%s","owner":"%s"}}%s',
       p.account, p.amount_minor, p.currency, p.owner,
-      CASE WHEN p.asset {same} t.asset AND p.version {same} t.version AND p.stage {same} t.stage
+      CASE WHEN p.period = t.period AND p.asset {same} t.asset AND p.version {same} t.version AND p.stage {same} t.stage
         AND p.agreement {same} t.agreement THEN '' ELSE '!' END), ','{order})
     FROM posting p WHERE p.transaction_id = t.id) AS lines
 FROM ledger_transaction t JOIN entry e ON e.id = t.posting_entry_id AND e.tag = '{tag}'
@@ -69,6 +71,7 @@ class _Row(NamedTuple):
     unit_price_minor: int | None
     tariff: str | None
     reverses: str | None
+    period: str
     body: bytes
     recorded_at: Any
     same_subject: bool
@@ -108,10 +111,13 @@ def _fits(row: _Row, count: int, lines: str) -> bool:
     """Whether the facts in the entry's canonical bytes are those of the row (sound as in `audit.columns`)."""
     if lines.count('"') != _QUOTES * count or "\\" in lines:
         return False  # a quotation mark in a column could make one posting look like two
-    # The order of RFC 8785; what `service._facts` tells.
+    # The order of RFC 8785; what `service._told` tells.  Older entries tell no period: it is the month of the event.
+    told = f'"period":{_often(row.period)},' if b'"period":' in row.body else ""
+    if not told and row.period != month_of(parse_timestamp(moment(row.at))):
+        return False
     facts = (
         f'"facts":{{"at":{_json(moment(row.at))},"cause":{_json(row.entry_id)},"key":{_json(row.event_key)},'
-        f'"kind":{_often(row.kind)},"memo":{_json(row.memo)},"meter_event":{_json(row.meter_event)},'
+        f'"kind":{_often(row.kind)},"memo":{_json(row.memo)},"meter_event":{_json(row.meter_event)},{told}'
         f'"postings":[{lines}],"quantity":{row.quantity},"reverses":{_json(row.reverses)},'
         f'"stage":{_often(row.stage)},"tariff":{_often(row.tariff)},"transaction":{_json(row.id)},'
         f'"unit_price_minor":{"null" if row.unit_price_minor is None else row.unit_price_minor}}},"id":'

@@ -17,6 +17,7 @@ class LedgerTransaction(SQLModel, table=True):
     it entered the books.  entry_id: log entry of the cause; posting_entry_id: log entry of the posting itself.
     meter_event: id of the metered event, None for none.  quantity: whole units, negative in a reversal;
     unit_price_minor and tariff: the rate used.  reverses: the transaction taken back by this one.
+    period: the month that it counts in, `2026-09`; see `ledger.periods`.
     """
 
     __tablename__ = "ledger_transaction"
@@ -38,6 +39,7 @@ class LedgerTransaction(SQLModel, table=True):
     stage: str | None = None
     agreement: str | None = Field(default=None, index=True)
     reverses: str | None = Field(default=None, unique=True, foreign_key="ledger_transaction.id")
+    period: str = Field(index=True)
 
 
 class Posting(SQLModel, table=True):
@@ -64,6 +66,44 @@ class Posting(SQLModel, table=True):
     version: str | None = None
     stage: str | None = None
     agreement: str | None = Field(default=None, index=True)
+    period: str
+
+
+class AccountBalance(SQLModel, table=True):
+    """What the postings of a period on one account of one sub-ledger sum to, kept in the transaction that posts them.
+
+    asset, version, stage: empty where a posting is about none.  debit_minor, credit_minor: turnover, both at least 0;
+    the audit of the books compares every row with the sum of its postings.
+    """
+
+    __tablename__ = "account_balance"
+    __table_args__ = (Index("ix_account_balance_asset_account", "asset", "account"),)
+
+    owner: str = Field(primary_key=True)
+    period: str = Field(primary_key=True)
+    account: str = Field(primary_key=True)
+    currency: str = Field(primary_key=True)
+    asset: str = Field(primary_key=True)
+    version: str = Field(primary_key=True)
+    stage: str = Field(primary_key=True)
+    debit_minor: int = Field(sa_type=BigInteger)
+    credit_minor: int = Field(sa_type=BigInteger)
+
+
+class LedgerPeriod(SQLModel, table=True):
+    """A month of the books that was closed at least once; states are in `ledger.periods`.
+
+    document: SHA-256 of the signed document of the last step, a `period-close` or a `period-reopening`.
+    """
+
+    __tablename__ = "ledger_period"
+
+    period: str = Field(primary_key=True)
+    state: str
+    document: str
+    by: str
+    at: datetime = Field(sa_type=UtcDateTime)
+    entry_id: str
 
 
 APPEND_ONLY = ("ledger_transaction", "posting")

@@ -2,15 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func
+from sqlalchemy import func, text
 from sqlmodel import Session, col, select
 
 from marketplace.kernel.actor import Actor, Role
-from marketplace.kernel.errors import NotFound
-from marketplace.ledger.models import LedgerTransaction, Posting
+from marketplace.kernel.errors import Invalid, NotFound
+from marketplace.ledger.journal import Journal, JournalTransaction
+from marketplace.ledger.journal import transaction as journal_transaction
+from marketplace.ledger.models import AccountBalance, LedgerPeriod, LedgerTransaction, Posting
+from marketplace.ledger.periods import PeriodState
+
+KEYS = 500
+EXPORTED = 20_000
+CLOSING_LOCK = 0x6C6564676572
+"""Held shared by who posts and alone by who closes a period; the number only has to be ours."""
+NET = AccountBalance.debit_minor - AccountBalance.credit_minor
+
+
+class TooMuchToExport(Invalid):
+    """More than one answer takes."""
 
 
 class NoSuchTransaction(NotFound):
@@ -45,15 +59,82 @@ def postings(db: Session, transaction_id: str) -> Sequence[Posting]:
     return db.exec(select(Posting).where(Posting.transaction_id == transaction_id).order_by(col(Posting.id))).all()
 
 
+def standing(db: Session, meter_events: Sequence[str]) -> dict[str, tuple[LedgerTransaction, int]]:
+    """Metered event -> the posting of it that was not taken back, and how often it was posted, the first included."""
+    found: dict[str, tuple[LedgerTransaction, int]] = {}
+    for start in range(0, len(meter_events), KEYS):
+        wanted = col(LedgerTransaction.meter_event).in_(meter_events[start : start + KEYS])
+        rows = db.exec(select(LedgerTransaction).where(wanted).order_by(col(LedgerTransaction.id))).all()
+        back = {one.reverses for one in rows if one.reverses is not None}
+        posted = [one for one in rows if one.reverses is None]
+        times = Counter(one.meter_event for one in posted)
+        found |= {str(one.meter_event): (one, times[one.meter_event]) for one in posted if one.id not in back}
+    return found
+
+
+def postings_of(db: Session, transactions: Sequence[str]) -> dict[str, list[Posting]]:
+    """Transaction -> its postings in the order they were made."""
+    found: dict[str, list[Posting]] = defaultdict(list)
+    for start in range(0, len(transactions), KEYS):
+        wanted = col(Posting.transaction_id).in_(transactions[start : start + KEYS])
+        for line in db.exec(select(Posting).where(wanted).order_by(col(Posting.id))):
+            found[line.transaction_id].append(line)
+    return found
+
+
+def ids_by_key(db: Session, keys: Sequence[str]) -> dict[str, str]:
+    """Event key -> id of its transaction, for the keys that are in the books."""
+    found: dict[str, str] = {}
+    for start in range(0, len(keys), KEYS):
+        wanted = col(LedgerTransaction.event_key).in_(keys[start : start + KEYS])
+        found.update(db.exec(select(LedgerTransaction.event_key, LedgerTransaction.id).where(wanted)).all())
+    return found
+
+
+def hold_open(db: Session, *, alone: bool = False) -> None:
+    """Keep periods from being closed until this transaction ends; alone: keep everybody from posting as well."""
+    if db.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time
+        shared = "" if alone else "_shared"
+        db.connection().execute(text(f"SELECT pg_advisory_xact_lock{shared}({CLOSING_LOCK})"))
+
+
+def closed_through(db: Session) -> str | None:
+    """The last closed period; None while none is."""
+    closed = select(func.max(LedgerPeriod.period)).where(LedgerPeriod.state == PeriodState.CLOSED)
+    return db.exec(closed).one()
+
+
+def period(db: Session, name: str) -> LedgerPeriod | None:
+    """A period that was closed at least once, read anew."""
+    return db.get(LedgerPeriod, name, populate_existing=True)
+
+
+def periods(db: Session) -> Sequence[LedgerPeriod]:
+    """Every period that was closed at least once, oldest first."""
+    return db.exec(select(LedgerPeriod).order_by(col(LedgerPeriod.period))).all()
+
+
+def first_period(db: Session, *, after: str = "") -> str | None:
+    """The first period with postings, or with postings after another period; None for none."""
+    return db.exec(select(func.min(LedgerTransaction.period)).where(LedgerTransaction.period > after)).one()
+
+
+def counts_in(db: Session, period: str) -> tuple[int, int]:
+    """(transactions, postings) that count in a period."""
+    inside = select(LedgerTransaction.id).where(LedgerTransaction.period == period)
+    postings = select(func.count()).select_from(Posting).where(col(Posting.transaction_id).in_(inside))
+    return db.exec(select(func.count()).select_from(inside.subquery())).one(), db.exec(postings).one()
+
+
 def balances(db: Session, *, owner: str | None = None) -> list[Balance]:
-    """Every account that has postings, by owner, account and currency; of one participant or of all."""
-    rows = (
-        select(Posting.owner, Posting.account, Posting.currency, func.sum(Posting.amount_minor))
-        .group_by(col(Posting.owner), col(Posting.account), col(Posting.currency))
-        .order_by(col(Posting.owner), col(Posting.account), col(Posting.currency))
-    )
+    """Every account that has postings, by owner, account and currency; of one participant or of all.
+
+    From the running balances: its cost does not grow with the postings.
+    """
+    names = (col(AccountBalance.owner), col(AccountBalance.account), col(AccountBalance.currency))
+    rows = select(*names, func.sum(NET)).group_by(*names).order_by(*names)
     if owner is not None:
-        rows = rows.where(Posting.owner == owner)
+        rows = rows.where(AccountBalance.owner == owner)
     # PostgreSQL sums BIGINT as NUMERIC, hence int().
     return [Balance(who, account, currency, int(total)) for who, account, currency, total in db.exec(rows)]
 
@@ -64,26 +145,61 @@ def visible_balances(db: Session, actor: Actor) -> list[Balance]:
 
 
 def visible_transactions(
-    db: Session, actor: Actor, *, after: str = "", limit: int = 50
+    db: Session, actor: Actor, *, after: str = "", limit: int = 50, months: tuple[str, str] | None = None
 ) -> list[tuple[LedgerTransaction, list[Posting]]]:
     """Transactions with the caller's own postings, oldest first; an auditor sees all with every posting.
 
-    after: id of the last transaction already read; limit: most transactions returned.
+    after: id of the last transaction already read; limit: most transactions returned; months: the first and the last
+    in which they count.
     """
     everything = actor.has(Role.AUDITOR)
     rows = select(LedgerTransaction).where(LedgerTransaction.id > after).order_by(col(LedgerTransaction.id))
     if not everything:
-        own = select(Posting.transaction_id).where(Posting.owner == actor.participant)
-        rows = rows.where(col(LedgerTransaction.id).in_(own))
+        mine = select(Posting.transaction_id).where(Posting.owner == actor.participant)
+        rows = rows.where(col(LedgerTransaction.id).in_(mine))
+    if months is not None:
+        rows = rows.where(col(LedgerTransaction.period).between(*months))
     found = db.exec(rows.limit(limit)).all()
 
-    lines = select(Posting).where(col(Posting.transaction_id).in_([one.id for one in found])).order_by(col(Posting.id))
-    if not everything:
-        lines = lines.where(Posting.owner == actor.participant)
-    by_transaction: dict[str, list[Posting]] = {one.id: [] for one in found}
-    for line in db.exec(lines):
-        by_transaction[line.transaction_id].append(line)
-    return [(one, by_transaction[one.id]) for one in found]
+    lines = postings_of(db, [one.id for one in found])
+    own = {name: [one for one in of if everything or one.owner == actor.participant] for name, of in lines.items()}
+    return [(one, own.get(one.id, [])) for one in found]
+
+
+def require_exportable(db: Session, actor: Actor, first: str, last: str) -> None:
+    """Let through what one answer can hold.  Raises TooMuchToExport."""
+    rows = select(LedgerTransaction.id).where(col(LedgerTransaction.period).between(first, last))
+    if not actor.has(Role.AUDITOR):
+        mine = select(Posting.transaction_id).where(Posting.owner == actor.participant)
+        rows = rows.where(col(LedgerTransaction.id).in_(mine))
+    found = db.exec(select(func.count()).select_from(rows.limit(EXPORTED + 1).subquery())).one()
+    if found > EXPORTED:
+        raise TooMuchToExport(
+            "these months hold more than one answer takes",
+            expected=f"at most {EXPORTED} transactions",
+            action="ask for fewer months, or use `marketplace books export`, which reads page by page",
+        )
+
+
+def journal(db: Session, actor: Actor, first: str, last: str) -> Journal:
+    """The caller's own books of some months, an auditor's everybody's, to be read while the transaction lasts."""
+    owner = None if actor.has(Role.AUDITOR) else actor.participant
+    net = func.sum(NET)
+    names = (col(AccountBalance.owner), col(AccountBalance.account), col(AccountBalance.currency))
+    before = select(*names, net).where(AccountBalance.period < first).group_by(*names).order_by(*names)
+    if owner is not None:
+        before = before.where(AccountBalance.owner == owner)
+    opening = {(who, account, currency): int(total) for who, account, currency, total in db.exec(before) if total}
+    return Journal(first, last, opening, _transactions(db, actor, first, last))
+
+
+def _transactions(db: Session, actor: Actor, first: str, last: str) -> Iterator[JournalTransaction]:
+    after: str | None = ""
+    while after is not None:
+        page = visible_transactions(db, actor, after=after, limit=KEYS, months=(first, last))
+        yield from (journal_transaction(one, lines) for one, lines in page)
+        after = page[-1][0].id if len(page) == KEYS else None
+        db.expunge_all()
 
 
 def imbalance(db: Session) -> int:
@@ -105,14 +221,13 @@ def counts(db: Session) -> tuple[int, int]:
     return transactions, db.exec(select(func.count()).select_from(Posting)).one()
 
 
-def asset_sums(db: Session, asset_id: str) -> dict[tuple[str, str | None], int]:
-    """(account, stage) -> sum in minor units over everybody's postings about an asset."""
-    rows = (
-        select(Posting.account, Posting.stage, func.sum(Posting.amount_minor))
-        .where(Posting.asset == asset_id)
-        .group_by(col(Posting.account), col(Posting.stage))
-    )
-    return {(account, stage): int(total) for account, stage, total in db.exec(rows)}
+def asset_sums(db: Session, asset_id: str, *, version: str | None = None) -> dict[tuple[str, str | None], int]:
+    """(account, stage) -> sum in minor units over everybody's postings about an asset, or about one version of it."""
+    names = (col(AccountBalance.account), col(AccountBalance.stage))
+    rows = select(*names, func.sum(NET)).where(AccountBalance.asset == asset_id).group_by(*names)
+    if version is not None:
+        rows = rows.where(AccountBalance.version == version)
+    return {(account, stage or None): int(total) for account, stage, total in db.exec(rows)}
 
 
 def asset_quantities(db: Session, asset_id: str) -> dict[str, int]:

@@ -12,16 +12,20 @@ from marketplace.audit.models import Entry
 from marketplace.audit.recheck import RowFinding, Told, told
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
+from marketplace.ledger import balances
 from marketplace.ledger.fitting import fitting
 from marketplace.ledger.models import LedgerTransaction, Posting
+from marketplace.ledger.periods import month_of
 from marketplace.ledger.queries import counts
 from marketplace.ledger.rules import Line, imbalances
 
 PAGE = 500
+_REPEATED = ("period", "asset", "version", "stage", "agreement")
 
 
 def recheck(db: Session) -> Iterator[RowFinding]:
-    """Transactions and postings that differ from their entry, are missing, or that no entry tells of."""
+    """Transactions, postings and balances that differ from what tells them, are missing, or that nothing tells of."""
+    yield from balances.recheck(db)
     plain = fitting(db)
     posted = select(Entry.id).where(Entry.tag == Tag.LEDGER_POSTED.value)
     entries = db.exec(select(func.count()).select_from(posted.subquery())).one()
@@ -91,6 +95,9 @@ def _transaction(entry: Told, facts: Json, row: LedgerTransaction) -> Iterator[R
     if "at" in facts:
         expected |= {"at": facts["at"], "posted_at": entry.at}
         held |= {"at": timestamp(row.at), "posted_at": timestamp(row.posted_at)}
+    # No period was closed before entries told it.
+    expected |= {"period": facts.get("period") or month_of(row.at)}
+    held |= {"period": row.period}
     for name, value in expected.items():
         if held[name] != value:
             yield RowFinding("ledger_transaction", row.id, "edited", f"column `{name}` differs", entry.id)
@@ -102,12 +109,7 @@ def _postings(entry: Told, facts: Json, row: LedgerTransaction, lines: Sequence[
     ]
     for one in lines:
         line = (one.account, one.owner, one.amount_minor, one.currency)
-        same = (one.asset, one.version, one.stage, one.agreement) == (
-            row.asset,
-            row.version,
-            row.stage,
-            row.agreement,
-        )
+        same = all(getattr(one, name) == getattr(row, name) for name in _REPEATED)
         if line in expected:
             expected.remove(line)
             if not same:

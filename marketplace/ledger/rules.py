@@ -42,6 +42,9 @@ class Dimensions:
     stage: str | None = None
     agreement: str | None = None
 
+    def columns(self) -> dict[str, str | None]:
+        return {"asset": self.asset, "version": self.version, "stage": self.stage, "agreement": self.agreement}
+
 
 @dataclass(frozen=True)
 class Line:
@@ -52,6 +55,10 @@ class Line:
     amount_minor: int
     currency: str
 
+    def columns(self) -> dict[str, str | int]:
+        amount: dict[str, str | int] = {"amount_minor": self.amount_minor}
+        return {"account": self.account, "owner": self.owner, "currency": self.currency} | amount
+
 
 @dataclass(frozen=True)
 class Draft:
@@ -59,6 +66,7 @@ class Draft:
 
     event_key: names the cause, the books take each key once; at: when it happened; entry_id: log entry of the cause.
     quantity, unit_price_minor, tariff: how the amount came about, so that it can be rated again.
+    reverses: id of the transaction that this one takes back.
     """
 
     event_key: str
@@ -71,6 +79,7 @@ class Draft:
     unit_price_minor: int | None = None
     tariff: str | None = None
     meter_event: str | None = None
+    reverses: str | None = None
     dims: Dimensions = field(default_factory=Dimensions)
 
 
@@ -137,6 +146,7 @@ def reversal(original: Draft, transaction_id: str, reason: ReversalReason) -> Dr
         event_key=reversal_key(transaction_id),
         memo=f"reversal of {transaction_id}: {reason}",
         quantity=-original.quantity,
+        reverses=transaction_id,
         lines=tuple(replace(line, amount_minor=-line.amount_minor) for line in original.lines),
     )
 

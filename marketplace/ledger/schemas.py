@@ -53,6 +53,7 @@ class TransactionOut(BaseModel):
     stage: str | None
     agreement: str | None
     reverses: str | None
+    period: str = Field(description="Month that it counts in.", examples=["2026-09"])
     postings: list[PostingOut]
 
 

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
+from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
-from marketplace.audit.entry import Tag, record
+from marketplace.audit.entry import Tag, Told, record_all
 from marketplace.kernel.actor import SERVICE, Actor, Role
+from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Forbidden
 from marketplace.kernel.ids import new_id
-from marketplace.ledger import queries, rules
+from marketplace.ledger import balances, queries, rules
 from marketplace.ledger.models import LedgerTransaction, Posting
+from marketplace.ledger.periods import booking_period
 from marketplace.ledger.rules import Dimensions, Draft, Line, ReversalReason
 
 
@@ -23,26 +26,40 @@ class NotABookkeeper(Forbidden):
     """Only the platform operator or the service corrects the books."""
 
 
-def post(db: Session, actor: Actor, draft: Draft, now: datetime, *, reverses: str | None = None) -> LedgerTransaction:
+def post(db: Session, actor: Actor, draft: Draft, now: datetime) -> LedgerTransaction:
     """Put a transaction into the books; the same event key again returns the first and changes nothing.
 
-    Safe when two workers post at once: the unique key decides, the loser returns the winner's transaction.
-    Raises Unbalanced, NoSuchAccount.  Records: ledger:posted.
+    As `post_all` for one.  Raises Unbalanced, NoSuchAccount.  Records: ledger:posted.
     """
-    known = queries.by_key(db, draft.event_key)
-    if known is not None:
-        return known
+    [transaction_id] = post_all(db, actor, [draft], now)
+    return queries.transaction(db, transaction_id)
 
-    rules.check(draft)
 
-    try:
-        with db.begin_nested():
-            return _write(db, actor, draft, now, reverses)
-    except IntegrityError:
-        winner = queries.by_key(db, draft.event_key)
-        if winner is None:
-            raise
-        return winner
+def post_all(db: Session, actor: Actor, drafts: Sequence[Draft], now: datetime) -> list[str]:
+    """Put transactions into the books with one statement per table; returns their ids in the order given.
+
+    A key that is in the books, or that an earlier draft of the same call has, keeps its first transaction.  Safe when
+    two workers post at once: the unique key decides, the loser posts what is left.  All enter or none.
+    Raises Unbalanced, NoSuchAccount.  Records: ledger:posted for each new transaction.
+    """
+    queries.hold_open(db)
+    closed_through = queries.closed_through(db)
+    known = queries.ids_by_key(db, [draft.event_key for draft in drafts])
+
+    for draft in drafts:
+        rules.check(draft)
+
+    while fresh := _first_of_each(drafts, known):
+        try:
+            with db.begin_nested():
+                known |= _write(db, actor, fresh, now, closed_through)
+        except IntegrityError:
+            winners = queries.ids_by_key(db, [draft.event_key for draft in fresh])
+            if not winners:
+                raise
+            known |= winners
+
+    return [known[draft.event_key] for draft in drafts]
 
 
 def reverse(db: Session, actor: Actor, transaction_id: str, reason: ReversalReason, now: datetime) -> LedgerTransaction:
@@ -63,51 +80,60 @@ def reverse(db: Session, actor: Actor, transaction_id: str, reason: ReversalReas
             "a reversal cannot be reversed", got=transaction_id, action="post the cause again under a new event key"
         )
 
-    draft = rules.reversal(_draft_of(original, lines), transaction_id, reason)
-    return post(db, actor, draft, now, reverses=transaction_id)
+    return post(db, actor, rules.reversal(draft_of(original, lines), transaction_id, reason), now)
 
 
-def _write(db: Session, actor: Actor, draft: Draft, now: datetime, reverses: str | None) -> LedgerTransaction:
-    dims, transaction_id = draft.dims, new_id("ltx")
-    subject = {"asset": dims.asset, "version": dims.version, "agreement": dims.agreement}
-    facts = _facts(draft, transaction_id, reverses)
-    posting_entry = record(db, actor, Tag.LEDGER_POSTED, now, **subject, facts=facts)
-    db.flush()
-
-    transaction = _row(draft, transaction_id, posting_entry, now, reverses)
-    db.add(transaction)
-    db.flush()
-
-    db.add_all(
-        Posting(id=new_id("pst"), transaction_id=transaction_id, **asdict(line), **asdict(dims)) for line in draft.lines
-    )
-    db.flush()
-    return transaction
+def _first_of_each(drafts: Sequence[Draft], known: Mapping[str, str]) -> list[Draft]:
+    fresh: dict[str, Draft] = {}
+    for draft in drafts:
+        if draft.event_key not in known:
+            fresh.setdefault(draft.event_key, draft)
+    return list(fresh.values())
 
 
-def _row(
-    draft: Draft, transaction_id: str, posting_entry: str, now: datetime, reverses: str | None
-) -> LedgerTransaction:
-    return LedgerTransaction(
-        id=transaction_id,
-        event_key=draft.event_key,
-        kind=draft.kind,
-        at=draft.at,
-        posted_at=now,
-        memo=draft.memo,
-        entry_id=draft.entry_id,
-        posting_entry_id=posting_entry,
-        meter_event=draft.meter_event,
-        quantity=draft.quantity,
-        unit_price_minor=draft.unit_price_minor,
-        tariff=draft.tariff,
-        reverses=reverses,
-        **asdict(draft.dims),
-    )
+def _write(
+    db: Session, actor: Actor, drafts: Sequence[Draft], now: datetime, closed_through: str | None
+) -> dict[str, str]:
+    """Write drafts that are not in the books; event key -> transaction id."""
+    made = [(new_id("ltx"), booking_period(draft.at, closed_through), draft) for draft in drafts]
+    told = [_told(*one) for one in made]
+    entries = record_all(db, actor, Tag.LEDGER_POSTED, now, told)
+
+    transactions = [_row(*one, entry, now) for one, entry in zip(made, entries, strict=True)]
+    postings = [
+        {"id": new_id("pst"), "transaction_id": name, "period": period, **line.columns(), **draft.dims.columns()}
+        for name, period, draft in made
+        for line in draft.lines
+    ]
+    db.exec(insert(LedgerTransaction), params=transactions)
+    if postings:
+        db.exec(insert(Posting), params=postings)
+        balances.add(db, postings)
+    return {draft.event_key: name for name, _, draft in made}
 
 
-def _facts(draft: Draft, transaction_id: str, reverses: str | None) -> dict[str, object]:
+def _row(transaction_id: str, period: str, draft: Draft, posting_entry: str, now: datetime) -> dict[str, Any]:
     return {
+        "id": transaction_id,
+        "event_key": draft.event_key,
+        "kind": draft.kind,
+        "at": draft.at,
+        "posted_at": now,
+        "memo": draft.memo,
+        "entry_id": draft.entry_id,
+        "posting_entry_id": posting_entry,
+        "meter_event": draft.meter_event,
+        "quantity": draft.quantity,
+        "unit_price_minor": draft.unit_price_minor,
+        "tariff": draft.tariff,
+        "reverses": draft.reverses,
+        "period": period,
+        **draft.dims.columns(),
+    }
+
+
+def _told(transaction_id: str, period: str, draft: Draft) -> Told:
+    facts: Json = {
         "transaction": transaction_id,
         "key": draft.event_key,
         "kind": draft.kind,
@@ -119,13 +145,16 @@ def _facts(draft: Draft, transaction_id: str, reverses: str | None) -> dict[str,
         "quantity": draft.quantity,
         "unit_price_minor": draft.unit_price_minor,
         "tariff": draft.tariff,
-        "reverses": reverses,
+        "reverses": draft.reverses,
+        "period": period,
         # Minor units may pass 2^53 one day, so they travel as text.
-        "postings": [asdict(line) | {"amount_minor": str(line.amount_minor)} for line in draft.lines],
+        "postings": [line.columns() | {"amount_minor": str(line.amount_minor)} for line in draft.lines],
     }
+    return Told(draft.dims.asset, draft.dims.version, draft.dims.agreement, facts)
 
 
-def _draft_of(original: LedgerTransaction, lines: Sequence[Posting]) -> Draft:
+def draft_of(original: LedgerTransaction, lines: Sequence[Posting]) -> Draft:
+    """A transaction of the books as the draft that it was."""
     return Draft(
         event_key=original.event_key,
         kind=original.kind,

@@ -90,3 +90,67 @@ def test_two_tariffs_of_a_kind_never_hold_on_the_same_day():
                 sheet({"kind": "governance.scan", "value": 2, "valid_from": "2026-01-01"}, name="other"),
             ]
         )
+
+
+BY_MODALITY = (
+    {"kind": "governance.scan", "value": 5500, "valid_from": "2025-01-01"},
+    {"kind": "governance.scan", "value": 11_000, "valid_from": "2025-01-01", "applies_to": {"modality": "US"}},
+    {
+        "kind": "governance.scan",
+        "value": 9_000,
+        "valid_from": "2025-01-01",
+        "applies_to": {"modality": "US", "region": "31"},
+    },
+)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "value"),
+    [
+        ({}, 5500),
+        ({"modality": "CT"}, 5500),
+        ({"modality": "US"}, 11_000),
+        ({"modality": "US", "region": "11"}, 11_000),
+        ({"modality": "US", "region": "31"}, 9_000),
+        ({"region": "31"}, 5500),
+    ],
+)
+def test_of_the_tariffs_that_fit_the_one_with_most_conditions_counts(attributes, value):
+    assert TariffBook([sheet(*BY_MODALITY)]).at("governance.scan", NOW, attributes).tariff.value == value
+
+
+def test_two_tariffs_that_would_fit_an_event_equally_well_are_refused():
+    region = {"kind": "governance.scan", "value": 1, "valid_from": "2025-01-01", "applies_to": {"modality": "US"}}
+    with pytest.raises(ValueError, match="same day"):
+        TariffBook([sheet(*BY_MODALITY), sheet(region, name="other")])
+
+
+def test_a_superseding_tariff_counts_on_its_days_and_the_old_one_on_the_others():
+    old = {"kind": "governance.scan", "value": 5500, "valid_from": "2025-01-01"}
+    name = "test/governance.scan@2025-01-01"
+    new = old | {"value": 6000, "valid_from": "2026-06-01", "valid_until": "2026-07-01", "supersedes": name}
+    newest = new | {"value": 6100, "supersedes": "new/governance.scan@2026-06-01"}
+    book = TariffBook([sheet(old), sheet(new, name="new"), sheet(newest, name="newest")])
+    found = [book.at("governance.scan", datetime(2026, month, 15, tzinfo=UTC)).tariff.value for month in (5, 6, 7)]
+    assert found == [5500, 6100, 5500]
+    assert book.revision != TariffBook([sheet(old), sheet(new, name="new")]).revision
+    with pytest.raises(ValueError, match="not published"):
+        TariffBook([sheet(new, name="new")])
+
+
+def test_a_law_firm_s_price_falls_with_volume_and_frequency_and_discounts_never_add_up():
+    opinion = {
+        "kind": "legal.opinion",
+        "value": 5_500_001,
+        "valid_from": "2025-01-01",
+        "discounts": [
+            {"by": "engagements_12m", "at_least": 3, "per_mille": 900},
+            {"by": "engagements_12m", "at_least": 6, "per_mille": 850},
+            {"by": "records", "at_least": 10_000, "per_mille": 950},
+        ],
+    }
+    tariff = TariffBook([sheet(opinion)]).at("legal.opinion", NOW).tariff
+    assert tariff.unit_price({}) == tariff.unit_price({"engagements_12m": 2}) == 5_500_001
+    assert tariff.unit_price({"engagements_12m": 3, "records": 20_000}) == 4_950_001
+    assert tariff.unit_price({"engagements_12m": 9}) == 4_675_001
+    assert tariff.unit_price({"records": 10_000}) == 5_225_001

@@ -118,6 +118,7 @@ class Checker:
         for name in store.values(lost):
             yield f"I5 posting {name} has no transaction"
         twice = "SELECT meter_event FROM ledger_transaction WHERE meter_event IS NOT NULL AND reverses IS NULL "
+        twice += "AND id NOT IN (SELECT reverses FROM ledger_transaction WHERE reverses IS NOT NULL) "
         for name in store.values(twice + "GROUP BY meter_event HAVING COUNT(*) > 1"):
             yield f"I5 {name} was posted twice"
         told = {

@@ -70,7 +70,8 @@ MANY = {
     "stage": f"UPDATE posting SET stage = NULL WHERE id = {ONE}",
     "deleted posting": f"DELETE FROM posting WHERE id = {ONE}",
     "doubled posting": "INSERT INTO posting SELECT id || 'x', transaction_id, account, owner, amount_minor, currency, "
-    f"asset, version, stage, agreement FROM posting WHERE id = {ONE}",
+    f"asset, version, stage, agreement, period FROM posting WHERE id = {ONE}",
+    "period of a posting": f"UPDATE posting SET period = '2026-10' WHERE id = {ONE}",
     "orphan": f"UPDATE posting SET transaction_id = 'ltx_none' WHERE id = {ONE}",
 }
 TRANSACTION = {
@@ -89,7 +90,14 @@ TRANSACTION = {
     "stage": "'x'",
     "agreement": "'agr_2'",
     "reverses": "id",
+    "period": "'2026-10'",
     "posting_entry_id": "(SELECT posting_entry_id FROM ledger_transaction ORDER BY id LIMIT 1 OFFSET 3)",
+}
+MANY |= {
+    "balance": "UPDATE account_balance SET debit_minor = debit_minor + 1, credit_minor = credit_minor + 1 "
+    "WHERE rowid = 1",
+    "deleted balance": "DELETE FROM account_balance WHERE rowid = 2",
+    "invented balance": "INSERT INTO account_balance VALUES ('prt_x', '2026-09', 'payable', 'CNY', '', '', '', 1, 1)",
 }
 MANY |= {
     f"transaction {name}": f"UPDATE ledger_transaction SET {name} = {value} "
@@ -104,6 +112,6 @@ def test_whatever_is_changed_is_named(books: Database, how: str) -> None:
     with books.reading() as db:
         report = audit(db)
     assert not report.sound
-    assert {one.table for one in report.findings} <= {"posting", "ledger_transaction", "entry"}
+    assert {one.table for one in report.findings} <= {"posting", "ledger_transaction", "account_balance", "entry"}
     changed_sums = {"amount", "owner", "owner with quotes", "currency", "deleted posting", "doubled posting", "orphan"}
     assert (report.imbalance_minor > 0) == (how in changed_sums)

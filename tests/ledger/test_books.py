@@ -169,8 +169,8 @@ def test_the_imbalance_counts_what_was_forced_in_past_the_rules(books):
         kept = post(db, SERVICE_ACTOR, draft(db), NOW)
         db.connection().execute(
             text(
-                "INSERT INTO posting (id, transaction_id, account, owner, amount_minor, currency) "
-                "VALUES ('pst_x', :transaction, 'payable', 'prt_a', 7, 'CNY')"
+                "INSERT INTO posting (id, transaction_id, account, owner, amount_minor, currency, period) "
+                "VALUES ('pst_x', :transaction, 'payable', 'prt_a', 7, 'CNY', '2026-09')"
             ),
             {"transaction": kept.id},
         )

@@ -1,0 +1,81 @@
+"""The books on the command line: read over the public API page by page, written in the form that was asked for."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Annotated, Any
+
+import typer
+
+from marketplace.commands.options import HERE, AsJson, Party, Url, client_of
+
+books_commands = typer.Typer(no_args_is_help=True, help="The books: export for other bookkeeping, trial balance.")
+File = Annotated[Path | None, typer.Option("--file", help="Write here instead of standard output.")]
+First = Annotated[str, typer.Option("--from", help="First month, 2026-01.")]
+Last = Annotated[str, typer.Option("--to", help="Last month, included.")]
+PAGE = 200
+
+
+@books_commands.command("export")
+def export(
+    party: Party,
+    first: First,
+    last: Last,
+    form: Annotated[str, typer.Option("--format", help="beancount, hledger, csv or json.")] = "json",
+    url: Url = HERE,
+    file: File = None,
+) -> None:
+    """Write your own books of some months, as an auditor everybody's; of any length."""
+    from marketplace.ledger.exports import FORMATS
+    from marketplace.ledger.journal import Journal
+    from marketplace.ledger.periods import read_months
+
+    if form not in FORMATS:
+        raise typer.BadParameter(f"expected {', '.join(FORMATS)}", param_hint="--format")
+    read_months(first, last)
+    with client_of(url, party) as client:
+        before = client.get(f"/v1/ledger/periods/{first}/trial-balance")
+        own = [one for one in before if one["opening_minor"]]
+        opening = {(one["owner"], one["account"], one["currency"]): one["opening_minor"] for one in own}
+        written = FORMATS[form](Journal(first, last, opening, _transactions(client, first, last)))  # type: ignore[index]
+        if file is None:
+            sys.stdout.writelines(written)
+        else:
+            with file.open("w", encoding="utf-8", newline="") as out:
+                out.writelines(written)
+            typer.echo(f"{file}: {file.stat().st_size} bytes")
+
+
+@books_commands.command("trial-balance")
+def show_trial_balance(period: str, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
+    """Your own accounts in a month: opening, debit, credit, closing; an auditor's everybody's."""
+    from marketplace.ledger.journal import major
+
+    with client_of(url, party) as client:
+        found = client.get(f"/v1/ledger/periods/{period}/trial-balance")
+    names = ("opening_minor", "debit_minor", "credit_minor", "closing_minor")
+    lines = [
+        f"{one['owner']:<38} {one['account']:<28} {one['currency']}"
+        + "".join(f"{major(one[name]):>18}" for name in names)
+        for one in found
+    ]
+    typer.echo(json.dumps(found) if as_json else "\n".join(lines) or "no postings up to this month")
+
+
+def _transactions(client: Any, first: str, last: str) -> Iterator[Any]:
+    from marketplace.kernel.clock import parse_timestamp
+    from marketplace.ledger.journal import transaction
+
+    after: str | None = ""
+    while after is not None:
+        asked = {"after": after, "limit": PAGE, "from": first, "to": last}
+        page = client.get("/v1/ledger/transactions", asked)
+        for one in page["items"]:
+            moments = {name: parse_timestamp(one[name]) for name in ("at", "posted_at")}
+            lines = [SimpleNamespace(**line) for line in one["postings"]]
+            yield transaction(SimpleNamespace(**(one | moments)), lines)
+        after = page["next"]
