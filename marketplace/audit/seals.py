@@ -54,6 +54,7 @@ SEALED = frozenset(
         "opinion_condition",
         "participant",
         "participant_key",
+        "policy_release",
         "registrar_seat",
         "stage_record",
         "stop_notice",
