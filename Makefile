@@ -7,7 +7,7 @@ PORT ?= 8000
 DATA ?= var/market
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test crash tamper opa check outside bench generate lock clean
+.PHONY: help setup run demo test crash tamper opa regal check outside bench generate lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,15 +47,20 @@ opa: # The version that docker-compose.yml runs; without Go or network the tests
 	@test -x .tools/opa || ! command -v go >/dev/null || { echo "Building OPA ..."; \
 		GOBIN=$(CURDIR)/.tools go install github.com/open-policy-agent/opa@v$$(sed -n 's|.*openpolicyagent/opa:||p' docker-compose.yml) >/dev/null 2>&1 || echo "OPA could not be built here."; }
 
+regal: # The linter of policies; where its Go module cannot be had, its test is skipped and says so
+	@test -x .tools/regal || ! command -v go >/dev/null || { echo "Building Regal ..."; \
+		GOBIN=$(CURDIR)/.tools go install github.com/open-policy-agent/regal@latest >/dev/null 2>&1 || echo "Regal could not be built here: the policies are not linted by it."; }
+
 outside: $(VENV)/dev.stamp ## A verifier that is not ours reads a log of ours (needs Go and its modules)
 	@$(BIN)/python -m pytest tests/outside -n 0 -rs
 
-check: $(VENV)/dev.stamp opa ## Lint, types, import contracts, policy tests, generated documents
+check: $(VENV)/dev.stamp opa regal ## Lint, types, import contracts, policy tests, generated documents
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
-	@$(BIN)/python -m pytest tests/policies -n 0
+	@$(BIN)/python -m marketplace policy lint
+	@$(BIN)/python -m pytest tests/policies -n 0 -rs
 	@$(BIN)/python -m tests.generated --check
 
 bench: $(VENV)/dev.stamp ## Measure against floors and goals (NAME=all, QUICK=1 for a tenth, JSON=1)

@@ -20,6 +20,7 @@ from marketplace.commands.evidence import verify
 from marketplace.commands.keeping import keys_commands, recover_commands, work_commands
 from marketplace.commands.options import MARKET, AsJson, Data
 from marketplace.commands.party import agreement_commands, asset_commands, party_commands
+from marketplace.commands.policies import policy_commands
 from marketplace.kernel.errors import DomainError
 
 app = typer.Typer(
@@ -36,6 +37,7 @@ app.add_typer(agreement_commands, name="agreement")
 app.add_typer(party_commands, name="party")
 app.add_typer(audit_commands, name="audit")
 app.add_typer(books_commands, name="books")
+app.add_typer(policy_commands, name="policy")
 app.add_typer(recover_commands, name="recover")
 app.add_typer(keys_commands, name="keys")
 app.add_typer(work_commands, name="work")

@@ -48,6 +48,7 @@ from marketplace.registration import routes as registration
 from marketplace.settings import Settings
 from marketplace.transfer import notice_routes as notices
 from marketplace.transfer import routes as transfer
+from marketplace.usage.policies import routes as policies
 
 POLICY_FOLDER = Path(__file__).resolve().parent.parent / "policies"
 
@@ -63,6 +64,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     negotiation.routes,
     duties.routes,
     rounds.routes,
+    policies.routes,
+    policies.public,
     transfer.routes,
     notices.routes,
     costing.routes,

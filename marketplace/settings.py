@@ -11,6 +11,8 @@ from pydantic import Field, IPvAnyNetwork, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from sqlalchemy.engine import make_url
 
+_MORE_OF_PRODUCTION = ("object_store_url", "policy_publisher_key")
+
 
 class Settings(BaseSettings):
     """How this instance runs; the defaults are the embedded form that `make run` uses."""
@@ -38,6 +40,14 @@ class Settings(BaseSettings):
     opa_port: int = Field(8181, description="Port of the OPA server.")
     opa_ca_file: Path | None = Field(None, description="CA of the OPA server's certificate; none means plain HTTP.")
     policy_deadline_ms: int = Field(1000, description="A decision that takes longer is a denial.")
+
+    policy_publisher_key: str = Field(
+        "",
+        description="Public key (JWK) of the publisher whose bundles are taken; empty: the policies of the release.",
+    )
+    policy_overlap_seconds: int = Field(
+        5, ge=0, le=60, description="How long after a reload an OPA server may still decide by the bundle before."
+    )
 
     object_store_url: str = Field("", description="s3://bucket/prefix; empty means a folder in the data folder.")
     object_store_endpoint: str = Field("", description="S3 endpoint, for stores other than the vendor's.")
@@ -96,7 +106,7 @@ class Settings(BaseSettings):
         """Production refuses the embedded shortcuts: each part must be named."""
         if self.environment == "production":
             needed = ("database_url", "redis_url", "log_signer_url", "witness_url", "log_signer_public_key")
-            values = {name: getattr(self, name) for name in (*needed, "witness_public_key", "object_store_url")}
+            values = {name: getattr(self, name) for name in (*needed, "witness_public_key", *_MORE_OF_PRODUCTION)}
             plain = {k: v.get_secret_value() if isinstance(v, SecretStr) else v for k, v in values.items()}
             if missing := [name for name, value in plain.items() if not value]:
                 raise ValueError(f"production needs {', '.join(f'MARKETPLACE_{name.upper()}' for name in missing)}")

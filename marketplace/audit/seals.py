@@ -57,6 +57,7 @@ SEALED = frozenset(
         "opinion_condition",
         "participant",
         "participant_key",
+        "policy_release",
         "proposal",
         "proposal_review",
         "registrar_seat",

@@ -9,6 +9,7 @@ ALL = tuple(
     for name in (
         "plumbing.outbox",
         "plumbing.epochs",
+        "plumbing.policyreleases",
         "plumbing.idempotency",
         "plumbing.refusals",
         "audit.models",

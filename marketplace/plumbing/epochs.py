@@ -70,14 +70,19 @@ def hold(db: Session) -> None:
         db.connection().execute(select(func.pg_advisory_xact_lock_shared(_BUMPS)))
 
 
+def hold_off_uses(db: Session) -> None:
+    """Let no other transaction confirm a use until this one ends; on SQLite a write transaction does so by itself."""
+    if db.get_bind().dialect.name == "postgresql":
+        db.connection().execute(select(func.pg_advisory_xact_lock(_BUMPS)))
+
+
 def bump(db: Session, subject: str, reason: str) -> int:
     """Stop every use that rests on this subject; the new epoch.  reason: a reason code.
 
     The common count goes first: whoever bumps holds it until the commit, so that two who bump the same subjects
     in another order wait for each other and cannot deadlock.
     """
-    if db.get_bind().dialect.name == "postgresql":
-        db.connection().execute(select(func.pg_advisory_xact_lock(_BUMPS)))
+    hold_off_uses(db)
     change = _grow(db, EVERY, reason, None)
     return _grow(db, subject, reason, change)
 

@@ -9,6 +9,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlmodel import col, func, select
 
+from marketplace.plumbing import policyreleases
 from marketplace.plumbing.outbox import OutboxRow
 from marketplace.plumbing.runtime import Runtime
 
@@ -85,6 +86,11 @@ def _log(runtime: Runtime) -> Check:
 
 def _policy(runtime: Runtime) -> Check:
     # An empty input must be a well-formed denial; an engine that cannot answer says policy_unavailable.
-    decision = runtime.policy.decide("access", {})
+    try:
+        with runtime.database.reading() as db:
+            accepted = policyreleases.newest(db)
+    except Exception as error:  # noqa: BLE001 - whatever is wrong, the answer is "fail"
+        return Check(status="fail", output=type(error).__name__)
+    decision = policyreleases.decide(runtime, accepted, runtime.clock.now(), "access", {})
     healthy = not decision.allow and "policy_unavailable" not in decision.reasons
     return Check(status="pass" if healthy else "fail", revision=decision.revision)

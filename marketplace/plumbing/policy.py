@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -15,6 +14,7 @@ from regorus import Engine  # type: ignore[attr-defined]
 from structlog import get_logger
 
 from marketplace.kernel.canonical import Json, digest
+from marketplace.plumbing.policyfiles import PolicyFiles
 from marketplace.settings import Settings
 
 UNAVAILABLE = "policy_unavailable"
@@ -38,19 +38,28 @@ class Decision:
 
 
 class PolicyEngine(Protocol):
-    """An evaluator of the policies in `policies/`."""
+    """An evaluator of the policies in `policies/`, or of those in an accepted bundle."""
 
     @property
     def revision(self) -> str:
-        """Hash over the loaded policies and their static data."""
+        """Hash over the policies and static data of this release."""
         ...
 
-    def decide(self, package: str, facts: dict[str, Any]) -> Decision:
-        """Evaluate `data.<package>.decision` on facts.
+    def decide(self, package: str, facts: dict[str, Any], revisions: Sequence[str] = ()) -> Decision:
+        """Evaluate `data.<package>.decision` on facts, by policies of exactly one revision, named in the decision.
 
-        facts: the whole input; nothing else is asked.  A failing, slow or oddly answering engine yields a denial
-        with the reason `policy_unavailable`.
+        facts: the whole input; nothing else is asked.  revisions: of bundles that may decide now, the newest first;
+        none means the policies of this release.  A failing, slow or oddly answering engine yields a denial with the
+        reason `policy_unavailable`.
         """
+        ...
+
+    def learn(self, files: PolicyFiles) -> None:
+        """Be ready to decide by these policies too; those already known stay.  Raises RuntimeError: not Rego."""
+        ...
+
+    def knows(self, revision: str, /) -> bool:
+        """Whether it could decide by this revision."""
         ...
 
     def close(self) -> None:
@@ -93,82 +102,68 @@ def read_answer(answer: object, expected_echo: str, revision: str) -> Decision:
     return Decision(allow, tuple(reasons), tuple(obligations), revision)
 
 
-class PolicyFiles:
-    """The policies and static data of a folder, read once; tests (`*_test.rego`) are left out."""
-
-    def __init__(self, folder: Path) -> None:
-        names = [path for path in folder.rglob("*") if path.suffix == ".rego" or path.name == "data.json"]
-        kept = sorted(path for path in names if not path.name.endswith("_test.rego"))
-        self.texts = {path.relative_to(folder).as_posix(): path.read_text("utf-8") for path in kept}
-
-    @property
-    def revision(self) -> str:
-        """SHA-256 over names and contents in order of name."""
-        running = hashlib.sha256()
-        for name, text in self.texts.items():
-            for part in (name.encode(), text.encode()):
-                running.update(len(part).to_bytes(8) + part)
-        return running.hexdigest()
-
-    def load(self) -> Engine:
-        """A fresh engine with everything loaded.  Raises RuntimeError for a policy that does not compile."""
-        engine = Engine()
-        for name, text in self.texts.items():
-            if name.endswith(".rego"):
-                engine.add_policy(name, text)
-            else:
-                engine.add_data_json(_nested(name, text))
-        return engine
-
-
 # The binding's engines work only in the thread that made them, and must be dropped there too: so they belong to the
 # thread, by revision, and not to the object that asks.
 _own = threading.local()
+_KEPT_BY_A_THREAD = 4
 
 
 class RegorusEngine:
     """Rego in process.  Built-in errors raise, so they deny."""
 
-    def __init__(self, policy_folder: Path) -> None:
-        self._files = PolicyFiles(policy_folder)
-        self._revision = self._files.revision
-        self._engine()
+    def __init__(self, policies: Path | PolicyFiles) -> None:
+        files = PolicyFiles(policies) if isinstance(policies, Path) else policies
+        self._revision = files.revision
+        self._known = {self._revision: files}
+        self._engine(self._revision)
 
     @property
     def revision(self) -> str:
         return self._revision
 
-    def decide(self, package: str, facts: dict[str, Any]) -> Decision:
+    def decide(self, package: str, facts: dict[str, Any], revisions: Sequence[str] = ()) -> Decision:
+        revision = revisions[0] if revisions else self._revision
         try:
             sent, echo = with_digest(facts)
-            return read_answer(self._evaluate(package, sent), echo, self._revision)
+            return read_answer(self._evaluate(revision, package, sent), echo, revision)
         except (KeyboardInterrupt, SystemExit):
             raise
         except BaseException as error:  # noqa: BLE001 - the binding's PanicException is a BaseException
-            _own.__dict__.pop(self._revision, None)
+            _own.__dict__.pop(revision, None)
             get_logger().error("policy failed", package=package, kind=type(error).__name__, error=_first_line(error))
-            return denial(UNAVAILABLE, self._revision)
+            return denial(UNAVAILABLE, revision)
+
+    def learn(self, files: PolicyFiles) -> None:
+        self._known = {**self._known, files.revision: files}
+        self._engine(files.revision)
+
+    def knows(self, revision: str) -> bool:
+        return revision in self._known
 
     def close(self) -> None:
         """Engines belong to their threads and end with them."""
 
-    def _evaluate(self, package: str, sent: Json) -> object:
-        engine = self._engine()
+    def _evaluate(self, revision: str, package: str, sent: Json) -> object:
+        engine = self._engine(revision)
         engine.set_input_json(json.dumps(sent))
         return json.loads(engine.eval_rule_as_json(f"data.{package}.decision"))
 
-    def _engine(self) -> Engine:
+    def _engine(self, revision: str) -> Engine:
         engines: dict[str, Engine] = _own.__dict__
-        if self._revision not in engines:
-            engines[self._revision] = self._files.load()
-        return engines[self._revision]
+        if revision not in engines:
+            made = self._known[revision].load()
+            for oldest in list(engines)[: 1 - _KEPT_BY_A_THREAD]:
+                del engines[oldest]
+            engines[revision] = made
+        return engines[revision]
 
 
 class OpaEngine:
     """Decisions of an OPA server.  A slow, redirecting, failing or odd server denies.
 
     revision: of the policies shipped with this release; where the server reports bundle revisions, one of them must
-    be this one.
+    be this one.  Once bundles were accepted the server must say by which single one it decided, and that one must be
+    among those that may decide.
     """
 
     def __init__(self, settings: Settings, policy_folder: Path) -> None:
@@ -187,15 +182,22 @@ class OpaEngine:
     def revision(self) -> str:
         return self._revision
 
-    def decide(self, package: str, facts: dict[str, Any]) -> Decision:
+    def decide(self, package: str, facts: dict[str, Any], revisions: Sequence[str] = ()) -> Decision:
         try:
             sent, echo = with_digest(facts)
             answer = self._run(self._client.ask(package, sent))
-            self._check_bundles(answer.get("provenance"))
-            return read_answer(answer["result"], echo, self._revision)
+            decided = self._deciding(answer.get("provenance"), revisions)
+            return read_answer(answer["result"], echo, decided)
         except Exception as error:  # noqa: BLE001 - whatever goes wrong here is a denial
             get_logger().error("policy failed", package=package, kind=type(error).__name__, error=_first_line(error))
-            return denial(UNAVAILABLE, self._revision)
+            return denial(UNAVAILABLE, revisions[0] if revisions else self._revision)
+
+    def learn(self, files: PolicyFiles) -> None:
+        """The server fetches the same bundle by itself; here it is only tried."""
+        files.load()
+
+    def knows(self, _revision: str) -> bool:
+        return True
 
     def close(self) -> None:
         """End the connection and its loop."""
@@ -220,26 +222,21 @@ class OpaEngine:
                 threading.Thread(target=_serve, args=(self._loop,), name="opa", daemon=True).start()
             return self._loop
 
-    def _check_bundles(self, provenance: object) -> None:
+    def _deciding(self, provenance: object, revisions: Sequence[str]) -> str:
+        """By which revision the server decided.  Raises OddAnswer: not by one that may."""
         bundles = provenance.get("bundles") if isinstance(provenance, dict) else None
-        if not bundles:
-            return
-        known = [one.get("revision") for one in bundles.values()] if isinstance(bundles, dict) else []
-        if self._revision not in known:
-            raise OddAnswer("the server decides by other policies than this release ships")
+        if not bundles and not revisions:
+            return self._revision  # the files of this release, mounted into the server
+        named = [one.get("revision") for one in bundles.values()] if isinstance(bundles, dict) else []
+        allowed = [one for one in named if one in (revisions or (self._revision,))]
+        if not allowed or (revisions and len(named) != 1):
+            raise OddAnswer("the server decides by other policies than may decide now")
+        return str(allowed[0])
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_forever()
     loop.close()
-
-
-def _nested(name: str, text: str) -> str:
-    """Data of `a/b/data.json` lies at `data.a.b`, as in OPA."""
-    value = json.loads(text)
-    for part in reversed(Path(name).parent.parts):
-        value = {part: value}
-    return json.dumps(value)
 
 
 def _brief(value: object) -> str:

@@ -125,7 +125,7 @@ def open_transfer(runtime: Runtime, actor: Actor, asked: Download, now: datetime
         asked = replace(asked, use=_priced(asked.use, span, former))
         gathered = usage.gather(db, actor, agreement, asked.use, now)
 
-    ruling = usage.judge(runtime.policy, gathered)
+    ruling = usage.judge(runtime, gathered)
     if ruling.decision.allow:
         if whole is None:
             raise DeliveryNotReady("the files are being prepared", action="try again in a few seconds")
@@ -203,7 +203,7 @@ def _commit(
     now: datetime,
     runtime: Runtime,
 ) -> Opened | Refused:
-    ruling = usage.confirm(db, ruling)
+    ruling = usage.confirm(db, ruling, now, runtime.settings)
     if ruling.decision.allow and runtime.soundness.reason is not None:
         ruling = ruling.refused(runtime.soundness.reason)
     # Locked before the quota, in the order of `service.close`.

@@ -15,10 +15,13 @@ from marketplace.kernel.canonical import Json, digest, sha256_hex
 from marketplace.legal.queries import valid_opinion
 from marketplace.negotiation.models import Agreement
 from marketplace.participants.queries import participant
+from marketplace.plumbing import policyreleases
 from marketplace.plumbing.epochs import Stop
-from marketplace.plumbing.policy import PolicyEngine
+from marketplace.plumbing.policy import UNAVAILABLE
+from marketplace.plumbing.policyreleases import Accepted
 from marketplace.plumbing.runtime import Runtime
 from marketplace.registration.queries import certificate_standing, valid_certificate
+from marketplace.settings import Settings
 from marketplace.usage import queries, rules
 from marketplace.usage.facts import (
     AccessFacts,
@@ -36,12 +39,14 @@ PACKAGE = "access"
 
 @dataclass(frozen=True)
 class Gathered:
-    """Facts with what they rest on, as in Ruling."""
+    """Facts with what they rest on, as in Ruling.  now: when; policies: the newest accepted bundles at that time."""
 
     facts: Json
     subjects: tuple[str, ...]
     epoch: int
     stops_at: int
+    now: datetime
+    policies: tuple[Accepted, ...]
 
 
 def authorize(
@@ -51,7 +56,7 @@ def authorize(
 
     Returns a ruling, allowed or refused; a failing policy engine refuses.
     """
-    return judge(runtime.policy, gather(db, actor, agreement, asked, now))
+    return judge(runtime, gather(db, actor, agreement, asked, now))
 
 
 def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, now: datetime) -> Gathered:
@@ -95,23 +100,25 @@ def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, n
     ends = [agreement.ends_at]
     ends += [certificate.valid_until] if certificate else []
     ends += [opinion.expires_at, *queries.open_conditions(db, opinion)] if opinion else []
-    return Gathered(
-        facts, subjects, epoch, min([_seconds(end) for end in ends] + rules.lapses(facts["uses"], sides.final_at))
-    )
+    stops_at = min([_seconds(end) for end in ends] + rules.lapses(facts["uses"], sides.final_at))
+    return Gathered(facts, subjects, epoch, stops_at, now, policyreleases.newest(db))
 
 
-def judge(policy: PolicyEngine, gathered: Gathered) -> Ruling:
-    """Ask the policy; to be called while no lock is held."""
-    decision = policy.decide(PACKAGE, gathered.facts)
+def judge(runtime: Runtime, gathered: Gathered) -> Ruling:
+    """Ask the policies that may decide now; to be called while no lock is held."""
+    decision = policyreleases.decide(runtime, gathered.policies, gathered.now, PACKAGE, gathered.facts)
     return Ruling(
         decision, gathered.facts, digest(gathered.facts), gathered.subjects, gathered.epoch, gathered.stops_at
     )
 
 
-def confirm(db: Session, ruling: Ruling) -> Ruling:
-    """The ruling in the transaction that acts on it: refused when a subject was stopped since the facts were read."""
+def confirm(db: Session, ruling: Ruling, now: datetime, settings: Settings) -> Ruling:
+    """The ruling in the transaction that acts on it: refused when a subject was stopped since the facts were read, or
+    when other policies were accepted meanwhile."""
     if ruling.decision.allow and queries.epoch(db, ruling.subjects, hold=True) != ruling.epoch:
         return ruling.refused(rules.EPOCH_CHANGED)
+    if ruling.decision.allow and not policyreleases.still_decides(db, ruling.decision, now, settings):
+        return ruling.refused(UNAVAILABLE)
     return ruling
 
 

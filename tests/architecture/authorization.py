@@ -179,6 +179,10 @@ ROWS: dict[str, Row] = {
     "list_transfers": only(_READERS),
     "download_data": only("buyer", 403, states="finalized"),
     "download_file": only("buyer", 403, states="finalized"),
+    # policies: replaced by the operator, seen by all, fetched by OPA servers
+    "accept_policies": only("operator", 403),
+    "get_policies": ANYBODY,
+    "get_policy_bundle": PUBLIC,
     "list_stop_notices": ANYBODY,
     "get_stop_notice": only("owner auditor"),
     "get_notice_address": ANYBODY,

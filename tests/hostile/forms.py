@@ -186,6 +186,7 @@ FORMS: dict[str, Form] = {
         "to": "2027-01-01T00:00:00Z",
     },
     "set_notice_address": _plain({"url": "https://inbox.buyer.example/notices"}),
+    "accept_policies": _plain({"bundle": "bm8gYnVuZGxl"}),
     "issue_token": _plain({}),
 }
 QUERIES: dict[str, dict[str, str]] = {

@@ -381,6 +381,7 @@ def test_production_refuses_the_loopback_of_tests(tmp_path: Path) -> None:
         "log_signer_public_key": "k",
         "witness_public_key": "k",
         "object_store_url": "s3://bucket",
+        "policy_publisher_key": "k",
     }
     assert settings(tmp_path, environment="production", **parts).outgoing_allow_loopback is False
     with pytest.raises(ValidationError, match="OUTGOING_ALLOW_LOOPBACK"):

@@ -87,7 +87,7 @@ def test_panic_of_the_binding_is_a_denial_and_the_engine_recovers(tmp_path):
     good = engine(tmp_path, GOOD)
     kept = []
     with ThreadPoolExecutor(1) as other:
-        other.submit(lambda: kept.append(good._files.load())).result()
+        other.submit(lambda: kept.append(good._known[good.revision].load())).result()
         policy._own.__dict__[good.revision] = kept[0]  # an engine of another thread panics with a BaseException
         assert good.decide("a", FACTS).reasons == ("policy_unavailable",)
         other.submit(kept.clear).result()

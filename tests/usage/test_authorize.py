@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from datetime import timedelta
 
 import jsonschema
@@ -321,7 +322,7 @@ def test_failing_engine_refuses(house):
 
     with house.runtime.database.reading() as db:
         gathered = service.gather(db, house.cast["pharma"].actor, db.get(Agreement, "agr_1"), ASK, house.clock.now())
-    assert service.judge(Silent(), gathered).decision.reasons == ("policy_unavailable",)
+    assert service.judge(replace(house.runtime, policy=Silent()), gathered).decision.reasons == ("policy_unavailable",)
 
 
 def test_bump_between_decision_and_commit_refuses(house):
@@ -332,7 +333,7 @@ def test_bump_between_decision_and_commit_refuses(house):
         with house.arrange() as db:
             epochs.bump(db, subject, "test")
         with house.db() as db:
-            confirmed = service.confirm(db, ruling)
+            confirmed = service.confirm(db, ruling, house.clock.now(), house.runtime.settings)
         assert confirmed.decision.reasons == ("epoch_changed",)
 
 
