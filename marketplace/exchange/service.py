@@ -25,6 +25,7 @@ from marketplace.exchange.schemas import OfferIn, ReasonIn, SubmissionIn
 from marketplace.exchange.standing import Standing, require_proofs, require_same_proofs, require_standing
 from marketplace.exchange.templates import render_uses, template
 from marketplace.exchange.terms import check_offer, permitted_purposes
+from marketplace.exchange.terms.delivery import duty_actions
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict, Invalid
@@ -64,7 +65,12 @@ def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now:
     uses = render_uses(chosen, asked.parameters, asset.id)
     check_offer(uses, asked.delivery_mode)
     check_plan(chosen, asked.price_plan)
-    check_fit(asked.price_plan, term_days=asked.term_days, contains_genomic=asset.contains_genomic)
+    check_fit(
+        asked.price_plan,
+        term_days=asked.term_days,
+        contains_genomic=asset.contains_genomic,
+        duties=duty_actions(uses),
+    )
     _require_lawful_purposes(asset, uses)
 
     offer = Offer(
