@@ -9,6 +9,7 @@ from marketplace.exchange.linting import check_plan
 from marketplace.exchange.pricing import PricePlan, check_fit
 from marketplace.exchange.templates import Template, render_uses
 from marketplace.exchange.terms import check_offer, permitted_purposes
+from marketplace.exchange.terms.delivery import duty_actions
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Invalid
 
@@ -35,7 +36,9 @@ def fitting_uses(
     uses = render_uses(chosen, parameters, asset.id)
     check_offer(uses, delivery_mode)
     check_plan(chosen, price_plan)
-    check_fit(price_plan, term_days=term_days, contains_genomic=asset.contains_genomic)
+    check_fit(
+        price_plan, term_days=term_days, contains_genomic=asset.contains_genomic, duties=duty_actions(uses)
+    )
     _require_lawful_purposes(asset, uses)
     return uses
 

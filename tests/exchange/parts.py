@@ -33,6 +33,7 @@ WHY = ReasonIn(reason="example_reason", note="because")
 
 OFFERABLE = sorted(name for name, one in templates().items() if not obstacles(one))
 PLANS = {
+    "buyout/v1": {"kind": "buyout", "price_fen": PRICE_FEN},
     "per-case/v1": {"kind": "per_use", "price_fen": 90_000, "access_fen": PRICE_FEN},
     "subscription/v1": {"kind": "subscription", "price_fen": PRICE_FEN, "period_days": 365},
     "open-data/v1": {"kind": "one_off", "price_fen": 0, "regime": "free"},

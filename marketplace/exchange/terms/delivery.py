@@ -91,3 +91,8 @@ def _brief(carried: Carried) -> str:
 
 def _name(constraint: Json) -> str:
     return group_operator(constraint) or str(constraint["leftOperand"])
+
+
+def duty_actions(uses: Json) -> frozenset[str]:
+    """ODRL actions of the duties of all permissions."""
+    return frozenset(duty["action"] for permission in uses["permission"] for duty in permission.get("duty", []))

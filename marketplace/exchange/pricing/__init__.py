@@ -1,0 +1,60 @@
+"""Price plans: closed kinds of data, and the one engine that prices them for previews and for bills alike."""
+
+from marketplace.exchange.pricing.engine import (
+    Charge,
+    Month,
+    Rate,
+    charge_of,
+    gross,
+    minimum_of,
+    rate_of,
+)
+from marketplace.exchange.pricing.fitting import PlanDoesNotFit, check_fit
+from marketplace.exchange.pricing.plans import (
+    Buyout,
+    ComputeHour,
+    Hybrid,
+    Metered,
+    OneOff,
+    PerCall,
+    PerCase,
+    PerGigabyte,
+    PerScan,
+    PerUse,
+    PricePlan,
+    Subscription,
+    Tier,
+    price_of_access,
+    price_of_use,
+    read_plan,
+)
+from marketplace.exchange.pricing.wording import describe
+
+__all__ = [
+    "Buyout",
+    "Charge",
+    "ComputeHour",
+    "Hybrid",
+    "Metered",
+    "Month",
+    "OneOff",
+    "PerCall",
+    "PerCase",
+    "PerGigabyte",
+    "PerScan",
+    "PerUse",
+    "PlanDoesNotFit",
+    "PricePlan",
+    "Rate",
+    "Subscription",
+    "Tier",
+    "charge_of",
+    "check_fit",
+    "describe",
+    "gross",
+    "minimum_of",
+    "price_of_access",
+    "price_of_use",
+    "rate_of",
+    "read_plan",
+]

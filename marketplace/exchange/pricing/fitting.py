@@ -1,0 +1,51 @@
+"""Whether a price plan fits an offer: its term, its regime, and what the house can meter."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from marketplace.exchange.pricing.engine import rate_of
+from marketplace.exchange.pricing.plans import AnyPlan, Buyout, Metered, Subscription
+from marketplace.kernel.errors import Invalid
+
+
+class PlanDoesNotFit(Invalid):
+    """The price plan does not fit the offer."""
+
+
+def check_fit(plan: AnyPlan, *, term_days: int, contains_genomic: bool, duties: Collection[str] = ()) -> None:
+    """Refuse a plan that contradicts the offer.  Raises PlanDoesNotFit (gate H4: genomic data recovers cost only).
+
+    duties: ODRL actions of the duties of the offer's uses.
+    """
+    rate = rate_of(plan)
+    if contains_genomic and plan.regime not in {"cost_only", "free"}:
+        raise PlanDoesNotFit(
+            "data with genomic fields may only recover its cost (HGR regulation art. 10)",
+            expected="regime cost_only or free",
+            got=plan.regime,
+        )
+    if isinstance(plan, Metered) and plan.regime != "market" and plan.access_fen:
+        raise PlanDoesNotFit(
+            "a regulated price has no price of access beside the price per use",
+            expected="access_fen 0",
+            got=str(plan.access_fen),
+        )
+    if isinstance(plan, Subscription) and plan.period_days != term_days:
+        raise PlanDoesNotFit(
+            "a subscription lasts one period; the next period is a new agreement",
+            expected=f"period_days {term_days}, as term_days",
+            got=str(plan.period_days),
+        )
+    if rate is not None and rate.measure == "compute_hour":
+        raise PlanDoesNotFit(
+            "hours of computing cannot be metered: there is no compute room",
+            expected="a plan that meters uses, cases, scans or bytes",
+            got="compute_hour",
+        )
+    if isinstance(plan, Buyout) and "delete" in duties:
+        raise PlanDoesNotFit(
+            "a permanent licence contradicts a duty to delete at the end",
+            expected="a template without the duty delete, e.g. buyout/v1",
+            got="delete",
+        )
