@@ -24,6 +24,7 @@ WITHOUT_ENTRY: dict[str, str] = {
     "meter_waiting": "it repeats which metered events have no posting yet; metering and posting are recorded",
     "market_reference": "products that public sources report from elsewhere; nothing of this exchange rests on them",
     "governed_file": "results of a job that still runs; `governance:finished` tells the version made of them",
+    "catalogue_line": "the search index repeats published listings and can be built again",
     "catalogue_term": "the search index repeats published listings and can be built again",
 }
 """Tables that may change without an entry, and why."""

@@ -25,6 +25,7 @@ from marketplace.console import bundles, codes, formats, views
 from marketplace.console.reader import Reader
 from marketplace.console.words import Language, preferred, say
 from marketplace.exchange import catalogue
+from marketplace.exchange.catalogue import Wanted
 from marketplace.exchange.models import MarketReference
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.errors import NotFound
@@ -87,7 +88,8 @@ def show_catalogue(request: Request, language: Lang, q: Annotated[str, Query()] 
     with runtime.database.reading() as db:
         reader = Reader(db, runtime.clock.now(), language)
         query = q.strip()[:LONGEST]
-        cards = [views.card(reader, row) for row in catalogue.visible(db, reader.now, text=query, limit=48).rows]
+        page = catalogue.visible(db, reader.now, Wanted(text=query), limit=48)
+        cards = [views.card(reader, row) for row in page.rows]
     return _page(request, language, "catalogue.html", cards=cards, query=query)
 
 

@@ -1,47 +1,56 @@
-"""The public catalogue: what is listed and still valid at this moment, in one statement."""
+"""The public catalogue: what is listed and still valid at this moment, in a constant number of statements.
+
+A page costs the same whatever the size of the catalogue: it is read along one list of the search index, in order, from
+the cursor on (`searching`), and each line's proofs are looked up as they stand now (`visibility`).
+"""
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy import ColumnElement, and_, literal, or_
-from sqlalchemy.orm import aliased
-from sqlmodel import Session, col, func, select
+from sqlmodel import Session, col
 
 from marketplace.assets.models import Asset, Version
-from marketplace.assets.stages import Stage
-from marketplace.exchange.models import CatalogueTerm, Listing, Offer
-from marketplace.exchange.rules import ListingState, query_terms
-from marketplace.exchange.terms.purposes import read_codes
-from marketplace.kernel.canonical import canonical, read_strictly
-from marketplace.kernel.clock import parse_timestamp, timestamp
-from marketplace.kernel.errors import Invalid, NotFound, shown
-from marketplace.legal.models import Opinion, OpinionCondition
-from marketplace.legal.rules import LAW_PROFILE, Outcome
+from marketplace.exchange.models import CatalogueLine, Listing, Offer
+from marketplace.exchange.searching import BadCursor, Search, search
+from marketplace.exchange.visibility import standing
+from marketplace.kernel.errors import NotFound, shown
+from marketplace.legal.models import Opinion
 from marketplace.participants.models import Participant
-from marketplace.registration.models import Certificate, Right
-from marketplace.registration.rules import CertificateState, RightKind
+from marketplace.registration.models import Certificate
+
+__all__ = ["BadCursor", "CataloguePage", "CatalogueRow", "NotInCatalogue", "Wanted", "visible", "visible_listing"]
 
 MAX_PAGE = 100
-MAX_TERMS = 24
 
 
 class NotInCatalogue(NotFound):
     """No such listing in the catalogue now."""
 
 
-class BadCursor(Invalid):
-    """The cursor was not made by this catalogue."""
+@dataclass(frozen=True)
+class Wanted:
+    """What a catalogue is narrowed to.
+
+    text: words and Chinese text, all of which must occur; purpose: ours or a code of `terms.purposes`, e.g. `duo:HMB`;
+    asker: only what this participant may ask for, by its kind and by gate H5; None = what anybody sees.
+    """
+
+    text: str = ""
+    modality: str | None = None
+    body_part: str | None = None
+    purpose: str | None = None
+    provider: str | None = None
+    asker: Participant | None = None
 
 
 @dataclass(frozen=True)
 class CatalogueRow:
-    """A visible listing with everything its line shows.  score: weight of the search terms, 0 without a search."""
+    """A visible listing with everything its line shows."""
 
     listing: Listing
     offer: Offer
@@ -50,55 +59,38 @@ class CatalogueRow:
     provider: Participant
     certificate: Certificate
     opinion: Opinion
-    score: int
 
 
 @dataclass(frozen=True)
 class CataloguePage:
-    """Rows by score, then the latest first; next_cursor: None on the last page."""
+    """Rows by weight of the rarest word, then the latest first; next_cursor: None on the last page."""
 
     rows: Sequence[CatalogueRow]
     next_cursor: str | None
 
 
-def visible(
-    db: Session,
-    now: datetime,
-    *,
-    text: str = "",
-    modality: str | None = None,
-    body_part: str | None = None,
-    purpose: str | None = None,
-    provider: str | None = None,
-    cursor: str | None = None,
-    limit: int = 20,
-) -> CataloguePage:
-    """A page of what is listed and valid now: one query, whatever the size of the page.
+_PARTS = (Listing, Offer, Asset, Version, Participant, Certificate, Opinion)
 
-    text: words and Chinese text, all of which must occur; purpose: ours or a code of `terms.purposes`, e.g. `duo:HMB`.
+
+def visible(
+    db: Session, now: datetime, wanted: Wanted | None = None, *, cursor: str | None = None, limit: int = 20
+) -> CataloguePage:
+    """A page of what is listed and valid now, in two statements whatever the size of page and catalogue.
+
     Raises BadCursor, UnknownCode.
     """
-    terms = query_terms(text)[:MAX_TERMS]
-    if text.strip() and not terms:
+    found = search(db, wanted or Wanted(), cursor)
+    if found is None:
         return CataloguePage((), None)
-    scores = _scores(terms)
-    score = scores.c.score if terms else literal(0)
-    rows = _standing_rows(now, score).where(*_filters(modality, body_part, purpose, provider))
-    if terms:
-        rows = rows.join(scores, scores.c.listing_id == col(Listing.id))
-    if cursor is not None:
-        rows = rows.where(_after(score, cursor))
     size = max(1, min(limit, MAX_PAGE))
-    if terms:
-        rows = rows.order_by(score.desc())
-    ordered = rows.order_by(col(Listing.listed_at).desc(), col(Listing.id).desc()).limit(size + 1)
-    found = [CatalogueRow(*row) for row in db.exec(ordered)]
-    return CataloguePage(found[:size], _cursor(found[size - 1]) if len(found) > size else None)
+    rows = list(db.exec(_rows(found, wanted or Wanted(), now).limit(size + 1)))
+    page = [CatalogueRow(*row[2:]) for row in rows[:size]]
+    return CataloguePage(page, found.cursor(*rows[size - 1][:2]) if len(rows) > size else None)
 
 
 def visible_listing(db: Session, listing_id: str, now: datetime) -> CatalogueRow:
     """One listing, if it is visible now.  Raises NotInCatalogue."""
-    row = db.exec(_standing_rows(now, literal(0)).where(Listing.id == listing_id)).first()
+    row = db.exec(standing(sa.select(*_PARTS), now).where(Listing.id == listing_id)).first()
     if row is None:
         raise NotInCatalogue(
             "no listing with this id is visible now",
@@ -108,139 +100,11 @@ def visible_listing(db: Session, listing_id: str, now: datetime) -> CatalogueRow
     return CatalogueRow(*row)
 
 
-def _filters(
-    modality: str | None, body_part: str | None, purpose: str | None, provider: str | None
-) -> list[ColumnElement[bool]]:
-    filters: list[ColumnElement[bool]] = []
-    for column, wanted in ((Asset.modality, modality), (Asset.body_part, body_part)):
-        if wanted is not None:
-            filters.append(func.lower(column) == wanted.lower())
-    if provider is not None:
-        filters.append(col(Offer.provider_id) == provider)
-    if purpose is not None:
-        filters += _permitting(purpose)
-    return filters
-
-
-def _permitting(purpose: str) -> list[ColumnElement[bool]]:
-    """A listing permits a code when it permits all our purposes that the code comes to; a prohibited one, never."""
-    asked = read_codes([purpose])
-    if asked.denied or not asked.purposes:
-        return [sa.false()]
-    held = (
-        select(CatalogueTerm.listing_id).where(CatalogueTerm.term == f"purpose:{one}") for one in sorted(asked.purposes)
-    )
-    return [col(Listing.id).in_(one) for one in held]
-
-
-def _standing_rows(now: datetime, score: ColumnElement[int]) -> Any:
-    """Listings whose every proof holds now; says in SQL what `standing.require_standing` says of one version."""
-    return (
-        sa.select(Listing, Offer, Asset, Version, Participant, Certificate, Opinion, score.label("score"))
-        .join(Offer, col(Offer.id) == col(Listing.offer_id))
-        .join(Version, col(Version.id) == col(Listing.version_id))
-        .join(Asset, col(Asset.id) == col(Listing.asset_id))
-        .join(Participant, col(Participant.id) == col(Offer.provider_id))
-        .join(Certificate, _certified(now))
-        .join(Opinion, _assessed(now))
-        .where(
-            col(Listing.state) == ListingState.LISTED,
-            col(Version.stage) == Stage.LISTED,
-            col(Version.kind) == "governed",
-            col(Participant.suspended_at).is_(None),
-            _may_sell(now),
-        )
-    )
-
-
-def _certified(now: datetime) -> ColumnElement[bool]:
-    """The latest issued of the certificates that are valid for the version's root."""
-    later = aliased(Certificate)
-
-    def holds(one: Any) -> ColumnElement[bool]:
-        return and_(
-            one.version_id == col(Version.id),
-            one.root == col(Version.root),
-            one.state == CertificateState.VALID,
-            one.issued_at <= now,
-            one.valid_until > now,
-        )
-
-    newer = or_(
-        col(later.issued_at) > col(Certificate.issued_at),
-        and_(col(later.issued_at) == col(Certificate.issued_at), col(later.code) > col(Certificate.code)),
-    )
-    return and_(holds(Certificate), ~select(later.code).where(holds(later), newer).exists())
-
-
-def _assessed(now: datetime) -> ColumnElement[bool]:
-    """The last signed opinion of the version, if it holds: an earlier one does not outlive a later FAIL."""
-    later = aliased(Opinion)
-    newer = or_(
-        col(later.signed_at) > col(Opinion.signed_at),
-        and_(col(later.signed_at) == col(Opinion.signed_at), col(later.id) > col(Opinion.id)),
-    )
-    superseded = select(later.id).where(later.version_id == Opinion.version_id, later.state == "signed", newer)
-    met = and_(col(OpinionCondition.met_at).is_not(None), col(OpinionCondition.met_at) <= col(OpinionCondition.due_at))
-    missed = select(OpinionCondition.id).where(
-        OpinionCondition.opinion_id == Opinion.id, ~or_(met, col(OpinionCondition.due_at) > now)
-    )
-    return and_(
-        col(Opinion.version_id) == col(Version.id),
-        col(Opinion.root) == col(Version.root),
-        col(Opinion.state) == "signed",
-        col(Opinion.outcome).in_([Outcome.PASS.value, Outcome.CONDITIONAL.value]),
-        col(Opinion.law_profile) == LAW_PROFILE,
-        col(Opinion.expires_at) > now,
-        ~superseded.exists(),
-        ~missed.exists(),
-    )
-
-
-def _may_sell(now: datetime) -> ColumnElement[bool]:
-    basis = aliased(Certificate)
-    return (
-        select(Right.id)
-        .join(basis, col(basis.code) == col(Right.certificate_code))
-        .where(
-            Right.asset_id == Asset.id,
-            Right.kind == RightKind.OPERATING,
-            Right.holder_id == Offer.provider_id,
-            col(Right.starts_at) <= now,
-            or_(col(Right.ends_at).is_(None), col(Right.ends_at) > now),
-            basis.state == CertificateState.VALID,
-            col(basis.valid_until) > now,
-        )
-        .exists()
-    )
-
-
-def _scores(terms: Sequence[str]) -> Any:
-    """Listing -> sum of weights, for listings that hold every term."""
-    return (
-        select(col(CatalogueTerm.listing_id), func.sum(CatalogueTerm.weight).label("score"))
-        .where(col(CatalogueTerm.term).in_(terms))
-        .group_by(col(CatalogueTerm.listing_id))
-        .having(func.count() == len(terms))
-        .subquery()
-    )
-
-
-def _cursor(row: CatalogueRow) -> str:
-    assert row.listing.listed_at is not None
-    key = canonical([int(row.score), timestamp(row.listing.listed_at), row.listing.id])
-    return base64.urlsafe_b64encode(key).decode().rstrip("=")
-
-
-def _after(score: ColumnElement[int], cursor: str) -> ColumnElement[bool]:
-    try:
-        weight, listed, listing_id = read_strictly(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        key = (int(weight), parse_timestamp(listed), str(listing_id))
-    except (ValueError, TypeError, Invalid) as error:
-        raise BadCursor("the cursor is not readable", got=shown(cursor), action="start without a cursor") from error
-    at = col(Listing.listed_at)
-    return or_(
-        score < key[0],
-        and_(score == key[0], at < key[1]),
-        and_(score == key[0], at == key[1], col(Listing.id) < key[2]),
-    )
+def _rows(found: Search, wanted: Wanted, now: datetime) -> Any:
+    """Weight, number and parts of the lines that were found and are visible, in the order of the catalogue."""
+    along = sa.select(found.weight, found.along.number, *_PARTS).select_from(found.along)
+    along = along.join(CatalogueLine, col(CatalogueLine.number) == col(found.along.number))
+    along = along.join(Listing, col(Listing.id) == col(CatalogueLine.listing_id))
+    if wanted.asker is not None and wanted.asker.foreign_controlled:
+        along = along.where(col(Asset.contains_genomic).is_(False))
+    return standing(along, now).where(*found.conditions).order_by(*found.order)

@@ -56,17 +56,28 @@ class Listing(SQLModel, table=True):
     note: str = ""
 
 
-class CatalogueTerm(SQLModel, table=True):
-    """One search term of a listing: words, single characters and bigrams of Chinese text, so 肺癌 finds 肺癌.
+class CatalogueLine(SQLModel, table=True):
+    """The place of a published listing in the search index; a larger number was published later."""
 
-    A permitted purpose stands here as `purpose:<code>` with weight 0, so that the catalogue filters by it in SQL.
+    __tablename__ = "catalogue_line"
+
+    number: int | None = Field(default=None, primary_key=True)
+    listing_id: str = Field(foreign_key="listing.id", unique=True)
+
+
+class CatalogueTerm(SQLModel, table=True):
+    """One search term of a line: words, single characters and bigrams of Chinese text, so 肺癌 finds 肺癌.
+
+    weight: by where the word stands, see `indexing`; 0 for labels such as `purpose:<code>`, by which filters find.
+    The key is the whole row, in the order in which pages are read.
     """
 
     __tablename__ = "catalogue_term"
+    __table_args__ = {"sqlite_with_rowid": False}
 
-    listing_id: str = Field(primary_key=True, foreign_key="listing.id")
-    term: str = Field(primary_key=True, index=True)
-    weight: int
+    term: str = Field(primary_key=True)
+    weight: int = Field(primary_key=True)
+    number: int = Field(primary_key=True, foreign_key="catalogue_line.number")
 
 
 class Demand(SQLModel, table=True):

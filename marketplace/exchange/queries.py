@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
-from marketplace.exchange.catalogue import CataloguePage, CatalogueRow, visible, visible_listing
+from marketplace.exchange.catalogue import CataloguePage, CatalogueRow, Wanted, visible, visible_listing
 from marketplace.exchange.models import Demand, Listing, MarketReference, Offer
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 
-__all__ = ["CataloguePage", "CatalogueRow", "visible", "visible_listing"]
+__all__ = ["CataloguePage", "CatalogueRow", "Wanted", "visible", "visible_listing"]
 
 
 class NoSuchOffer(NotFound):

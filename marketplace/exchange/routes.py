@@ -11,7 +11,7 @@ from marketplace.assets.schemas import PreparedDocument, SignatureIn
 from marketplace.exchange import demands, forcing, queries, service
 from marketplace.exchange.linting import obstacles, plans_of
 from marketplace.exchange.models import Offer
-from marketplace.exchange.queries import CatalogueRow
+from marketplace.exchange.queries import CatalogueRow, Wanted
 from marketplace.exchange.schemas import (
     CatalogueDetail,
     CatalogueItem,
@@ -163,17 +163,8 @@ def search_catalogue(
     limit: Annotated[int, Query(ge=1, le=100)] = 20,
 ) -> CatalogueOut:
     """What is listed and still valid now, best match first, then the latest first."""
-    page = queries.visible(
-        view.db,
-        view.now,
-        text=q,
-        modality=modality,
-        body_part=body_part,
-        purpose=purpose,
-        provider=provider,
-        cursor=cursor,
-        limit=limit,
-    )
+    wanted = Wanted(text=q, modality=modality, body_part=body_part, purpose=purpose, provider=provider)
+    page = queries.visible(view.db, view.now, wanted, cursor=cursor, limit=limit)
     return CatalogueOut(items=[CatalogueItem(**_item(row)) for row in page.rows], next_cursor=page.next_cursor)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections import Counter
 from collections.abc import Iterable
 from enum import StrEnum
 
@@ -83,12 +82,12 @@ def query_terms(text: str) -> list[str]:
 
 
 def weigh(fields: Iterable[tuple[str, int]]) -> dict[str, int]:
-    """Term -> weight: the sum over the fields that hold it.  fields: text and weight of each field."""
-    weights: Counter[str] = Counter()
+    """Term -> weight: that of the weightiest field that holds it.  fields: text and weight of each field."""
+    weights: dict[str, int] = {}
     for text, weight in fields:
         for term in index_terms(text):
-            weights[term] += weight
-    return dict(weights)
+            weights[term] = max(weight, weights.get(term, 0))
+    return weights
 
 
 def singular(word: str) -> str:

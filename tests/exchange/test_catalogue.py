@@ -6,22 +6,25 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from alembic import command
 from sqlalchemy import event
 from sqlmodel import select
 
 from marketplace.assets import queries as assets
 from marketplace.assets import service as passport
-from marketplace.exchange import queries
+from marketplace.exchange import queries, searching
 from marketplace.exchange.catalogue import BadCursor, NotInCatalogue
 from marketplace.exchange.models import MarketReference
 from marketplace.exchange.standing import require_standing
 from marketplace.exchange.terms.purposes import UnknownCode
 from marketplace.kernel.errors import DomainError
 from marketplace.legal.models import Opinion, OpinionCondition
+from marketplace.participants.models import Participant
+from marketplace.plumbing.migrations import alembic_config, migrate
 from marketplace.registration import certificates
 from marketplace.registration import queries as registration
 from marketplace.registration.models import Right
-from tests.exchange.parts import certified, found, listed, offer_in, suspend_certificate
+from tests.exchange.parts import certified, found, listed, offer_in, suspend_certificate, terms_of
 from tests.house import House
 
 
@@ -48,6 +51,11 @@ def heart(house: House) -> str:
     )
     research = offer_in().parameters | {"purposes": ["scientific_research"]}
     return listed(house, version, template="research-use/v1", parameters=research).id
+
+
+def participant(house: House, name: str) -> Participant:
+    with house.runtime.database.reading() as db:
+        return db.get_one(Participant, house.cast[name].id)
 
 
 def test_chinese_and_english_words_find_the_listing(house: House) -> None:
@@ -83,6 +91,37 @@ def test_filters_narrow_the_catalogue(house: House) -> None:
     assert set(found(house, provider=house.cast["hospital"].id, modality="ct")) == {lungs, hearts}
 
 
+def test_all_words_are_found_whichever_list_of_the_index_is_read(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    lungs, hearts = lung(house), heart(house)
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("CT", {}),
+        ("CT", {"body_part": "HEART"}),
+        ("影像 cancer", {}),
+        ("影像", {"purpose": "scientific_research", "provider": house.cast["hospital"].id}),
+        ("", {"modality": "CT", "purpose": "model_training"}),
+    ]
+    short = [found(house, text, **filters) for text, filters in asked]
+    monkeypatch.setattr(searching, "SHORT", 1)
+    assert [found(house, text, **filters) for text, filters in asked] == short
+    assert short == [[hearts, lungs], [hearts], [lungs, hearts], [hearts], [lungs]]
+
+
+def test_a_participant_is_shown_what_it_may_ask_for(house: House) -> None:
+    version = certified(house)
+    insurers = listed(house, version, **terms_of("insurance-actuarial/v1")).id
+    everybody = listed(house, version, **terms_of("research-use/v1")).id
+    genomic = certified(house, name="示例基因数据集", contains_genomic=True)
+    cost = {"kind": "one_off", "price_fen": 100, "regime": "cost_only", "cost_fen": 100}
+    science = terms_of("research-use/v1", purposes=["scientific_research"])
+    research = listed(house, genomic, **science | {"price_plan": cost}).id
+    pharma, insurer = (participant(house, name) for name in ("pharma", "insurer"))
+    assert set(found(house)) == {insurers, everybody, research}
+    assert set(found(house, asker=pharma)) == {everybody, research}
+    assert set(found(house, asker=insurer)) == {insurers, everybody, research}
+    pharma.foreign_controlled = True
+    assert found(house, asker=pharma) == [everybody]
+
+
 def test_pages_follow_each_other_without_gap_or_repetition(house: House) -> None:
     version = certified(house)
     ids = [listed(house, version, term_days=days).id for days in (10, 20, 30, 40, 50)]
@@ -91,7 +130,7 @@ def test_pages_follow_each_other_without_gap_or_repetition(house: House) -> None
         cursor: str | None = None
         for size in (2, 2, 1):
             with house.runtime.database.reading() as db:
-                page = queries.visible(db, house.clock.now(), text=text, cursor=cursor, limit=2)
+                page = queries.visible(db, house.clock.now(), queries.Wanted(text=text), cursor=cursor, limit=2)
             assert len(page.rows) == size
             seen += [row.listing.id for row in page.rows]
             cursor = page.next_cursor
@@ -235,11 +274,22 @@ def test_the_number_of_queries_does_not_grow_with_the_catalogue(house: House) ->
 
         event.listen(house.runtime.database.engine, "before_cursor_execute", note)
         with house.runtime.database.reading() as db:
-            rows = queries.visible(db, house.clock.now(), text="CT").rows
+            rows = queries.visible(db, house.clock.now(), queries.Wanted(text="CT")).rows
             _ = [(row.asset.name, row.provider.legal_name, row.certificate.code, row.opinion.number) for row in rows]
         event.remove(house.runtime.database.engine, "before_cursor_execute", note)
         counts.append(len([one for one in statements if one.startswith("SELECT")]))
-    assert counts == [1, 1, 1]
+    assert counts == [2, 2, 2]
+
+
+def test_a_cursor_of_another_search_is_refused(house: House) -> None:
+    version = certified(house)
+    for days in (10, 20):
+        listed(house, version, term_days=days)
+    with house.runtime.database.reading() as db:
+        cursor = queries.visible(db, house.clock.now(), queries.Wanted(text="CT"), limit=1).next_cursor
+    assert len(found(house, "CT", cursor=cursor)) == 1
+    with pytest.raises(BadCursor):
+        found(house, "胸部", cursor=cursor)
 
 
 def test_market_references_are_read_by_date(house: House) -> None:
@@ -253,3 +303,18 @@ def test_market_references_are_read_by_date(house: House) -> None:
             )  # fmt: skip
         db.flush()
         assert [one.id for one in queries.market_references(db)] == ["mrf_a", "mrf_b"]
+
+
+def test_an_index_of_before_is_carried_over_when_the_service_is_upgraded(house: House) -> None:
+    lungs, hearts = lung(house), heart(house)
+    asked: list[tuple[str, dict[str, Any]]] = [
+        ("cancer", {}),
+        ("肺癌", {"modality": "CT"}),
+        ("", {"purpose": "model_training", "asker": participant(house, "pharma")}),
+        ("", {"provider": house.cast["hospital"].id, "body_part": "heart"}),
+    ]
+    before = [found(house, text, **filters) for text, filters in asked]
+    command.downgrade(alembic_config(house.runtime.database), "0013")
+    migrate(house.runtime.database)
+    assert [found(house, text, **filters) for text, filters in asked] == before
+    assert before == [[lungs, hearts], [lungs], [lungs], [hearts]]
