@@ -23,6 +23,7 @@ WITHOUT_ENTRY: dict[str, str] = {
     "refusal_count": "refusals of unknown callers are counted, not recorded one by one",
     "market_reference": "products that public sources report from elsewhere; nothing of this exchange rests on them",
     "governed_file": "results of a job that still runs; `governance:finished` tells the version made of them",
+    "dataspace_message": "what is on its way to another connector; what was taken or given up is recorded",
     "catalogue_term": "the search index repeats published listings and can be built again",
 }
 """Tables that may change without an entry, and why."""

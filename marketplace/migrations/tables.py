@@ -25,5 +25,6 @@ ALL = tuple(
         "negotiation.duties.models",
         "usage.models",
         "transfer.models",
+        "dataspace.models",
     )
 )
