@@ -20,6 +20,8 @@ from marketplace.audit.succession import effective
 from marketplace.collection import routes as collection
 from marketplace.console import routes as console
 from marketplace.costing import routes as costing
+from marketplace.dataspace import door as dataspace
+from marketplace.dataspace.addresses import PREFIX
 from marketplace.exchange import routes as exchange
 from marketplace.governance import routes as governance
 from marketplace.kernel.actor import Actor
@@ -137,6 +139,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     console.install(app)
     for routes in ROUTERS:
         app.include_router(routes)
+    app.mount(PREFIX, dataspace.create(runtime, app.state.gate))
     openapi.install(app)
     return app
 

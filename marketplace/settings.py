@@ -101,6 +101,12 @@ class Settings(BaseSettings):
     outgoing_answer_kib: int = Field(64, description="Largest answer taken from such an address.")
     outgoing_allow_loopback: bool = Field(False, description="Tests only: such an address may be this machine.")
 
+    dataspace_token_seconds: int = Field(900, ge=30, description="Life of a token that pulls data of one transfer.")
+    dataspace_conformance: str = Field(
+        "",
+        description="Tests only: the connector of the Dataspace Protocol's conformance kit, answered by a fixed table.",
+    )
+
     @model_validator(mode="after")
     def _no_embedded_parts_in_production(self) -> Self:
         """Production refuses the embedded shortcuts: each part must be named."""
@@ -110,6 +116,8 @@ class Settings(BaseSettings):
             plain = {k: v.get_secret_value() if isinstance(v, SecretStr) else v for k, v in values.items()}
             if missing := [name for name, value in plain.items() if not value]:
                 raise ValueError(f"production needs {', '.join(f'MARKETPLACE_{name.upper()}' for name in missing)}")
+            if self.dataspace_conformance:
+                raise ValueError("production answers by its rooms: MARKETPLACE_DATASPACE_CONFORMANCE must be empty")
             if self.outgoing_allow_loopback:
                 raise ValueError("production does not call itself: MARKETPLACE_OUTGOING_ALLOW_LOOPBACK must be off")
         return self

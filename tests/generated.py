@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from marketplace.assets.stages import STAGES
+from marketplace.dataspace.states import CONTRACT_NEGOTIATION, TRANSFER_PROCESS
 from marketplace.exchange.rules import LISTING
 from marketplace.governance.rules import JOB
 from marketplace.kernel.transitions import Machine
@@ -32,6 +33,8 @@ MACHINES: tuple[Machine, ...] = (
     REPORT_DUTY,
     DELETION_DUTY,
     PERIODS,
+    CONTRACT_NEGOTIATION,
+    TRANSFER_PROCESS,
 )
 
 

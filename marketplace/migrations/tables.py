@@ -27,5 +27,6 @@ ALL = tuple(
         "negotiation.rounds.models",
         "usage.models",
         "transfer.models",
+        "dataspace.models",
     )
 )

@@ -50,6 +50,30 @@ class ParticipantKey(SQLModel, table=True):
     revoked_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class Connector(SQLModel, table=True):
+    """A technical component that speaks the Dataspace Protocol for one participant from elsewhere.
+
+    identifier: the participant's name on the wire; jwk: the component's own public key, with kid and alg.
+    addresses: the origins that may be called for it, each exactly `scheme://host:port`.
+    certified_until: the end of its certification; from then on it is refused.
+    """
+
+    __tablename__ = "connector"
+
+    id: str = Field(primary_key=True)
+    participant_id: str = Field(foreign_key="participant.id", index=True)
+    identifier: str = Field(unique=True)
+    software: str
+    software_version: str
+    jwk: dict[str, Any] = Field(sa_type=JsonColumn)
+    addresses: list[str] = Field(sa_type=JsonColumn)
+    certified_by: str
+    certificate_number: str
+    certified_until: datetime = Field(sa_type=UtcDateTime)
+    registered_at: datetime = Field(sa_type=UtcDateTime)
+    suspended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
 class SeenToken(SQLModel, table=True):
     """A one-time `jti` of an assertion or DPoP proof, kept until it could not be replayed anyway."""
 

@@ -9,9 +9,11 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import JSONResponse
 
 from marketplace.kernel.signing import ALGORITHMS
-from marketplace.participants import queries, service, tokens
+from marketplace.participants import connectors, queries, service, tokens
 from marketplace.participants.schemas import (
     AuthorizationServerOut,
+    ConnectorIn,
+    ConnectorOut,
     KeyIn,
     KeyOut,
     KeySetOut,
@@ -94,6 +96,32 @@ def list_keys(view: View, participant_id: str) -> list[KeyOut]:
 def revoke_key(verb: LoggedVerb, participant_id: str, kid: str, asked: RevocationIn) -> KeyOut:
     """End a key at once: for the participant itself or the platform operator."""
     return KeyOut.model_validate(service.revoke_key(verb.db, verb.actor, participant_id, kid, asked.reason, verb.now))
+
+
+@_register.post("/connectors", status_code=201, operation_id="register_connector")
+def register_connector(verb: Verb, asked: ConnectorIn) -> ConnectorOut:
+    """Make a component known that speaks the Dataspace Protocol from elsewhere: for the platform operator."""
+    return ConnectorOut.model_validate(connectors.register(verb.db, verb.actor, asked, verb.now))
+
+
+@_register.get("/connectors", operation_id="list_connectors")
+def list_connectors(view: View) -> list[ConnectorOut]:
+    """Every registered component, in order of registration."""
+    return [ConnectorOut.model_validate(one) for one in connectors.all_connectors(view.db)]
+
+
+@_register.post("/connectors/{connector_id}/suspension", operation_id="suspend_connector")
+def suspend_connector(verb: Verb, connector_id: str, asked: SuspensionIn) -> ConnectorOut:
+    """Refuse a component from now on: for the platform operator."""
+    found = connectors.suspend(verb.db, verb.actor, connector_id, asked.reason, verb.now)
+    return ConnectorOut.model_validate(found)
+
+
+@_register.post("/connectors/{connector_id}/reinstatement", operation_id="reinstate_connector")
+def reinstate_connector(verb: Verb, connector_id: str, asked: SuspensionIn) -> ConnectorOut:
+    """End a suspension: for the platform operator."""
+    found = connectors.reinstate(verb.db, verb.actor, connector_id, asked.reason, verb.now)
+    return ConnectorOut.model_validate(found)
 
 
 async def token_body(request: Request) -> bytes:

@@ -81,6 +81,50 @@ class KeyOut(BaseModel):
     revoked_at: datetime | None
 
 
+class ConnectorIn(BaseModel):
+    """A component to register, as its certification and its operator describe it."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    participant_id: str = Field(max_length=80, description="The participant that operates it.")
+    identifier: str = Field(
+        description="The participant's name in the Dataspace Protocol.",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/%-]{1,199}$",
+        examples=["did:web:connector.example:pharma"],
+    )
+    software: Name = Field(examples=["Example connector"])
+    software_version: str = Field(min_length=1, max_length=40, examples=["0.15.1"])
+    jwk: dict[str, Any] = Field(description="Public JWK (RFC 7517) of the component, Ed25519 or P-256.")
+    addresses: list[Annotated[str, StringConstraints(max_length=200)]] = Field(
+        min_length=1,
+        max_length=10,
+        description="Origins that may be called for it, each exactly `scheme://host:port`.",
+        examples=[["https://connector.example:443"]],
+    )
+    certified_by: Name
+    certificate_number: str = Field(min_length=1, max_length=80)
+    certified_until: Moment
+
+
+class ConnectorOut(BaseModel):
+    """A registered component; it is refused once it is suspended or its certification has ended."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    participant_id: str
+    identifier: str
+    software: str
+    software_version: str
+    jwk: dict[str, Any]
+    addresses: list[str]
+    certified_by: str
+    certificate_number: str
+    certified_until: datetime
+    registered_at: datetime
+    suspended_at: datetime | None
+
+
 class RevocationIn(BaseModel):
     """Why a key ends now."""
 

@@ -34,9 +34,13 @@ class Check(BaseModel):
 
 
 class Readiness(BaseModel):
-    """Every part that serving needs, by name; status is pass when all of them pass."""
+    """Every part that serving needs, by name; status is pass when all of them pass.
+
+    test_mode: named when this instance answers a test kit by a fixed table, as production never does.
+    """
 
     status: Literal["pass", "fail"]
+    test_mode: str | None = None
     checks: dict[str, Check]
 
 
@@ -66,7 +70,8 @@ def get_readiness(request: Request) -> HealthAnswer:
     runtime: Runtime = request.app.state.runtime
     checks = {"database": _database(runtime), "policy": _policy(runtime), "log": _log(runtime)}
     failed = [name for name, check in checks.items() if check.status != "pass"]
-    found = Readiness(status="fail" if failed else "pass", checks=checks)
+    mode = "dataspace_conformance" if runtime.settings.dataspace_conformance else None
+    found = Readiness(status="fail" if failed else "pass", test_mode=mode, checks=checks)
     return HealthAnswer(found.model_dump(exclude_none=True), status_code=503 if failed else 200)
 
 

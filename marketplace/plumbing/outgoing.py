@@ -9,18 +9,16 @@ from __future__ import annotations
 
 import queue
 import re
-import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 
 import httpcore2
 
-from marketplace.kernel.errors import Invalid, Unavailable
+from marketplace.kernel.errors import Invalid, Unavailable, shown
 from marketplace.plumbing.addresses import Address, is_public, read_address
+from marketplace.plumbing.wires import Backend, Network, left
 from marketplace.settings import Settings
 
 LONGEST_URL = 2000
@@ -29,6 +27,7 @@ _URL = re.compile(
     r"(?P<scheme>https?)://(?P<host>[A-Za-z0-9.-]{1,253})(?::(?P<port>[1-9][0-9]{0,4}))?"
     r"(?P<target>(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?)"
 )
+_ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]{1,253}):(?P<port>[1-9][0-9]{0,4})")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Names that no public authority gives out (RFC 6761, RFC 8375, RFC 9476) or that lead into the own network.
 _LOCAL_NAMES = frozenset(
@@ -36,7 +35,6 @@ _LOCAL_NAMES = frozenset(
 )
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"})
 _LOOPBACK = "127.0.0.1"
-_AT_ONCE = 16 << 10
 
 
 class OutgoingRefused(Invalid):
@@ -58,12 +56,21 @@ class Answer:
 
 @dataclass(frozen=True)
 class Target:
-    """An address whose form is allowed.  host: ASCII, lower case; target: path and query."""
+    """An address whose form is allowed.  host: ASCII, lower case; target: path and query.
+
+    named: it stands in a list of exact origins, so that it may lead to where no other address may.
+    """
 
     scheme: str
     host: str
     port: int
     target: str
+    named: bool = False
+
+    @property
+    def origin(self) -> str:
+        """The address as `scheme://host:port`."""
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     @property
     def loopback(self) -> bool:
@@ -71,48 +78,53 @@ class Target:
         return self.host == _LOOPBACK
 
 
-def system_resolver(host: str, port: int) -> list[str]:
-    """All addresses of a name, by the system's resolver.  Raises OSError."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return [str(where[0]) for *_rest, where in found]
-
-
-def dial(address: Address, port: int, seconds: float) -> socket.socket:
-    """A connection to an address that was checked.  Raises OSError."""
-    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
-    connection = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        connection.settimeout(seconds)
-        connection.connect((str(address), port))
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-@dataclass(frozen=True)
-class Network:
-    """The network as this module uses it; tests put their own resolver, dialling and certificates in."""
-
-    resolve: Callable[[str, int], Iterable[str]] = system_resolver
-    dial: Callable[[Address, int, float], socket.socket] = dial
-    trust: Callable[[], ssl.SSLContext] = field(default=ssl.create_default_context)
-
-
 def post(
-    url: str, body: bytes, *, headers: Mapping[str, str], settings: Settings, network: Network | None = None
+    url: str,
+    body: bytes,
+    *,
+    headers: Mapping[str, str],
+    settings: Settings,
+    network: Network | None = None,
+    origins: Collection[str] = (),
 ) -> Answer:
-    """Send a body to a participant's address.  Raises OutgoingRefused before any connection, or OutgoingFailed."""
-    return _send("POST", url, body, headers, settings, network or Network())
+    """Send a body to a participant's address.  Raises OutgoingRefused before any connection, or OutgoingFailed.
+
+    origins: as for `read_target`.
+    """
+    return _send("POST", read_target(url, settings, origins), body, headers, settings, network or Network())
 
 
-def get(url: str, *, headers: Mapping[str, str], settings: Settings, network: Network | None = None) -> Answer:
-    """Fetch a small document from a participant's address.  Raises OutgoingRefused or OutgoingFailed."""
-    return _send("GET", url, b"", headers, settings, network or Network())
+def get(
+    url: str,
+    *,
+    headers: Mapping[str, str],
+    settings: Settings,
+    network: Network | None = None,
+    origins: Collection[str] = (),
+) -> Answer:
+    """Fetch a small document from a participant's address.  Raises OutgoingRefused or OutgoingFailed.
+
+    origins: as for `read_target`.
+    """
+    return _send("GET", read_target(url, settings, origins), b"", headers, settings, network or Network())
 
 
-def read_target(url: str, settings: Settings) -> Target:
-    """The parts of an address whose form is allowed; no name is resolved.  Raises OutgoingRefused."""
+def require_origin(text: str) -> str:
+    """Return `scheme://host:port` in its one spelling, as `read_target` compares it.  Raises OutgoingRefused."""
+    found = _ORIGIN.fullmatch(text)
+    if found is None or int(found["port"]) > 65535:
+        raise OutgoingRefused(
+            "the address is not an origin", expected="scheme://host:port in lower case", got=shown(text)
+        )
+    return text
+
+
+def read_target(url: str, settings: Settings, origins: Collection[str] = ()) -> Target:
+    """The parts of an address whose form is allowed; no name is resolved.  Raises OutgoingRefused.
+
+    origins: exact `scheme://host:port` of one registered component; such an address needs to be neither https nor
+    public, and no other address is opened by it.
+    """
     found = _URL.fullmatch(url) if len(url) <= LONGEST_URL else None
     if found is None:
         raise _refused("the address is not a plain https address without user, fragment and special characters")
@@ -121,6 +133,8 @@ def read_target(url: str, settings: Settings) -> Target:
     target = Target(found["scheme"], host, port, path)
     if port > 65535:
         raise _refused("the port is none")
+    if target.origin in origins:
+        return replace(target, named=True)
     if target.loopback and settings.outgoing_allow_loopback:
         return target
     if target.scheme != "https":
@@ -144,14 +158,13 @@ def _is_one_line(header: tuple[str, str]) -> bool:
 
 
 def _send(
-    method: str, url: str, body: bytes, headers: Mapping[str, str], settings: Settings, network: Network
+    method: str, target: Target, body: bytes, headers: Mapping[str, str], settings: Settings, network: Network
 ) -> Answer:
-    target = read_target(url, settings)
     if {name.lower() for name in headers} & _OURS or not all(map(_is_one_line, headers.items())):
         raise _refused("a header is not the caller's to set, or is not one line of printable ASCII")
     end = time.monotonic() + settings.outgoing_seconds
     try:
-        backend = _Backend(_checked(target, network, end), network, end)
+        backend = Backend(_checked(target, network, end), network, end)
         request = (method, target, body, headers)
         return _exchange(*request, backend=backend, network=network, largest=settings.outgoing_answer_kib << 10)
     except (OSError, queue.Empty, httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
@@ -165,7 +178,7 @@ def _send(
 
 def _checked(target: Target, network: Network, end: float) -> list[Address]:
     """The addresses to try, all public.  Raises OutgoingRefused when one is not, OSError when there is none."""
-    if target.loopback:
+    if target.loopback and not target.named:
         return [read_address(_LOOPBACK)]
     try:
         addresses = [read_address(one) for one in _resolved(target, network, end)]
@@ -173,7 +186,7 @@ def _checked(target: Target, network: Network, end: float) -> list[Address]:
         raise OSError("the resolver answered no address") from error
     if not addresses:
         raise OSError("the name has no address")
-    if not all(is_public(one) for one in addresses):
+    if not target.named and not all(is_public(one) for one in addresses):
         # Which address it was is not said: the caller must not learn what our resolver knows.
         raise _refused("the host does not lead to public addresses only")
     return addresses
@@ -190,7 +203,7 @@ def _resolved(target: Target, network: Network, end: float) -> list[str]:
             answers.put(error)
 
     threading.Thread(target=ask, name="resolve", daemon=True).start()
-    answer = answers.get(timeout=_left(end))
+    answer = answers.get(timeout=left(end))
     if isinstance(answer, Exception):
         raise OSError("the name does not resolve") from answer
     return answer
@@ -225,59 +238,6 @@ def _exchange(
                 raise OSError("the answer is too large")
         names = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in response.headers}
         return Answer(response.status, names, bytes(received))
-
-
-class _Backend(httpcore2.NetworkBackend):
-    """Connects to the checked addresses, whatever the name says by now."""
-
-    def __init__(self, addresses: list[Address], network: Network, end: float) -> None:
-        self._addresses, self._dial, self._end = addresses, network.dial, end
-
-    def connect_tcp(self, host: str, port: int, *_rest: Any, **_options: Any) -> httpcore2.NetworkStream:  # noqa: ARG002
-        failure: OSError = OSError("no address")
-        for address in self._addresses:
-            try:
-                return _Stream(self._dial(address, port, _left(self._end)), self._end)
-            except OSError as error:
-                failure = error
-        raise failure
-
-
-class _Stream(httpcore2.NetworkStream):
-    """A connection of which every operation ends at the same moment, however slowly the other side drips."""
-
-    def __init__(self, connection: socket.socket, end: float) -> None:
-        self._connection, self._end = connection, end
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        self._connection.settimeout(_left(self._end))
-        return self._connection.recv(max_bytes)
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
-        view = memoryview(buffer)
-        while view:
-            self._connection.settimeout(_left(self._end))
-            view = view[self._connection.send(view[:_AT_ONCE]) :]
-
-    def close(self) -> None:
-        self._connection.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,  # noqa: ARG002
-    ) -> httpcore2.NetworkStream:
-        self._connection.settimeout(_left(self._end))
-        return _Stream(ssl_context.wrap_socket(self._connection, server_hostname=server_hostname), self._end)
-
-
-def _left(end: float) -> float:
-    """Seconds that remain.  Raises TimeoutError when none do: 0 would mean "do not wait" to a socket."""
-    left = end - time.monotonic()
-    if left <= 0:
-        raise TimeoutError("the deadline is over")
-    return left
 
 
 def _refused(detail: str) -> OutgoingRefused:

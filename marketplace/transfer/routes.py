@@ -97,7 +97,7 @@ async def download_data(
     """
     use = UseRequest(purpose, action, asset, place=place or "", ethics_approval=ethics_approval or "")
     asked = Download(agreement_id, use, None, range_header, if_range, idempotency_key)
-    return await _as_known_caller(request, lambda runtime, actor: _download(request, runtime, actor, asked))
+    return await _as_known_caller(request, lambda runtime, actor: answer_download(request, runtime, actor, asked))
 
 
 @data.get(
@@ -122,7 +122,7 @@ async def download_file(
     """Use one file of the delivery manifest."""
     use = UseRequest(purpose, action, asset, place=place or "", ethics_approval=ethics_approval or "")
     asked = Download(agreement_id, use, path, range_header, if_range, idempotency_key)
-    return await _as_known_caller(request, lambda runtime, actor: _download(request, runtime, actor, asked))
+    return await _as_known_caller(request, lambda runtime, actor: answer_download(request, runtime, actor, asked))
 
 
 @data.head("/agreements/{agreement_id}/data", operation_id="describe_data", include_in_schema=False)
@@ -187,7 +187,8 @@ def _require_bound(actor: Actor) -> None:
         )
 
 
-def _download(request: Request, runtime: Runtime, actor: Actor, asked: Download) -> Response:
+def answer_download(request: Request, runtime: Runtime, actor: Actor, asked: Download) -> Response:
+    """The answer to a known caller: the bytes, or why not; recorded either way.  Raises what `open_transfer` raises."""
     match opening.open_transfer(runtime, actor, asked, runtime.clock.now()):
         case Refused() as refused:
             refusal = _refusal(runtime, asked.agreement_id, refused)

@@ -35,6 +35,7 @@ class UseRequest:
     that is already counted; bytes: what would be sent.  place: ISO 3166 code of where the data will be used, empty =
     where the buyer is registered; ethics_approval: number of the ethics decision.  output and smallest_group: what
     leaves and the persons in its smallest group; a delivery hands out records, and a record is a group of one.
+    grounds: further subjects whose stop ends this use, e.g. the transfer of the Dataspace Protocol that it serves.
     """
 
     purpose: str
@@ -47,6 +48,7 @@ class UseRequest:
     ethics_approval: str = ""
     output: str = "records"
     smallest_group: int = 1
+    grounds: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, n
         agreement.listing_id,
         agreement.buyer_id,
         agreement.provider_id,
+        *asked.grounds,
     )
     # The epoch is read before the facts: a bump in between is then noticed when the use is recorded.
     epoch = queries.epoch(db, subjects)

@@ -27,8 +27,8 @@ PAGES = {
     ("GET", "/static/{name}"),
     ("GET", "/openapi.json"),
 }
-# What a browser may load for `/docs`.
-MOUNTS = {"/static-offline-docs"}
+# What a browser may load for `/docs`, and the Dataspace Protocol, whose doors `tests/dataspace` knocks at.
+MOUNTS = {"/static-offline-docs", "/dsp"}
 FILLED = {
     "sha256": "0" * 64,
     "batch": "b1",

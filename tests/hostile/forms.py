@@ -56,6 +56,22 @@ def _participant(story: Story, identity: str) -> dict[str, Any]:
     }
 
 
+def connector_form(participant: str, identifier: str) -> dict[str, Any]:
+    """A component that could be registered for a participant."""
+    jwk = generate_key().public_jwk
+    return {
+        "participant_id": participant,
+        "identifier": identifier,
+        "software": "Example connector",
+        "software_version": "1.0",
+        "jwk": {name: jwk[name] for name in ("kty", "crv", "x")},
+        "addresses": ["https://connector.example:443"],
+        "certified_by": "Example certifier",
+        "certificate_number": "EX-1",
+        "certified_until": "2030-01-01T00:00:00Z",
+    }
+
+
 def _application(story: Story, identity: str) -> dict[str, Any]:
     return {
         "version": story.ids["version_id"],
@@ -123,6 +139,9 @@ FORMS: dict[str, Form] = {
     "reinstate_participant": _plain(_REASON),
     "register_key": _key,
     "revoke_key": _plain({"reason": "superseded"}),
+    "register_connector": lambda story, identity: connector_form(story.house.cast["clinic"].id, "did:web:b.example"),
+    "suspend_connector": _plain(_REASON),
+    "reinstate_connector": _plain(_REASON),
     "register_asset": lambda story, identity: registration().model_dump(mode="json"),
     "suspend_version": _plain({"reason": "example_reason"}),
     "resume_version": _plain({"reason": "example_reason"}),

@@ -28,8 +28,8 @@ from marketplace.legal.models import OpinionCondition
 from marketplace.main import create_app
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import stopping
-from marketplace.participants import service
-from marketplace.participants.schemas import ParticipantIn
+from marketplace.participants import connectors, service
+from marketplace.participants.schemas import ConnectorIn, ParticipantIn
 from marketplace.registration import objections
 from marketplace.registration import queries as registration
 from marketplace.registration.schemas import ObjectionIn
@@ -180,6 +180,7 @@ def _arrange(house: House) -> dict[str, str]:
         "settle_objection.application_id": objected.id,
         "objection_id": objection,
         "code": certificate.code,
+        "connector_id": _connector(house),
         "offer_id": listing.offer_id,
         "listing_id": listing.id,
         "review_listing.listing_id": reviewed.id,
@@ -243,6 +244,23 @@ def roll_agreement(story: Story, state: str) -> None:
                 stopping.terminate(db, hospital, negotiation.agreement(db, agreement), WHY, now)
         case "expired":
             house.clock.advance(timedelta(days=366))
+
+
+def _connector(house: House) -> str:
+    """A registered component of the buyer."""
+    asked = ConnectorIn(
+        participant_id=house.cast["pharma"].id,
+        identifier="did:web:connector.example",
+        software="Example connector",
+        software_version="1.0",
+        jwk=generate_key().public_jwk,
+        addresses=["https://connector.example:443"],
+        certified_by="Example certifier",
+        certificate_number="EX-0",
+        certified_until=house.clock.now() + timedelta(days=3650),
+    )
+    with house.db() as db:
+        return connectors.register(db, house.cast["operator"].actor, asked, house.clock.now()).id
 
 
 def _opinion_with_condition(house: House) -> str:

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from marketplace.plumbing.runtime import Runtime
-from workers.tasks import governance, ledger, legal, negotiation, registration, transfer
+from workers.tasks import dataspace, governance, ledger, legal, negotiation, registration, transfer
 
 Task: TypeAlias = Callable[[Runtime, dict[str, Any]], None]
 
 REGISTRY: dict[str, Task] = {
+    **dataspace.TASKS,
     **governance.TASKS,
     **ledger.TASKS,
     **legal.TASKS,
@@ -18,5 +19,5 @@ REGISTRY: dict[str, Task] = {
     **registration.TASKS,
     **transfer.TASKS,
 }
-TO_OTHERS = frozenset({"transfer.push_notice"})
+TO_OTHERS = frozenset({"dataspace.send", "transfer.push_notice"})
 """Tasks that wait for servers of other people."""

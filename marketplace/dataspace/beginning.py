@@ -1,0 +1,126 @@
+"""What a participant hosted here says first or next: ask a connector elsewhere for a contract or for data, and move."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.dataspace import queries
+from marketplace.dataspace.addresses import base_of, require_address
+from marketplace.dataspace.answering import Answering
+from marketplace.dataspace.identity import require_trusted
+from marketplace.dataspace.messages import PULL, check_offer
+from marketplace.dataspace.models import Exchange, ExchangeMessage
+from marketplace.dataspace.moving import open_exchange, say
+from marketplace.dataspace.states import MOVES, Protocol, Side, step_of
+from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.errors import Conflict, Invalid
+from marketplace.kernel.ids import new_id
+from marketplace.participants import connectors
+from marketplace.plumbing.runtime import Runtime
+
+
+class NotAnsweredYet(Conflict):
+    """The other side has not taken the first message of this exchange yet."""
+
+
+class NoSuchMove(Invalid):
+    """The protocol has no such move."""
+
+
+class FormatNotOffered(Invalid):
+    """This way of transfer is not spoken here."""
+
+
+def ask_for_contract(
+    db: Session,
+    actor: Actor,
+    connector_id: str,
+    address: str,
+    offer: Json,
+    answering: Answering,
+    runtime: Runtime,
+    now: datetime,
+) -> Exchange:
+    """Open a negotiation as consumer.  address: the provider's base address; offer: with its target.
+
+    Raises BadMessage, NoSuchConnector, ConnectorRefused, OutgoingRefused, AddressNotRegistered.
+    Records: dataspace:exchange_opened.
+    """
+    exchange = _opened(db, actor, Protocol.NEGOTIATION, connector_id, address, runtime, now)
+    exchange.subject, exchange.terms = check_offer(offer)["target"], offer
+    open_exchange(db, actor, exchange, now)
+    say(db, exchange, MOVES[Protocol.NEGOTIATION]["request"], answering, runtime, now)
+    return exchange
+
+
+def ask_for_data(
+    db: Session,
+    actor: Actor,
+    connector_id: str,
+    address: str,
+    agreement_id: str,
+    answering: Answering,
+    runtime: Runtime,
+    now: datetime,
+    *,
+    transfer_format: str = PULL,
+) -> Exchange:
+    """Open a transfer as consumer under an agreement of the other side.
+
+    Raises FormatNotOffered, and as `ask_for_contract`.  Records: dataspace:exchange_opened.
+    """
+    if transfer_format != PULL:
+        raise FormatNotOffered("data is pulled over HTTP", expected=PULL, got=f"{len(transfer_format)} characters")
+    exchange = _opened(db, actor, Protocol.TRANSFER, connector_id, address, runtime, now)
+    exchange.subject, exchange.format = agreement_id, transfer_format
+    open_exchange(db, actor, exchange, now)
+    say(db, exchange, MOVES[Protocol.TRANSFER]["request"], answering, runtime, now)
+    return exchange
+
+
+def move_on(
+    db: Session, exchange: Exchange, name: str, answering: Answering, runtime: Runtime, now: datetime
+) -> ExchangeMessage:
+    """Have a further move of ours sent.  name: as in `states.MOVES`; what it stops here stops at once.
+
+    Raises NoSuchMove, NotAnsweredYet, WrongState, NotYourStep.  Records: dataspace:exchange_moved once it was taken.
+    """
+    queries.lock(db, exchange)
+    move = MOVES[Protocol(exchange.protocol)].get(name)
+
+    if move is None:
+        raise NoSuchMove("the protocol has no such move", expected=" or ".join(MOVES[Protocol(exchange.protocol)]))
+    step_of(move.protocol, exchange.state, move, Side(exchange.side))
+    if not exchange.peer_pid:
+        raise NotAnsweredYet("the other side has not taken the first message yet", action="try again in a moment")
+
+    return say(db, exchange, move, answering, runtime, now)
+
+
+def first_content(exchange: Exchange, runtime: Runtime) -> Json:
+    """What the first message of an exchange of ours says beside our id."""
+    callback = {"callbackAddress": base_of(runtime.settings, exchange.participant_id)}
+    if exchange.protocol == Protocol.TRANSFER:
+        return callback | {"agreementId": exchange.subject, "format": exchange.format}
+    return callback | {"offer": exchange.terms}
+
+
+def _opened(
+    db: Session, actor: Actor, protocol: Protocol, connector_id: str, address: str, runtime: Runtime, now: datetime
+) -> Exchange:
+    connector = require_trusted(db, connectors.held(db, connector_id), now)
+    return Exchange(
+        id=new_id("dex"),
+        protocol=protocol,
+        participant_id=actor.participant,
+        connector_id=connector.id,
+        side=Side.CONSUMER,
+        address=require_address(connector, address, runtime.settings),
+        state="REQUESTED",
+        subject="",
+        opened_at=now,
+        moved_at=now,
+    )

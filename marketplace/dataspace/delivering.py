@@ -1,0 +1,141 @@
+"""One attempt to bring a message of ours to the other side, and what follows from its outcome."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta
+
+from sqlmodel import Session
+
+from marketplace.dataspace import queries
+from marketplace.dataspace.addresses import address_of
+from marketplace.dataspace.answering import Answering
+from marketplace.dataspace.identity import ConnectorRefused, require_trusted
+from marketplace.dataspace.models import Exchange, ExchangeMessage
+from marketplace.dataspace.moving import end, enter, proceed
+from marketplace.dataspace.sending import Outcome, begin_attempt, is_over, schedule, settle
+from marketplace.dataspace.states import MOVES, Move, Protocol, Side, step_of
+from marketplace.kernel.actor import SERVICE_ACTOR
+from marketplace.kernel.canonical import Json, read_strictly
+from marketplace.kernel.errors import Invalid
+from marketplace.kernel.transitions import NotYourStep, WrongState
+from marketplace.participants import connectors
+from marketplace.plumbing import outgoing
+from marketplace.plumbing.outgoing import OutgoingFailed, OutgoingRefused
+from marketplace.plumbing.runtime import Runtime
+
+_MARGIN = timedelta(seconds=2)
+_LONGEST_PID = 2000
+
+
+def send(runtime: Runtime, answering: Answering, message_id: str) -> None:
+    """Make one attempt; a message that is settled, or does not follow from the state any more, is not sent.
+
+    Raises OnItsWay.  Records: dataspace:exchange_moved, or dataspace:exchange_failed when it is refused or given up.
+    """
+    with runtime.database.transaction() as db:
+        row = queries.message(db, message_id)
+        exchange = queries.exchange(db, row.exchange_id)
+        queries.lock(db, exchange)
+        now = runtime.clock.now()
+        if row.state not in queries.UNDER_WAY:
+            return
+        move = MOVES[Protocol(exchange.protocol)][row.move]
+        if not _follows(exchange, move):
+            settle(db, row, "dropped", now)
+            return
+        begin_attempt(db, row, now, timedelta(seconds=runtime.settings.outgoing_seconds) + _MARGIN)
+        call = _prepared(db, exchange, now)
+
+    outcome = _attempt(runtime, answering, exchange, move, row.body, call)
+
+    with runtime.database.transaction() as db:
+        exchange = queries.exchange(db, exchange.id)
+        queries.lock(db, exchange)
+        _conclude(db, runtime, answering, exchange, queries.message(db, message_id), move, outcome)
+
+
+def _follows(exchange: Exchange, move: Move) -> bool:
+    """Whether a move of ours is allowed in the present state; the first message opens the state that it names."""
+    if not exchange.peer_pid:
+        return not is_over(exchange) and exchange.state == move.target
+    try:
+        step_of(Protocol(exchange.protocol), exchange.state, move, Side(exchange.side))
+    except (WrongState, NotYourStep):
+        return False
+    return True
+
+
+def _prepared(db: Session, exchange: Exchange, now: datetime) -> list[str] | None:
+    """The origins that may be called for the connector; None when it may not be spoken to now."""
+    try:
+        return require_trusted(db, connectors.connector(db, exchange.connector_id), now).addresses
+    except ConnectorRefused:
+        return None
+
+
+def _attempt(
+    runtime: Runtime, answering: Answering, exchange: Exchange, move: Move, message: Json, origins: list[str] | None
+) -> Outcome:
+    if origins is None:
+        return Outcome(401, {})
+    token = answering.identity.header(exchange.participant_id, exchange.address, runtime.clock.now(), runtime)
+    try:
+        answer = outgoing.post(
+            address_of(exchange, move),
+            json.dumps(message, ensure_ascii=False).encode(),
+            headers={"Content-Type": "application/json", "Authorization": token},
+            settings=runtime.settings,
+            origins=origins,
+        )
+    except OutgoingRefused:
+        return Outcome(400, {})
+    except OutgoingFailed:
+        return Outcome(None, {})
+    return Outcome(answer.status, _object(answer.body))
+
+
+def _object(body: bytes) -> Json:
+    try:
+        found = read_strictly(body)
+    except Invalid:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _conclude(
+    db: Session,
+    runtime: Runtime,
+    answering: Answering,
+    exchange: Exchange,
+    row: ExchangeMessage,
+    move: Move,
+    outcome: Outcome,
+) -> None:
+    now, pauses = runtime.clock.now(), answering.patience.pauses
+    if row.state != "sending":
+        return
+    if outcome.taken and _named(exchange, outcome):
+        settle(db, row, "taken", now, outcome.status)
+        enter(db, SERVICE_ACTOR, exchange, move, row.body, now)
+        proceed(db, exchange, answering, runtime, now)
+    elif (outcome.status is None or outcome.status in answering.patience.retried) and row.attempts <= len(pauses):
+        row.state, row.sending_until, row.status = "waiting", None, outcome.status
+        db.add(row)
+        schedule(db, row, now, now + pauses[row.attempts - 1])
+    else:
+        again = outcome.status is None or outcome.status in answering.patience.retried
+        settle(db, row, "given_up" if again else "refused", now, outcome.status)
+        end(db, SERVICE_ACTOR, exchange, "message_undeliverable" if again else "message_refused", now)
+
+
+def _named(exchange: Exchange, outcome: Outcome) -> bool:
+    """Learn the other side's id from the answer to our first message; without one there is nobody to go on with."""
+    if exchange.peer_pid:
+        return True
+    name = "consumerPid" if exchange.side == Side.PROVIDER else "providerPid"
+    pid = outcome.body.get(name)
+    if not isinstance(pid, str) or not 0 < len(pid) <= _LONGEST_PID or "/" in pid:
+        return False
+    exchange.peer_pid = pid
+    return True

@@ -1,0 +1,165 @@
+"""What the other side says: opening an exchange with us, and moving one that is open.  Repeats have one effect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.dataspace import queries
+from marketplace.dataspace.addresses import require_address
+from marketplace.dataspace.answering import Answering
+from marketplace.dataspace.messages import check
+from marketplace.dataspace.models import Exchange
+from marketplace.dataspace.moving import enter, keep_heard, open_exchange, pids, proceed
+from marketplace.dataspace.policies import rules_of
+from marketplace.dataspace.sending import require_silence
+from marketplace.dataspace.states import Move, Protocol, Side, step_of
+from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import Json, digest
+from marketplace.kernel.errors import Invalid, shown
+from marketplace.kernel.ids import new_id
+from marketplace.participants import connectors
+from marketplace.participants import queries as participants
+from marketplace.participants.models import Connector, Participant
+from marketplace.plumbing.runtime import Runtime
+
+
+class OtherProcess(Invalid):
+    """The message names another process than its address."""
+
+
+class OtherTerms(Invalid):
+    """The message is about something else than this negotiation."""
+
+
+@dataclass(frozen=True)
+class Talk:
+    """Who speaks with whom: a connector with a participant hosted here.  actor: the connector's participant."""
+
+    connector: Connector
+    hosted: Participant
+    actor: Actor
+
+
+@dataclass(frozen=True)
+class Declined:
+    """An exchange that was not taken up: recorded where it was judged, an answer and no error.  reasons: codes."""
+
+    reasons: Sequence[str]
+
+
+def talk(db: Session, connector: Connector, hosted: Participant) -> Talk:
+    """The actor of a connector has the roles that the register gives its participant now."""
+    roles = participants.participant(db, connector.participant_id).roles
+    return Talk(connector, hosted, Actor(connector.participant_id, frozenset(roles)))
+
+
+def open_by_peer(
+    db: Session, talk: Talk, move: Move, message: Json, answering: Answering, runtime: Runtime, now: datetime
+) -> Exchange | Declined:
+    """Take up a request for a contract or for data, or an offer that a provider makes first.
+
+    The same process id from the same connector is the same exchange.
+    Raises BadMessage, OutgoingRefused, AddressNotRegistered, and what `Answering.opened` raises.
+    Records: dataspace:exchange_opened, dataspace:exchange_moved.
+    """
+    check(message, move.message)
+    connectors.held(db, talk.connector.id)
+    side = Side.CONSUMER if move.name == "offer" else Side.PROVIDER
+    peer_pid = message["consumerPid" if side is Side.PROVIDER else "providerPid"]
+    known = queries.named_by_peer(db, talk.hosted.id, talk.connector.id, move.protocol, peer_pid)
+
+    if known is not None:
+        return known
+    if message.get("callbackAddress") is None:
+        raise OtherProcess("there is no process of this id here", action="open one, with a callbackAddress")
+    address = require_address(talk.connector, message["callbackAddress"], runtime.settings)
+
+    exchange = _fresh(talk, move, message, side, peer_pid, address, now)
+    reasons = answering.opened(db, exchange, message, now)
+    if reasons:
+        return Declined(reasons)
+    open_exchange(db, talk.actor, exchange, now)
+
+    keep_heard(db, exchange, move, message, now)
+    enter(db, talk.actor, exchange, move, message, now)
+    proceed(db, exchange, answering, runtime, now)
+    return exchange
+
+
+def hear(
+    db: Session,
+    talk: Talk,
+    exchange_id: str,
+    move: Move,
+    message: Json,
+    answering: Answering,
+    runtime: Runtime,
+    now: datetime,
+) -> Exchange:
+    """Take a move of the other side; the same message again changes nothing, one out of turn changes nothing either.
+
+    Raises BadMessage, NoSuchExchange, OnItsWay, OtherProcess, OtherTerms, WrongState, NotYourStep, and what
+    `Answering.heard` raises.  Records: dataspace:exchange_moved.
+    """
+    exchange = queries.between(db, talk.hosted.id, talk.connector.id, move.protocol, exchange_id)
+    queries.lock(db, exchange)
+    former = queries.last_heard(db, exchange.id)
+
+    check(message, move.message)
+    require_silence(db, exchange, now)
+    _require_ids(exchange, message)
+    if former is not None and (former.move, former.sha256) == (move.name, digest(message)):
+        return exchange
+    step_of(move.protocol, exchange.state, move, Side(exchange.side).other)
+    _require_terms(exchange, talk, message)
+
+    answering.heard(db, exchange, move, message, now)
+    keep_heard(db, exchange, move, message, now)
+    enter(db, talk.actor, exchange, move, message, now)
+    proceed(db, exchange, answering, runtime, now)
+    return exchange
+
+
+def _fresh(talk: Talk, move: Move, message: Json, side: Side, peer_pid: str, address: str, now: datetime) -> Exchange:
+    return Exchange(
+        id=new_id("dex"),
+        protocol=move.protocol,
+        participant_id=talk.hosted.id,
+        connector_id=talk.connector.id,
+        side=side,
+        peer_pid=peer_pid,
+        address=address,
+        state=str(move.target),
+        subject=message["offer"]["target"] if move.protocol is Protocol.NEGOTIATION else message["agreementId"],
+        format=message.get("format", ""),
+        opened_at=now,
+        moved_at=now,
+    )
+
+
+def _require_ids(exchange: Exchange, message: Json) -> None:
+    expected = pids(exchange)
+    for name, pid in expected.items():
+        if name in message and message[name] != pid:
+            raise OtherProcess(f"{name} is not that of this process", expected=pid, got=shown(str(message[name])))
+
+
+def _require_terms(exchange: Exchange, talk: Talk, message: Json) -> None:
+    """An offer stays with its data set; an agreement names both parties and has the rules of the last offer."""
+    policy = message.get("offer") or message.get("agreement") or {}
+    if policy and policy["target"] != exchange.subject:
+        raise OtherTerms("the policy is for another data set", expected=exchange.subject, got=shown(policy["target"]))
+    agreement = message.get("agreement")
+    if agreement is None:
+        return
+    parties, ours = (agreement["assigner"], agreement["assignee"]), (talk.connector.identifier, talk.hosted.id)
+    if parties != ours:
+        raise OtherTerms(
+            "the agreement is between others", expected=" and ".join(ours), got=shown(" and ".join(parties))
+        )
+    if rules_of(agreement) != rules_of(exchange.terms):
+        raise OtherTerms("the agreement has other rules than the last offer", action="agree to the offer as it stands")

@@ -1,0 +1,67 @@
+"""Tables of the dataspace room: what was said with a connector, and how far that has come."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlmodel import Field, SQLModel
+
+from marketplace.plumbing.db import JsonColumn, UtcDateTime
+
+
+class Exchange(SQLModel, table=True):
+    """A negotiation or a transfer between a participant hosted here and one behind a connector.
+
+    id: our own process id; peer_pid: the other side's, empty until it named one; address: where its messages go.
+    side: the part that the hosted participant plays; subject: the data set, for a transfer the agreement.
+    terms: the offer on the table, with its target; agreement: what the provider agreed to, as both have it.
+    request_id, agreement_id: of the negotiation room, empty where it has no part in this.
+    visits: how often each state was entered; error: why it ended without the other side, a code.
+    """
+
+    __tablename__ = "dataspace_exchange"
+
+    id: str = Field(primary_key=True)
+    protocol: str
+    participant_id: str = Field(foreign_key="participant.id", index=True)
+    connector_id: str = Field(foreign_key="connector.id", index=True)
+    side: str
+    peer_pid: str = Field(default="", index=True)
+    address: str
+    state: str
+    subject: str
+    format: str = ""
+    terms: dict[str, Any] = Field(default_factory=dict, sa_type=JsonColumn)
+    agreement: dict[str, Any] = Field(default_factory=dict, sa_type=JsonColumn)
+    data_address: dict[str, Any] = Field(default_factory=dict, sa_type=JsonColumn)
+    request_id: str = Field(default="", index=True)
+    agreement_id: str = Field(default="", index=True)
+    visits: dict[str, int] = Field(default_factory=dict, sa_type=JsonColumn)
+    error: str = ""
+    opened_at: datetime = Field(sa_type=UtcDateTime)
+    moved_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class ExchangeMessage(SQLModel, table=True):
+    """One message of an exchange.
+
+    ours: whether we send it; move: its name in `states.MOVES`; sha256: of its canonical JSON, to know it again.
+    state: `waiting`, `sending` until sending_until, then `taken`, `refused`, `given_up` or `dropped`; what came in was
+    `taken`.  status: the HTTP status of the last attempt, None without an answer.
+    """
+
+    __tablename__ = "dataspace_message"
+
+    id: str = Field(primary_key=True)
+    exchange_id: str = Field(foreign_key="dataspace_exchange.id", index=True)
+    ours: bool
+    move: str
+    sha256: str
+    body: dict[str, Any] = Field(sa_type=JsonColumn)
+    state: str = Field(index=True)
+    attempts: int = 0
+    status: int | None = None
+    sending_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    asked_at: datetime = Field(sa_type=UtcDateTime)
+    settled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

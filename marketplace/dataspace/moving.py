@@ -1,0 +1,111 @@
+"""How an exchange moves: what a message carries is kept, the state is entered and recorded, our next move asked for."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.audit.entry import Tag, record
+from marketplace.dataspace.answering import Answering
+from marketplace.dataspace.messages import framed
+from marketplace.dataspace.models import Exchange, ExchangeMessage
+from marketplace.dataspace.sending import ask
+from marketplace.dataspace.states import MOVES, Move, Protocol, Side
+from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import Json, digest, sha256_hex
+from marketplace.kernel.ids import new_id
+from marketplace.plumbing.runtime import Runtime
+
+_ACKNOWLEDGED = {Protocol.NEGOTIATION: "ContractNegotiation", Protocol.TRANSFER: "TransferProcess"}
+
+
+def pids(exchange: Exchange) -> Json:
+    """Both process ids under the names that the protocol gives them; without one that is not known yet."""
+    mine, theirs = ("providerPid", "consumerPid")[:: 1 if exchange.side == Side.PROVIDER else -1]
+    return {mine: exchange.id} | ({theirs: exchange.peer_pid} if exchange.peer_pid else {})
+
+
+def acknowledgement(exchange: Exchange) -> Json:
+    """What the protocol answers to reading an exchange, or to opening one."""
+    both = {"providerPid": "", "consumerPid": ""} | pids(exchange)
+    return framed(_ACKNOWLEDGED[Protocol(exchange.protocol)], both | {"state": exchange.state})
+
+
+def open_exchange(db: Session, actor: Actor, exchange: Exchange, now: datetime) -> None:
+    """Write a new exchange.  Records: dataspace:exchange_opened."""
+    db.add(exchange)
+    db.flush()
+    record(db, actor, Tag.EXCHANGE_OPENED, now, facts=facts_of(exchange))
+
+
+def enter(db: Session, actor: Actor, exchange: Exchange, move: Move, message: Json, now: datetime) -> None:
+    """Take a checked move: what its message says, the new state, the entry.  Records: dataspace:exchange_moved."""
+    exchange.terms = message.get("offer", exchange.terms)
+    exchange.agreement = message.get("agreement", exchange.agreement)
+    exchange.data_address = message.get("dataAddress", exchange.data_address)
+    exchange.state, exchange.moved_at = str(move.target), now
+    exchange.visits = exchange.visits | {exchange.state: exchange.visits.get(exchange.state, 0) + 1}
+    db.add(exchange)
+    db.flush()
+    about = {"move": move.name, "message": digest(message)}
+    record(
+        db, actor, Tag.EXCHANGE_MOVED, now, agreement=exchange.agreement_id or None, facts=facts_of(exchange) | about
+    )
+
+
+def end(db: Session, actor: Actor, exchange: Exchange, error: str, now: datetime) -> None:
+    """End an exchange that the other side cannot be told of.  error: a code.  Records: dataspace:exchange_failed."""
+    exchange.state, exchange.error, exchange.moved_at = "TERMINATED", error, now
+    db.add(exchange)
+    db.flush()
+    facts = facts_of(exchange) | {"error": error}
+    record(db, actor, Tag.EXCHANGE_FAILED, now, agreement=exchange.agreement_id or None, facts=facts)
+
+
+def keep_heard(db: Session, exchange: Exchange, move: Move, message: Json, now: datetime) -> None:
+    """Keep a message that was taken, so that it is known again when it comes twice."""
+    row = ExchangeMessage(
+        id=new_id("dsm"),
+        exchange_id=exchange.id,
+        ours=False,
+        move=move.name,
+        sha256=digest(message),
+        body=message,
+        state="taken",
+        asked_at=now,
+        settled_at=now,
+    )
+    db.add(row)
+    db.flush()
+
+
+def proceed(db: Session, exchange: Exchange, answering: Answering, runtime: Runtime, now: datetime) -> None:
+    """Ask for our own next move, if the state that was entered calls for one."""
+    name = answering.next(db, exchange)
+    if name is not None:
+        say(db, exchange, MOVES[Protocol(exchange.protocol)][name], answering, runtime, now)
+
+
+def say(
+    db: Session, exchange: Exchange, move: Move, answering: Answering, runtime: Runtime, now: datetime
+) -> ExchangeMessage:
+    """Have a move of ours sent; what it stops here stops at once.  The state follows when the other side took it."""
+    answering.left(db, exchange, move)
+    content = {"eventType": move.event or None} | answering.content(db, exchange, move, runtime, now)
+    message = framed(move.message, {"@id": f"urn:uuid:{new_id('dsm')}"} | pids(exchange) | content)
+    return ask(db, exchange, move, message, now, now + answering.patience.pace)
+
+
+def facts_of(exchange: Exchange) -> Json:
+    """What entries say of an exchange; names that the other side chose enter by their hash."""
+    return {
+        "exchange": exchange.id,
+        "protocol": exchange.protocol,
+        "participant": exchange.participant_id,
+        "connector": exchange.connector_id,
+        "side": exchange.side,
+        "state": exchange.state,
+        "subject_sha256": sha256_hex(exchange.subject.encode()),
+        "peer_sha256": sha256_hex(exchange.peer_pid.encode()),
+    }

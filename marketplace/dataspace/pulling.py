@@ -1,0 +1,128 @@
+"""Data over HTTP pull: whether an agreement carries a transfer, the short token for it, and stopping its bytes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from sqlmodel import Session
+
+from marketplace.dataspace import queries
+from marketplace.dataspace.messages import HTTP_ENDPOINT, PULL
+from marketplace.dataspace.models import Exchange
+from marketplace.dataspace.states import TRANSFER_PROCESS, Protocol, Side, TransferState
+from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.errors import Conflict, Invalid, NotFound, shown
+from marketplace.kernel.ids import new_id
+from marketplace.negotiation import queries as negotiation
+from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.rules import AGREEMENT, AgreementState
+from marketplace.participants import compact, connectors
+from marketplace.participants import queries as participants
+from marketplace.participants.compact import BadToken
+from marketplace.participants.models import Connector
+from marketplace.plumbing import epochs
+from marketplace.plumbing.problems import Unauthenticated
+from marketplace.plumbing.runtime import Runtime
+
+TYP: Final = "dataspace-data+jwt"
+STOPPED: Final = "transfer_stopped"
+_HEADER = frozenset({"alg", "kid", "typ"})
+
+
+class NotTransferable(Conflict):
+    """No data is transferred under this agreement now."""
+
+
+class FormatNotOffered(Invalid):
+    """The data set is not offered in this format."""
+
+
+class DataTokenRefused(Unauthenticated):
+    """The token does not open this data now."""
+
+
+@dataclass(frozen=True)
+class Pull:
+    """An open transfer that a token names.  actor: the buyer, with the roles of the register."""
+
+    exchange: Exchange
+    actor: Actor
+    purpose: str
+
+
+def require_transferable(db: Session, exchange: Exchange, buyer: Actor, now: datetime) -> Agreement:
+    """The agreement that a transfer is asked for under, if it is in force between these two.
+
+    Raises NoSuchAgreement for anybody else's, NotTransferable, FormatNotOffered.
+    """
+    agreement = negotiation.agreement(db, exchange.subject)
+    if (agreement.buyer_id, agreement.provider_id) != (buyer.participant, exchange.participant_id):
+        raise negotiation.NoSuchAgreement("no agreement with this id", got=shown(exchange.subject))
+    if exchange.format != PULL:
+        raise FormatNotOffered("data is pulled over HTTP", expected=PULL, got=shown(exchange.format))
+    if not AGREEMENT.permits(AgreementState(agreement.state), "use") or agreement.ends_at <= now:
+        raise NotTransferable("the agreement is not in force", expected="finalized", got=agreement.state)
+    return agreement
+
+
+def data_address(exchange: Exchange, base: str, runtime: Runtime, now: datetime) -> Json:
+    """Where the consumer pulls, with a token for this transfer and its agreement alone."""
+    endpoint, issued_at = f"{base}/data/{exchange.id}", int(now.timestamp())
+    key = exchange.agreement_id or exchange.subject
+    claims = {"iss": runtime.settings.public_url, "aud": endpoint, "sub": exchange.id, "agreement": key}
+    claims |= {"jti": new_id("tok")}
+    times = {"iat": issued_at, "exp": issued_at + runtime.settings.dataspace_token_seconds}
+    token = runtime.service_key.sign_claims(claims | times, typ=TYP)
+    properties = {"authorization": token, "authType": "bearer"}
+    listed = [{"@type": "EndpointProperty", "name": name, "value": value} for name, value in properties.items()]
+    return {
+        "@type": "DataAddress",
+        "endpointType": HTTP_ENDPOINT,
+        "endpoint": endpoint,
+        "endpointProperties": listed,
+    }
+
+
+def stop_bytes(db: Session, exchange: Exchange) -> None:
+    """Cut running answers of a transfer within one window; its token opens nothing until it is started again."""
+    epochs.bump(db, exchange.id, STOPPED)
+
+
+def opened_by(db: Session, token: str, exchange_id: str, endpoint: str, runtime: Runtime, now: datetime) -> Pull:
+    """The transfer that a token opens now.  Raises DataTokenRefused."""
+    try:
+        _check_token(token, exchange_id, endpoint, runtime, now)
+        exchange, connector = _flowing(db, exchange_id, now)
+    except (BadToken, NotFound) as error:
+        raise DataTokenRefused(error.detail, action="wait for the next start of the transfer") from error
+    buyer = participants.participant(db, connector.participant_id)
+    agreement = negotiation.agreement(db, exchange.agreement_id)
+    purpose = negotiation.request(db, agreement.request_id).purpose
+    return Pull(exchange, Actor(buyer.id, frozenset(buyer.roles)), purpose)
+
+
+def _check_token(token: str, exchange_id: str, endpoint: str, runtime: Runtime, now: datetime) -> None:
+    found = compact.read(token)
+    found.require_header(typ=frozenset({TYP}), known=_HEADER)
+    found.require_signature(runtime.service_key.public_jwk)
+    found.text_claim("aud", endpoint)
+    found.text_claim("sub", exchange_id)
+    expires_at = found.moment_claim("exp")
+    if expires_at <= now or found.moment_claim("iat") > now + timedelta(seconds=runtime.settings.clock_skew_seconds):
+        raise compact.wrong_moment("the token has expired", now, expires_at)
+
+
+def _flowing(db: Session, exchange_id: str, now: datetime) -> tuple[Exchange, Connector]:
+    """A transfer whose bytes may leave: started, no move of ours that stops them on its way, its connector trusted."""
+    exchange = queries.exchange(db, exchange_id)
+    connector = connectors.connector(db, exchange.connector_id)
+    ours = (exchange.protocol, exchange.side) == (Protocol.TRANSFER, Side.PROVIDER) and exchange.agreement_id
+    stopping = [one for one in queries.under_way(db, exchange.id) if one.move != "start"]
+    if not ours or stopping or not TRANSFER_PROCESS.permits(TransferState(exchange.state), "use"):
+        raise BadToken("this transfer does not flow now", expected=TransferState.STARTED, got=exchange.state)
+    if (why := connectors.trouble(db, connector, now)) is not None:
+        raise BadToken("the connector may not be served now", got=why)
+    return exchange, connector

@@ -1,0 +1,95 @@
+"""Reading exchanges and their messages, scoped to the two who hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import ColumnElement
+from sqlmodel import Session, col, select
+
+from marketplace.dataspace.models import Exchange, ExchangeMessage
+from marketplace.dataspace.states import Protocol
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.errors import NotFound, shown
+
+UNDER_WAY = ("waiting", "sending")
+
+
+class NoSuchExchange(NotFound):
+    """No such negotiation or transfer."""
+
+
+def exchange(db: Session, exchange_id: str) -> Exchange:
+    """One exchange: for workers.  Raises NoSuchExchange."""
+    found = db.get(Exchange, exchange_id)
+    if found is None:
+        raise NoSuchExchange("no exchange with this id", got=shown(exchange_id))
+    return found
+
+
+def lock(db: Session, found: Exchange) -> None:
+    """Read an exchange anew and hold it to the end of the transaction: both sides may speak at once."""
+    db.refresh(found, with_for_update=True)
+
+
+def between(db: Session, participant_id: str, connector_id: str, protocol: Protocol, exchange_id: str) -> Exchange:
+    """An exchange of these two.  Raises NoSuchExchange for anybody else's too, so ids cannot be probed."""
+    found = exchange(db, exchange_id)
+    if (found.participant_id, found.connector_id, found.protocol) != (participant_id, connector_id, protocol):
+        raise NoSuchExchange("no exchange with this id", got=shown(exchange_id))
+    return found
+
+
+def own(db: Session, actor: Actor, exchange_id: str) -> Exchange:
+    """An exchange of the caller; auditors read all.  Raises NoSuchExchange."""
+    found = exchange(db, exchange_id)
+    if found.participant_id != actor.participant and not actor.has(Role.AUDITOR):
+        raise NoSuchExchange("no exchange with this id", got=shown(exchange_id))
+    return found
+
+
+def exchanges_of(db: Session, actor: Actor) -> Sequence[Exchange]:
+    """The caller's exchanges, all of them for auditors, the latest first."""
+    rows = select(Exchange)
+    if not actor.has(Role.AUDITOR):
+        rows = rows.where(Exchange.participant_id == actor.participant)
+    return db.exec(rows.order_by(col(Exchange.opened_at).desc(), col(Exchange.id).desc())).all()
+
+
+def named_by_peer(
+    db: Session, participant_id: str, connector_id: str, protocol: Protocol, peer_pid: str
+) -> Exchange | None:
+    """The exchange that the other side opened under an id of its own, if there is one."""
+    mine: tuple[ColumnElement[bool], ...] = (
+        col(Exchange.participant_id) == participant_id,
+        col(Exchange.connector_id) == connector_id,
+        col(Exchange.protocol) == protocol,
+        col(Exchange.peer_pid) == peer_pid,
+    )
+    return db.exec(select(Exchange).where(*mine)).first()
+
+
+def of_request(db: Session, request_id: str) -> Exchange | None:
+    """The exchange in which a request of the negotiation room is spoken of, if there is one."""
+    return db.exec(select(Exchange).where(Exchange.request_id == request_id)).first()
+
+
+def message(db: Session, message_id: str) -> ExchangeMessage:
+    """One message of ours, read anew."""
+    return db.get_one(ExchangeMessage, message_id, populate_existing=True)
+
+
+def messages(db: Session, exchange_id: str) -> Sequence[ExchangeMessage]:
+    """What was said, in order."""
+    rows = select(ExchangeMessage).where(ExchangeMessage.exchange_id == exchange_id)
+    return db.exec(rows.order_by(col(ExchangeMessage.asked_at), col(ExchangeMessage.id))).all()
+
+
+def under_way(db: Session, exchange_id: str) -> Sequence[ExchangeMessage]:
+    """Messages of ours that are not settled."""
+    return [one for one in messages(db, exchange_id) if one.ours and one.state in UNDER_WAY]
+
+
+def last_heard(db: Session, exchange_id: str) -> ExchangeMessage | None:
+    """The last message that was taken from the other side."""
+    return next((one for one in reversed(messages(db, exchange_id)) if not one.ours), None)

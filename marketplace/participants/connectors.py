@@ -1,0 +1,164 @@
+"""Connectors: registered technical components; whoever speaks the Dataspace Protocol from elsewhere is one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from marketplace.audit.entry import Tag, record
+from marketplace.audit.words import keep_text
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.clock import timestamp
+from marketplace.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from marketplace.kernel.ids import new_id
+from marketplace.participants import queries, rules
+from marketplace.participants.models import Connector
+from marketplace.participants.schemas import ConnectorIn
+from marketplace.plumbing.outgoing import require_origin
+
+
+class NoSuchConnector(NotFound):
+    """No such connector."""
+
+
+class NotTheRegistrarOfConnectors(Forbidden):
+    """Only the platform operator registers and suspends connectors."""
+
+
+class IdentifierTaken(Conflict):
+    """Another connector has this identifier."""
+
+
+class CertificationEnded(Invalid):
+    """The certification would have ended already."""
+
+
+class ConnectorAlreadySuspended(Conflict):
+    """The connector is suspended already."""
+
+
+class ConnectorNotSuspended(Conflict):
+    """The connector is not suspended."""
+
+
+def register(db: Session, actor: Actor, asked: ConnectorIn, now: datetime) -> Connector:
+    """Make a component known, with its key, its certification and the only addresses that are called for it.
+
+    Raises NotTheRegistrarOfConnectors, NoSuchParticipant, OutgoingRefused, BadKey, WeakKey, CertificationEnded,
+    IdentifierTaken.  Records: participant:connector_registered.
+    """
+    owner = queries.participant(db, asked.participant_id)
+    queries.lock(db, owner)
+
+    _require_operator(actor)
+    public = rules.require_strong_key(asked.jwk)
+    addresses = sorted({require_origin(one) for one in asked.addresses})
+    if asked.certified_until <= now:
+        raise CertificationEnded(
+            "a component is registered while it is certified",
+            expected=f"after {timestamp(now)}",
+            got=timestamp(asked.certified_until),
+        )
+    if by_identifier(db, asked.identifier) is not None:
+        raise IdentifierTaken("another connector has this identifier", action="suspend that one, or use another name")
+
+    fields = asked.model_dump(exclude={"jwk", "addresses"})
+    connector = Connector(id=new_id("con"), jwk=public, addresses=addresses, registered_at=now, **fields)
+    db.add(connector)
+    db.flush()
+
+    facts: Json = _named(connector) | {"kid": public["kid"], "jwk": public, "addresses": addresses}
+    facts |= {"software": connector.software, "software_version": connector.software_version}
+    facts |= {"certificate": connector.certificate_number, "certified_until": timestamp(connector.certified_until)}
+    record(db, actor, Tag.CONNECTOR_REGISTERED, now, facts=facts)
+    return connector
+
+
+def suspend(db: Session, actor: Actor, connector_id: str, reason: str, now: datetime) -> Connector:
+    """Refuse a component from this moment.  reason: free text, kept as a document for its operator.
+
+    Raises NoSuchConnector, NotTheRegistrarOfConnectors, ConnectorAlreadySuspended.
+    Records: participant:connector_suspended.
+    """
+    found = held(db, connector_id)
+
+    _require_operator(actor)
+    if found.suspended_at is not None:
+        raise ConnectorAlreadySuspended("the connector is suspended already", got=timestamp(found.suspended_at))
+
+    found.suspended_at = now
+    db.add(found)
+    db.flush()
+
+    words = keep_text(db, reason, now, (found.participant_id, actor.participant))
+    record(db, actor, Tag.CONNECTOR_SUSPENDED, now, facts=_named(found) | {"words": words})
+    return found
+
+
+def reinstate(db: Session, actor: Actor, connector_id: str, reason: str, now: datetime) -> Connector:
+    """End a suspension.  reason: as for `suspend`.
+
+    Raises NoSuchConnector, NotTheRegistrarOfConnectors, ConnectorNotSuspended.
+    Records: participant:connector_reinstated.
+    """
+    found = held(db, connector_id)
+
+    _require_operator(actor)
+    if found.suspended_at is None:
+        raise ConnectorNotSuspended("the connector is not suspended", got=connector_id)
+
+    found.suspended_at = None
+    db.add(found)
+    db.flush()
+
+    words = keep_text(db, reason, now, (found.participant_id, actor.participant))
+    record(db, actor, Tag.CONNECTOR_REINSTATED, now, facts=_named(found) | {"words": words})
+    return found
+
+
+def connector(db: Session, connector_id: str) -> Connector:
+    """One connector.  Raises NoSuchConnector."""
+    found = db.get(Connector, connector_id)
+    if found is None:
+        raise NoSuchConnector("no connector with this id", got=connector_id)
+    return found
+
+
+def held(db: Session, connector_id: str) -> Connector:
+    """One connector, read anew and held to the end of the transaction.  Raises NoSuchConnector."""
+    found = connector(db, connector_id)
+    db.refresh(found, with_for_update=True)
+    return found
+
+
+def by_identifier(db: Session, identifier: str) -> Connector | None:
+    """The connector with a name on the wire, if there is one."""
+    return db.exec(select(Connector).where(Connector.identifier == identifier)).first()
+
+
+def all_connectors(db: Session) -> Sequence[Connector]:
+    """Every connector, in order of registration."""
+    return db.exec(select(Connector).order_by(col(Connector.registered_at), col(Connector.id))).all()
+
+
+def trouble(db: Session, found: Connector, now: datetime) -> str | None:
+    """Why a component is refused now: `connector_suspended`, `certification_ended` or `party_suspended`; else None."""
+    if found.suspended_at is not None:
+        return "connector_suspended"
+    if found.certified_until <= now:
+        return "certification_ended"
+    return "party_suspended" if queries.participant(db, found.participant_id).suspended_at is not None else None
+
+
+def _named(found: Connector) -> Json:
+    return {"connector": found.id, "participant": found.participant_id, "identifier": found.identifier}
+
+
+def _require_operator(actor: Actor) -> None:
+    if not actor.has(Role.PLATFORM_OPERATOR):
+        raise NotTheRegistrarOfConnectors(
+            "this needs the role platform_operator", got=", ".join(sorted(actor.roles)) or "no role"
+        )

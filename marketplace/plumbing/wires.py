@@ -1,0 +1,97 @@
+"""Connections to addresses that were checked before, all of whose operations end at one deadline."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpcore2
+
+from marketplace.plumbing.addresses import Address
+
+_AT_ONCE = 16 << 10
+
+
+def system_resolver(host: str, port: int) -> list[str]:
+    """All addresses of a name, by the system's resolver.  Raises OSError."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(where[0]) for *_rest, where in found]
+
+
+def dial(address: Address, port: int, seconds: float) -> socket.socket:
+    """A connection to an address that was checked.  Raises OSError."""
+    family = socket.AF_INET if address.version == 4 else socket.AF_INET6
+    connection = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(seconds)
+        connection.connect((str(address), port))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@dataclass(frozen=True)
+class Network:
+    """The network as this module uses it; tests put their own resolver, dialling and certificates in."""
+
+    resolve: Callable[[str, int], Iterable[str]] = system_resolver
+    dial: Callable[[Address, int, float], socket.socket] = dial
+    trust: Callable[[], ssl.SSLContext] = field(default=ssl.create_default_context)
+
+
+class Backend(httpcore2.NetworkBackend):
+    """Connects to the checked addresses, whatever the name says by now."""
+
+    def __init__(self, addresses: list[Address], network: Network, end: float) -> None:
+        self._addresses, self._dial, self._end = addresses, network.dial, end
+
+    def connect_tcp(self, host: str, port: int, *_rest: Any, **_options: Any) -> httpcore2.NetworkStream:  # noqa: ARG002
+        failure: OSError = OSError("no address")
+        for address in self._addresses:
+            try:
+                return _Stream(self._dial(address, port, left(self._end)), self._end)
+            except OSError as error:
+                failure = error
+        raise failure
+
+
+class _Stream(httpcore2.NetworkStream):
+    """A connection of which every operation ends at the same moment, however slowly the other side drips."""
+
+    def __init__(self, connection: socket.socket, end: float) -> None:
+        self._connection, self._end = connection, end
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        self._connection.settimeout(left(self._end))
+        return self._connection.recv(max_bytes)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        view = memoryview(buffer)
+        while view:
+            self._connection.settimeout(left(self._end))
+            view = view[self._connection.send(view[:_AT_ONCE]) :]
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> httpcore2.NetworkStream:
+        self._connection.settimeout(left(self._end))
+        return _Stream(ssl_context.wrap_socket(self._connection, server_hostname=server_hostname), self._end)
+
+
+def left(end: float) -> float:
+    """Seconds that remain.  Raises TimeoutError when none do: 0 would mean "do not wait" to a socket."""
+    left = end - time.monotonic()
+    if left <= 0:
+        raise TimeoutError("the deadline is over")
+    return left
