@@ -64,7 +64,8 @@ class House:
         self, db: Session, hosted: Participant, wanted: Mapping[str, str], cursor: str | None, now: datetime
     ) -> DatasetPage:
         filters: dict[str, Any] = dict(wanted)
-        page = exchange_room.visible(db, now, provider=hosted.id, cursor=cursor, limit=PAGE, **filters)
+        narrowed = exchange_room.Wanted(provider=hosted.id, **filters)
+        page = exchange_room.visible(db, now, narrowed, cursor=cursor, limit=PAGE)
         return DatasetPage([described.dataset(row) for row in page.rows], page.next_cursor)
 
     def dataset(self, db: Session, hosted: Participant, dataset_id: str, now: datetime) -> Json:

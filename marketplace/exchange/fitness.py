@@ -36,9 +36,7 @@ def fitting_uses(
     uses = render_uses(chosen, parameters, asset.id)
     check_offer(uses, delivery_mode)
     check_plan(chosen, price_plan)
-    check_fit(
-        price_plan, term_days=term_days, contains_genomic=asset.contains_genomic, duties=duty_actions(uses)
-    )
+    check_fit(price_plan, term_days=term_days, contains_genomic=asset.contains_genomic, duties=duty_actions(uses))
     _require_lawful_purposes(asset, uses)
     return uses
 

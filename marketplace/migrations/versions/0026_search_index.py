@@ -1,7 +1,7 @@
 """The search index is read in the order of pages: a number per line, the whole row as key, labels as terms.
 
 Revision ID: 0026
-Revises: 0013
+Revises: 0025
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0026"
-down_revision = "0013"
+down_revision = "0025"
 branch_labels = None
 depends_on = None
 
