@@ -28,6 +28,7 @@ from marketplace.ledger import routes as ledger
 from marketplace.legal import routes as legal
 from marketplace.negotiation import routes as negotiation
 from marketplace.negotiation.duties import routes as duties
+from marketplace.negotiation.succession import routes as succession
 from marketplace.participants import routes as participants
 from marketplace.participants.authentication import authenticate, judge_headers
 from marketplace.plumbing import health, problems, telemetry
@@ -59,6 +60,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     exchange.routes,
     negotiation.routes,
     duties.routes,
+    succession.routes,
     transfer.routes,
     notices.routes,
     costing.routes,

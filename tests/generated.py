@@ -16,6 +16,7 @@ from marketplace.kernel.transitions import Machine
 from marketplace.main import build_runtime, create_app
 from marketplace.negotiation.duties.rules import DELETION_DUTY, REPORT_DUTY
 from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION
+from marketplace.negotiation.succession.rules import ACT, SUCCESSOR
 from marketplace.registration.rules import APPLICATIONS, CERTIFICATES
 from marketplace.settings import Settings
 
@@ -30,6 +31,8 @@ MACHINES: tuple[Machine, ...] = (
     AGREEMENT,
     REPORT_DUTY,
     DELETION_DUTY,
+    ACT,
+    SUCCESSOR,
 )
 
 

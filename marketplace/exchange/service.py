@@ -65,7 +65,7 @@ def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now:
     check_offer(uses, asked.delivery_mode)
     check_plan(chosen, asked.price_plan)
     check_fit(asked.price_plan, term_days=asked.term_days, contains_genomic=asset.contains_genomic)
-    _require_lawful_purposes(asset, uses)
+    require_lawful_purposes(asset, uses)
 
     offer = Offer(
         id=new_id("off"),
@@ -251,7 +251,8 @@ def _readers(db: Session, listing: Listing) -> tuple[str, str]:
     return queries.offer(db, listing.offer_id).provider_id, listing.operator_id
 
 
-def _require_lawful_purposes(asset: Asset, uses: Json) -> None:
+def require_lawful_purposes(asset: Asset, uses: Json) -> None:
+    """Raises ResearchOnly: genomic data for anything but research."""
     purposes = permitted_purposes(uses)
     if asset.contains_genomic and not purposes <= RESEARCH:
         raise ResearchOnly(

@@ -23,6 +23,7 @@ ALL = tuple(
         "exchange.models",
         "negotiation.models",
         "negotiation.duties.models",
+        "negotiation.succession.models",
         "usage.models",
         "transfer.models",
     )

@@ -25,8 +25,11 @@ from marketplace.negotiation.schemas import (
     RequestOut,
     ResubmissionIn,
     SignatureOut,
+    UnsignedAct,
     WhyIn,
 )
+from marketplace.negotiation.succession import answering
+from marketplace.negotiation.succession import queries as succession
 from marketplace.plumbing.problems import problem
 from marketplace.plumbing.web import Verb, View, router
 
@@ -62,7 +65,7 @@ def get_request(view: View, request_id: str) -> RequestOut:
 def approve_request(verb: Verb, request_id: str, asked: ApprovalIn) -> AgreementOut:
     """The provider says yes: the agreement is drafted, ready for both signatures."""
     request = queries.own_request(verb.db, verb.actor, request_id)
-    return _agreement(verb.db, service.approve(verb.db, verb.actor, request, asked, verb.now))
+    return agreement_out(verb.db, service.approve(verb.db, verb.actor, request, asked, verb.now))
 
 
 @routes.post("/requests/{request_id}/return", operation_id="return_request")
@@ -89,13 +92,13 @@ def decline_request(verb: Verb, request_id: str, why: WhyIn) -> RequestOut:
 @routes.get("/agreements", operation_id="list_agreements")
 def list_agreements(view: View) -> list[AgreementOut]:
     """The caller's agreements, the latest first; all of them for auditors."""
-    return [_agreement(view.db, one) for one in queries.agreements_of(view.db, view.actor)]
+    return [agreement_out(view.db, one) for one in queries.agreements_of(view.db, view.actor)]
 
 
 @routes.get("/agreements/{agreement_id}", operation_id="get_agreement")
 def get_agreement(view: View, agreement_id: str) -> AgreementOut:
     """One agreement with its signatures, for its parties and auditors."""
-    return _agreement(view.db, queries.readable_agreement(view.db, view.actor, agreement_id))
+    return agreement_out(view.db, queries.readable_agreement(view.db, view.actor, agreement_id))
 
 
 @routes.get("/agreements/{agreement_id}/text", operation_id="get_agreement_text", response_class=PlainTextResponse)
@@ -130,28 +133,34 @@ def compare_agreements(view: View, agreement_id: str, earlier_id: str) -> list[D
 def sign_agreement(verb: Verb, agreement_id: str, signature: SignatureIn) -> AgreementOut:
     """A party signs; with the second signature the agreement is in force."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
-    return _agreement(verb.db, signing.sign(verb.db, verb.actor, agreement, signature, verb.now))
+    follows = succession.succession(verb.db, agreement.id)
+    if follows is not None:
+        answering.sign(verb.db, verb.actor, agreement, follows, signature, verb.now)
+    else:
+        signing.sign(verb.db, verb.actor, agreement, signature, verb.now)
+    return agreement_out(verb.db, agreement)
 
 
 @routes.post("/agreements/{agreement_id}/suspension", operation_id="suspend_agreement")
 def suspend_agreement(verb: Verb, agreement_id: str, why: WhyIn) -> AgreementOut:
-    """Either party stops every use for a time; running uses stop at once."""
+    """Either party stops every use for a time; running uses stop at once.  It then signs its act."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
-    return _agreement(verb.db, stopping.suspend(verb.db, verb.actor, agreement, why, verb.now))
+    return agreement_out(verb.db, stopping.suspend(verb.db, verb.actor, agreement, why, verb.now))
 
 
 @routes.post("/agreements/{agreement_id}/resumption", operation_id="resume_agreement")
 def resume_agreement(verb: Verb, agreement_id: str, why: WhyIn) -> AgreementOut:
-    """The party that suspended the agreement lets uses begin again."""
+    """The party that suspended the agreement prepares to let uses begin again: they do when it signs its act."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
-    return _agreement(verb.db, stopping.resume(verb.db, verb.actor, agreement, why, verb.now))
+    stopping.resume(verb.db, verb.actor, agreement, why, verb.now)
+    return agreement_out(verb.db, agreement)
 
 
 @routes.post("/agreements/{agreement_id}/termination", operation_id="terminate_agreement")
 def terminate_agreement(verb: Verb, agreement_id: str, why: WhyIn) -> AgreementOut:
-    """Either party ends the agreement; running uses stop at once."""
+    """Either party ends the agreement; running uses stop at once.  It then signs its act."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
-    return _agreement(verb.db, stopping.terminate(verb.db, verb.actor, agreement, why, verb.now))
+    return agreement_out(verb.db, stopping.terminate(verb.db, verb.actor, agreement, why, verb.now))
 
 
 def _refused(refusal: Refusal) -> Response:
@@ -159,7 +168,11 @@ def _refused(refusal: Refusal) -> Response:
     return problem(error, extra={"reasons": list(refusal.reasons)})
 
 
-def _agreement(db: Session, agreement: Agreement) -> AgreementOut:
-    signatures = [SignatureOut.model_validate(one) for one in documents.signatures(db, agreement.document)]
-    negotiation = queries.request(db, agreement.request_id).state
-    return AgreementOut(**agreement.model_dump(exclude={"opinion_id"}), negotiation=negotiation, signatures=signatures)
+def agreement_out(db: Session, agreement: Agreement) -> AgreementOut:
+    """An agreement with its signatures and what a side has still to sign."""
+    return AgreementOut(
+        **agreement.model_dump(exclude={"opinion_id"}),
+        negotiation=queries.request(db, agreement.request_id).state,
+        signatures=[SignatureOut.model_validate(one) for one in documents.signatures(db, agreement.document)],
+        unsigned_acts=[UnsignedAct.model_validate(one) for one in succession.unsigned(db, agreement.id)],
+    )

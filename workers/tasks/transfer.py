@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from marketplace.plumbing.runtime import Runtime
-from marketplace.transfer import delivery, duty_notices, inbox, notices, service
+from marketplace.transfer import contract_notices, delivery, duty_notices, inbox, notices, service
 
 
 def prepare(runtime: Runtime, args: dict[str, Any]) -> None:
@@ -29,6 +29,12 @@ def notify_duty(runtime: Runtime, args: dict[str, Any]) -> None:
         duty_notices.notify(db, args, runtime.service_key, runtime.clock.now())
 
 
+def notify_contract(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Tell both parties what followed their agreement.  args: as `negotiation.succession.notices` says."""
+    with runtime.database.transaction() as db:
+        contract_notices.notify(db, args, runtime.service_key, runtime.clock.now())
+
+
 def push_notice(runtime: Runtime, args: dict[str, Any]) -> None:
     """Send a notice to its reader's address; one that was taken is not sent again.  args: notice, party."""
     inbox.push(runtime, args["notice"], args["party"])
@@ -39,5 +45,6 @@ TASKS = {
     "transfer.sweep": sweep,
     "transfer.notify_stop": notify_stop,
     "transfer.notify_duty": notify_duty,
+    "transfer.notify_contract": notify_contract,
     "transfer.push_notice": push_notice,
 }
