@@ -70,7 +70,7 @@ class ApiClient:
         self.participant_id = participant_id
         self.key = key
         self.receipts = receipts
-        self._signer: Signer = signer or key
+        self.signer: Signer = signer or key
         self._person = person
         self._http = http
         self._base_url = base_url.rstrip("/")
@@ -118,7 +118,7 @@ class ApiClient:
             raise NotTheDocument("the served bytes have another hash", expected=document, got=sha256_hex(body))
         if canonical(read_strictly(body)) != body:
             raise NotTheDocument("the document is not canonical JSON", expected="RFC 8785 bytes", got=document)
-        return {"document": document, "jws": self._signer.sign_detached(body, typ=f"{kind}+jws")}
+        return {"document": document, "jws": self.signer.sign_detached(body, typ=f"{kind}+jws")}
 
     def _send(self, method: str, path: str, **parts: Any) -> httpx2.Response:
         response = self._open(method, path, **parts)

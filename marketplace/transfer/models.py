@@ -84,9 +84,9 @@ class Transfer(SQLModel, table=True):
 
 
 class StopNotice(SQLModel, table=True):
-    """What both parties of an agreement were told of one stop, or of one step of a duty of the buyer.
+    """What both parties of an agreement were told of one stop, one step of a duty of the buyer, or what followed it.
 
-    kind: `stop-notice` or `duty-notice`, the type of the signed document, whose SHA-256 is document.
+    kind: `stop-notice`, `duty-notice` or `contract-notice`, the type of the signed document, whose SHA-256 is document.
     stop_entry: id of the entry that recorded the stop or step; reason: its code; stopped_at: when it happened.
     """
 

@@ -55,15 +55,15 @@ class TransferOut(BaseModel):
 
 
 class StopNoticeOut(BaseModel):
-    """What both parties of an agreement are told after a stop, or of a duty of the buyer that is due.
+    """What both parties of an agreement are told: after a stop, of a duty of the buyer that is due, of what followed.
 
-    stopped_by: a participant's id, or `service`; nothing is stopped yet by a duty notice.
+    stopped_by: a participant's id, or `service`: who did it or has to; only a stop notice tells that something stopped.
     """
 
     model_config = ConfigDict(from_attributes=True)
 
     id: str
-    kind: str = Field(description="`stop-notice` or `duty-notice`.")
+    kind: str = Field(description="`stop-notice`, `duty-notice` or `contract-notice`.")
     agreement_id: str
     reason: str = Field(description="Why; after a stop a later request is refused with the same code.")
     stopped_by: str

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from marketplace.audit import documents
 from marketplace.audit.entry import Tag
 from marketplace.audit.words import keep_why
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor, Role
@@ -52,7 +53,7 @@ class NothingAsked(Conflict):
 def ask(db: Session, actor: Actor, agreement: Agreement, asked: AssignmentIn, now: datetime) -> AgreementAssignment:
     """Ask the provider to let another buyer take the agreement over; the same question again is the same question.
 
-    Where the signed terms prohibit handing on, it is refused by that rule at once.
+    Where the signed text prohibits handing on, it is refused by that clause at once.
     Raises NotTheBuyersAssignment, NotAnAssignee, NoSuchParticipant, WrongState.
     Records: negotiation:assignment_asked, and negotiation:assignment_refused when the terms refuse.
     """
@@ -75,7 +76,7 @@ def ask(db: Session, actor: Actor, agreement: Agreement, asked: AssignmentIn, no
     db.flush()
 
     entry = _record(db, actor, Tag.ASSIGNMENT_ASKED, agreement, one, now)
-    if assignment_prohibited(agreement.uses):
+    if assignment_prohibited(documents.content(db, agreement.document)):
         _refuse(db, SERVICE_ACTOR, agreement, one, BY_TERMS, PROHIBITED, now)
     tell(db, agreement, "assignment_asked", party=actor.participant, about=agreement.document, entry=entry, now=now)
     return one

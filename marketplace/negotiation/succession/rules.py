@@ -14,6 +14,9 @@ CHASE_AFTER = (timedelta(days=1), timedelta(days=7))
 ANSWER_SUCCESSOR_WITHIN = timedelta(days=30)
 """Both sides sign a proposed successor within this time, or it lapses."""
 
+NO_ONWARD_TRANSFER = "no_onward_transfer"
+"""The clause under which nobody can take the buyer's place."""
+
 
 class ActKind(StrEnum):
     """What a side declares about an agreement in force."""
@@ -83,9 +86,9 @@ SUCCESSOR = Machine(
 )
 
 
-def assignment_prohibited(uses: Json) -> bool:
-    """Whether the signed terms forbid handing the agreement's subject on (PRC Civil Code art. 545)."""
-    return any(one.get("action") == "distribute" for one in uses.get("prohibition", []))
+def assignment_prohibited(document: Json) -> bool:
+    """Whether the signed text forbids handing its subject on to anybody else (PRC Civil Code art. 545)."""
+    return any(one["id"] == NO_ONWARD_TRANSFER for one in document["text"]["zh"]["clauses"])
 
 
 def price_due(new_fen: int, charged_fen: int) -> int:
