@@ -32,6 +32,7 @@ from marketplace.legal import routes as legal
 from marketplace.negotiation import routes as negotiation
 from marketplace.negotiation.duties import routes as duties
 from marketplace.negotiation.rounds import routes as rounds
+from marketplace.negotiation.succession import routes as succession
 from marketplace.participants import routes as participants
 from marketplace.participants.authentication import authenticate, judge_headers
 from marketplace.plumbing import health, problems, telemetry
@@ -68,6 +69,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     rounds.routes,
     policies.routes,
     policies.public,
+    succession.routes,
     transfer.routes,
     notices.routes,
     costing.routes,

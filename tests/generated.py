@@ -18,6 +18,7 @@ from marketplace.ledger.periods import PERIODS
 from marketplace.main import build_runtime, create_app
 from marketplace.negotiation.duties.rules import DELETION_DUTY, REPORT_DUTY
 from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION
+from marketplace.negotiation.succession.rules import ACT, SUCCESSOR
 from marketplace.registration.rules import APPLICATIONS, CERTIFICATES
 from marketplace.settings import Settings
 
@@ -35,6 +36,8 @@ MACHINES: tuple[Machine, ...] = (
     PERIODS,
     CONTRACT_NEGOTIATION,
     TRANSFER_PROCESS,
+    ACT,
+    SUCCESSOR,
 )
 
 

@@ -36,13 +36,14 @@ class ScopeTooWide(Invalid):
 def of_entries(db: Session, actor: Actor, entries: Iterable[Entry], size: int) -> list[Entry]:
     """What uses are judged by: all entries of each, how its agreement came about, and what stopped it or let it go on.
 
+    An agreement comes with those that it follows and those that follow it.
     Of agreements that the caller is a party of; an auditor's are all.  size: of the tree.  Raises ScopeTooWide.
     """
     known = list(entries)
     named = sorted({one.agreement for one in known if one.agreement})
     if not actor.has(Role.AUDITOR):
         named = [one for one in named if actor.participant in queries.parties(db, one)]
-    negotiated = queries.negotiation_entries(db, named)
+    negotiated = _of_line(db, named)
     begun = {transfer for one in known if (transfer := _transfer(_facts(one.body))) is not None}
     return [*negotiated, *_of_uses(db, named, begun, size), *_of_contracts(db, negotiated, size)]
 
@@ -61,6 +62,18 @@ def of_signatures(db: Session, made: Sequence[DocumentSignature], size: int) -> 
     lives = _picked(db, (Tag.KEY_REGISTERED, Tag.KEY_REVOKED), [], size, about_keys)
     admitted = _picked(db, (Tag.PARTICIPANT_ADMITTED,), [], size, lambda facts: facts.get("participant") in signers)
     return [*queries.by_ids(db, accepted), *lives, *admitted]
+
+
+def _of_line(db: Session, agreements: Sequence[str]) -> list[Entry]:
+    """How agreements came about and ended, with their predecessors and successors: these have the same parties."""
+    found, wave, seen = list[Entry](), set(agreements), set[str]()
+    while wave:
+        seen |= wave
+        fresh = queries.negotiation_entries(db, sorted(wave))
+        found += fresh
+        facts = [_facts(one.body) for one in fresh]
+        wave = {str(one[name]) for one in facts for name in ("predecessor", "successor") if name in one} - seen
+    return sorted(found, key=lambda one: one.id)
 
 
 def _of_uses(db: Session, agreements: Sequence[str], begun: set[str], size: int) -> Sequence[Entry]:

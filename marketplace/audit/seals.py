@@ -27,6 +27,9 @@ SEALED = frozenset(
     {
         "access_request",
         "agreement",
+        "agreement_act",
+        "agreement_assignment",
+        "agreement_successor",
         "answer_rule",
         "application",
         "asset",

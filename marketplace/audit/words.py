@@ -56,6 +56,7 @@ REASONS = frozenset(
         "log_recovered",
         "use_report_missing",
         "use_reported",
+        "assignment_prohibited",
     }
 )
 

@@ -16,6 +16,7 @@ import httpx2
 from marketplace.client.keys import KeyFolder
 from marketplace.client.problem import problem_of
 from marketplace.client.receipts import HEADER, ReceiptBook
+from marketplace.client.signer import Signer, SignerService
 from marketplace.kernel.canonical import canonical, read_strictly, sha256_hex
 from marketplace.kernel.clock import Clock, SystemClock
 from marketplace.kernel.errors import Conflict, Invalid
@@ -50,7 +51,7 @@ class ApiClient:
     http: any httpx2 client, over the network or in process (`in_process`); base_url: the server's public address,
     which tokens and proofs name as their audience; clock: the client's own, or a story's; person: who acts for the
     participant, as it names them, None for a machine; receipts: where those of the answers are checked and kept, None:
-    they are ignored.
+    they are ignored; signer: who signs documents, None: the key itself, which always proves who calls.
     Every method raises ProblemError for an answer of 400 and above.  May be shared by threads.
     """
 
@@ -64,10 +65,12 @@ class ApiClient:
         *,
         person: str | None = None,
         receipts: ReceiptBook | None = None,
+        signer: Signer | None = None,
     ) -> None:
         self.participant_id = participant_id
         self.key = key
         self.receipts = receipts
+        self.signer: Signer = signer or key
         self._person = person
         self._http = http
         self._base_url = base_url.rstrip("/")
@@ -105,17 +108,17 @@ class ApiClient:
             response.close()
 
     def sign(self, document: str, kind: str) -> dict[str, str]:
-        """Sign a prepared document: fetch its exact bytes, check that they are it, sign them with the own key.
+        """Sign a prepared document: fetch its exact bytes, check that they are it, have them signed for the party.
 
         document: its SHA-256; kind: its type, e.g. `opinion`.  Returns {"document", "jws"} as the API takes it.
-        Raises NotTheDocument: other bytes, or bytes that could be read in two ways.
+        Raises NotTheDocument: other bytes, or bytes that could be read in two ways; SignerSilent, WrongSigner.
         """
         body = self.get_bytes(f"/v1/documents/{document}")
         if sha256_hex(body) != document:
             raise NotTheDocument("the served bytes have another hash", expected=document, got=sha256_hex(body))
         if canonical(read_strictly(body)) != body:
             raise NotTheDocument("the document is not canonical JSON", expected="RFC 8785 bytes", got=document)
-        return {"document": document, "jws": self.key.sign_detached(body, typ=f"{kind}+jws")}
+        return {"document": document, "jws": self.signer.sign_detached(body, typ=f"{kind}+jws")}
 
     def _send(self, method: str, path: str, **parts: Any) -> httpx2.Response:
         response = self._open(method, path, **parts)
@@ -244,4 +247,14 @@ def connect(url: str, party_folder: Path, *, person: str | None = None) -> Itera
         raise NotAdmitted("this party is not admitted yet", got=party.name, action="ask the platform operator")
     with httpx2.Client(timeout=300) as http:
         book = ReceiptBook(party_folder)
-        yield ApiClient(http, url, party.participant_id, party.key, SystemClock(), person=person, receipts=book)
+        signer = SignerService(http, party.signer) if party.signer else None
+        yield ApiClient(
+            http,
+            url,
+            party.participant_id,
+            party.key,
+            SystemClock(),
+            person=person,
+            receipts=book,
+            signer=signer,
+        )

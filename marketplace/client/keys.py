@@ -9,6 +9,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from marketplace.client.signer import SignerAddress
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import Conflict, Invalid, NotFound
 from marketplace.kernel.signing import SigningKey, generate_key, load_private_key
@@ -34,15 +35,22 @@ class BadPartyName(Invalid):
 
 @dataclass(frozen=True)
 class Party:
-    """A party's own key and, once it is admitted, its participant id."""
+    """A party's own key and, once it is admitted, its participant id.
+
+    signer: the service that signs its documents, None: the key does; the key proves who calls in either case.
+    """
 
     name: str
     key: SigningKey
     participant_id: str | None
+    signer: SignerAddress | None = None
 
 
 class KeyFolder:
-    """Key pairs as `<folder>/<party>/key.pem` (mode 0600) with `party.json` {participant id, public key} beside it."""
+    """Key pairs as `<folder>/<party>/key.pem` (mode 0600) with `party.json` {participant id, public key} beside it.
+
+    A party that has its documents signed elsewhere puts `signer.json` {url, jwk} there too.
+    """
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -63,14 +71,14 @@ class KeyFolder:
         return Party(name, key, None)
 
     def load(self, name: str) -> Party:
-        """A party with its private key.  Raises NoSuchParty, KeyExposed, BadKey."""
+        """A party with its private key.  Raises NoSuchParty, KeyExposed, BadKey, BadSignerAddress."""
         path = self._folder(name) / "key.pem"
         if not path.is_file():
             raise NoSuchParty("this folder holds no key of that party", got=name)
         mode = path.stat().st_mode & 0o777
         if mode & 0o077:
             raise KeyExposed("the private key can be read by others", expected="mode 0600", got=f"mode {mode:04o}")
-        return Party(name, load_private_key(path.read_bytes()), self._participant_id(name))
+        return Party(name, load_private_key(path.read_bytes()), self._participant_id(name), self._signer(name))
 
     def open(self, name: str, algorithm: str = "EdDSA") -> Party:
         """Load a party, or create it the first time."""
@@ -83,7 +91,7 @@ class KeyFolder:
         """Note the id that a party got when it was admitted."""
         party = self.load(name)
         self._describe(name, party.key, participant_id)
-        return Party(name, party.key, participant_id)
+        return Party(name, party.key, participant_id, party.signer)
 
     def names(self) -> list[str]:
         """The parties that have a key here, by name."""
@@ -99,6 +107,10 @@ class KeyFolder:
         path = self._folder(name) / "party.json"
         found = read_strictly(path.read_bytes())["participant_id"] if path.is_file() else None
         return str(found) if found is not None else None
+
+    def _signer(self, name: str) -> SignerAddress | None:
+        path = self._folder(name) / "signer.json"
+        return SignerAddress.read(path.read_bytes()) if path.is_file() else None
 
     def _folder(self, name: str) -> Path:
         if not _NAME.fullmatch(name):

@@ -72,7 +72,7 @@ def _about(owed: Json, kind: str) -> Json:
 
 
 def _hand_in(client: ApiClient, path: str, name: str, document: Json) -> Any:
-    jws = client.key.sign_detached(canonical(document), typ=f"{document['type']}+jws")
+    jws = client.signer.sign_detached(canonical(document), typ=f"{document['type']}+jws")
     return client.post(path, {name: document, "jws": jws})
 
 

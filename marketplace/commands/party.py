@@ -16,6 +16,11 @@ party_commands = typer.Typer(help="What you owe as a party, over the public API.
 
 Uses = Annotated[list[str] | None, typer.Option("--use", help="PURPOSE=NUMBER, once for each purpose.")]
 Results = Annotated[list[str] | None, typer.Option("--result", help="Kind of result, may be repeated; default: none.")]
+Reason = Annotated[str, typer.Option("--reason", help="A code, e.g. breach_of_contract.")]
+Note = Annotated[str, typer.Option("--note", help="Words for the other side, without personal data.")]
+Parameters = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE of the template, may be repeated.")]
+Until = Annotated[str | None, typer.Option("--until", help="Last moment of use in UTC.")]
+Plan = Annotated[Path | None, typer.Option("--price-plan", help="JSON file with the new price plan.")]
 Staff = Annotated[list[str], typer.Option("--staff", help="Group of staff that had access, may be repeated.")]
 
 
@@ -41,6 +46,119 @@ def sign_agreement(agreement: str, party: Party, url: Url = HERE, as_json: AsJso
     with client_of(url, party) as client:
         document = client.get(f"/v1/agreements/{agreement}")["document"]
         show(client.post(f"/v1/agreements/{agreement}/signature", client.sign(document, "agreement")), as_json)
+
+
+@agreement_commands.command("suspend")
+def suspend_agreement(
+    agreement: str, party: Party, reason: Reason, note: Note = "", url: Url = HERE, as_json: AsJson = False
+) -> None:
+    """Stop every use at once, for a time, and sign that you did."""
+    _declare("suspension", agreement, party, reason, note, url, as_json=as_json)
+
+
+@agreement_commands.command("resume")
+def resume_agreement(
+    agreement: str, party: Party, reason: Reason, note: Note = "", url: Url = HERE, as_json: AsJson = False
+) -> None:
+    """Let uses begin again that you suspended: they do with your signature."""
+    _declare("resumption", agreement, party, reason, note, url, as_json=as_json)
+
+
+@agreement_commands.command("terminate")
+def terminate_agreement(
+    agreement: str, party: Party, reason: Reason, note: Note = "", url: Url = HERE, as_json: AsJson = False
+) -> None:
+    """End an agreement for good, at once, and sign that you did; also refuses or withdraws a proposed successor."""
+    _declare("termination", agreement, party, reason, note, url, as_json=as_json)
+
+
+@agreement_commands.command("refuse-assignment")
+def refuse_assignment(
+    agreement: str, party: Party, reason: Reason, note: Note = "", url: Url = HERE, as_json: AsJson = False
+) -> None:
+    """Refuse the assignment that the buyer asked for, by a signed act."""
+    _declare("assignment_refusal", agreement, party, reason, note, url, as_json=as_json)
+
+
+@agreement_commands.command("sign-acts")
+def sign_acts(agreement: str, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
+    """Sign what you declared about an agreement and is in effect without your signature."""
+    from marketplace.client import acts
+
+    with client_of(url, party) as client:
+        show(acts.sign_acts(client, agreement), as_json)
+
+
+@agreement_commands.command("amend")
+def amend_agreement(
+    agreement: str,
+    party: Party,
+    reason: Reason,
+    note: Note = "",
+    parameters: Parameters = None,
+    until: Until = None,
+    price_plan: Plan = None,
+    url: Url = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Propose and sign an amendment; when the other side has signed it too, it takes the agreement's place."""
+    _propose("amendment", agreement, party, reason, note, parameters, until, price_plan, url, as_json=as_json)
+
+
+@agreement_commands.command("renew")
+def renew_agreement(
+    agreement: str,
+    party: Party,
+    reason: Reason,
+    note: Note = "",
+    parameters: Parameters = None,
+    until: Until = None,
+    price_plan: Plan = None,
+    url: Url = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Propose and sign an agreement for the term that follows."""
+    _propose("renewal", agreement, party, reason, note, parameters, until, price_plan, url, as_json=as_json)
+
+
+@agreement_commands.command("succession")
+def show_succession(agreement: str, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
+    """What followed an agreement: acts, successors, assignments, with reasons and signatures."""
+    with client_of(url, party) as client:
+        show(client.get(f"/v1/agreements/{agreement}/succession"), as_json)
+
+
+def _declare(kind: str, agreement: str, party: Path, reason: str, note: str, url: str, *, as_json: bool) -> None:
+    from marketplace.client import acts
+
+    with client_of(url, party) as client:
+        show(acts.declare(client, agreement, kind, reason=reason, note=note), as_json)
+
+
+def _propose(
+    kind: str,
+    agreement: str,
+    party: Path,
+    reason: str,
+    note: str,
+    parameters: list[str] | None,
+    until: str | None,
+    plan: Path | None,
+    url: str,
+    *,
+    as_json: bool,
+) -> None:
+    from marketplace.client import acts
+
+    asked = acts.read_parameters(parameters or [])
+    price = json.loads(plan.read_text()) if plan else None
+    with client_of(url, party) as client:
+        show(
+            acts.propose(
+                client, agreement, kind, reason=reason, note=note, parameters=asked, ends_at=until, price_plan=price
+            ),
+            as_json,
+        )
 
 
 @party_commands.command("duties")

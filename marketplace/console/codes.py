@@ -88,6 +88,17 @@ TAGS: Words = {
     Tag.AGREEMENT_RESUMED: ("Contract resumed", "合约恢复"),
     Tag.AGREEMENT_TERMINATED: ("Contract ended", "合约终止"),
     Tag.AGREEMENT_EXPIRED: ("Term of a contract over", "合约到期"),
+    Tag.AGREEMENT_SUPERSEDED: ("Contract replaced by an amendment", "合约被变更合约替代"),
+    Tag.ACT_PREPARED: ("Declaration about a contract prepared", "合约声明待签署"),
+    Tag.ACT_SIGNED: ("Declaration about a contract signed", "合约声明签署"),
+    Tag.ACT_OVERTAKEN: ("Declaration about a contract overtaken", "合约声明失效"),
+    Tag.ACT_CHASED: ("Reminded of a signature that is missing", "提醒补签"),
+    Tag.SUCCESSOR_PROPOSED: ("Successor of a contract proposed", "提出后续合约"),
+    Tag.SUCCESSOR_REFUSED: ("Successor of a contract refused", "后续合约被拒"),
+    Tag.SUCCESSOR_WITHDRAWN: ("Successor of a contract withdrawn", "后续合约撤回"),
+    Tag.SUCCESSOR_LAPSED: ("Successor of a contract not signed in time", "后续合约逾期未签"),
+    Tag.ASSIGNMENT_ASKED: ("Assignment of a contract asked for", "请求转让合约"),
+    Tag.ASSIGNMENT_REFUSED: ("Assignment of a contract refused", "合约转让被拒"),
     Tag.USE_REPORTED: ("Report of use accepted", "接受使用报告"),
     Tag.DELETION_CERTIFIED: ("Certificate of deletion accepted", "接受删除证明"),
     Tag.DUTY_REMINDED: ("Buyer reminded of a proof that falls due", "提醒使用方提交证明"),
@@ -105,6 +116,7 @@ TAGS: Words = {
     Tag.STOP_NOTIFIED: ("Both parties told of a stop", "停用通知送达双方"),
     Tag.NEGOTIATION_NOTIFIED: ("Party told that its answer is due", "答复到期通知送达"),
     Tag.DUTY_NOTIFIED: ("Both parties told of a proof that is due", "证明到期通知送达双方"),
+    Tag.CONTRACT_NOTIFIED: ("Both parties told about their contract", "合约事项通知送达双方"),
     Tag.NOTICE_ADDRESS_SET: ("Address for notices set", "通知地址设定"),
     Tag.NOTICE_ADDRESS_REMOVED: ("Address for notices removed", "通知地址撤销"),
     Tag.NOTICE_ACKNOWLEDGED: ("Notice acknowledged", "通知已确认"),
@@ -136,6 +148,30 @@ AGREEMENT_STATES: Words = {
     "suspended": ("suspended", "已中止"),
     "terminated": ("ended early", "已提前终止"),
     "expired": ("term has ended", "已到期"),
+    "superseded": ("replaced by an amendment", "已被变更合约替代"),
+}
+
+ACT_STATES: Words = {
+    "prepared": ("takes effect with its signature", "签署后生效"),
+    "unsigned": ("in effect, signature due", "已生效，待补签"),
+    "signed": ("signed", "已签署"),
+    "overtaken": ("overtaken", "已失效"),
+}
+SUCCESSOR_KINDS: Words = {
+    "amendment": ("Amendment", "变更合约"),
+    "renewal": ("Renewal", "续期合约"),
+}
+SUCCESSOR_STATES: Words = {
+    "proposed": ("proposed, not yet signed by both", "已提出，双方尚未签署完毕"),
+    "in_force": ("in force", "已生效"),
+    "refused": ("refused", "已拒绝"),
+    "withdrawn": ("withdrawn", "已撤回"),
+    "lapsed": ("not signed in time", "逾期未签"),
+}
+ASSIGNMENT_STATES: Words = {
+    "asked": ("asked for", "待答复"),
+    "refused_by_terms": ("refused: the terms prohibit it", "已拒绝：条款禁止转让"),
+    "refused_by_provider": ("refused by the provider", "提供方已拒绝"),
 }
 
 DUTIES: Words = {
@@ -324,6 +360,14 @@ CHECKS: Words = {
     "every use is under an agreement in the bundle": (
         "Every use is under an agreement in the bundle",
         "每次使用均有证据包内的合约依据",
+    ),
+    "every act on an agreement follows the one before and is its own side's": (
+        "Every act on an agreement follows the one before and is its own side's",
+        "合约的每项声明均承接前一项且由其声明方作出",
+    ),
+    "every successor of an agreement names it, and what it amends ended with it": (
+        "Every successor of an agreement names it, and what it amends ended with it",
+        "每份后续合约均载明其所承接的合约，被变更的合约随之终止",
     ),
     "every delivery manifest is signed and fits its agreement": (
         "Every delivery manifest is signed and fits its agreement",

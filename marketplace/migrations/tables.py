@@ -25,6 +25,7 @@ ALL = tuple(
         "negotiation.models",
         "negotiation.duties.models",
         "negotiation.rounds.models",
+        "negotiation.succession.models",
         "usage.models",
         "transfer.models",
         "dataspace.models",

@@ -10,7 +10,8 @@ from marketplace.kernel.errors import Forbidden
 from marketplace.negotiation import queries
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import Refusal
-from marketplace.negotiation.schemas import AgreementOut, SignatureOut
+from marketplace.negotiation.schemas import AgreementOut, SignatureOut, UnsignedAct
+from marketplace.negotiation.succession.queries import unsigned
 from marketplace.plumbing.problems import problem
 
 
@@ -25,7 +26,10 @@ def refused(refusal: Refusal) -> Response:
 
 
 def agreement_out(db: Session, agreement: Agreement) -> AgreementOut:
-    """An agreement with its signatures and the state of its negotiation."""
-    signatures = [SignatureOut.model_validate(one) for one in documents.signatures(db, agreement.document)]
-    negotiation = queries.request(db, agreement.request_id).state
-    return AgreementOut(**agreement.model_dump(exclude={"opinion_id"}), negotiation=negotiation, signatures=signatures)
+    """An agreement with the state of its negotiation, its signatures and what a side has still to sign."""
+    return AgreementOut(
+        **agreement.model_dump(exclude={"opinion_id"}),
+        negotiation=queries.request(db, agreement.request_id).state,
+        signatures=[SignatureOut.model_validate(one) for one in documents.signatures(db, agreement.document)],
+        unsigned_acts=[UnsignedAct.model_validate(one) for one in unsigned(db, agreement.id)],
+    )

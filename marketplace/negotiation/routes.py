@@ -25,6 +25,8 @@ from marketplace.negotiation.schemas import (
     ResubmissionIn,
     WhyIn,
 )
+from marketplace.negotiation.succession import answering
+from marketplace.negotiation.succession import queries as succession
 from marketplace.plumbing.web import Verb, View, router
 
 routes = router("negotiation")
@@ -123,25 +125,31 @@ def compare_agreements(view: View, agreement_id: str, earlier_id: str) -> list[D
 def sign_agreement(verb: Verb, agreement_id: str, signature: SignatureIn) -> AgreementOut:
     """A party signs; with the second signature the agreement is in force."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
-    return agreement_out(verb.db, signing.sign(verb.db, verb.actor, agreement, signature, verb.now))
+    follows = succession.succession(verb.db, agreement.id)
+    if follows is not None:
+        answering.sign(verb.db, verb.actor, agreement, follows, signature, verb.now)
+    else:
+        signing.sign(verb.db, verb.actor, agreement, signature, verb.now)
+    return agreement_out(verb.db, agreement)
 
 
 @routes.post("/agreements/{agreement_id}/suspension", operation_id="suspend_agreement")
 def suspend_agreement(verb: Verb, agreement_id: str, why: WhyIn) -> AgreementOut:
-    """Either party stops every use for a time; running uses stop at once."""
+    """Either party stops every use for a time; running uses stop at once.  It then signs its act."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
     return agreement_out(verb.db, stopping.suspend(verb.db, verb.actor, agreement, why, verb.now))
 
 
 @routes.post("/agreements/{agreement_id}/resumption", operation_id="resume_agreement")
 def resume_agreement(verb: Verb, agreement_id: str, why: WhyIn) -> AgreementOut:
-    """The party that suspended the agreement lets uses begin again."""
+    """The party that suspended the agreement prepares to let uses begin again: they do when it signs its act."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
-    return agreement_out(verb.db, stopping.resume(verb.db, verb.actor, agreement, why, verb.now))
+    stopping.resume(verb.db, verb.actor, agreement, why, verb.now)
+    return agreement_out(verb.db, agreement)
 
 
 @routes.post("/agreements/{agreement_id}/termination", operation_id="terminate_agreement")
 def terminate_agreement(verb: Verb, agreement_id: str, why: WhyIn) -> AgreementOut:
-    """Either party ends the agreement; running uses stop at once."""
+    """Either party ends the agreement; running uses stop at once.  It then signs its act."""
     agreement = queries.own_agreement(verb.db, verb.actor, agreement_id)
     return agreement_out(verb.db, stopping.terminate(verb.db, verb.actor, agreement, why, verb.now))

@@ -38,6 +38,7 @@ class AgreementState(StrEnum):
     SUSPENDED = "suspended"
     TERMINATED = "terminated"
     EXPIRED = "expired"
+    SUPERSEDED = "superseded"
 
 
 class Reason(StrEnum):
@@ -111,6 +112,7 @@ AGREEMENT = Machine(
         step(_A.SUSPENDED, _A.FINALIZED, "buyer provider service", Tag.AGREEMENT_RESUMED),
         step(_A.FINALIZED, _A.EXPIRED, "service", Tag.AGREEMENT_EXPIRED),
         step(_A.SUSPENDED, _A.EXPIRED, "service", Tag.AGREEMENT_EXPIRED),
+        step(_A.FINALIZED, _A.SUPERSEDED, "service", Tag.AGREEMENT_SUPERSEDED),
         *(
             step(source, _A.TERMINATED, "buyer provider service", Tag.AGREEMENT_TERMINATED)
             for source in (_A.DRAFTED, _A.FINALIZED, _A.SUSPENDED)

@@ -94,10 +94,21 @@ class SignatureOut(BaseModel):
     signed_at: datetime
 
 
+class UnsignedAct(BaseModel):
+    """An act that its party has still to sign (typ `agreement-act+jws`): a stop is in effect, anything else waits."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    document: str
+    kind: str
+    party: str
+    state: str
+
+
 class AgreementOut(BaseModel):
     """An agreement; its exact bytes are at /v1/documents/{document}; sign_as: JWS header `typ` to sign them with.
 
-    suspended_by: the side that may resume it, while suspended.
+    suspended_by: the side that may resume it, while suspended; unsigned_acts: what a side has declared and not signed.
     """
 
     id: str
@@ -123,6 +134,7 @@ class AgreementOut(BaseModel):
     finalized_at: datetime | None
     terminated_at: datetime | None
     signatures: list[SignatureOut]
+    unsigned_acts: list[UnsignedAct]
 
 
 class DifferenceOut(BaseModel):

@@ -80,8 +80,7 @@ def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn
     db.refresh(agreement)
     signed = {one.signer for one in documents.signatures(db, agreement.document)}
 
-    if signature.document != agreement.document:
-        raise NotTheAgreement("sign this agreement's own document", expected=agreement.document, got=signature.document)
+    require_document(agreement, signature)
     if actor.participant not in signed:
         require_signable(db, actor, agreement, request, now)
     accept(db, actor.participant, signature.document, signature.jws, typ=TYP, now=now)
@@ -90,6 +89,12 @@ def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn
 
     _advance(db, actor, agreement, request, now)
     return agreement
+
+
+def require_document(agreement: Agreement, signature: SignatureIn) -> None:
+    """Raises NotTheAgreement: the signature is for another document."""
+    if signature.document != agreement.document:
+        raise NotTheAgreement("sign this agreement's own document", expected=agreement.document, got=signature.document)
 
 
 def require_signable(db: Session, actor: Actor, agreement: Agreement, request: AccessRequest, now: datetime) -> None:
@@ -104,6 +109,14 @@ def require_signable(db: Session, actor: Actor, agreement: Agreement, request: A
     open_to = [str(state) for state in State if NEGOTIATION.permits(state, move)]
     if request.state not in open_to:
         raise WrongState("this agreement is not open for signature", expected=" or ".join(open_to), got=request.state)
+    require_basis(db, agreement, now)
+
+
+def require_basis(db: Session, agreement: Agreement, now: datetime) -> None:
+    """Judge anew what an agreement rests on: listing, standing, proofs, buyer, what the buyer owes.
+
+    Raises ListingEnded, ProofsChanged, PartySuspended, ProofOverdue, and what `require_standing` raises.
+    """
     listing = exchange.listing(db, agreement.listing_id)
     if listing.state != ListingState.LISTED:
         raise ListingEnded(
@@ -158,7 +171,7 @@ def follow_signatures(db: Session, actor: Actor, agreement: Agreement, request: 
         # A provider that signed first agrees at the moment the buyer accepts, without a call of its own.
         _step(db, SERVICE_ACTOR, request, State.AGREED, Side.PROVIDER, now)
     if request.state == State.AGREED and agreement.buyer_id in signed:
-        _verify_both(db, agreement)
+        verify_both(db, agreement)
         side = Side.BUYER if actor.participant == agreement.buyer_id else Side.SERVICE
         _step(db, actor if side == Side.BUYER else SERVICE_ACTOR, request, State.VERIFIED, side, now)
         _finalize(db, agreement, request, now)
@@ -178,7 +191,8 @@ def _step(
     move(db, actor, request, step, now, about)
 
 
-def _verify_both(db: Session, agreement: Agreement) -> None:
+def verify_both(db: Session, agreement: Agreement) -> None:
+    """Check both signatures over the exact bytes.  Raises SignaturesMissing, BadSignature."""
     body = documents.get(db, agreement.document).body
     found = {one.signer: one for one in documents.signatures(db, agreement.document)}
     for party in (agreement.buyer_id, agreement.provider_id):
@@ -188,14 +202,36 @@ def _verify_both(db: Session, agreement: Agreement) -> None:
 
 
 def _finalize(db: Session, agreement: Agreement, request: AccessRequest, now: datetime) -> None:
-    """Put the agreement in force: state, epochs, books, preparation of the delivery."""
+    """Put the agreement in force with the negotiation's last step."""
+    _begin(db, agreement, now)
+    # Its place among the stops: one that commits later concerns this agreement, whatever the clocks say.
+    about = {"change": epochs.changes(db)}
+    _step(db, SERVICE_ACTOR, request, State.FINALIZED, Side.SERVICE, now, about)
+    _follow_up(db, agreement, price_of_access(agreement.price_plan).minor, now)
+
+
+def put_in_force(db: Session, agreement: Agreement, price_fen: int, now: datetime, *, about: Json) -> str:
+    """Put an agreement in force that no negotiation led to, its signatures verified; returns the id of the entry.
+
+    price_fen: what is charged for access; about: further facts of the entry.  Records: negotiation:agreement_finalized.
+    """
+    _begin(db, agreement, now)
+    signatures = [{"signer": one.signer, "kid": one.kid} for one in documents.signatures(db, agreement.document)]
+    facts: Json = {"change": epochs.changes(db), "document": agreement.document, "signatures": signatures, **about}
+    entry = record_agreement(db, SERVICE_ACTOR, Tag.AGREEMENT_FINALIZED, agreement, facts, now)
+    _follow_up(db, agreement, price_fen, now)
+    return entry
+
+
+def _begin(db: Session, agreement: Agreement, now: datetime) -> None:
     AGREEMENT.step(AgreementState(agreement.state), AgreementState.FINALIZED, [Side.SERVICE])
     agreement.state, agreement.finalized_at = AgreementState.FINALIZED, now
     db.add(agreement)
     epochs.hold(db)
-    # Its place among the stops: one that commits later concerns this agreement, whatever the clocks say.
-    about = {"change": epochs.changes(db)}
-    _step(db, SERVICE_ACTOR, request, State.FINALIZED, Side.SERVICE, now, about)
+
+
+def _follow_up(db: Session, agreement: Agreement, price_fen: int, now: datetime) -> None:
+    """Epochs, books, duties, preparation of the delivery, and the end of the term."""
     for subject in (
         agreement.id,
         agreement.version_id,
@@ -204,13 +240,13 @@ def _finalize(db: Session, agreement: Agreement, request: AccessRequest, now: da
         agreement.listing_id,
     ):
         epochs.open_epoch(db, subject)
-    _charge(db, agreement, now)
+    _charge(db, agreement, price_fen, now)
     open_reports(db, agreement, now)
     outbox.enqueue(db, PREPARE_TASK, {"agreement": agreement.id}, key=agreement.id, now=now)
     outbox.enqueue(db, END_TASK, {"agreement": agreement.id}, key=agreement.id, now=now, due=agreement.ends_at)
 
 
-def _charge(db: Session, agreement: Agreement, now: datetime) -> None:
+def _charge(db: Session, agreement: Agreement, price: int, now: datetime) -> None:
     operator = exchange.listing(db, agreement.listing_id).operator_id
     charge = partial(
         meter,
@@ -223,7 +259,6 @@ def _charge(db: Session, agreement: Agreement, now: datetime) -> None:
         version=agreement.version_id,
         agreement=agreement.id,
     )
-    price = price_of_access(agreement.price_plan).minor
     charge("sale.access", key=f"sale:{agreement.id}", payee=agreement.provider_id, venue=operator, unit_price_fen=price)
     # The key makes the one-off fee one-off: a buyer's second agreement finds its event there.
     charge("exchange.buyer_fee", key=f"buyer-fee:{operator}:{agreement.buyer_id}", payee=operator)

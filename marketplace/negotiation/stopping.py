@@ -1,4 +1,7 @@
-"""The verbs that stop an agreement in force: suspend and resume, terminate, expire.  Uses stop in the transaction."""
+"""The verbs that stop an agreement in force: suspend and resume, terminate, expire.  Uses stop in the transaction.
+
+What a side does is an act that it signs (`negotiation.succession`); a stop is in effect before that.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,10 @@ from marketplace.negotiation.rules import AGREEMENT, AgreementState, Side
 from marketplace.negotiation.schemas import WhyIn
 from marketplace.negotiation.service import end_negotiation
 from marketplace.negotiation.steps import PREPARE_TASK, record_agreement
+from marketplace.negotiation.succession import acts, answering
+from marketplace.negotiation.succession import queries as succession
+from marketplace.negotiation.succession.models import AgreementAct
+from marketplace.negotiation.succession.rules import ActKind
 from marketplace.plumbing import epochs, outbox
 from marketplace.plumbing.epochs import Stop
 
@@ -33,6 +40,7 @@ class NotYourSuspension(Forbidden):
 def suspend(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: datetime) -> Agreement:
     """Stop every use for a time, by either side; the same side a second time changes nothing.
 
+    In effect at once; the act that is made of it is still to be signed by that side.
     One that the service suspended is from now on suspended by that side.
     Raises WrongState, NotYourStep.  Records: negotiation:agreement_suspended.
     """
@@ -46,8 +54,9 @@ def suspend(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: da
 
     agreement.state, agreement.reason, agreement.suspended_by = _S.SUSPENDED, why.reason, actor.participant
     db.add(agreement)
+    act = acts.bind(db, actor, agreement, ActKind.SUSPENSION, why.reason, now)
 
-    entry = _record(db, actor, agreement, step, why, now)
+    act.entry_id = entry = _record(db, actor, agreement, step, why, now, act)
     epochs.stop(db, (agreement.id,), Stop.AGREEMENT_SUSPENDED, actor, entry, now)
     return agreement
 
@@ -74,8 +83,10 @@ def hold(db: Session, agreement: Agreement, reason: str, now: datetime) -> None:
 def hold_for(db: Session, agreement: Agreement, why: Stop, now: datetime) -> None:
     """Stop every use until `release` is called with the same reason, by the service itself.
 
-    Nothing changes unless the agreement is in force.  Records: negotiation:agreement_suspended.
+    Of an agreement that was amended, what stands in its place is stopped.
+    Nothing changes unless that is in force.  Records: negotiation:agreement_suspended.
     """
+    agreement = queries.agreement(db, succession.in_place_of(db, agreement.id))
     if agreement.state != _S.FINALIZED or agreement.ends_at <= now:
         return
     step = AGREEMENT.step(_S.FINALIZED, _S.SUSPENDED, [Side.SERVICE])
@@ -90,8 +101,13 @@ def hold_for(db: Session, agreement: Agreement, why: Stop, now: datetime) -> Non
 def release(db: Session, agreement: Agreement, why: Stop, now: datetime) -> None:
     """Let uses begin again that the service itself stopped for this reason; what another holds stays stopped.
 
+    Of an agreement that was amended, what stands in its place, once nothing of the line is missing.
     Records: negotiation:agreement_resumed.
     """
+    agreement = queries.agreement(db, succession.in_place_of(db, agreement.id))
+    db.flush()
+    if _report_missing(db, agreement):
+        return
     if (agreement.state, agreement.suspended_by, agreement.reason) != (_S.SUSPENDED, SERVICE, str(why)):
         return
     step = AGREEMENT.step(_S.SUSPENDED, _S.FINALIZED, [Side.SERVICE])
@@ -102,14 +118,40 @@ def release(db: Session, agreement: Agreement, why: Stop, now: datetime) -> None
     _resumed(db, agreement, _record(db, SERVICE_ACTOR, agreement, step, WhyIn(reason="use_reported"), now), now)
 
 
-def resume(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: datetime) -> Agreement:
-    """Let uses begin again, by the side that suspended; a running one does not come back, its key goes on with it.
+def resume(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: datetime) -> AgreementAct:
+    """Prepare the act by which the side that suspended lets uses begin again; nothing resumes before it is signed.
 
-    While a report of use is overdue the agreement stays suspended, from now on by the service.
-    Raises WrongState, NotYourStep, NotYourSuspension.  Records: negotiation:agreement_resumed.
+    Asking again gives the same act.  Raises WrongState, NotYourStep, NotYourSuspension.
+    Records: negotiation:act_prepared.
     """
     queries.lock_agreement(db, agreement)
+    _resumption(actor, agreement)
+    return acts.prepare(db, actor, agreement, ActKind.RESUMPTION, why.reason, now)
 
+
+def resume_by(db: Session, actor: Actor, agreement: Agreement, act: AgreementAct, now: datetime) -> None:
+    """Let uses begin again by a signed act; a running one does not come back, its key goes on with it.
+
+    While a report of use is overdue the agreement stays suspended, from now on by the service.  The caller holds it.
+    Raises WrongState, NotYourStep, NotYourSuspension.  Records: negotiation:agreement_resumed.
+    """
+    step = _resumption(actor, agreement)
+    if _report_missing(db, agreement):
+        _hand_to_service(db, agreement, now)
+        return
+
+    agreement.state, agreement.reason, agreement.suspended_by = _S.FINALIZED, "", ""
+    db.add(agreement)
+
+    _resumed(db, agreement, _record(db, actor, agreement, step, WhyIn(reason=act.reason), now, act), now)
+
+
+def _report_missing(db: Session, agreement: Agreement) -> bool:
+    """Whether a report is overdue under an agreement or one that it amended."""
+    return any(report_missing(db, name) for name in (agreement.id, *succession.amended(db, agreement.id)))
+
+
+def _resumption(actor: Actor, agreement: Agreement) -> Step:
     step = _step(actor, agreement, _S.FINALIZED)
     if agreement.suspended_by != actor.participant:
         raise NotYourSuspension(
@@ -118,22 +160,14 @@ def resume(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: dat
             got=actor.participant,
             action="ask the other side or hand in what is missing, or terminate",
         )
-    if report_missing(db, agreement.id):
-        return _hand_to_service(db, agreement, now)
-
-    agreement.state, agreement.reason, agreement.suspended_by = _S.FINALIZED, "", ""
-    db.add(agreement)
-
-    _resumed(db, agreement, _record(db, actor, agreement, step, why, now), now)
-    return agreement
+    return step
 
 
-def _hand_to_service(db: Session, agreement: Agreement, now: datetime) -> Agreement:
+def _hand_to_service(db: Session, agreement: Agreement, now: datetime) -> None:
     step = AGREEMENT.step(_S.SUSPENDED, _S.SUSPENDED, [Side.SERVICE])
     agreement.reason, agreement.suspended_by = str(Stop.USE_REPORT_MISSING), SERVICE
     db.add(agreement)
     _record(db, SERVICE_ACTOR, agreement, step, WhyIn(reason=agreement.reason), now)
-    return agreement
 
 
 def _resumed(db: Session, agreement: Agreement, entry: str, now: datetime) -> None:
@@ -144,12 +178,18 @@ def _resumed(db: Session, agreement: Agreement, entry: str, now: datetime) -> No
 def terminate(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: datetime) -> Agreement:
     """End an agreement for good, by either side; running uses stop at once.  A second time changes nothing.
 
-    A draft that is not in force ends with its negotiation.  Records: negotiation:agreement_terminated, or for a
-    draft negotiation:request_declined or negotiation:request_withdrawn.
+    In effect at once; the act that is made of it is still to be signed by that side.
+    A draft that is not in force ends with its negotiation, a proposed successor is refused or withdrawn.
+    Records: negotiation:agreement_terminated, or for a draft negotiation:request_declined or _withdrawn, for a
+    successor negotiation:successor_refused or _withdrawn.
     """
     request = queries.lock_agreement(db, agreement)
 
     if agreement.state == _S.TERMINATED:
+        return agreement
+    follows = succession.succession(db, agreement.id)
+    if agreement.state == _S.DRAFTED and follows is not None:
+        answering.close(db, actor, agreement, follows, why, now)
         return agreement
     if agreement.state == _S.DRAFTED:
         end_negotiation(db, actor, request, why, now)
@@ -158,8 +198,9 @@ def terminate(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: 
 
     agreement.state, agreement.reason, agreement.terminated_at = _S.TERMINATED, why.reason, now
     db.add(agreement)
+    act = acts.bind(db, actor, agreement, ActKind.TERMINATION, why.reason, now)
 
-    entry = _record(db, actor, agreement, step, why, now)
+    act.entry_id = entry = _record(db, actor, agreement, step, why, now, act)
     epochs.stop(db, (agreement.id,), Stop.AGREEMENT_TERMINATED, actor, entry, now)
     end_duties(db, agreement, now)
     return agreement
@@ -190,9 +231,18 @@ def _step(actor: Actor, agreement: Agreement, target: AgreementState) -> Step:
     return AGREEMENT.step(_S(agreement.state), target, [side] if side else [])
 
 
-def _record(db: Session, actor: Actor, agreement: Agreement, step: Step, why: WhyIn, now: datetime) -> str:
+def _record(
+    db: Session,
+    actor: Actor,
+    agreement: Agreement,
+    step: Step,
+    why: WhyIn,
+    now: datetime,
+    act: AgreementAct | None = None,
+) -> str:
     side = queries.side_of(agreement, actor) or Side.SERVICE
     readers = (agreement.provider_id, agreement.buyer_id)
     said = keep_why(db, why.reason, why.note, now, readers)
     facts: Json = {**said, "by": str(side), "document": agreement.document}
+    facts |= {"act": act.document} if act is not None else {}
     return record_agreement(db, actor, Tag(step.tag), agreement, facts, now)

@@ -28,6 +28,7 @@ NOTIFY_TASK = "transfer.notify_stop"
 class Stop(StrEnum):
     """Why uses were stopped; a later request is refused with the same code (`contracts/policy/reasons.json`)."""
 
+    AGREEMENT_SUPERSEDED = "agreement_superseded"
     AGREEMENT_SUSPENDED = "agreement_suspended"
     AGREEMENT_TERMINATED = "agreement_terminated"
     CERTIFICATE_CANCELLED = "certificate_cancelled"

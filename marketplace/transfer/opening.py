@@ -238,7 +238,8 @@ def _commit(
 
 
 def _reserve(db: Session, agreement: Agreement, use: UseRequest, ruling: Ruling) -> bool:
-    quotas.hold(db, agreement.id, usage_rules.limits(ruling.facts["uses"]))
+    limits = usage_rules.limits(ruling.facts["uses"])
+    quotas.hold(db, agreement.id, limits.less(*usage_queries.carried(db, agreement.id)))
     return quotas.reserve(db, agreement.id, uses=use.uses, volume=use.bytes)
 
 

@@ -26,6 +26,7 @@ from marketplace.transfer.models import Delivery, DeliveryFile, StopNotice, Tran
 from marketplace.transfer.notices import Stopped
 from marketplace.usage import queries as usage_queries
 from marketplace.usage.models import UsageQuota
+from marketplace.usage.rules import Limits
 
 TOLD_WITHIN = timedelta(minutes=5)
 
@@ -178,12 +179,22 @@ def _quotas(db: Session, uses: dict[str, _Use]) -> Iterator[RowFinding]:
         expected: dict[str, int | None] = {"uses_settled": 0, "bytes_settled": 0, "uses_reserved": 0}
         expected |= {"bytes_reserved": 0} | taken.pop(row.agreement_id, {})
         if limits is not None:
-            expected |= {"uses_limit": limits.max_uses, "bytes_limit": limits.max_bytes}
+            expected |= _limits(db, row, Limits(limits.max_uses, limits.max_bytes))
         for name, value in expected.items():
             if getattr(row, name) != value:
                 yield RowFinding("usage_quota", row.agreement_id, "edited", f"column `{name}` differs")
     for agreement_id in taken:
         yield RowFinding("usage_quota", agreement_id, "deleted", "the quota of an agreement in use is missing")
+
+
+def _limits(db: Session, row: UsageQuota, signed: Limits) -> dict[str, int | None]:
+    """The limits a row may hold.  Of an amendment they were set at its first use, when some of what was taken before
+    may still have been reserved: so they may be lower than what is left by now, never higher."""
+    left = signed.less(*usage_queries.carried(db, row.agreement_id))
+    if left == signed:
+        return {"uses_limit": signed.uses, "bytes_limit": signed.bytes}
+    held = {"uses_limit": (row.uses_limit, left.uses), "bytes_limit": (row.bytes_limit, left.bytes)}
+    return {name: limit if limit is None or got is None else min(got, limit) for name, (got, limit) in held.items()}
 
 
 def _deliveries(db: Session) -> Iterator[RowFinding]:

@@ -55,17 +55,17 @@ class TransferOut(BaseModel):
 
 
 class StopNoticeOut(BaseModel):
-    """What both parties of an agreement are told after a stop, or of a duty of the buyer that is due; or a side of a
-    negotiation of its deadline.
+    """What both parties of an agreement are told: after a stop, of a duty of the buyer that is due, of what followed;
+    or a side of a negotiation of its deadline.
 
-    stopped_by: a participant's id, or `service`; nothing is stopped yet by a notice of a duty or of a negotiation.
+    stopped_by: a participant's id, or `service`: who did it or has to; only a stop notice tells that something stopped.
     agreement_id: null where a negotiation has none yet.
     """
 
     model_config = ConfigDict(from_attributes=True)
 
     id: str
-    kind: str = Field(description="`stop-notice`, `duty-notice` or `negotiation-notice`.")
+    kind: str = Field(description="`stop-notice`, `duty-notice`, `contract-notice` or `negotiation-notice`.")
     agreement_id: str | None
     reason: str = Field(description="Why; after a stop a later request is refused with the same code.")
     stopped_by: str

@@ -9,7 +9,8 @@ from sqlmodel import Field, SQLModel
 class UsageQuota(SQLModel, table=True):
     """What of an agreement is used up: reserve, serve, settle.
 
-    Limits are those of the signed uses, None = unlimited; at any time reserved + settled never exceeds a limit, which
+    Limits are those of the signed uses, for an amendment less what was taken under the agreements that it amended when
+    it was first used; None = unlimited.  At any time reserved + settled never exceeds a limit, which
     the database itself holds up as the last of three guards (policy, conditional update, constraint).
     """
 

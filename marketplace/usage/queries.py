@@ -16,6 +16,7 @@ from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.legal.models import Opinion
 from marketplace.legal.queries import conditions, valid_opinion
 from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.succession.queries import amended
 from marketplace.plumbing.epochs import Epoch, Stop, reason_of
 from marketplace.plumbing.epochs import hold as hold_epochs
 from marketplace.registration.queries import valid_certificate
@@ -26,6 +27,22 @@ from marketplace.usage.rules import EPOCH_CHANGED, EXPIRED
 def quota(db: Session, agreement_id: str) -> UsageQuota:
     """What is used up; nothing yet when the agreement has no row."""
     return db.get(UsageQuota, agreement_id, populate_existing=True) or UsageQuota(agreement_id=agreement_id)
+
+
+def carried(db: Session, agreement_id: str) -> tuple[int, int]:
+    """Uses and bytes that count under an agreement because they were taken under those that it amended.
+
+    What such a one still holds reserved counts as taken until it is settled.
+    """
+    rows = [quota(db, name) for name in amended(db, agreement_id)]
+    uses = sum(one.uses_reserved + one.uses_settled for one in rows)
+    return uses, sum(one.bytes_reserved + one.bytes_settled for one in rows)
+
+
+def final_at(db: Session, agreement: Agreement) -> datetime | None:
+    """When an agreement, or the first one that it amended, became final: elapsed time is not begun anew."""
+    line = [agreement, *(db.get_one(Agreement, name) for name in amended(db, agreement.id))]
+    return min((one.finalized_at for one in line if one.finalized_at is not None), default=None)
 
 
 def epoch(db: Session, subjects: Sequence[str], *, hold: bool = False) -> int:

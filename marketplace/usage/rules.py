@@ -79,6 +79,13 @@ class Limits:
     uses: int | None
     bytes: int | None
 
+    def less(self, uses: int, volume: int) -> Limits:
+        """What is left when so much was taken elsewhere."""
+        return Limits(
+            None if self.uses is None else max(0, self.uses - uses),
+            None if self.bytes is None else max(0, self.bytes - volume),
+        )
+
 
 def floored(now: datetime, latest: datetime | None, *, skew_seconds: int) -> datetime:
     """The moment to judge by: never earlier than the latest entry, so that setting a clock back revives nothing.

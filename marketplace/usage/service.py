@@ -162,6 +162,7 @@ def record_ruling(
 
 def _agreement_facts(db: Session, agreement: Agreement) -> AgreementFacts:
     provider, buyer = participant(db, agreement.provider_id), participant(db, agreement.buyer_id)
+    final_at = queries.final_at(db, agreement)
     return AgreementFacts(
         id=agreement.id,
         document=agreement.document,
@@ -176,7 +177,7 @@ def _agreement_facts(db: Session, agreement: Agreement) -> AgreementFacts:
         delivery_mode=agreement.delivery_mode,
         starts_at=_seconds(agreement.starts_at),
         ends_at=_seconds(agreement.ends_at),
-        final_at=_seconds(agreement.finalized_at) if agreement.finalized_at else 0,
+        final_at=_seconds(final_at) if final_at else 0,
         signers=queries.signers(db, agreement),
         terms_signed=queries.terms_signed(db, agreement),
         parties_active=provider.suspended_at is None and buyer.suspended_at is None,  # gate H11
@@ -198,10 +199,11 @@ def _version_facts(version: Version) -> VersionFacts:
 
 def _quota_facts(db: Session, agreement: Agreement, asked: UseRequest) -> Quota:
     taken = queries.quota(db, agreement.id)
+    uses_before, bytes_before = queries.carried(db, agreement.id)
     return Quota(
-        uses_taken=taken.uses_reserved + taken.uses_settled,
+        uses_taken=uses_before + taken.uses_reserved + taken.uses_settled,
         uses_asked=asked.uses,
-        bytes_taken=taken.bytes_reserved + taken.bytes_settled,
+        bytes_taken=bytes_before + taken.bytes_reserved + taken.bytes_settled,
         bytes_asked=asked.bytes,
     )
 

@@ -215,9 +215,15 @@ reasons contains "agreement_terminated" if {
 	input.agreement.state == "terminated"
 }
 
+# An amendment that both sides signed stands in its place.
+reasons contains "agreement_superseded" if {
+	not agreement_final
+	input.agreement.state == "superseded"
+}
+
 reasons contains "agreement_not_final" if {
 	not agreement_final
-	not input.agreement.state in {"suspended", "terminated", "expired"}
+	not input.agreement.state in {"suspended", "terminated", "expired", "superseded"}
 }
 
 reasons contains "party_suspended" if not parties_active

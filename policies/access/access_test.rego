@@ -180,6 +180,8 @@ test_refused_report_missing if {
 
 test_refused_terminated if answer(replace("/agreement/state", "terminated")) == refused(["agreement_terminated"])
 
+test_refused_superseded if answer(replace("/agreement/state", "superseded")) == refused(["agreement_superseded"])
+
 test_refused_terms_changed if answer(replace("/agreement/terms_signed", false)) == refused(["terms_not_signed"])
 
 test_refused_party_suspended if answer(replace("/agreement/parties_active", false)) == refused(["party_suspended"])

@@ -57,7 +57,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with open_story(folder / "house") as story:
         states = {}
         for state in AGREEMENT_STATES:
-            if state == "expired":
+            if state in ("expired", "superseded"):
                 states["finalized"].restore()
             if state != AGREEMENT_STATES[0]:
                 roll_agreement(story, state)

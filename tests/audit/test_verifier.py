@@ -76,6 +76,8 @@ def test_a_true_bundle_is_genuine_with_keys_from_elsewhere(log: Log, bundle: Jso
         "every use is under an agreement in the bundle": 4,
         "every use is while its agreement, certificate, version and parties stood": 3,
         "every use is for a purpose and an action that its signed agreement permits": 1,
+        "every act on an agreement follows the one before and is its own side's": 0,
+        "every successor of an agreement names it, and what it amends ended with it": 0,
         "every delivery manifest is signed and fits its agreement": 1,
         "every use was allowed before its bytes, and its windows add up to what was closed": 1,
         "every charge for a use is for one that is in the bundle, and there is one for each at most": 1,

@@ -23,8 +23,8 @@ KINDS = {path.name.split(".")[0] for path in DOCUMENTS.glob("*.schema.json")}
 
 def kind_of(example: Path) -> str:
     """An example is named after its kind: `listing.json`, `stop-notice-unknown-reason.json`."""
-    (kind,) = (kind for kind in KINDS if f"{example.stem}-".startswith(f"{kind}-"))
-    return kind
+    # The longest: `agreement-act.json` is no agreement.
+    return max((kind for kind in KINDS if f"{example.stem}-".startswith(f"{kind}-")), key=len)
 
 
 def schema_of(example: Path) -> Any:

@@ -157,7 +157,10 @@ def recover(shop: Shop, data: Path, found: Outcome) -> None:
     recovery.apply(settings, file, clock=clock)
     with open_instance(settings, clock) as opened:
         assert use(opened, shop.cast) == 403, "an agreement ran on without its provider's word"
-        speak(opened, shop.cast["hospital"]).post("/v1/agreements/agr_1/resumption", {"reason": "checked"})
+        hospital = speak(opened, shop.cast["hospital"])
+        declared = hospital.post("/v1/agreements/agr_1/resumption", {"reason": "checked"})["unsigned_acts"]
+        for act in declared:
+            hospital.post("/v1/agreements/agr_1/acts/signature", hospital.sign(act["document"], "agreement-act"))
         assert use(opened, shop.cast) == 200
         settle(opened)
         with opened.runtime.database.reading() as db:

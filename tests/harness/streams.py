@@ -38,6 +38,7 @@ from tests.harness import crowd
 from tests.harness.clients import AGREEMENT, LEFT, SIZE, Client, Held
 from tests.harness.serving import Server
 from tests.house import House
+from tests.negotiation.succession.parts import resume
 
 PRICE_FEN = 1_300
 WINDOW = 1 << 20
@@ -133,9 +134,7 @@ def _suspend(house: House) -> None:
 
 
 def _resume(house: House) -> None:
-    with house.runtime.database.transaction() as db:
-        agreement = negotiation.agreement(db, AGREEMENT)
-        stopping.resume(db, house.cast["hospital"].actor, agreement, WHY, house.runtime.clock.now())
+    resume(house, AGREEMENT, "hospital")
 
 
 class _Check:

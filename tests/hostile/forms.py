@@ -21,6 +21,7 @@ Form = Callable[[Story, str], Any]
 
 _WHY = {"reason": "example_reason", "note": ""}
 _REASON = {"reason": "an example of a reason"}
+_SUCCESSOR = {"reason": "more_uses_needed", "parameters": {"max_uses": 7}}
 
 
 def _signature(kind: str) -> Form:
@@ -198,6 +199,11 @@ FORMS: dict[str, Form] = {
     "suspend_agreement": _plain(_WHY),
     "resume_agreement": _plain(_WHY),
     "terminate_agreement": _plain(_WHY),
+    "sign_act": _signature("agreement-act"),
+    "propose_amendment": _plain(_SUCCESSOR),
+    "propose_renewal": _plain(_SUCCESSOR),
+    "ask_assignment": lambda story, identity: {"assignee": story.house.cast["insurer"].id},
+    "refuse_assignment": _plain(_WHY),
     "export_log": lambda story, identity: {"asset": story.ids["asset_id"]},
     "report_disclosures": lambda story, identity: {
         "asset": story.ids["asset_id"],

@@ -41,6 +41,7 @@ from tests.house import House, SeedParty, open_house
 from tests.legal.parts import assess, condition, governed
 from tests.legal.parts import registration as asset_form
 from tests.negotiation.parts import WHY, approve, requested, sign
+from tests.negotiation.succession.parts import amended
 from tests.registration.parts import assessed, filed, noticed
 from tests.usage.agreed import dicom, row
 from workers.relay import run_due
@@ -66,7 +67,7 @@ _MORE = {
     "registrar_2": Role.REGISTRAR,
     "exchange_2": Role.EXCHANGE_OPERATOR,
 }
-AGREEMENT_STATES = ("drafted", "signed_by_buyer", "finalized", "suspended", "terminated", "expired")
+AGREEMENT_STATES = ("drafted", "signed_by_buyer", "finalized", "suspended", "terminated", "expired", "superseded")
 
 # Planted where only some may look; `reads` names who.
 DRAFT_ASSET = "PLANTED-DRAFT-ASSET-7Q"
@@ -225,7 +226,7 @@ def _files(house: House, version: Version) -> None:
 
 
 def roll_agreement(story: Story, state: str) -> None:
-    """Bring the agreement from one of AGREEMENT_STATES to the next; `expired` starts from `finalized`."""
+    """Bring the agreement to the next of AGREEMENT_STATES; `expired` and `superseded` start from `finalized`."""
     house, agreement = story.house, story.ids["agreement_id"]
     hospital, now = house.cast["hospital"].actor, house.clock.now()
     with house.db() as db:
@@ -244,6 +245,8 @@ def roll_agreement(story: Story, state: str) -> None:
                 stopping.terminate(db, hospital, negotiation.agreement(db, agreement), WHY, now)
         case "expired":
             house.clock.advance(timedelta(days=366))
+        case "superseded":
+            amended(house, agreement, parameters={"max_uses": 9})
 
 
 def _connector(house: House) -> str:

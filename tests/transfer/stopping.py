@@ -78,6 +78,23 @@ def post(client: TestClient, who: str, path: str, body: dict[str, Any]) -> Respo
     return client.post(path, json=body, headers=headers)
 
 
+def sign_acts(client: TestClient, house: House, who: str) -> None:
+    """Sign what a side has declared about the agreement; a resumption takes effect with that."""
+    for act in get(client, who, "/v1/agreements/agr_1").json()["unsigned_acts"]:
+        if act["party"] == house.cast[who].id:
+            body = get(client, who, f"/v1/documents/{act['document']}").content
+            jws = house.cast[who].key.sign_detached(body, typ="agreement-act+jws")
+            sent = {"document": act["document"], "jws": jws}
+            assert post(client, who, "/v1/agreements/agr_1/acts/signature", sent).json()["state"] == "signed"
+
+
+def resume(client: TestClient, house: House, who: str) -> str:
+    """Let uses of the agreement begin again; its state afterwards."""
+    assert post(client, who, "/v1/agreements/agr_1/resumption", WHY).status_code == 200
+    sign_acts(client, house, who)
+    return str(get(client, who, "/v1/agreements/agr_1").json()["state"])
+
+
 def get(client: TestClient, who: str, path: str, **params: str) -> Response:
     return client.get(path, headers={"X-Caller": who}, params=params)
 
@@ -113,8 +130,9 @@ def transfers(house: House) -> list[Transfer]:
 
 
 def told(client: TestClient, who: str = "pharma") -> list[dict[str, Any]]:
-    """The notices in a party's inbox with their content, the first one first."""
-    found = get(client, who, "/v1/stop-notices").json()["notices"]
+    """The notices of stops in a party's inbox with their content, the first one first."""
+    listed = get(client, who, "/v1/stop-notices").json()["notices"]
+    found = [one for one in listed if one["kind"] == "stop-notice"]
     return [get(client, who, f"/v1/stop-notices/{one['id']}").json() for one in reversed(found)]
 
 

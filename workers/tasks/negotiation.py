@@ -9,6 +9,8 @@ from marketplace.negotiation import service, stopping
 from marketplace.negotiation.duties import chasing
 from marketplace.negotiation.duties.rules import Kind
 from marketplace.negotiation.rounds import answering, reminding
+from marketplace.negotiation.succession import answering as succession
+from marketplace.negotiation.succession import chasing as acts
 from marketplace.plumbing.runtime import Runtime
 
 
@@ -41,10 +43,24 @@ def chase_duty(runtime: Runtime, args: dict[str, Any]) -> None:
         chasing.chase(db, args["agreement"], Kind(args["duty"]), runtime.clock.now())
 
 
+def chase_act(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Remind a side of an act that it has not signed; a signed one is left alone.  args: agreement, act."""
+    with runtime.database.transaction() as db:
+        acts.chase(db, args["agreement"], args["act"], runtime.clock.now())
+
+
+def lapse_successor(runtime: Runtime, args: dict[str, Any]) -> None:
+    """End a proposed successor that nobody signed in time; one that moved is left alone.  args: agreement."""
+    with runtime.database.transaction() as db:
+        succession.lapse(db, args["agreement"], runtime.clock.now())
+
+
 TASKS: dict[str, Callable[[Runtime, dict[str, Any]], None]] = {
     "negotiation.expire": expire,
     "negotiation.remind": remind,
     "negotiation.answer": answer,
     "negotiation.end": end,
     "negotiation.chase_duty": chase_duty,
+    "negotiation.chase_act": chase_act,
+    "negotiation.lapse_successor": lapse_successor,
 }

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from marketplace.plumbing.runtime import Runtime
-from marketplace.transfer import delivery, duty_notices, inbox, negotiation_notices, notices, service
+from marketplace.transfer import (
+    contract_notices,
+    delivery,
+    duty_notices,
+    inbox,
+    negotiation_notices,
+    notices,
+    service,
+)
 
 
 def prepare(runtime: Runtime, args: dict[str, Any]) -> None:
@@ -35,6 +43,12 @@ def notify_negotiation(runtime: Runtime, args: dict[str, Any]) -> None:
         negotiation_notices.notify(db, args, runtime.service_key, runtime.clock.now())
 
 
+def notify_contract(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Tell both parties what followed their agreement.  args: as `negotiation.succession.notices` says."""
+    with runtime.database.transaction() as db:
+        contract_notices.notify(db, args, runtime.service_key, runtime.clock.now())
+
+
 def push_notice(runtime: Runtime, args: dict[str, Any]) -> None:
     """Send a notice to its reader's address; one that was taken is not sent again.  args: notice, party."""
     inbox.push(runtime, args["notice"], args["party"])
@@ -46,5 +60,6 @@ TASKS = {
     "transfer.notify_stop": notify_stop,
     "transfer.notify_duty": notify_duty,
     "transfer.notify_negotiation": notify_negotiation,
+    "transfer.notify_contract": notify_contract,
     "transfer.push_notice": push_notice,
 }

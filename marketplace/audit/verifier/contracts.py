@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from marketplace.audit.verifier import authors, standing, terms
+from marketplace.audit.verifier import acts, authors, standing, terms
 from marketplace.audit.verifier.authors import Admission
 from marketplace.audit.verifier.bundle import Bundle, Document, Entry
 from marketplace.audit.verifier.report import Check, Report
@@ -25,6 +25,7 @@ def check(report: Report, bundle: Bundle, sound: Sound) -> None:
     authors.check(report, bundle, sound)
     _uses(report, bundle, contract_of)
     standing.check(report, bundle, contract_of)
+    acts.check(report, bundle, contract_of, sound)
     terms.check(report, bundle, contract_of)
     _manifests(report, bundle, contract_of, sound)
 

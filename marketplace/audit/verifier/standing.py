@@ -21,6 +21,7 @@ _STOPS: dict[str, str | None] = {
     "negotiation:agreement_suspended": "negotiation:agreement_resumed",
     "negotiation:agreement_terminated": None,
     "negotiation:agreement_expired": None,
+    "negotiation:agreement_superseded": None,
     "registration:certificate_suspended": "registration:certificate_resumed",
     "registration:certificate_cancelled": None,
     "registration:certificate_lapsed": None,

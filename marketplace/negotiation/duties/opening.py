@@ -15,6 +15,7 @@ from marketplace.negotiation.duties.rules import REPORT_DUTY, DutyState, Kind
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import Side
 from marketplace.negotiation.steps import record_agreement
+from marketplace.negotiation.succession.queries import amended
 from marketplace.plumbing import outbox
 
 CHASE_TASK = "negotiation.chase_duty"
@@ -30,7 +31,21 @@ def open_reports(db: Session, agreement: Agreement, now: datetime) -> None:
 def end_duties(db: Session, agreement: Agreement, now: datetime) -> None:
     """At the end of an agreement: what was delivered is to be deleted; reports end where use ended.
 
+    The right to use went on from what it amended, so what was delivered under that is to be deleted from now on too.
     Where nothing was delivered nothing is to be deleted.  Records: negotiation:duty_ended, when all is reported.
+    """
+    ended_at = queries.term(agreement)[1]
+    end_reports(db, agreement, now)
+    for one in (agreement, *(db.get_one(Agreement, name) for name in amended(db, agreement.id))):
+        days = rules.days_of(one.uses, Kind.DELETE)
+        if days is not None and queries.uses(db, one.id):
+            _open(db, one, Kind.DELETE, days, ended_at, now)
+
+
+def end_reports(db: Session, agreement: Agreement, now: datetime) -> None:
+    """Reports end where use ended; what is not reported by then stays due.
+
+    Records: negotiation:duty_ended, when all is reported.
     """
     ended_at = queries.term(agreement)[1]
     reports = queries.duty(db, agreement.id, Kind.REPORT_USE)
@@ -39,9 +54,6 @@ def end_duties(db: Session, agreement: Agreement, now: datetime) -> None:
         reports.state = step.target
         db.add(reports)
         record_agreement(db, SERVICE_ACTOR, Tag(step.tag), agreement, {"duty": reports.kind}, now)
-    days = rules.days_of(agreement.uses, Kind.DELETE)
-    if days is not None and queries.uses(db, agreement.id):
-        _open(db, agreement, Kind.DELETE, days, ended_at, now)
 
 
 def ask_for_chase(db: Session, duty: Duty, now: datetime, *moments: datetime) -> None:

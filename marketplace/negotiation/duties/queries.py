@@ -83,7 +83,7 @@ def overdue_between(db: Session, buyer: str, provider: str) -> list[str]:
         Agreement.provider_id == provider,
         Duty.state == DutyState.OVERDUE,
         # A missing report of an agreement that runs suspends that agreement alone.
-        or_(col(Duty.kind) == Kind.DELETE, col(Agreement.state).in_(("terminated", "expired"))),
+        or_(col(Duty.kind) == Kind.DELETE, col(Agreement.state).in_(("terminated", "expired", "superseded"))),
     )
     return sorted({MISSING[Kind(kind)] for kind in db.exec(owed)})
 

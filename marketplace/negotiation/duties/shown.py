@@ -39,7 +39,7 @@ def _duty(db: Session, agreement: Agreement, kind: Kind) -> DutyOut | None:
     if found is not None:
         return _begun(agreement, found)
     days = rules.days_of(agreement.uses, kind)
-    if days is None or agreement.finalized_at is None or agreement.state in {"terminated", "expired"}:
+    if days is None or agreement.finalized_at is None or agreement.state in {"terminated", "expired", "superseded"}:
         return None
     return DutyOut(
         kind=kind,

@@ -54,6 +54,7 @@ from tests.negotiation.duties.owed import (
     terminate,
     use,
 )
+from tests.negotiation.succession.parts import resume
 
 DAY = timedelta(days=1)
 
@@ -153,7 +154,7 @@ def test_what_another_holds_stays_suspended_when_the_report_comes(owing: House) 
     assert suspended_by(owing) == "prt_hospital"
     hand_in(owing, report_of(owing))
     assert (agreement(owing).state, suspended_by(owing)) == ("suspended", "prt_hospital")
-    party(owing, stopping.resume, "hospital")
+    resume(owing, AGREEMENT, "hospital")
     assert agreement(owing).state == "finalized"
 
 
@@ -161,7 +162,7 @@ def test_a_party_that_resumes_while_a_report_is_missing_hands_the_suspension_to_
     party(owing, stopping.suspend, "hospital")
     pass_days(owing, EVERY + 14)
     assert (suspended_by(owing), duty(owing).state) == ("prt_hospital", "overdue")
-    party(owing, stopping.resume, "hospital")
+    resume(owing, AGREEMENT, "hospital")
     assert (agreement(owing).state, suspended_by(owing)) == ("suspended", "service")
     assert take(owing) == ("use_report_missing",)
     hand_in(owing, report_of(owing))
@@ -172,7 +173,7 @@ def test_a_party_that_resumes_while_a_report_is_missing_hands_the_suspension_to_
 def test_neither_party_resumes_what_the_service_suspended(owing: House, who: str) -> None:
     pass_days(owing, EVERY + 14)
     with pytest.raises(stopping.NotYourSuspension):
-        party(owing, stopping.resume, who)
+        resume(owing, AGREEMENT, who)
 
 
 def test_differing_counts_are_accepted_and_every_difference_is_named(owing: House) -> None:
@@ -351,5 +352,5 @@ def test_after_a_recovery_the_report_alone_does_not_resume(owing: House) -> None
         stopping.hold(db, negotiation.agreement(db, AGREEMENT), "log_recovered", owing.clock.now())
     hand_in(owing, report_of(owing))
     assert (agreement(owing).state, suspended_by(owing)) == ("suspended", "prt_hospital")
-    party(owing, stopping.resume, "hospital")
+    resume(owing, AGREEMENT, "hospital")
     assert agreement(owing).state == "finalized"

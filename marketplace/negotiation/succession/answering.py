@@ -1,0 +1,196 @@
+"""What becomes of a proposed successor: in force with both signatures, or refused, withdrawn or lapsed."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.assets.schemas import SignatureIn
+from marketplace.audit import documents
+from marketplace.audit.entry import Tag
+from marketplace.audit.words import keep_why
+from marketplace.exchange.pricing import price_of_access
+from marketplace.kernel.actor import SERVICE_ACTOR, Actor
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.clock import timestamp
+from marketplace.kernel.errors import Conflict
+from marketplace.kernel.transitions import WrongState
+from marketplace.negotiation import queries as negotiation
+from marketplace.negotiation import signing
+from marketplace.negotiation.duties.opening import end_reports
+from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.rules import AGREEMENT, AgreementState, Side
+from marketplace.negotiation.schemas import WhyIn
+from marketplace.negotiation.steps import record_agreement
+from marketplace.negotiation.succession import queries
+from marketplace.negotiation.succession.acts import overtake
+from marketplace.negotiation.succession.models import AgreementSuccessor
+from marketplace.negotiation.succession.notices import tell
+from marketplace.negotiation.succession.rules import SUCCESSOR, SuccessorKind, SuccessorState, price_due
+from marketplace.participants.signatures import accept
+from marketplace.plumbing import epochs
+from marketplace.plumbing.epochs import Stop
+
+
+class SuccessorLapsed(Conflict):
+    """The deadline of this successor has passed."""
+
+
+class PredecessorMoved(Conflict):
+    """Something has happened to the agreement since its amendment was proposed."""
+
+
+def sign(
+    db: Session,
+    actor: Actor,
+    agreement: Agreement,
+    follows: AgreementSuccessor,
+    signature: SignatureIn,
+    now: datetime,
+) -> Agreement:
+    """Accept a side's signature over a successor, in any order, once; with the second one it is in force.
+
+    An amendment takes its predecessor's place in the same transaction, whose uses stop; a renewal leaves it alone.
+    Raises NotTheAgreement, WrongState, SuccessorLapsed, PredecessorMoved, BadSignature, UnknownKey, and what
+    `signing.require_basis` raises.
+    Records: participant:signature_accepted, negotiation:agreement_signed, _superseded, _finalized.
+    """
+    negotiation.lock_agreement(db, agreement)
+    predecessor = negotiation.agreement(db, follows.predecessor_id)
+    db.refresh(follows)
+    db.refresh(predecessor)
+    signed = {one.signer for one in documents.signatures(db, agreement.document)}
+
+    signing.require_document(agreement, signature)
+    if actor.participant not in signed:
+        _require_signable(db, agreement, follows, predecessor, now)
+    accept(db, actor.participant, signature.document, signature.jws, typ=signing.TYP, now=now)
+    if actor.participant in signed:
+        return agreement
+
+    facts: Json = {"document": agreement.document, "predecessor": predecessor.id}
+    record_agreement(db, actor, Tag.AGREEMENT_SIGNED, agreement, facts, now)
+    if {agreement.buyer_id, agreement.provider_id} <= signed | {actor.participant}:
+        _put_in_force(db, agreement, follows, predecessor, now)
+    return agreement
+
+
+def close(
+    db: Session, actor: Actor, agreement: Agreement, follows: AgreementSuccessor, why: WhyIn, now: datetime
+) -> None:
+    """Refuse a proposed successor (the other side) or withdraw it (the side that proposed it).
+
+    The caller holds the agreement.  Raises WrongState, NotYourStep.
+    Records: negotiation:successor_refused or negotiation:successor_withdrawn.
+    """
+    own = actor.participant == follows.proposed_by
+    target = SuccessorState.WITHDRAWN if own else SuccessorState.REFUSED
+    _end(db, actor, agreement, follows, target, why, now)
+
+
+def lapse(db: Session, agreement_id: str, now: datetime) -> None:
+    """End a proposed successor whose deadline has passed; anything else is left as it is.
+
+    Records: negotiation:successor_lapsed.
+    """
+    agreement = negotiation.agreement(db, agreement_id)
+    negotiation.lock_agreement(db, agreement)
+    follows = queries.succession(db, agreement_id)
+
+    if follows is None or follows.state != SuccessorState.PROPOSED or follows.expires_at > now:
+        return
+    _end(db, SERVICE_ACTOR, agreement, follows, SuccessorState.LAPSED, WhyIn(reason="deadline_passed"), now)
+
+
+def _require_signable(
+    db: Session, agreement: Agreement, follows: AgreementSuccessor, predecessor: Agreement, now: datetime
+) -> None:
+    if follows.state != SuccessorState.PROPOSED:
+        raise WrongState("this successor is not open for signature", expected="proposed", got=follows.state)
+    if follows.expires_at <= now:
+        raise SuccessorLapsed(
+            "nobody signed in time", expected=f"before {timestamp(follows.expires_at)}", action="propose it again"
+        )
+    if follows.kind == SuccessorKind.AMENDMENT:
+        if predecessor.state != AgreementState.FINALIZED or predecessor.ends_at <= now:
+            raise WrongState("only an agreement in force is amended", expected="finalized", got=predecessor.state)
+        latest = queries.head(db, predecessor)[1]
+        if follows.previous != latest:
+            raise PredecessorMoved(
+                "another act followed the agreement since",
+                expected=f"a successor that follows {latest}",
+                got=follows.previous,
+                action="withdraw this amendment and propose it again",
+            )
+    signing.require_basis(db, agreement, now)
+
+
+def _put_in_force(
+    db: Session, agreement: Agreement, follows: AgreementSuccessor, predecessor: Agreement, now: datetime
+) -> None:
+    signing.verify_both(db, agreement)
+    step = SUCCESSOR.step(SuccessorState(follows.state), SuccessorState.IN_FORCE, [Side.SERVICE])
+    price = price_of_access(agreement.price_plan).minor
+    if follows.kind == SuccessorKind.AMENDMENT:
+        price = price_due(price, _charged(db, predecessor))
+        _supersede(db, predecessor, agreement, now)
+
+    follows.state, follows.answered_at = step.target, now
+    db.add(follows)
+
+    entry = signing.put_in_force(db, agreement, price, now, about={"predecessor": predecessor.id})
+    tell(db, agreement, "successor_in_force", party="service", about=agreement.document, entry=entry, now=now)
+
+
+def _charged(db: Session, predecessor: Agreement) -> int:
+    """The price of access that an agreement and those it amended were charged together."""
+    earlier = [negotiation.agreement(db, name) for name in queries.amended(db, predecessor.id)]
+    return max(price_of_access(one.price_plan).minor for one in (predecessor, *earlier))
+
+
+def _supersede(db: Session, predecessor: Agreement, successor: Agreement, now: datetime) -> None:
+    """End an agreement because an amendment stands in its place; its uses stop, its reports stay due."""
+    step = AGREEMENT.step(AgreementState(predecessor.state), AgreementState.SUPERSEDED, [Side.SERVICE])
+
+    predecessor.state, predecessor.reason, predecessor.terminated_at = step.target, str(Stop.AGREEMENT_SUPERSEDED), now
+    db.add(predecessor)
+    overtake(db, predecessor, now)
+
+    facts: Json = {"document": predecessor.document, "successor": successor.id, "by": str(Side.SERVICE)}
+    entry = record_agreement(db, SERVICE_ACTOR, Tag(step.tag), predecessor, facts, now)
+    epochs.stop(db, (predecessor.id,), Stop.AGREEMENT_SUPERSEDED, SERVICE_ACTOR, entry, now)
+    end_reports(db, predecessor, now)
+
+
+def _end(
+    db: Session,
+    actor: Actor,
+    agreement: Agreement,
+    follows: AgreementSuccessor,
+    target: SuccessorState,
+    why: WhyIn,
+    now: datetime,
+) -> None:
+    side = negotiation.side_of(agreement, actor) or Side.SERVICE
+    step = SUCCESSOR.step(SuccessorState(follows.state), target, [side])
+    AGREEMENT.step(AgreementState(agreement.state), AgreementState.TERMINATED, [side])
+
+    follows.state, follows.reason, follows.answered_at = step.target, why.reason, now
+    agreement.state, agreement.reason, agreement.terminated_at = AgreementState.TERMINATED, why.reason, now
+    db.add(follows)
+    db.add(agreement)
+    epochs.bump(db, agreement.id, str(Stop.AGREEMENT_TERMINATED))
+
+    said = keep_why(db, why.reason, why.note, now, (agreement.provider_id, agreement.buyer_id))
+    facts: Json = {**said, "document": agreement.document, "predecessor": follows.predecessor_id, "by": str(side)}
+    entry = record_agreement(db, actor, Tag(step.tag), agreement, facts, now)
+    tell(
+        db,
+        negotiation.agreement(db, follows.predecessor_id),
+        f"successor_{target}",
+        party=actor.participant,
+        about=agreement.document,
+        entry=entry,
+        now=now,
+    )

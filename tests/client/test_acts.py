@@ -1,0 +1,131 @@
+"""The client declares and signs in one go, and signs nothing that it did not declare; so does the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from marketplace.cli import app
+from marketplace.client import acts
+from marketplace.client.api import ApiClient, NotTheDocument, in_process
+from marketplace.client.problem import ProblemError
+from marketplace.commands import party
+from marketplace.main import create_app
+from tests.house import House
+from tests.negotiation.parts import finalized
+from tests.negotiation.succession.parts import agreement_of, chain, declare_resumption, suspend
+
+
+@pytest.fixture
+def clients(house: House) -> Iterator[dict[str, ApiClient]]:
+    url = house.runtime.settings.public_url
+    with in_process(create_app(house.runtime), url) as http:
+        yield {
+            name: ApiClient(http, url, house.cast[name].id, house.cast[name].key, house.clock)
+            for name in ("hospital", "pharma")
+        }
+
+
+def test_a_side_stops_lets_go_on_and_ends_each_in_one_go(house: House, clients: dict[str, ApiClient]) -> None:
+    agreement = finalized(house)
+    for kind, state in (("suspension", "suspended"), ("resumption", "finalized"), ("termination", "terminated")):
+        answer = acts.declare(clients["hospital"], agreement.id, kind, reason="security_incident")
+        assert (answer["state"], answer["unsigned_acts"]) == (state, [])
+    shown = chain(house, agreement.id)
+    assert [(one.kind, one.state) for one in shown.acts] == [
+        ("suspension", "signed"),
+        ("resumption", "signed"),
+        ("termination", "signed"),
+    ]
+
+
+def test_what_waits_and_was_not_asked_for_is_not_signed_with_it(house: House, clients: dict[str, ApiClient]) -> None:
+    agreement = finalized(house)
+    suspend(house, agreement.id, "hospital")
+    declare_resumption(house, agreement.id, "hospital")
+    answer = acts.declare(clients["hospital"], agreement.id, "suspension", reason="security_incident")
+    assert answer["state"] == "suspended"
+    assert [one["kind"] for one in answer["unsigned_acts"]] == ["resumption"]
+
+
+def test_an_act_that_says_something_else_is_not_signed(
+    house: House, clients: dict[str, ApiClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreement = finalized(house)
+    hospital, served = clients["hospital"], ApiClient.get_bytes
+
+    def forged(client: ApiClient, path: str, params: Any = None) -> bytes:
+        return served(client, path, params).replace(b'"act":"suspension"', b'"act":"termination"')
+
+    monkeypatch.setattr(ApiClient, "get_bytes", forged)
+    with pytest.raises(NotTheDocument):
+        acts.declare(hospital, agreement.id, "suspension", reason="security_incident")
+    assert agreement_of(house, agreement.id).state == "suspended"
+    assert chain(house, agreement.id).acts[0].state == "unsigned"
+
+
+def test_an_amendment_is_signed_by_who_proposes_it_and_then_by_the_other_side(
+    house: House, clients: dict[str, ApiClient]
+) -> None:
+    agreement = finalized(house)
+    proposed = acts.propose(
+        clients["pharma"], agreement.id, "amendment", reason="more_uses_needed", parameters={"max_uses": 9}
+    )
+    assert (proposed["state"], [one["signer"] for one in proposed["signatures"]]) == ("drafted", ["prt_pharma"])
+    signed = clients["hospital"].sign(proposed["document"], "agreement")
+    answer = clients["hospital"].post(f"/v1/agreements/{proposed['id']}/signature", signed)
+    assert answer["state"] == "finalized"
+    assert agreement_of(house, agreement.id).state == "superseded"
+
+
+def test_an_assignment_is_refused_by_the_terms_or_by_a_signed_act(house: House, clients: dict[str, ApiClient]) -> None:
+    agreement = finalized(house)
+    at = f"/v1/agreements/{agreement.id}/assignment"
+    with pytest.raises(ProblemError):
+        clients["hospital"].post(at, {"assignee": "prt_insurer"})
+    answer = clients["pharma"].post(at, {"assignee": "prt_insurer"})
+    assert (answer["state"], answer["by"], answer["reason"]) == ("refused", "terms", "assignment_prohibited")
+    assert "new negotiation" in answer["consent"]
+    with pytest.raises(ProblemError):
+        acts.declare(clients["hospital"], agreement.id, "assignment_refusal", reason="identity_in_doubt")
+
+
+def test_parameters_are_read_as_they_are_typed() -> None:
+    said = ["max_uses=9", 'purposes=["model_training"]', "max_bytes=12a"]
+    assert acts.read_parameters(said) == {"max_uses": 9, "purposes": ["model_training"], "max_bytes": "12a"}
+    with pytest.raises(acts.NotAParameter):
+        acts.read_parameters(["max_uses"])
+
+
+def test_the_command_line_declares_proposes_and_shows(
+    house: House, clients: dict[str, ApiClient], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    @contextmanager
+    def here(url: str, folder: Path) -> Iterator[ApiClient]:
+        yield clients[folder.name]
+
+    monkeypatch.setattr(party, "client_of", here)
+    agreement = finalized(house)
+
+    def run(who: str, *words: str) -> dict[str, Any]:
+        done = CliRunner().invoke(app, ["agreement", *words, "--as", str(tmp_path / who), "--json"])
+        assert done.exit_code == 0, done.output
+        found: dict[str, Any] = json.loads(done.output)
+        return found
+
+    why = ("--reason", "security_incident")
+    assert run("hospital", "suspend", agreement.id, *why)["state"] == "suspended"
+    assert run("hospital", "resume", agreement.id, *why)["state"] == "finalized"
+    successor = run("pharma", "amend", agreement.id, *why, "--set", "max_uses=9")
+    assert run("hospital", "sign", successor["id"])["state"] == "finalized"
+    assert run("pharma", "terminate", successor["id"], *why)["state"] == "terminated"
+    assert run("hospital", "sign-acts", successor["id"])["state"] == "terminated"
+    shown = run("pharma", "succession", agreement.id)
+    assert [one["kind"] for one in shown["acts"]] == ["suspension", "resumption"]
+    assert [one["state"] for one in shown["successors"]] == ["in_force"]

@@ -1,0 +1,1 @@
+"""Acts on a signed agreement and its successors."""
