@@ -17,6 +17,7 @@ from marketplace.audit.words import keep_why
 from marketplace.exchange import queries
 from marketplace.exchange.document import listing_document
 from marketplace.exchange.indexing import index_listing
+from marketplace.exchange.leaving import require_deliverable
 from marketplace.exchange.linting import check_plan
 from marketplace.exchange.models import Listing, Offer
 from marketplace.exchange.pricing import check_fit
@@ -24,7 +25,7 @@ from marketplace.exchange.rules import LISTING, ListingState
 from marketplace.exchange.schemas import OfferIn, ReasonIn, SubmissionIn
 from marketplace.exchange.standing import Standing, require_proofs, require_same_proofs, require_standing
 from marketplace.exchange.templates import render_uses, template
-from marketplace.exchange.terms import check_offer, permitted_purposes
+from marketplace.exchange.terms import permitted_purposes
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict, Invalid
@@ -62,7 +63,7 @@ def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now:
 
     require_standing(db, version, actor.participant, now)
     uses = render_uses(chosen, asked.parameters, asset.id)
-    check_offer(uses, asked.delivery_mode)
+    require_deliverable(db, version, uses, asked.delivery_mode)
     check_plan(chosen, asked.price_plan)
     check_fit(asked.price_plan, term_days=asked.term_days, contains_genomic=asset.contains_genomic)
     _require_lawful_purposes(asset, uses)
@@ -145,7 +146,7 @@ def prepare_listing(db: Session, actor: Actor, listing: Listing, now: datetime) 
 
     step = _step(actor, listing, ListingState.APPROVED)
     standing = require_standing(db, version, offer.provider_id, now)
-    check_offer(offer.uses, offer.delivery_mode)
+    require_deliverable(db, version, offer.uses, offer.delivery_mode)
 
     prepared = listing_document(listing, offer, asset, version, standing, provider, now)
     listing.document = documents.keep(db, "listing", prepared, now)
