@@ -113,6 +113,16 @@ def facts_of(db: Session, version_id: str) -> dict[str, Json]:
     return {path: dict(facts) for path, facts in db.exec(rows) if facts is not None}
 
 
+def pixels_of_version(db: Session, version_id: str) -> list[str]:
+    """The hashes over shape and pixels of a governed version's files."""
+    rows = (
+        select(GovernedFile.pixels)
+        .join(GovernanceJob, col(GovernanceJob.id) == col(GovernedFile.job_id))
+        .where(GovernanceJob.governed_version_id == version_id, GovernedFile.outcome == GOVERNED)
+    )
+    return [one for one in db.exec(rows) if one]
+
+
 def kinds_of(db: Session, version_id: str) -> set[str]:
     """The SOP class UIDs of a governed version's files, as they were read when the raw files were received."""
     rows = (
