@@ -62,8 +62,11 @@ def _of_bundle(file: Path) -> list[Known]:
     report = verify(str(file), body)
     if report.exit_code:
         raise typer.BadParameter(f"{report.plain()}\nevidence that does not hold is not used")
-    documents = [one for one in json.loads(body).get("documents", []) if one["kind"] == KIND]
-    return [known_delivery(json.loads(one["body"]), one["sha256"]) for one in documents]
+    documents = [one for one in json.loads(body)["documents"] if one["kind"] == KIND]
+    try:
+        return [known_delivery(json.loads(one["body"]), one["sha256"]) for one in documents]
+    except (KeyError, TypeError) as error:
+        raise typer.BadParameter(f"{file}: a delivery manifest in it does not say what it delivered") from error
 
 
 def _of_instance(folder: Path) -> list[Known]:

@@ -30,7 +30,7 @@ from marketplace.exchange.terms import (
     permitted_purposes,
     quota,
 )
-from marketplace.exchange.terms.delivery import undeliverable
+from marketplace.exchange.terms.delivery import carried_under, undeliverable
 from marketplace.governance.facts import AGE_BANDS
 from marketplace.governance.profile import load
 from marketplace.governance.required import required
@@ -392,15 +392,36 @@ def test_every_template_stays_within_the_profile_and_shows_who_enforces_what(nam
 @pytest.mark.parametrize("name", sorted(templates()))
 def test_what_the_clauses_promise_or_forbid_stands_in_the_machine_part_too(name: str) -> None:
     clauses = {one["id"] for one in template(name).clauses["en"]["clauses"]}
-    for permission in template(name).offer["permission"]:
+    for permission in template(name).every_term["permission"]:
         duties = {one["action"] for one in permission["duty"]}
         assert ("reporting" in clauses, "deletion" in clauses) == ("mkt:reportUse" in duties, "delete" in duties)
         assert "mkt:pseudonymisePerAgreement" in duties
-    prohibited = {one["action"] for one in template(name).offer["prohibition"]}
+    prohibited = {one["action"] for one in template(name).every_term["prohibition"]}
     assert {"mkt:reidentify", "distribute"} <= prohibited
     assert ("no_individual_decision" in clauses) == ("mkt:individualDecision" in prohibited)
     words = " ".join(one["text"] for one in template(name).clauses["zh"]["clauses"])
     assert ("向境外提供" in words) == ("mkt:transferAbroad" in prohibited)
+
+
+NARROWED = ["insurance-actuarial/v1", "open-data/v1", "research-use/v1"]
+
+
+@pytest.mark.parametrize("name", NARROWED)
+def test_optional_parameters_narrow_what_leaves_and_are_offered(name: str) -> None:
+    folder = CONTRACTS / "terms" / name / "examples" / "valid"
+    parameters = json.loads((folder / "narrowed.json").read_text("utf-8"))
+    plain, narrowed = parameters_of(name), render_uses(template(name), parameters, "ast_1")
+    check_offer(narrowed, "download")
+    assert list(left_out(narrowed, {CT})) == []
+    more = {term.term for term in enforcement(narrowed)} - {
+        term.term for term in enforcement(render_uses(template(name), plain, "ast_1"))
+    }
+    assert {"mkt:watermark", "mkt:withholdSmallGroups"} <= more
+    assert set(parameters) - set(plain) == set(template(name).schema["properties"]) - set(plain)
+    output = carried_under(narrowed, "download").output
+    assert output == ("aggregate" if name == "insurance-actuarial/v1" else "records")
+    clauses = {one["id"] for one in template(name).clauses["en"]["clauses"]}
+    assert "what_leaves" in clauses
 
 
 def test_cover_of_a_person_is_never_decided_on_actuarial_data() -> None:
