@@ -21,6 +21,7 @@ from marketplace.commands.keeping import keys_commands, recover_commands, work_c
 from marketplace.commands.options import MARKET, AsJson, Data
 from marketplace.commands.party import agreement_commands, asset_commands, party_commands
 from marketplace.commands.policies import policy_commands
+from marketplace.commands.tracing import trace_files
 from marketplace.kernel.errors import DomainError
 
 app = typer.Typer(
@@ -43,6 +44,7 @@ app.add_typer(keys_commands, name="keys")
 app.add_typer(work_commands, name="work")
 app.command()(backup)
 app.command("backup-check")(backup_check)
+app.command("trace")(trace_files)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(verify)
 
 DEMO = Path("var/demo")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from marketplace.assets.models import Asset
+from sqlmodel import Session
+
+from marketplace.assets.models import Asset, Version
+from marketplace.exchange.leaving import require_deliverable
 from marketplace.exchange.linting import check_plan
 from marketplace.exchange.pricing import PricePlan, check_fit
 from marketplace.exchange.templates import Template, render_uses
-from marketplace.exchange.terms import check_offer, permitted_purposes
+from marketplace.exchange.terms import permitted_purposes
 from marketplace.exchange.terms.delivery import duty_actions
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Invalid
@@ -21,20 +24,22 @@ class ResearchOnly(Invalid):
 
 
 def fitting_uses(
-    chosen: Template,
+    db: Session,
+    version: Version,
     asset: Asset,
+    chosen: Template,
     *,
     parameters: dict[str, Any],
     price_plan: PricePlan,
     delivery_mode: str,
     term_days: int,
 ) -> Json:
-    """The uses that a template with these parameters grants of an asset, once everything about them fits.
+    """The uses that a template with these parameters grants of a version, once everything about them fits.
 
-    Raises BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly.
+    Raises BadParameters, UnknownTerm, NoEnforcementPoint, NotDeliverable, PlanDoesNotFit, ResearchOnly.
     """
     uses = render_uses(chosen, parameters, asset.id)
-    check_offer(uses, delivery_mode)
+    require_deliverable(db, version, uses, delivery_mode)
     check_plan(chosen, price_plan)
     check_fit(price_plan, term_days=term_days, contains_genomic=asset.contains_genomic, duties=duty_actions(uses))
     _require_lawful_purposes(asset, uses)

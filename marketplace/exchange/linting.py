@@ -33,7 +33,8 @@ def check_plan(chosen: Template, plan: PricePlan) -> None:
 
 def obstacles(chosen: Template) -> list[str]:
     """Why no offer can be made of a template for now, whatever its parameters: empty when some delivery can meet it."""
-    uses = render_uses(chosen, {name: _least(one) for name, one in chosen.schema["properties"].items()}, "ast_any")
+    least = {name: _least(chosen.schema["properties"][name]) for name in chosen.schema["required"]}
+    uses = render_uses(chosen, least, "ast_any")
     ways = [[f"{one.pointer}: {one.detail} ({one.got})" for one in undeliverable(uses, mode)] for mode in CARRIED]
     return min(ways, key=len)
 

@@ -18,12 +18,12 @@ from marketplace.exchange import queries
 from marketplace.exchange.document import listing_document
 from marketplace.exchange.fitness import fitting_uses
 from marketplace.exchange.indexing import index_listing
+from marketplace.exchange.leaving import require_deliverable
 from marketplace.exchange.models import Listing, Offer
 from marketplace.exchange.rules import LISTING, ListingState
 from marketplace.exchange.schemas import OfferIn, ReasonIn, SubmissionIn
 from marketplace.exchange.standing import Standing, require_proofs, require_same_proofs, require_standing
 from marketplace.exchange.templates import template
-from marketplace.exchange.terms import check_offer
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import Conflict, Invalid
 from marketplace.kernel.ids import new_id
@@ -54,8 +54,10 @@ def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now:
 
     require_standing(db, version, actor.participant, now)
     uses = fitting_uses(
-        chosen,
+        db,
+        version,
         asset,
+        chosen,
         parameters=asked.parameters,
         price_plan=asked.price_plan,
         delivery_mode=asked.delivery_mode,
@@ -140,7 +142,7 @@ def prepare_listing(db: Session, actor: Actor, listing: Listing, now: datetime) 
 
     step = _step(actor, listing, ListingState.APPROVED)
     standing = require_standing(db, version, offer.provider_id, now)
-    check_offer(offer.uses, offer.delivery_mode)
+    require_deliverable(db, version, offer.uses, offer.delivery_mode)
 
     prepared = listing_document(listing, offer, asset, version, standing, provider, now)
     listing.document = documents.keep(db, "listing", prepared, now)

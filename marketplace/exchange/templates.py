@@ -22,13 +22,20 @@ class UnknownTemplate(Invalid):
 
 @dataclass(frozen=True)
 class Template:
-    """One template version.  name: `research-use/v1`; offer: ODRL with `$parameter` places; clauses: by language,
-    each {title, clauses: [{id, title, text}]} with the same clause ids."""
+    """One template version.  name: `research-use/v1`; offer: ODRL with `$parameter` places and items that only stand
+    `$when` an optional parameter is given; clauses: by language, each {title, clauses: [{id, title, text}]} with the
+    same clause ids."""
 
     name: str
     offer: Json
     schema: Json
     clauses: dict[str, Json]
+
+    @property
+    def every_term(self) -> Json:
+        """The offer with all its optional terms, places as they are."""
+        whole: Json = _unwrapped(self.offer)
+        return whole
 
 
 @cache
@@ -66,6 +73,28 @@ def _read(folder: Path) -> Template:
     )
 
 
+def _unwrapped(node: Any) -> Any:
+    match node:
+        case {"$when": _, "$then": then}:
+            return _unwrapped(then)
+        case dict():
+            return {key: _unwrapped(child) for key, child in node.items()}
+        case list():
+            return [_unwrapped(child) for child in node]
+        case _:
+            return node
+
+
+def _wanted(items: list[Any], values: Json) -> list[Any]:
+    """The items of a list without those that belong to an optional parameter which is not given."""
+    plain = [one if isinstance(one, dict) else {} for one in items]
+    return [
+        whole.get("$then", one)
+        for one, whole in zip(items, plain, strict=True)
+        if "$when" not in whole or whole["$when"] in values
+    ]
+
+
 def _fill(node: Any, values: Json) -> Any:
     match node:
         case {"$parameter": name, **rest} if not rest:
@@ -75,6 +104,6 @@ def _fill(node: Any, values: Json) -> Any:
         case dict():
             return {key: _fill(child, values) for key, child in node.items()}
         case list():
-            return [_fill(child, values) for child in node]
+            return [_fill(child, values) for child in _wanted(node, values)]
         case _:
             return node

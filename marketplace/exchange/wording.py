@@ -71,6 +71,8 @@ def _value(kind: str, value: Any, language: str) -> str:
         case "purpose":
             known: Json = PURPOSES["known"] | PURPOSES["denied_always"]
             return str(known[value][language]) if value in known else str(value)
+        case "year":
+            return str(value)
         case "integer" | "decimal":
             return f"{int(value):,}"
         case "days":
@@ -96,6 +98,8 @@ def _rules(holder: Json, name: str, table: str, language: str) -> Iterator[TermW
 
 
 def _due(duty: str, node: Json, language: str) -> str:
+    if node["leftOperand"] != "elapsedTime":
+        return _group(node, PROFILE["duty_operands"], language)
     value = value_in_words(PROFILE["duty_operands"][node["leftOperand"]]["value"], node["rightOperand"], language)
     return _DUE.get(duty, _WITHIN)[language].format(value)
 

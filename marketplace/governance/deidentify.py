@@ -78,6 +78,18 @@ def deidentify(task: Task) -> Done:
             return _govern(file, task, load())
 
 
+def pixels_of(path: str) -> str:
+    """The hash over shape and pixel bytes (`Done.pixel_sha256`) of any file; empty without pixels.
+
+    It stays the same when the header changes, and does not when the pixels are written in another way.
+    """
+    with Path(path).open("rb") as file:
+        raw = dcmread(file, force=True, stop_before_pixels=True)
+        deflated = getattr(raw.file_meta, "TransferSyntaxUID", None) == DeflatedExplicitVRLittleEndian
+        place = pixels.inflated(path) if deflated else pixels.locate(file, raw)
+        return "" if isinstance(place, str) else _fingerprint(raw, place, file)
+
+
 def _govern(file: Any, task: Task, profile: Profile) -> Done:
     raw = dcmread(file, force=True, stop_before_pixels=True)
     reason = reason_to_hold_back(raw, profile, faces_declared=task.faces_declared)

@@ -10,10 +10,13 @@ from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from marketplace.assets import queries as assets
+from marketplace.assets.models import VersionFile
+from marketplace.collection.models import CollectedFile
 from marketplace.governance.deidentify import GOVERNED, HELD_BACK
 from marketplace.governance.models import AssetSecret, FaceDeclaration, GovernanceJob, GovernedFile
 from marketplace.governance.rules import JobState
 from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import NotFound
 
 
@@ -98,6 +101,37 @@ def held_back(db: Session, job_id: str, *, after: int = -1, limit: int = 200) ->
 def held_back_reasons(files: Sequence[GovernedFile]) -> Counter[str]:
     """Held-back files by reason code."""
     return Counter(str(one.reason) for one in files if one.outcome != GOVERNED)
+
+
+def facts_of(db: Session, version_id: str) -> dict[str, Json]:
+    """Path in a governed version -> the facts of its file (`facts.Facts` as data); empty for any other version."""
+    rows = (
+        select(GovernedFile.path, GovernedFile.facts)
+        .join(GovernanceJob, col(GovernanceJob.id) == col(GovernedFile.job_id))
+        .where(GovernanceJob.governed_version_id == version_id, GovernedFile.outcome == GOVERNED)
+    )
+    return {path: dict(facts) for path, facts in db.exec(rows) if facts is not None}
+
+
+def pixels_of_version(db: Session, version_id: str) -> list[str]:
+    """The hashes over shape and pixels of a governed version's files."""
+    rows = (
+        select(GovernedFile.pixels)
+        .join(GovernanceJob, col(GovernanceJob.id) == col(GovernedFile.job_id))
+        .where(GovernanceJob.governed_version_id == version_id, GovernedFile.outcome == GOVERNED)
+    )
+    return [one for one in db.exec(rows) if one]
+
+
+def kinds_of(db: Session, version_id: str) -> set[str]:
+    """The SOP class UIDs of a governed version's files, as they were read when the raw files were received."""
+    rows = (
+        select(CollectedFile.sop_class)
+        .join(VersionFile, col(VersionFile.source) == col(CollectedFile.sha256))
+        .where(VersionFile.version_id == version_id)
+        .distinct()
+    )
+    return {one for one in db.exec(rows) if one}
 
 
 def secret(db: Session, secret_id: str) -> bytes:

@@ -10,11 +10,14 @@ from marketplace.assets.models import Asset, Version
 from marketplace.exchange.models import Offer
 from marketplace.exchange.pricing import describe
 from marketplace.exchange.templates import LANGUAGES, template
-from marketplace.exchange.terms import PURPOSES
+from marketplace.exchange.terms import PROFILE, PURPOSES
+from marketplace.exchange.wording import policy_in_words
 from marketplace.kernel.canonical import Json, digest
 from marketplace.participants.models import Participant
 
 _PLACE = re.compile(r"\{([a-z_]+)\}")
+_LIMITS = ("mkt:onlyAttributes", "mkt:onlyRecords", "mkt:withholdSmallGroups", "mkt:watermark")
+_NO_LIMIT = {"zh": "无其他限制", "en": "no further limits"}
 DELIVERY = {"download": {"zh": "加密通道下载", "en": "download over an encrypted channel"}}
 
 
@@ -62,7 +65,19 @@ def values(facts: Facts, language: str) -> dict[str, str]:
         "term_days": str(offer.term_days),
         "delivery": DELIVERY[offer.delivery_mode][language],
         "price": describe(offer.price_plan, language),
+        "what_leaves": what_leaves(offer.uses, language),
     }
+
+
+def what_leaves(uses: Json, language: str) -> str:
+    """The limits of an offer's uses on what leaves, in words."""
+    said = [one.sentence for one in policy_in_words(uses, language) if one.path[-2:-1] == ("duty",)]
+    named = [one for one in dict.fromkeys(said) if one.split(":")[0] in _limits_in_words(language)]
+    return ("；" if language == "zh" else "; ").join(named) or _NO_LIMIT[language]
+
+
+def _limits_in_words(language: str) -> set[str]:
+    return {str(PROFILE["duties"][name][language]) for name in _LIMITS}
 
 
 def fill_known(text: str, known: Mapping[str, str]) -> str:

@@ -120,7 +120,7 @@ def paper_of_template(chosen: Template) -> Paper:
     """A template as it is written: the purposes it may be filled with; terms and clauses with their places."""
     clauses = {language: chosen.clauses[language]["clauses"] for language in LANGUAGES}
     purposes = chosen.schema["properties"]["purposes"]["items"]["enum"]
-    return Paper({"template": _same(chosen.name)}, {"purposes": purposes}, chosen.offer, clauses)
+    return Paper({"template": _same(chosen.name)}, {"purposes": purposes}, chosen.every_term, clauses)
 
 
 def differences(old: Paper, new: Paper) -> list[Difference]:

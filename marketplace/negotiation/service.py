@@ -62,7 +62,7 @@ def request_access(db: Session, actor: Actor, asked: RequestIn, now: datetime) -
         return known[0]
     if terms.purpose != asked.purpose:
         raise TwoPurposes("a request is for one purpose", expected=asked.purpose, got=shown(terms.purpose))
-    meant = fitting(row, terms, now)
+    meant = fitting(db, row, terms, now)
     refused = refusal_of(db, actor.participant, asked.purpose, meant)
     if refused is not None:
         return record_refusal(db, actor, asked.purpose, row, refused, now, {})

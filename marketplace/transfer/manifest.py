@@ -16,6 +16,8 @@ from marketplace.kernel.signing import SigningKey
 from marketplace.negotiation.models import Agreement
 from marketplace.participants.signatures import sign_as_service
 from marketplace.transfer.body import Part
+from marketplace.transfer.marks import PLACES, Mark
+from marketplace.transfer.plan import Plan
 
 KIND = "delivery-manifest"
 
@@ -30,19 +32,13 @@ class DeliveredFile:
 
 
 def render(
-    agreement: Agreement,
-    version: Version,
-    files: Sequence[DeliveredFile],
-    *,
-    transformations: Sequence[str],
-    duties: Sequence[Json],
-    tar: tuple[str, int],
-    now: datetime,
+    plan: Plan, files: Sequence[DeliveredFile], *, mark: Mark | None, tar: tuple[str, int], now: datetime
 ) -> Json:
     """The manifest of a delivery.  files: in order of path; tar: SHA-256 and size of the tar of exactly these files."""
+    agreement, version = plan.agreement, plan.version
     return {
         "type": KIND,
-        "v": 1,
+        "v": 2,
         "agreement": {"id": agreement.id, "sha256": agreement.document},
         "asset": agreement.asset_id,
         "version": {"id": version.id, "root": version.root},
@@ -58,8 +54,14 @@ def render(
             }
             for one in files
         ],
-        "transformations": list(transformations),
-        "obligations": list(duties),
+        "output": plan.output,
+        "records": plan.records,
+        "smallest_group": plan.smallest_group,
+        "withheld": [one.as_json() for one in plan.selection.withheld],
+        "transformations": plan.leaving.applied(),
+        "hidden": sorted(plan.hidden),
+        "mark": {"tag": mark.tag, "places": list(PLACES), "pixels": "unchanged"} if mark else None,
+        "obligations": plan.duties,
         "tar": {"sha256": tar[0], "bytes": tar[1]},
         "made_at": timestamp(now),
     }
@@ -71,10 +73,12 @@ def keep_signed(db: Session, manifest: Json, agreement: Agreement, key: SigningK
     return sign_as_service(db, name, key, now=now)
 
 
-def notice(agreement: Agreement, asset: Asset, version: Version, provider_name: str, uses: Json) -> bytes:
+def notice(
+    agreement: Agreement, asset: Asset, version: Version, provider_name: str, uses: Json, mark: Mark | None
+) -> bytes:
     """NOTICE.txt: whose data this is, under which contract, for what; Chinese and English.
 
-    uses: compiled uses, as in the facts of a decision.
+    uses: compiled uses, as in the facts of a decision; mark: of the delivery, if it bears one.
     """
     constraints = [one for permission in uses["permissions"] for one in permission["constraints"]]
     purposes = sorted({value for one in constraints if one["left"] == "purpose" for value in one["values"]})
@@ -90,6 +94,7 @@ def notice(agreement: Agreement, asset: Asset, version: Version, provider_name: 
         f"义务 / Duties: {', '.join(duties) or '-'}",
         f"禁止 / Prohibited: {', '.join(prohibited) or '-'}",
         f"有效期至 / Ends: {timestamp(agreement.ends_at)}",
+        *([f"水印 / Mark: {mark.text}"] if mark else []),
         "以已签署的合同文本为准。 The signed agreement document prevails.",
     ]
     return ("\n".join(lines) + "\n").encode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import BigInteger, UniqueConstraint
 from sqlmodel import Field, SQLModel
@@ -14,6 +15,8 @@ class Delivery(SQLModel, table=True):
     """What an agreement's buyer gets: the files made for it, once.
 
     manifest: SHA-256 of the signed delivery manifest; tar_sha256, tar_bytes: of the tar of exactly its files.
+    transformations: as `usage.obligations` says, by name alone in rows of before.  output: `records` or `aggregate`;
+    smallest_group: persons in the smallest group of what leaves, 0 = the terms left nothing.
     """
 
     __tablename__ = "delivery"
@@ -24,7 +27,9 @@ class Delivery(SQLModel, table=True):
     bytes: int = Field(sa_type=BigInteger)
     tar_sha256: str
     tar_bytes: int = Field(sa_type=BigInteger)
-    transformations: list[str] = Field(sa_type=JsonColumn)
+    transformations: list[Any] = Field(sa_type=JsonColumn)
+    output: str = Field(default="records", sa_column_kwargs={"server_default": "records"})
+    smallest_group: int = Field(default=1, sa_column_kwargs={"server_default": "1"})
     prepared_at: datetime = Field(sa_type=UtcDateTime)
 
 

@@ -27,7 +27,8 @@ from marketplace.usage import queries as usage_queries
 from marketplace.usage import quotas
 from marketplace.usage import rules as usage_rules
 from marketplace.usage import service as usage
-from marketplace.usage.obligations import unmet
+from marketplace.usage.facts import compile_uses
+from marketplace.usage.obligations import output_of, together, unmet
 from marketplace.usage.rules import Ruling, UseRequest
 
 
@@ -59,7 +60,7 @@ class Representation:
     sha256: str
     name: str
     manifest: str
-    transformations: tuple[str, ...]
+    transformations: tuple[Json | str, ...]
 
     @property
     def etag(self) -> str:
@@ -122,7 +123,8 @@ def open_transfer(runtime: Runtime, actor: Actor, asked: Download, now: datetime
         whole = _whole(db, actor, agreement, asked)
         former = _former(db, actor, asked)
         span, outside = _span(asked, whole)
-        asked = replace(asked, use=_priced(asked.use, span, former))
+        use = _seen(db, agreement, _priced(asked.use, span, former))
+        asked = replace(asked, use=use)
         gathered = usage.gather(db, actor, agreement, asked.use, now)
 
     ruling = usage.judge(runtime, gathered)
@@ -157,6 +159,15 @@ def _span(asked: Download, whole: Representation | None) -> tuple[Span, OutsideR
 def _priced(use: UseRequest, span: Span, former: Transfer | None) -> UseRequest:
     """A use that was counted already asks for bytes only."""
     return replace(use, uses=0 if former is not None and former.uses else 1, bytes=span.length)
+
+
+def _seen(db: Session, agreement: Agreement, use: UseRequest) -> UseRequest:
+    """A use with what would leave: as it was prepared, or until then as the terms ask."""
+    if (delivery := queries.delivery(db, agreement.id)) is not None:
+        return replace(use, output=delivery.output, smallest_group=delivery.smallest_group)
+    uses = compile_uses(agreement.uses).model_dump()
+    duties = [duty for permission in uses["permissions"] for duty in permission["duties"]]
+    return replace(use, output=output_of(uses), smallest_group=max(together(duties).smallest, 1))
 
 
 def _former(db: Session, actor: Actor, asked: Download) -> Transfer | None:
@@ -210,6 +221,8 @@ def _commit(
     former = _resumable(db, actor, asked, span, now, runtime) if ruling.decision.allow else None
     if ruling.decision.allow and whole is not None and unmet(ruling.decision.obligations, whole.transformations):
         ruling = ruling.refused(usage_rules.OBLIGATION_NOT_APPLIED)
+    if ruling.decision.allow and asked.use.smallest_group == 0:
+        ruling = ruling.refused(usage_rules.NOTHING_REMAINS)
     if ruling.decision.allow and not _reserve(db, agreement, asked.use, ruling):
         ruling = ruling.refused(usage_rules.QUOTA_EXCEEDED)
     elif ruling.decision.allow:

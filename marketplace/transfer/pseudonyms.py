@@ -6,11 +6,8 @@ Two buyers of one version thus hold files with no identifier in common, and a le
 from __future__ import annotations
 
 import hmac
-from dataclasses import dataclass
-from io import BytesIO
 from typing import Any
 
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.uid import UID
 
@@ -33,39 +30,16 @@ _STANDARD_ROOT = "1.2.840.10008."
 _NAMES = ("PatientID", "PatientName", "StudyID", "AccessionNumber")
 
 
-@dataclass(frozen=True)
-class Job:
-    """One DICOM file.  source: local file; secret: of the agreement; mark: its id, written into the file."""
-
-    source: str
-    secret: bytes
-    mark: str
-
-
-@dataclass(frozen=True)
-class Remade:
-    """The file as it is delivered.  path: `<study>/<series>/<instance>.dcm` from the new UIDs."""
-
-    path: str
-    body: bytes
-
-
-def pseudonymise(job: Job) -> Remade:
-    """Remake one file.  Raises whatever pydicom raises for a file it cannot read."""
-    dataset = pydicom.dcmread(job.source)
+def pseudonymise(dataset: Dataset, secret: bytes, agreement: str) -> None:
+    """Give a file the identifiers of one agreement, and say so in it.  secret: the agreement's key."""
     for element in dataset.iterall():
         if element.VR == "UI" and element.keyword not in _KINDS and element.value:
-            element.value = _each(element.value, job.secret)
+            element.value = _each(element.value, secret)
     for keyword in _NAMES:
-        if value := str(dataset.get(keyword, "")):
-            setattr(dataset, keyword, new_name(job.secret, value))
-    _mark(dataset, job.mark)
+        if value := str(dataset.get(keyword) or ""):
+            setattr(dataset, keyword, new_name(secret, value))
+    _say(dataset, agreement)
     dataset.file_meta.MediaStorageSOPInstanceUID = dataset.SOPInstanceUID
-    dataset.preamble = b"\0" * 128
-    out = BytesIO()
-    dataset.save_as(out, enforce_file_format=True)
-    path = f"{dataset.StudyInstanceUID}/{dataset.SeriesInstanceUID}/{dataset.SOPInstanceUID}.dcm"
-    return Remade(path, out.getvalue())
 
 
 def new_uid(secret: bytes, uid: str) -> str:
@@ -84,7 +58,7 @@ def _each(value: Any, secret: bytes) -> Any:
     return [_each(one, secret) for one in value]
 
 
-def _mark(dataset: Dataset, mark: str) -> None:
+def _say(dataset: Dataset, agreement: str) -> None:
     given = dataset.get("DeidentificationMethod")
     earlier = [given] if isinstance(given, str) else list(given or [])
-    dataset.DeidentificationMethod = [*(one for one in earlier if one), f"per agreement {mark}"]
+    dataset.DeidentificationMethod = [*(one for one in earlier if one), f"per agreement {agreement}"]

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlmodel import Session, col, select
 
 from marketplace.audit.entry import Tag
-from marketplace.audit.models import Entry
+from marketplace.audit.models import Document, Entry
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.kernel.errors import NotFound
@@ -42,6 +42,13 @@ class NoNoticeAddress(NotFound):
 def delivery(db: Session, agreement_id: str) -> Delivery | None:
     """What was prepared for an agreement, if it was."""
     return db.get(Delivery, agreement_id)
+
+
+def manifests(db: Session) -> list[tuple[str, Json]]:
+    """SHA-256 and content of every delivery's manifest, in order of agreement."""
+    rows = select(Document).join(Delivery, col(Delivery.manifest) == col(Document.sha256))
+    found = db.exec(rows.order_by(col(Delivery.agreement_id))).all()
+    return [(one.sha256, read_strictly(one.body)) for one in found]
 
 
 def files(db: Session, agreement_id: str) -> Sequence[DeliveryFile]:

@@ -21,6 +21,9 @@ _POLICY_KEYS: Final = {"@context", "@type", "@id", "profile", "assigner", "assig
     "prohibition",
 }
 _INTEGERS: Final = {"count", "mkt:volumeBytes", "mkt:minimumGroupSize"}
+_NUMBERS_OF_DUTIES: Final = {
+    name for name, one in PROFILE["duty_operands"].items() if one["value"] in {"integer", "year"}
+}
 SECONDS_PER_DAY: Final = 86_400
 CONTEXT: Final = PROFILE["context"]
 
@@ -213,7 +216,7 @@ class _Compiler:
 
     def _duty(self, given: Any, at: str) -> Duty:
         given = self._object(given, at, {"action", "constraint"})
-        limits = [self._constraint(one, where, _texts_only) for where, one in self._list(given, "constraint", at)]
+        limits = [self._constraint(one, where, _duty_side) for where, one in self._list(given, "constraint", at)]
         return Duty(action=self._text(given, "action", at), constraints=limits)
 
     def _limit(self, given: Any, at: str, deeper: int) -> Constraint | Group:
@@ -270,6 +273,11 @@ def _right_side(left: str, operator: str, right: Any) -> tuple[list[str], int]:
     if left == "elapsedTime":
         return [], _days(right) * SECONDS_PER_DAY
     return _texts_only(left, operator, right)
+
+
+def _duty_side(left: str, operator: str, right: Any) -> tuple[list[str], int]:
+    """Values and number of a limit of a duty: days stay text."""
+    return ([], _integer(right)) if left in _NUMBERS_OF_DUTIES else _texts_only(left, operator, right)
 
 
 def _texts_only(_left: str, operator: str, right: Any) -> tuple[list[str], int]:

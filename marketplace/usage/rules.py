@@ -17,6 +17,7 @@ EPOCH_CHANGED: Final = "epoch_changed"
 QUOTA_EXCEEDED: Final = "quota_exceeded"
 EXPIRED: Final = "expired"
 OBLIGATION_NOT_APPLIED: Final = "obligation_not_applied"
+NOTHING_REMAINS: Final = "nothing_remains"
 
 # The closed lists; whatever else was asked for is not copied into entries.
 PURPOSES: Final = frozenset(terms.PURPOSES["known"]) | frozenset(terms.PURPOSES["denied_always"])
@@ -34,7 +35,7 @@ class UseRequest:
     asset: the asset the caller believes it gets, None = that of the agreement.  uses: 1, or 0 to go on with a use
     that is already counted; bytes: what would be sent.  place: ISO 3166 code of where the data will be used, empty =
     where the buyer is registered; ethics_approval: number of the ethics decision.  output and smallest_group: what
-    leaves and the persons in its smallest group; a delivery hands out records, and a record is a group of one.
+    leaves and the persons in its smallest group, as the delivery was made; a record is a group of one, 0 = none left.
     grounds: further subjects whose stop ends this use, e.g. the transfer of the Dataspace Protocol that it serves.
     """
 

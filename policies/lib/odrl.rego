@@ -103,12 +103,50 @@ known_comparison(constraint) if {
 	}
 }
 
+# A duty names each of its operands once and in order, or, where it has a choice, any of them.
 known_duty(duty) if {
 	limited := [constraint.left | some constraint in duty.constraints]
 	limited == vocabulary.duties[duty.action]
 	every constraint in duty.constraints {
-		constraint.operator in vocabulary.duty_operators[constraint.left]
-		count(constraint.values) == 1
-		regex.match(`^P[1-9][0-9]{0,3}D$`, constraint.values[0])
+		known_limit(constraint)
 	}
+}
+
+known_duty(duty) if {
+	choices := vocabulary.duty_choices[duty.action]
+	count(duty.constraints) > 0
+	every constraint in duty.constraints {
+		constraint.left in choices
+		known_limit(constraint)
+	}
+}
+
+known_limit(constraint) if {
+	constraint.left in vocabulary.duty_numbers
+	constraint.operator in vocabulary.duty_operators[constraint.left]
+	constraint.values == []
+	constraint.number >= 1
+}
+
+known_limit(constraint) if {
+	words := vocabulary.duty_words[constraint.left]
+	known_list(constraint)
+	every value in constraint.values {
+		value in words
+	}
+}
+
+known_limit(constraint) if {
+	form := vocabulary.duty_forms[constraint.left]
+	known_list(constraint)
+	every value in constraint.values {
+		regex.match(form, value)
+	}
+}
+
+known_list(constraint) if {
+	constraint.operator in vocabulary.duty_operators[constraint.left]
+	count(constraint.values) > 0
+	count(constraint.values) <= object.get(vocabulary.most_values, constraint.operator, 1)
+	constraint.number == 0
 }

@@ -79,6 +79,7 @@ def test_a_true_bundle_is_genuine_with_keys_from_elsewhere(log: Log, bundle: Jso
         "every act on an agreement follows the one before and is its own side's": 0,
         "every successor of an agreement names it, and what it amends ended with it": 0,
         "every delivery manifest is signed and fits its agreement": 1,
+        "every delivery carried out what its signed terms demand of what leaves": 1,
         "every use was allowed before its bytes, and its windows add up to what was closed": 1,
         "every charge for a use is for one that is in the bundle, and there is one for each at most": 1,
     }

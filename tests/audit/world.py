@@ -105,11 +105,12 @@ def tell_story(
     signed_by: dict[str, str] | None = None,
     roles: dict[str, str] | None = None,
     agreement_id: str = "agr_1",
+    delivery: Json | None = None,
 ) -> str:
     """A certified asset, a contract of both parties, one use of ten bytes in two windows, charged.
 
     signed_by: kind of document -> who signs it instead; roles: participant -> what it is admitted as instead;
-    agreement_id: what the agreement's document calls itself.
+    agreement_id: what the agreement's document calls itself; delivery: further members of the delivery manifest.
     Returns the id of the entry that allowed the use; the signers' keys are in `log.keys`.
     """
     by = {"opinion": "prt_law", "certificate": "prt_registrar", "delivery-manifest": "service"} | (signed_by or {})
@@ -145,9 +146,8 @@ def tell_story(
         if buyer_signs:
             sign(db, agreement, "prt_pharma", parties["prt_pharma"], "agreement+jws")
         record(db, BUYER, Tag.AGREEMENT_FINALIZED, NOW, **about, facts={"document": agreement})
-        manifest = documents.keep(
-            db, "delivery-manifest", {"agreement": "agr_1", "version_root": ROOT}, NOW, readers=readers
-        )
+        served: Json = {"agreement": "agr_1", "version_root": ROOT} | (delivery or {})
+        manifest = documents.keep(db, "delivery-manifest", served, NOW, readers=readers)
         sign(db, manifest, by["delivery-manifest"], parties[by["delivery-manifest"]], "delivery-manifest+jws")
         use = {"transfer": "trf_1", "leg": 1}
         facts = use | {"manifest": manifest, "bytes": 10, "from": 0, "to": 10, **PURPOSE}

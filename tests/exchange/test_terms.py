@@ -10,12 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from marketplace.exchange.leaving import left_out
 from marketplace.exchange.linting import check_plan, obstacles
 from marketplace.exchange.parameters import BadParameters, check_parameters
 from marketplace.exchange.pricing import PlanDoesNotFit, read_plan
 from marketplace.exchange.templates import LANGUAGES, UnknownTemplate, render_uses, template, templates
 from marketplace.exchange.terms import (
     CONTRACTS,
+    PROFILE,
     Enforcement,
     NoEnforcementPoint,
     NotDeliverable,
@@ -28,7 +30,13 @@ from marketplace.exchange.terms import (
     permitted_purposes,
     quota,
 )
+from marketplace.exchange.terms.delivery import carried_under, undeliverable
+from marketplace.governance.facts import AGE_BANDS
+from marketplace.governance.profile import load
+from marketplace.governance.required import required
+from marketplace.transfer.selection import FACT_OF
 from tests.exchange.parts import OFFERABLE, PARAMETERS, parameters_of, terms_of
+from tests.usage.duties import only_attributes, only_records, small_groups, with_duties
 
 
 def rendered(name: str = "model-training/v1") -> dict[str, Any]:
@@ -215,15 +223,118 @@ def test_an_offer_that_no_delivery_could_meet_is_refused_with_its_pointer(constr
     assert caught.value.pointer == f"/permission/0/constraint/{len(uses['permission'][0]['constraint']) - 1}"
 
 
-def test_a_duty_that_no_delivery_carries_out_and_a_way_that_does_not_exist_are_refused() -> None:
-    uses = rendered()
-    check_offer(uses, "download")
+def test_a_way_of_delivery_that_does_not_exist_is_refused() -> None:
+    check_offer(rendered(), "download")
     with pytest.raises(NotDeliverable):
-        check_offer(uses, "secure_environment")
-    uses["permission"][0]["duty"].append({"action": "mkt:watermark"})
+        check_offer(rendered(), "secure_environment")
+
+
+SMALL_GROUPS = small_groups(10, "patient_sex", "age_band")
+ON_WHAT_LEAVES = [
+    {"action": "mkt:watermark"},
+    only_attributes("Modality", "Rows"),
+    only_records(limit("mkt:modality", "eq", "CT"), limit("mkt:studyYear", "gteq", 2019)),
+    SMALL_GROUPS,
+]
+
+
+@pytest.mark.parametrize("duty", ON_WHAT_LEAVES, ids=lambda one: one["action"])
+def test_a_duty_on_what_leaves_may_be_published_and_is_enforced_here(duty: dict[str, Any]) -> None:
+    uses = with_duties(rendered(), duty)
+    check_offer(uses, "download")
+    (kind,) = {term.kind for term in enforcement(uses) if term.term == duty["action"]}
+    assert kind is Enforcement.ENFORCED_HERE
+
+
+@pytest.mark.parametrize(
+    ("duty", "pointer"),
+    [
+        ({"action": "mkt:watermark", "constraint": []}, "/constraint"),
+        ({"action": "mkt:onlyAttributes"}, "/constraint"),
+        (only_attributes("Modality", "SliceThicknes"), "/constraint/0/rightOperand/1"),
+        (only_attributes("Modality", "Modality"), "/constraint/0/rightOperand"),
+        (only_records(), "/constraint"),
+        (only_records(limit("mkt:modality", "eq", "XX")), "/constraint/0/rightOperand"),
+        (only_records(limit("mkt:bodyPart", "eq", "SOUL")), "/constraint/0/rightOperand"),
+        (only_records(limit("mkt:patientSex", "gteq", "F")), "/constraint/0/operator"),
+        (only_records(limit("mkt:ageBand", "eq", "30-39")), "/constraint/0/rightOperand"),
+        (only_records(limit("mkt:studyYear", "gteq", "2019")), "/constraint/0/rightOperand"),
+        (only_records(limit("mkt:studyYear", "gteq", True)), "/constraint/0/rightOperand"),
+        (only_records(limit("mkt:sliceThicknessMicrometres", "lteq", 1.5)), "/constraint/0/rightOperand"),
+        (only_records(limit("mkt:quasiIdentifier", "isAnyOf", ["age_band"])), "/constraint/0/leftOperand"),
+        (small_groups(0, "age_band"), "/constraint/1/rightOperand"),
+        (small_groups(5, "name"), "/constraint/0/rightOperand/0"),
+        ({"action": "mkt:withholdSmallGroups", "constraint": SMALL_GROUPS["constraint"][::-1]}, "/constraint"),
+        ({"action": "mkt:withholdSmallGroups", "constraint": SMALL_GROUPS["constraint"][:1]}, "/constraint"),
+    ],
+)
+def test_a_duty_on_what_leaves_that_the_profile_does_not_know_is_refused(duty: dict[str, Any], pointer: str) -> None:
+    uses = rendered()
+    del uses["permission"][1:]
+    uses["permission"][0]["duty"].append(duty)
+    with pytest.raises(UnknownTerm) as caught:
+        check_terms(uses)
+    assert caught.value.pointer == f"/permission/0/duty/{len(uses['permission'][0]['duty']) - 1}{pointer}"
+
+
+AGGREGATE = limit("output", "eq", "aggregate")
+
+
+@pytest.mark.parametrize(
+    ("limits", "duties", "fits"),
+    [
+        ([limit("mkt:minimumGroupSize", "gteq", 10)], [SMALL_GROUPS], True),
+        ([limit("mkt:minimumGroupSize", "gteq", 11)], [SMALL_GROUPS], False),
+        ([AGGREGATE], [SMALL_GROUPS], True),
+        ([AGGREGATE, limit("mkt:minimumGroupSize", "gteq", 10)], [SMALL_GROUPS, {"action": "mkt:watermark"}], True),
+        ([AGGREGATE], [], False),
+        ([AGGREGATE], [SMALL_GROUPS, only_attributes("Modality")], False),
+        ([limit("output", "eq", "model")], [SMALL_GROUPS], False),
+    ],
+)
+def test_small_groups_and_tables_are_offered_where_a_duty_says_by_what_to_count(
+    limits: list[Any], duties: list[Any], fits: bool
+) -> None:
+    uses = with_duties(rendered(), *duties, limits=tuple(limits))
+    check_terms(uses)
+    assert (list(undeliverable(uses, "download")) == []) == fits
+
+
+def test_one_delivery_serves_all_uses_so_a_table_beside_records_is_refused() -> None:
+    uses = with_duties(rendered(), SMALL_GROUPS)
+    uses["permission"] = [uses["permission"][0], copy.deepcopy(uses["permission"][0])]
+    uses["permission"][1]["constraint"].append(AGGREGATE)
     with pytest.raises(NotDeliverable) as caught:
         check_offer(uses, "download")
-    assert caught.value.pointer == f"/permission/0/duty/{len(uses['permission'][0]['duty']) - 1}"
+    assert caught.value.pointer.startswith("/permission/1/constraint/")
+
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+def test_leaving_out_what_dicom_requires_is_refused_with_what_is_missing() -> None:
+    ct = required()[CT]
+    (finding,) = left_out(with_duties(one_permission(), only_attributes(*ct.valued - {"PixelSpacing"})), {CT})
+    assert finding.expected == "PixelSpacing"
+    assert finding.pointer.endswith("/constraint/0/rightOperand")
+    assert "CTImageStorage" in finding.detail
+    assert list(left_out(with_duties(one_permission(), only_attributes(*ct.valued)), {CT})) == []
+    (finding,) = left_out(with_duties(one_permission(), only_attributes("Rows")), set())
+    assert "SOPInstanceUID" in finding.expected
+
+
+def one_permission() -> dict[str, Any]:
+    uses = rendered()
+    return uses | {"permission": uses["permission"][:1]}
+
+
+def test_facts_and_bands_of_the_profile_are_those_of_governance_and_delivery() -> None:
+    assert tuple(PROFILE["values"]["age_band"]) == AGE_BANDS
+    assert set(FACT_OF) == set(PROFILE["duties"]["mkt:onlyRecords"]["any_of"])
+    assert set(FACT_OF.values()) == set(PROFILE["values"]["fact"])
+    assert {one.keyword for one in required().values()} == {
+        kind.keyword for kind in load().kinds.values() if kind.reason is None
+    }
 
 
 def test_an_alternative_is_shown_as_strong_as_its_weakest_branch() -> None:
@@ -281,15 +392,36 @@ def test_every_template_stays_within_the_profile_and_shows_who_enforces_what(nam
 @pytest.mark.parametrize("name", sorted(templates()))
 def test_what_the_clauses_promise_or_forbid_stands_in_the_machine_part_too(name: str) -> None:
     clauses = {one["id"] for one in template(name).clauses["en"]["clauses"]}
-    for permission in template(name).offer["permission"]:
+    for permission in template(name).every_term["permission"]:
         duties = {one["action"] for one in permission["duty"]}
         assert ("reporting" in clauses, "deletion" in clauses) == ("mkt:reportUse" in duties, "delete" in duties)
         assert "mkt:pseudonymisePerAgreement" in duties
-    prohibited = {one["action"] for one in template(name).offer["prohibition"]}
+    prohibited = {one["action"] for one in template(name).every_term["prohibition"]}
     assert {"mkt:reidentify", "distribute"} <= prohibited
     assert ("no_individual_decision" in clauses) == ("mkt:individualDecision" in prohibited)
     words = " ".join(one["text"] for one in template(name).clauses["zh"]["clauses"])
     assert ("向境外提供" in words) == ("mkt:transferAbroad" in prohibited)
+
+
+NARROWED = ["insurance-actuarial/v1", "open-data/v1", "research-use/v1"]
+
+
+@pytest.mark.parametrize("name", NARROWED)
+def test_optional_parameters_narrow_what_leaves_and_are_offered(name: str) -> None:
+    folder = CONTRACTS / "terms" / name / "examples" / "valid"
+    parameters = json.loads((folder / "narrowed.json").read_text("utf-8"))
+    plain, narrowed = parameters_of(name), render_uses(template(name), parameters, "ast_1")
+    check_offer(narrowed, "download")
+    assert list(left_out(narrowed, {CT})) == []
+    more = {term.term for term in enforcement(narrowed)} - {
+        term.term for term in enforcement(render_uses(template(name), plain, "ast_1"))
+    }
+    assert {"mkt:watermark", "mkt:withholdSmallGroups"} <= more
+    assert set(parameters) - set(plain) == set(template(name).schema["properties"]) - set(plain)
+    output = carried_under(narrowed, "download").output
+    assert output == ("aggregate" if name == "insurance-actuarial/v1" else "records")
+    clauses = {one["id"] for one in template(name).clauses["en"]["clauses"]}
+    assert "what_leaves" in clauses
 
 
 def test_cover_of_a_person_is_never_decided_on_actuarial_data() -> None:

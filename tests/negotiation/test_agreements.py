@@ -20,14 +20,14 @@ from marketplace.costing.models import MeterEvent
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.service import withdraw
 from marketplace.exchange.standing import NoValidCertificate
-from marketplace.exchange.templates import template
+from marketplace.exchange.templates import LANGUAGES, render_uses, template
 from marketplace.exchange.terms import CONTRACTS, check_terms
 from marketplace.kernel.canonical import canonical, digest, read_strictly, sha256_hex
 from marketplace.kernel.signing import BadSignature, generate_key, verify_detached
 from marketplace.kernel.transitions import WrongState
 from marketplace.negotiation import queries, signing, stopping
 from marketplace.negotiation.agreement import agreement_text
-from marketplace.negotiation.clauses import Facts, render_text
+from marketplace.negotiation.clauses import Facts, render_text, what_leaves
 from marketplace.negotiation.models import Agreement
 from marketplace.participants.signatures import UnknownKey
 from marketplace.plumbing import epochs, outbox
@@ -370,3 +370,18 @@ def test_two_parties_that_sign_at_the_same_moment_end_in_one_agreement_in_force(
     assert state(house, agreement) == ("FINALIZED", "finalized")
     with house.db() as db:
         assert len(db.exec(select(MeterEvent).where(MeterEvent.kind == "sale.access")).all()) == 1
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_text_says_in_words_what_leaves(language: str) -> None:
+    folder = CONTRACTS / "terms" / "research-use/v1" / "examples" / "valid"
+    chosen = template("research-use/v1")
+    said = [
+        what_leaves(render_uses(chosen, json.loads((folder / f"{name}.json").read_text("utf-8")), "ast_1"), language)
+        for name in ("typical", "narrowed")
+    ]
+    assert said[0] == {"en": "no further limits", "zh": "无其他限制"}[language]
+    for word in ("SliceThickness", "CHEST", "2019", "5"):
+        assert word in said[1]
+    assert {"en": "mark what leaves", "zh": "添加水印"}[language] in said[1]
+    assert "{" not in said[1]

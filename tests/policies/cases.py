@@ -24,6 +24,11 @@ KINDS = tuple(PROFILE["values"]["recipient_kind"])
 OUTPUTS = tuple(PROFILE["values"]["output"])
 ENVIRONMENTS = tuple(PROFILE["values"]["environment"])
 KNOWN = tuple(PURPOSES["known"])
+FIXED = {
+    "modality": ("CT", "MR", "PT"),
+    "body_part": ("CHEST", "HEART", "CHESTABDOMEN"),
+    "attribute": ("Modality", "SliceThickness", "KVP", "PatientSex"),
+}
 
 
 @dataclass(frozen=True)
@@ -174,8 +179,23 @@ class Maker:
         return permission | ({"duty": duties} if duties else {})
 
     def _duty(self, action: str) -> Json:
-        limit = {"leftOperand": "elapsedTime", "operator": "lteq", "rightOperand": f"P{self.dice.randint(1, 90)}D"}
-        return {"action": action} | ({"constraint": [limit]} if PROFILE["duties"][action]["operands"] else {})
+        duty = PROFILE["duties"][action]
+        some = self.dice.sample(duty["any_of"], self.dice.randint(1, 3)) if "any_of" in duty else duty["operands"]
+        return {"action": action} | ({"constraint": [self._limit(one) for one in some]} if some else {})
+
+    def _limit(self, operand: str) -> Json:
+        one, dice = PROFILE["duty_operands"][operand], self.dice
+        name = dice.choice(one["operators"])
+        match one["value"]:
+            case "days":
+                return _written(operand, name, f"P{dice.randint(1, 90)}D")
+            case "integer":
+                return _written(operand, name, dice.randint(1, 5000))
+            case "year":
+                return _written(operand, name, dice.randint(2000, 2030))
+        known = FIXED.get(one["value"]) or tuple(PROFILE["values"][one["value"]])
+        some = dice.sample(known, dice.randint(1, min(3, len(known))))
+        return _written(operand, name, some if name == "isAnyOf" else some[0])
 
     def _fits(self, chance: float = 0.8) -> bool:
         """Whether the next thing made fits the use."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import operator
+import re
 from pathlib import Path
 from typing import Any
 
@@ -144,8 +145,23 @@ def _known(constraint: Json, deeper: int) -> bool:
 
 
 def _known_duty(duty: Json) -> bool:
-    operands = _PROFILE["duties"].get(duty["action"], {}).get("operands")
-    limits = [(one["left"], one["operator"]) for one in duty["constraints"]]
-    return operands is not None and limits == [
-        (name, allowed) for name in operands for allowed in _PROFILE["duty_operands"][name]["operators"]
-    ]
+    asked = _PROFILE["duties"].get(duty["action"])
+    if asked is None:
+        return False
+    named = [one["left"] for one in duty["constraints"]]
+    chosen = set(asked.get("any_of", []))
+    complete = bool(named) and set(named) <= chosen if chosen else named == asked["operands"]
+    return complete and all(_known_limit(one) for one in duty["constraints"])
+
+
+def _known_limit(limit: Json) -> bool:
+    operand = _PROFILE["duty_operands"].get(limit["left"], {"operators": []})
+    if limit["operator"] not in operand["operators"]:
+        return False
+    if operand["value"] in {"integer", "year"}:
+        return limit["values"] == [] and limit["number"] > 0
+    filled = bool(limit["values"]) if limit["operator"] == "isAnyOf" else len(limit["values"]) == 1
+    listed = _LISTS.get(operand["value"])
+    if listed is not None:
+        return filled and set(limit["values"]) <= set(listed)
+    return filled and all(re.fullmatch(r"\w+( \w+)*", one, re.ASCII) for one in limit["values"])

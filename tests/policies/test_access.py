@@ -58,6 +58,7 @@ def test_every_reason_a_policy_can_give_is_in_the_contract_and_tested():
         rules.EPOCH_CHANGED,
         rules.QUOTA_EXCEEDED,
         rules.OBLIGATION_NOT_APPLIED,
+        rules.NOTHING_REMAINS,
         rules.EXPIRED,
         "policy_unavailable",
         LOG_NOT_SOUND,
@@ -87,7 +88,7 @@ def test_policy_vocabulary_is_the_contract_profile():
     words = {name: list(lists[one["value"]]) for name, one in operands.items() if one["value"] in lists}
     numeric = {"integer", "decimal", "moment", "days"}
     numbers = [name for name, one in operands.items() if one["value"] in numeric]
-    forms = vocabulary.pop("forms")
+    forms, duty_forms, due = vocabulary.pop("forms"), vocabulary.pop("duty_forms"), profile["duty_operands"]
     assert vocabulary == {
         "profile": profile["id"],
         "actions": list(profile["actions"]),
@@ -96,12 +97,23 @@ def test_policy_vocabulary_is_the_contract_profile():
         "most_values": {"eq": 1, "isAnyOf": 1000},
         "numbers": numbers,
         "words": words,
-        "duties": {name: one["operands"] for name, one in profile["duties"].items()},
-        "duty_operators": {name: one["operators"] for name, one in profile["duty_operands"].items()},
+        "duties": {name: one["operands"] for name, one in profile["duties"].items() if "any_of" not in one},
+        "duty_choices": {name: one["any_of"] for name, one in profile["duties"].items() if "any_of" in one},
+        "duty_operators": {name: one["operators"] for name, one in due.items()},
+        "duty_numbers": [name for name, one in due.items() if one["value"] in {"integer", "year"}],
+        "duty_words": {name: list(lists[one["value"]]) for name, one in due.items() if one["value"] in lists},
         "prohibitions": list(profile["prohibitions"]),
         "purposes_denied_always": list(purposes["denied_always"]),
     }
     assert set(forms) == set(operands) - set(words) - set(numbers)
+    assert set(duty_forms) == set(due) - set(vocabulary["duty_numbers"]) - set(vocabulary["duty_words"])
+    elements = contract("governance/allowed-elements.json")
+    for name, known in (
+        ("mkt:modality", elements["words"]["modality"]),
+        ("mkt:bodyPart", elements["words"]["body_part"]),
+        ("mkt:attribute", [one["keyword"] for one in elements["elements"]]),
+    ):
+        assert [one for one in known if not re.search(duty_forms[name], one)] == []
     assert set(purposes["known"]) | set(purposes["denied_always"]) == rules.PURPOSES
     assert set(profile["actions"]) | set(profile["prohibitions"]) == rules.ACTIONS
     assert profile["context"] == CONTEXT

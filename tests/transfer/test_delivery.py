@@ -14,9 +14,11 @@ from marketplace.kernel.canonical import read_strictly, sha256_hex
 from marketplace.kernel.signing import verify_detached
 from marketplace.negotiation.models import Agreement
 from marketplace.plumbing.storage import ObjectDamaged
-from marketplace.transfer import delivery, opening, queries
+from marketplace.transfer import making, opening, queries
 from marketplace.transfer.body import Part, hash_of, tar_body, verified
-from marketplace.transfer.delivery import FileNotRemade, prepare
+from marketplace.transfer.delivery import prepare
+from marketplace.transfer.making import FileNotRemade
+from marketplace.transfer.plan import plan_of
 from tests.transfer.doors import entries
 from tests.usage.agreed import agree, rewrite, uses
 from workers.tasks.transfer import TASKS
@@ -67,7 +69,7 @@ def test_manifest_is_signed_by_the_service_and_logged(house):
 def test_every_identifier_is_new_and_consistent_within_one_agreement(house):
     agree(house)
     manifest = manifest_of(house, prepare(house.runtime, "agr_1"))
-    assert manifest["transformations"] == ["mkt:pseudonymisePerAgreement", "attribute"]
+    assert manifest["transformations"] == [{"action": "mkt:pseudonymisePerAgreement"}, {"action": "attribute"}]
     files = [one for one in manifest["files"] if one["source_path"] is not None]
     read = {one["source_path"]: pydicom.dcmread(house.runtime.store.local_path(one["sha256"])) for one in files}
     assert len(read) == 4
@@ -91,7 +93,8 @@ def test_every_identifier_is_new_and_consistent_within_one_agreement(house):
 
 
 def test_two_agreements_share_no_pseudonym(house):
-    assert delivery.agreement_secret(house.runtime, "agr_1") != delivery.agreement_secret(house.runtime, "agr_2")
+    secret = house.runtime.pseudonym_secret
+    assert making.agreement_secret(secret, "agr_1") != making.agreement_secret(secret, "agr_2")
 
 
 def test_without_the_duty_the_versions_own_files_are_delivered(house):
@@ -122,8 +125,8 @@ def test_preparing_twice_changes_nothing(house):
 def test_remaking_is_deterministic(house):
     agree(house)
     with house.runtime.database.reading() as db:
-        plan = delivery._plan(db, "agr_1")
-    assert list(delivery._make(house.runtime, plan)) == list(delivery._make(house.runtime, plan))
+        plan = plan_of(db, "agr_1")
+    assert list(making.make(house.runtime, plan)) == list(making.make(house.runtime, plan))
 
 
 def test_agreement_that_is_not_final_gets_nothing(house):
@@ -136,11 +139,11 @@ def test_agreement_that_is_not_final_gets_nothing(house):
 def test_file_that_cannot_be_read_stops_the_delivery(house):
     agree(house)
     with house.runtime.database.reading() as db:
-        plan = delivery._plan(db, "agr_1")
+        plan = plan_of(db, "agr_1")
     stored = house.runtime.store.put([b"no DICOM"], limit=100)
     plan.sources[0].sha256 = stored.sha256
     with pytest.raises(FileNotRemade):
-        list(delivery._make(house.runtime, plan))
+        list(making.make(house.runtime, plan))
 
 
 def test_tar_of_the_same_files_is_the_same_in_any_order(house):

@@ -109,9 +109,16 @@ def dicom(number: int, pixels: int = 64) -> bytes:
     return out.getvalue()
 
 
-def agree(house: House, policy: dict[str, Any] | None = None, *, files: int = 4, price: int = 0) -> Agreed:
+def agree(
+    house: House,
+    policy: dict[str, Any] | None = None,
+    *,
+    files: int = 4,
+    price: int = 0,
+    contents: list[bytes] | None = None,
+) -> Agreed:
     """A listed version of a few slices, its credentials, and an agreement of hospital and pharma over it."""
-    contents = [dicom(number) for number in range(files)]
+    contents = contents or [dicom(number) for number in range(files)]
     stored = [house.runtime.store.put([one], limit=1 << 30) for one in contents]
     now = house.clock.now()
     with house.arrange() as db:

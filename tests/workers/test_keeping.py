@@ -22,7 +22,8 @@ from marketplace.main import create_app
 from marketplace.participants.servicekeys import ServiceKeyRevoked
 from marketplace.plumbing.servicekey import NEXT_FILE, RotationUnfinished
 from marketplace.settings import Settings
-from marketplace.transfer.delivery import agreement_secret, prepare
+from marketplace.transfer.delivery import prepare
+from marketplace.transfer.making import agreement_secret
 from tests.harness.restore import settle
 from tests.house import START
 from tests.transfer.doors import app_of, entries
@@ -36,7 +37,7 @@ DATA = "/v1/agreements/agr_1/data"
 def test_a_new_service_key_follows_by_a_statement_of_the_old_one(tmp_path: Path) -> None:
     settings, clock = Settings(data_folder=tmp_path), StoryClock(START)
     with open_instance(settings, clock) as opened:
-        old, secret = opened.runtime.service_key, agreement_secret(opened.runtime, "agr_1")
+        old, secret = opened.runtime.service_key, agreement_secret(opened.runtime.pseudonym_secret, "agr_1")
         with pytest.raises(FolderInUse):
             recovery.rotate_service(settings, "planned", clock=clock)
     # What the processes of the production form hold; they do not keep each other out.
@@ -46,7 +47,7 @@ def test_a_new_service_key_follows_by_a_statement_of_the_old_one(tmp_path: Path)
     with open_instance(settings, clock) as opened:
         new = opened.runtime.service_key
         assert new.kid != old.kid
-        assert agreement_secret(opened.runtime, "agr_1") == secret
+        assert agreement_secret(opened.runtime.pseudonym_secret, "agr_1") == secret
         with opened.runtime.database.reading() as db:
             said = read_strictly(documents.get(db, statement).body)
             (signature,) = documents.signatures(db, statement)

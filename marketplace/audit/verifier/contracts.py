@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from marketplace.audit.verifier import acts, authors, standing, terms
+from marketplace.audit.verifier import acts, authors, deliveries, standing, terms
 from marketplace.audit.verifier.authors import Admission
 from marketplace.audit.verifier.bundle import Bundle, Document, Entry
 from marketplace.audit.verifier.report import Check, Report
@@ -28,6 +28,7 @@ def check(report: Report, bundle: Bundle, sound: Sound) -> None:
     acts.check(report, bundle, contract_of, sound)
     terms.check(report, bundle, contract_of)
     _manifests(report, bundle, contract_of, sound)
+    _carried_out(report, bundle, contract_of)
 
 
 def reachable(bundle: Bundle) -> set[str]:
@@ -157,6 +158,19 @@ def _manifests(report: Report, bundle: Bundle, contract_of: dict[str, Document],
         bought = string(contract.content, "asset", "version_root") if contract else None
         if None not in (root, bought) and root != bought:
             asked.fail(document.name, f"it serves the version root {root}, the agreement is about {bought}")
+
+
+def _carried_out(report: Report, bundle: Bundle, contract_of: dict[str, Document]) -> None:
+    asked = report.check("every delivery carried out what its signed terms demand of what leaves")
+    # By the entry that cites it, so that no manifest escapes by naming another agreement or none.
+    cited = {document.sha256: (document, entry) for entry in bundle.entries for document in _cited(bundle, entry)}
+    for document, entry in cited.values():
+        contract = contract_of.get(entry.agreement or "")
+        if document.kind != "delivery-manifest" or contract is None:
+            continue
+        asked.counted += 1
+        for lack in deliveries.shortfalls(document.content, contract):
+            asked.fail(document.name, lack)
 
 
 def _agreement_named(document: Document) -> str | None:

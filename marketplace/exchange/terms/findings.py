@@ -121,13 +121,23 @@ def _rule(rule: Any, at: str, table: str) -> Iterator[Finding]:
         yield from _constraints(rule, "constraint", at, PROFILE["left_operands"], DEEPEST)
         yield from _rules(rule, "duty", at, "duties")
     elif table == "duties":
-        operands = {name: PROFILE["duty_operands"][name] for name in PROFILE["duties"][action]["operands"]}
-        yield from _members(rule, at, {"action", "constraint"} if operands else {"action"}, set())
-        yield from _constraints(rule, "constraint", at, operands, 0)
+        yield from _duty(rule, action, at)
     else:
         yield from _members(rule, at, {"action"}, set())
     if "target" in rule:
         yield from _value("participant", rule["target"], f"{at}/target")
+
+
+def _duty(rule: Json, action: str, at: str) -> Iterator[Finding]:
+    each, choice = PROFILE["duties"][action]["operands"], PROFILE["duties"][action].get("any_of", [])
+    operands = {name: PROFILE["duty_operands"][name] for name in (*each, *choice)}
+    yield from _members(rule, at, {"action", "constraint"} if operands else {"action"}, set())
+    yield from _constraints(rule, "constraint", at, operands, 0)
+    limits = rule.get("constraint")
+    if each and isinstance(limits, list):
+        named = [str(one.get("leftOperand")) if isinstance(one, dict) else "?" for one in limits]
+        if named != each:
+            yield Finding(f"{at}/constraint", "must name each operand once", ", ".join(each), ", ".join(named))
 
 
 def _constraints(holder: Json, name: str, at: str, operands: Json, deeper: int) -> Iterator[Finding]:

@@ -14,6 +14,10 @@ CONTRACTS: Final = Path(__file__).resolve().parents[3] / "contracts"
 PROFILE: Final[Json] = json.loads((CONTRACTS / "odrl" / "profile.json").read_text("utf-8"))
 PURPOSES: Final[Json] = json.loads((CONTRACTS / "odrl" / "purposes.json").read_text("utf-8"))
 
+_GOVERNANCE: Final = CONTRACTS / "governance"
+_ELEMENTS: Final[Json] = json.loads((_GOVERNANCE / "allowed-elements.json").read_text("utf-8"))
+_TABLE: Final[Json] = json.loads((_GOVERNANCE / "ps3-15-basic-profile.json").read_text("utf-8"))
+
 LOGIC: Final = tuple(PROFILE["logic"]["operators"])
 LOGIC_REFUSED: Final[dict[str, str]] = PROFILE["logic"]["refused"]
 DEEPEST: Final[int] = PROFILE["logic"]["deepest"]
@@ -25,7 +29,15 @@ _FORMS: Final = {
     "days": re.compile(r"P[1-9][0-9]{0,3}D"),
     "place": re.compile(r"[A-Z]{2}"),
 }
-_WORDS: Final = {"purpose": PURPOSES["known"], **PROFILE["values"]}
+_WORDS: Final = {
+    "purpose": PURPOSES["known"],
+    **PROFILE["values"],
+    "modality": frozenset(_ELEMENTS["words"]["modality"]),
+    "body_part": frozenset(_ELEMENTS["words"]["body_part"]),
+    "attribute": frozenset(row["keyword"] for row in (*_ELEMENTS["elements"], *_TABLE["rows"]) if row["keyword"]),
+}
+_MOST_SHOWN: Final = 20
+_YEARS: Final = range(1900, 2200)
 
 
 class Enforcement(StrEnum):
@@ -44,12 +56,15 @@ def group_operator(constraint: Any) -> str | None:
 def misfit(kind: str, value: Any) -> str | None:
     """What a value of a kind must be, when this one is not; None when it fits.
 
-    kind: `participant`, `decimal`, `moment`, `days`, `place`, `integer`, `purpose`, or a list under `values` of the
-    profile.
+    kind: `participant`, `decimal`, `moment`, `days`, `place`, `integer`, `year`, `purpose`, a list under `values` of
+    the profile, or `modality`, `body_part`, `attribute` (a DICOM keyword) as contracts/governance knows them.
     """
     if kind in _WORDS:
-        fits = isinstance(value, str) and value in _WORDS[kind]
-        return None if fits else "one of " + ", ".join(_WORDS[kind])
+        known = _WORDS[kind]
+        listed = ", ".join(known) if len(known) <= _MOST_SHOWN else f"the {len(known)} of contracts/governance"
+        return None if isinstance(value, str) and value in known else f"one of {listed}"
+    if kind == "year":
+        return None if type(value) is int and value in _YEARS else f"a year from {_YEARS[0]} to {_YEARS[-1]}"
     if kind == "integer":
         fits = isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_INTEGER
         return None if fits else "a whole number from 1"

@@ -1,7 +1,7 @@
 """Running balances of the books, and their periods.
 
 Revision ID: 0020
-Revises: 0016
+Revises: 0017
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from marketplace.ledger.models import APPEND_ONLY, append_only_statements
 from marketplace.plumbing.db import UtcDateTime
 
 revision = "0020"
-down_revision = "0016"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

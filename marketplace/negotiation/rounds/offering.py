@@ -56,7 +56,7 @@ def offer(db: Session, actor: Actor, request: AccessRequest, asked: TermsIn, now
 
     step = step_of(request, actor, State.OFFERED, now, Side.PROVIDER)
     require_complete(request)
-    meant = table.fitting(row, terms, now)
+    meant = table.fitting(db, row, terms, now)
     require_eligible(db, request.buyer_id, terms.purpose, meant)
     require_reviewed(db, request, terms)
 
@@ -102,7 +102,7 @@ def draft_to_sign(db: Session, actor: Actor, request: AccessRequest, now: dateti
         raise WrongState("an offer lies with the buyer already", expected=State.REQUESTED, got=request.state)
     require_complete(request)
     terms = table.on_table(db, request)
-    meant = table.fitting(row, terms, now)
+    meant = table.fitting(db, row, terms, now)
     require_eligible(db, request.buyer_id, terms.purpose, meant)
     require_reviewed(db, request, terms)
 
@@ -130,7 +130,7 @@ def offer_directly(db: Session, actor: Actor, asked: DirectOfferIn, now: datetim
     for known in running:
         if known.state == State.OFFERED and known.expires_at > now and table.on_table(db, known) == terms:
             return known
-    meant = table.fitting(row, terms, now)
+    meant = table.fitting(db, row, terms, now)
     refused = refusal_of(db, buyer.id, terms.purpose, meant)
     if refused is not None:
         return record_refusal(db, actor, terms.purpose, row, refused, now, {"buyer": buyer.id})

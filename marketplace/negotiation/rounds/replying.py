@@ -55,7 +55,7 @@ def counter(
         raise WrongState("nothing was offered yet", expected=State.OFFERED, got=request.state)
     if terms == before:
         raise NothingCountered("nothing differs from the offer", got=request.id, action="accept the offer")
-    meant = table.fitting(row, terms, now)
+    meant = table.fitting(db, row, terms, now)
     refused = refusal_of(db, request.buyer_id, terms.purpose, meant)
     if refused is not None:
         return record_refusal(db, actor, terms.purpose, row, refused, now, {"request": request.id})

@@ -48,7 +48,7 @@ def review(db: Session, actor: Actor, request: AccessRequest, asked: ReviewIn, n
 
     step_of(request, actor, State.OFFERED, now, Side.PROVIDER)
     terms = table.on_table(db, request).changed(asked.terms)
-    table.fitting(row, terms, now)
+    table.fitting(db, row, terms, now)
     reviewer = _speaker(db, actor, rule.reviews if rule else [], asked.office, now)
     key = {"request_id": request.id, "terms": terms.sha256, "office": asked.office, "reviewer": reviewer}
     if db.get(ProposalReview, tuple(key.values())) is not None:

@@ -75,15 +75,17 @@ def on_table(db: Session, request: AccessRequest) -> Terms:
     return proposed(latest) if latest else listed(exchange.offer(db, request.offer_id), request.purpose)
 
 
-def fitting(row: CatalogueRow, terms: Terms, now: datetime) -> CatalogueRow:
+def fitting(db: Session, row: CatalogueRow, terms: Terms, now: datetime) -> CatalogueRow:
     """The listing as if it offered these terms, once they meet everything that a published offer meets.
 
     Raises BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly, StartOutOfRange,
     TermOutlivesCertificate.
     """
     uses = fitting_uses(
-        template(row.offer.template),
+        db,
+        row.version,
         row.asset,
+        template(row.offer.template),
         parameters=terms.parameters,
         price_plan=read_plan(terms.price_plan),
         delivery_mode=row.offer.delivery_mode,

@@ -69,7 +69,7 @@ def propose(
 
     _require_followed(db, agreement, kind, now)
     starts_at, ends_at = _term(agreement, row, kind, asked, now)
-    offer = _offer(row, agreement, before, asked, (ends_at - starts_at).days)
+    offer = _offer(db, row, agreement, before, asked, (ends_at - starts_at).days)
 
     successor = _draft(agreement, row, offer, (starts_at, ends_at), now)
     document = _document(db, agreement, successor, row, offer, now)
@@ -137,14 +137,16 @@ def _term(
     return starts_at, ends_at
 
 
-def _offer(row: CatalogueRow, agreement: Agreement, before: Json, asked: SuccessorIn, days: int) -> Offer:
+def _offer(db: Session, row: CatalogueRow, agreement: Agreement, before: Json, asked: SuccessorIn, days: int) -> Offer:
     """The offer as it would be with the changes; never stored, the agreement's own offer stays what it was."""
     chosen = template(before["template"])
     parameters = before["parameters"] | asked.parameters
     plan = asked.price_plan or read_plan(agreement.price_plan)
     uses = fitting_uses(
-        chosen,
+        db,
+        row.version,
         row.asset,
+        chosen,
         parameters=parameters,
         price_plan=plan,
         delivery_mode=agreement.delivery_mode,
