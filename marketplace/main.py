@@ -20,6 +20,7 @@ from marketplace.collection import routes as collection
 from marketplace.console import routes as console
 from marketplace.costing import routes as costing
 from marketplace.exchange import routes as exchange
+from marketplace.exchange.dcat import routes as dcat
 from marketplace.governance import routes as governance
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.clock import Clock, SystemClock
@@ -57,6 +58,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     legal.routes,
     registration.routes,
     exchange.routes,
+    dcat.routes,
     negotiation.routes,
     duties.routes,
     transfer.routes,
