@@ -23,6 +23,7 @@ from marketplace.costing import routes as costing
 from marketplace.dataspace import door as dataspace
 from marketplace.dataspace.addresses import PREFIX
 from marketplace.exchange import routes as exchange
+from marketplace.exchange.dcat import routes as dcat
 from marketplace.governance import routes as governance
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.clock import Clock, SystemClock
@@ -64,6 +65,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     legal.routes,
     registration.routes,
     exchange.routes,
+    dcat.routes,
     negotiation.routes,
     duties.routes,
     rounds.routes,

@@ -127,6 +127,7 @@ WORDS: Words = {
     "entry_hash": ("Hash of the entry", "条目哈希"),
     "tree_size": ("Entries in the tree", "日志树条目数"),
     "root": ("Root hash", "根哈希"),
+    "described_in": ("Description in DCAT", "DCAT 描述"),
     "verify_title": ("Check evidence", "核验证据"),
     "verify_by_code": ("A certificate", "核验登记证书"),
     "verify_by_file": ("A bundle of log entries", "核验证据包"),

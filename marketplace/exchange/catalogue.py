@@ -83,7 +83,8 @@ def visible(
     if found is None:
         return CataloguePage((), None)
     size = max(1, min(limit, MAX_PAGE))
-    rows = list(db.exec(_rows(found, wanted or Wanted(), now).limit(size + 1)))
+    found_lines = lines(found, wanted or Wanted(), now, (found.weight, found.along.number, *_PARTS))
+    rows = list(db.exec(found_lines.order_by(*found.order).limit(size + 1)))
     page = [CatalogueRow(*row[2:]) for row in rows[:size]]
     return CataloguePage(page, found.cursor(*rows[size - 1][:2]) if len(rows) > size else None)
 
@@ -100,11 +101,11 @@ def visible_listing(db: Session, listing_id: str, now: datetime) -> CatalogueRow
     return CatalogueRow(*row)
 
 
-def _rows(found: Search, wanted: Wanted, now: datetime) -> Any:
-    """Weight, number and parts of the lines that were found and are visible, in the order of the catalogue."""
-    along = sa.select(found.weight, found.along.number, *_PARTS).select_from(found.along)
+def lines(found: Search, wanted: Wanted, now: datetime, columns: Sequence[Any]) -> Any:
+    """Columns of the lines that were found and are visible; in no order."""
+    along = sa.select(*columns).select_from(found.along)
     along = along.join(CatalogueLine, col(CatalogueLine.number) == col(found.along.number))
     along = along.join(Listing, col(Listing.id) == col(CatalogueLine.listing_id))
     if wanted.asker is not None and wanted.asker.foreign_controlled:
         along = along.where(col(Asset.contains_genomic).is_(False))
-    return standing(along, now).where(*found.conditions).order_by(*found.order)
+    return standing(along, now).where(*found.conditions)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
-from fastapi import Query
+from fastapi import Depends, Query, Request, Response
 
 from marketplace.assets import queries as assets
 from marketplace.assets.schemas import PreparedDocument, SignatureIn
 from marketplace.exchange import demands, forcing, queries, service
+from marketplace.exchange.facets import FacetCounts
 from marketplace.exchange.linting import obstacles, plans_of
 from marketplace.exchange.models import Offer
 from marketplace.exchange.queries import CatalogueRow, Wanted
@@ -18,6 +20,7 @@ from marketplace.exchange.schemas import (
     CatalogueOut,
     DemandIn,
     DemandOut,
+    FacetsOut,
     ListingOut,
     MarketReferenceOut,
     OfferIn,
@@ -31,7 +34,9 @@ from marketplace.exchange.templates import Template, templates
 from marketplace.exchange.terms import enforced_permille, enforcement, enforcement_table, permitted_purposes
 from marketplace.exchange.terms.purposes import match
 from marketplace.kernel.canonical import Json
-from marketplace.plumbing.web import PublicView, Verb, View, router
+from marketplace.participants import queries as participants
+from marketplace.plumbing.conditional import UNCHANGED, IfNoneMatch, answer_model
+from marketplace.plumbing.web import Call, PublicView, Verb, View, router
 
 routes = router("exchange")
 
@@ -151,32 +156,61 @@ PurposeCode = Annotated[
 ]
 
 
-@routes.get("/catalogue", operation_id="search_catalogue")
-def search_catalogue(
-    view: PublicView,
+def _wanted(
     q: Annotated[str, Query(max_length=200, description="Words or Chinese text, all of which must occur.")] = "",
     modality: Annotated[str | None, Query(max_length=16)] = None,
     body_part: Annotated[str | None, Query(max_length=64)] = None,
     purpose: PurposeCode = None,
     provider: Annotated[str | None, Query(max_length=80)] = None,
-    cursor: Annotated[str | None, Query(max_length=400)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> CatalogueOut:
-    """What is listed and still valid now, best match first, then the latest first."""
-    wanted = Wanted(text=q, modality=modality, body_part=body_part, purpose=purpose, provider=provider)
-    page = queries.visible(view.db, view.now, wanted, cursor=cursor, limit=limit)
-    return CatalogueOut(items=[CatalogueItem(**_item(row)) for row in page.rows], next_cursor=page.next_cursor)
+) -> Wanted:
+    return Wanted(text=q, modality=modality, body_part=body_part, purpose=purpose, provider=provider)
 
 
-@routes.get("/catalogue/{listing_id}", operation_id="get_catalogue_listing")
-def get_catalogue_listing(view: PublicView, listing_id: str, purpose: PurposeCode = None) -> CatalogueDetail:
+Narrowed = Annotated[Wanted, Depends(_wanted)]
+Cursor = Annotated[str | None, Query(max_length=400)]
+Limit = Annotated[int, Query(ge=1, le=100)]
+
+
+@routes.get("/catalogue", operation_id="search_catalogue", response_model=CatalogueOut, responses=UNCHANGED)
+def search_catalogue(
+    view: PublicView, wanted: Narrowed, held: IfNoneMatch = None, cursor: Cursor = None, limit: Limit = 20
+) -> Response:
+    """What is listed and still valid now, by the weight of the rarest word, then the latest first."""
+    return answer_model(_page(view, wanted, cursor, limit), held)
+
+
+@routes.get("/participants/me/catalogue", operation_id="search_own_catalogue")
+def search_own_catalogue(view: View, wanted: Narrowed, cursor: Cursor = None, limit: Limit = 20) -> CatalogueOut:
+    """The part of the catalogue whose terms are open to the caller: to its kind or to itself by name, and no genomic
+    data for a foreign-controlled party."""
+    asker = participants.participant(view.db, view.actor.participant)
+    return _page(view, replace(wanted, asker=asker), cursor, limit)
+
+
+@routes.get("/facets", operation_id="count_catalogue")
+def count_catalogue(view: PublicView, request: Request, wanted: Narrowed) -> FacetsOut:
+    """How many listings each further filter would leave; a count of a large catalogue is kept for a while."""
+    found = FacetCounts.of(request.app).facets(view.db, view.now, wanted)
+    return FacetsOut(counted_at=found.counted_at, listings=found.listings, **found.values)
+
+
+@routes.get(
+    "/catalogue/{listing_id}",
+    operation_id="get_catalogue_listing",
+    response_model=CatalogueDetail,
+    responses=UNCHANGED,
+)
+def get_catalogue_listing(
+    view: PublicView, listing_id: str, purpose: PurposeCode = None, held: IfNoneMatch = None
+) -> Response:
     """One visible listing in full, with the terms that are enforced and the proofs it rests on.
 
     Asked with a purpose, it says which permission permits it, or why none does.
     """
     row = queries.visible_listing(view.db, listing_id, view.now)
     found = match(row.offer.uses, purpose) if purpose is not None else None
-    return CatalogueDetail(**_detail(row), purpose_match=found and PurposeMatch.model_validate(found))
+    detail = CatalogueDetail(**_detail(row), purpose_match=found and PurposeMatch.model_validate(found))
+    return answer_model(detail, held)
 
 
 @routes.get("/market-references", operation_id="list_market_references")
@@ -203,6 +237,11 @@ def _offer(offer: Offer) -> OfferOut:
 
 def _enforcement(uses: Json) -> Json:
     return {"enforcement": enforcement_table(uses), "enforced_permille": enforced_permille(enforcement(uses))}
+
+
+def _page(view: Call, wanted: Wanted, cursor: str | None, limit: int) -> CatalogueOut:
+    page = queries.visible(view.db, view.now, wanted, cursor=cursor, limit=limit)
+    return CatalogueOut(items=[CatalogueItem(**_item(row)) for row in page.rows], next_cursor=page.next_cursor)
 
 
 def _item(row: CatalogueRow) -> Json:

@@ -174,6 +174,17 @@ class CatalogueOut(BaseModel):
     next_cursor: str | None
 
 
+class FacetsOut(BaseModel):
+    """How many listings there are with each value, by kind of filter; values in lower case."""
+
+    counted_at: datetime
+    listings: int
+    modality: dict[str, int]
+    body_part: dict[str, int]
+    purpose: dict[str, int]
+    provider: dict[str, int]
+
+
 class DemandOut(BaseModel):
     """A published demand."""
 
