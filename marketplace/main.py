@@ -16,6 +16,7 @@ from marketplace.audit.entry import Tag, record
 from marketplace.audit.evidence import EvidencedSession
 from marketplace.audit.receipts import Promises
 from marketplace.audit.succession import effective
+from marketplace.charging import routes as charging
 from marketplace.collection import routes as collection
 from marketplace.console import routes as console
 from marketplace.costing import routes as costing
@@ -44,6 +45,7 @@ from marketplace.plumbing.strings import NoNul
 from marketplace.plumbing.web import was_counted
 from marketplace.registration import routes as registration
 from marketplace.settings import Settings
+from marketplace.settlement import routes as settlement
 from marketplace.transfer import notice_routes as notices
 from marketplace.transfer import routes as transfer
 
@@ -59,6 +61,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     exchange.routes,
     negotiation.routes,
     duties.routes,
+    charging.routes,
+    settlement.routes,
     transfer.routes,
     notices.routes,
     costing.routes,

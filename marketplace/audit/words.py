@@ -42,6 +42,8 @@ REASONS = frozenset(
         "deadline_passed",
         "expired",
         "log_recovered",
+        "invoice_overdue",
+        "invoice_paid",
         "use_report_missing",
         "use_reported",
     }

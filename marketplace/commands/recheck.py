@@ -9,6 +9,7 @@ from sqlmodel import Session
 from marketplace.audit import recheck as audit
 from marketplace.audit import recheck_persons
 from marketplace.audit.recheck import RowFinding
+from marketplace.charging import recheck as charging
 from marketplace.collection import recheck as collection
 from marketplace.costing import recheck as costing
 from marketplace.ledger import recheck as ledger
@@ -23,6 +24,7 @@ ROOMS = (
     audit.documents,
     recheck_persons.persons,
     collection.recheck,
+    charging.recheck,
     costing.recheck,
     ledger.recheck,
     registration.recheck,

@@ -15,7 +15,7 @@ from sqlmodel import Session, col, func, select
 
 from marketplace.assets.models import Asset, Version
 from marketplace.assets.stages import Stage
-from marketplace.exchange.models import CatalogueTerm, Listing, Offer
+from marketplace.exchange.models import CatalogueTerm, Exclusivity, Listing, Offer, OfferBuyer
 from marketplace.exchange.rules import ListingState, query_terms
 from marketplace.exchange.terms.purposes import read_codes
 from marketplace.kernel.canonical import canonical, read_strictly
@@ -70,12 +70,14 @@ def visible(
     body_part: str | None = None,
     purpose: str | None = None,
     provider: str | None = None,
+    reader: str | None = None,
     cursor: str | None = None,
     limit: int = 20,
 ) -> CataloguePage:
     """A page of what is listed and valid now: one query, whatever the size of the page.
 
-    text: words and Chinese text, all of which must occur; purpose: ours or a code of `terms.purposes`, e.g. `duo:HMB`.
+    text: words and Chinese text, all of which must occur; purpose: ours or a code of `terms.purposes`, e.g. `duo:HMB`;
+    reader: shows the private offers to this buyer and nothing else, None = what everybody sees.
     Raises BadCursor, UnknownCode.
     """
     terms = query_terms(text)[:MAX_TERMS]
@@ -83,7 +85,9 @@ def visible(
         return CataloguePage((), None)
     scores = _scores(terms)
     score = scores.c.score if terms else literal(0)
-    rows = _standing_rows(now, score).where(*_filters(modality, body_part, purpose, provider))
+    rows = _standing_rows(now, score, reader).where(*_filters(modality, body_part, purpose, provider))
+    if reader is not None:
+        rows = rows.where(_named(reader))
     if terms:
         rows = rows.join(scores, scores.c.listing_id == col(Listing.id))
     if cursor is not None:
@@ -96,9 +100,9 @@ def visible(
     return CataloguePage(found[:size], _cursor(found[size - 1]) if len(found) > size else None)
 
 
-def visible_listing(db: Session, listing_id: str, now: datetime) -> CatalogueRow:
-    """One listing, if it is visible now.  Raises NotInCatalogue."""
-    row = db.exec(_standing_rows(now, literal(0)).where(Listing.id == listing_id)).first()
+def visible_listing(db: Session, listing_id: str, now: datetime, *, reader: str | None = None) -> CatalogueRow:
+    """One listing, if it is visible now.  reader: sees the private offers to it too.  Raises NotInCatalogue."""
+    row = db.exec(_standing_rows(now, literal(0), reader).where(Listing.id == listing_id)).first()
     if row is None:
         raise NotInCatalogue(
             "no listing with this id is visible now",
@@ -133,8 +137,11 @@ def _permitting(purpose: str) -> list[ColumnElement[bool]]:
     return [col(Listing.id).in_(one) for one in held]
 
 
-def _standing_rows(now: datetime, score: ColumnElement[int]) -> Any:
-    """Listings whose every proof holds now; says in SQL what `standing.require_standing` says of one version."""
+def _standing_rows(now: datetime, score: ColumnElement[int], reader: str | None = None) -> Any:
+    """Listings whose every proof holds now; says in SQL what `standing.require_standing` says of one version.
+
+    Without those that are for others than the reader, and those of assets that were sold exclusively.
+    """
     return (
         sa.select(Listing, Offer, Asset, Version, Participant, Certificate, Opinion, score.label("score"))
         .join(Offer, col(Offer.id) == col(Listing.offer_id))
@@ -149,6 +156,8 @@ def _standing_rows(now: datetime, score: ColumnElement[int]) -> Any:
             col(Version.kind) == "governed",
             col(Participant.suspended_at).is_(None),
             _may_sell(now),
+            _for(reader),
+            ~_sold_exclusively(now),
         )
     )
 
@@ -213,6 +222,22 @@ def _may_sell(now: datetime) -> ColumnElement[bool]:
         )
         .exists()
     )
+
+
+def _named(reader: str) -> ColumnElement[bool]:
+    """A private offer to this buyer."""
+    return select(OfferBuyer.offer_id).where(OfferBuyer.offer_id == Offer.id, OfferBuyer.buyer_id == reader).exists()
+
+
+def _for(reader: str | None) -> ColumnElement[bool]:
+    """An offer to everybody, or a private one to the reader."""
+    public = ~select(OfferBuyer.offer_id).where(OfferBuyer.offer_id == Offer.id).exists()
+    return public if reader is None else or_(public, _named(reader))
+
+
+def _sold_exclusively(now: datetime) -> ColumnElement[bool]:
+    live = select(Exclusivity.agreement_id).where(Exclusivity.asset_id == Asset.id, col(Exclusivity.ends_at) > now)
+    return live.exists()
 
 
 def _scores(terms: Sequence[str]) -> Any:

@@ -23,6 +23,8 @@ ALL = tuple(
         "exchange.models",
         "negotiation.models",
         "negotiation.duties.models",
+        "charging.models",
+        "settlement.models",
         "usage.models",
         "transfer.models",
     )

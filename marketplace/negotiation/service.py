@@ -62,7 +62,7 @@ def request_access(db: Session, actor: Actor, asked: RequestIn, now: datetime) -
     Raises NotABuyer, OwnListing, NotInCatalogue.
     Records: negotiation:access_requested or negotiation:access_refused.
     """
-    row = exchange.visible_listing(db, asked.listing, now)
+    row = exchange.visible_listing(db, asked.listing, now, reader=actor.participant)
     known = [one for one in queries.open_requests(db, actor.participant, asked.listing) if _same(one, asked)]
 
     if not actor.has(Role.BUYER):
@@ -125,7 +125,7 @@ def approve(db: Session, actor: Actor, request: AccessRequest, asked: ApprovalIn
     queries.lock(db, request)
     if request.agreement_id is not None and request.state == State.OFFERED:
         return queries.agreement(db, request.agreement_id)
-    row = exchange.visible_listing(db, request.listing_id, now)
+    row = exchange.visible_listing(db, request.listing_id, now, reader=request.buyer_id)
 
     step = step_of(request, actor, State.OFFERED, now, Side.PROVIDER)
     if request.reason == RETURNED:

@@ -8,6 +8,7 @@ from sqlmodel import Session
 
 from marketplace.audit.entry import Tag
 from marketplace.audit.words import keep_why
+from marketplace.exchange import exclusivity
 from marketplace.kernel.actor import SERVICE, SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Forbidden
@@ -92,6 +93,7 @@ def release(db: Session, agreement: Agreement, why: Stop, now: datetime) -> None
 
     Records: negotiation:agreement_resumed.
     """
+    met = {Stop.USE_REPORT_MISSING: "use_reported", Stop.INVOICE_OVERDUE: "invoice_paid"}[why]
     if (agreement.state, agreement.suspended_by, agreement.reason) != (_S.SUSPENDED, SERVICE, str(why)):
         return
     step = AGREEMENT.step(_S.SUSPENDED, _S.FINALIZED, [Side.SERVICE])
@@ -99,7 +101,7 @@ def release(db: Session, agreement: Agreement, why: Stop, now: datetime) -> None
     agreement.state, agreement.reason, agreement.suspended_by = _S.FINALIZED, "", ""
     db.add(agreement)
 
-    _resumed(db, agreement, _record(db, SERVICE_ACTOR, agreement, step, WhyIn(reason="use_reported"), now), now)
+    _resumed(db, agreement, _record(db, SERVICE_ACTOR, agreement, step, WhyIn(reason=met), now), now)
 
 
 def resume(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: datetime) -> Agreement:
@@ -161,6 +163,7 @@ def terminate(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: 
 
     entry = _record(db, actor, agreement, step, why, now)
     epochs.stop(db, (agreement.id,), Stop.AGREEMENT_TERMINATED, actor, entry, now)
+    exclusivity.end(db, agreement.id, now)
     end_duties(db, agreement, now)
     return agreement
 

@@ -358,5 +358,5 @@ def test_every_stop_code_has_words_in_both_languages_and_stands_in_the_schema_of
     codes = {str(one) for one in Stop}
     assert all(reasons[code]["en"] and reasons[code]["zh"] for code in codes)
     assert set(SCHEMA["properties"]["reason"]["enum"]) == codes
-    # What a missing report stops is told in `test_duty_notices`.
-    assert {way.reason for way in WAYS.values()} | set(ENDS) | {"use_report_missing"} == codes
+    # What a missing report stops is told in `test_duty_notices`, what an unpaid invoice stops in `tests.settlement`.
+    assert {way.reason for way in WAYS.values()} | set(ENDS) | {"use_report_missing", "invoice_overdue"} == codes
