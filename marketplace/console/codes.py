@@ -131,6 +131,33 @@ AGREEMENT_STATES: Words = {
     "expired": ("term has ended", "已到期"),
 }
 
+INVOICE_STATES: Words = {
+    "issued": ("to be paid", "待付款"),
+    "overdue": ("overdue", "已逾期"),
+    "paid": ("paid", "已付清"),
+    "credited": ("credited", "已冲销"),
+}
+
+CHARGES: Words = {
+    "sale.access": ("Access to data", "数据使用权"),
+    "use.transfer": ("Use of data", "数据使用"),
+    "exchange.buyer_fee": ("Fee of the exchange", "交易所需方服务费"),
+}
+
+SHARES: Words = {
+    "tax": ("tax", "税费"),
+    "exchange_fee": ("exchange", "交易所"),
+    "service_fee": ("service", "服务费"),
+    "cost_recovery": ("cost repaid", "收回成本"),
+    "treasury": ("treasury", "财政"),
+    "treasury_cost": ("treasury, cost repaid", "财政（收回成本）"),
+    "hospital": ("hospital", "医院"),
+    "department": ("department", "科室"),
+    "annotators": ("annotators", "标注人员"),
+    "operator": ("operator", "运营方"),
+    "patient_benefit_fund": ("patient-benefit fund", "患者公益基金"),
+}
+
 DUTIES: Words = {
     "mkt:reportUse": ("Report of use", "使用报告"),
     "delete": ("Certificate of deletion", "删除证明"),
