@@ -17,6 +17,7 @@ from marketplace.audit.entry import Tag, record
 from marketplace.audit.evidence import EvidencedSession
 from marketplace.audit.receipts import Promises
 from marketplace.audit.succession import effective
+from marketplace.charging import routes as charging
 from marketplace.collection import routes as collection
 from marketplace.console import routes as console
 from marketplace.costing import routes as costing
@@ -50,6 +51,7 @@ from marketplace.plumbing.strings import NoNul
 from marketplace.plumbing.web import was_counted
 from marketplace.registration import routes as registration
 from marketplace.settings import Settings
+from marketplace.settlement import routes as settlement
 from marketplace.transfer import notice_routes as notices
 from marketplace.transfer import routes as transfer
 from marketplace.usage.policies import routes as policies
@@ -72,6 +74,8 @@ ROUTERS: tuple[APIRouter, ...] = (
     policies.routes,
     policies.public,
     succession.routes,
+    charging.routes,
+    settlement.routes,
     transfer.routes,
     notices.routes,
     costing.routes,

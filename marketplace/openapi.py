@@ -45,8 +45,10 @@ PUBLIC = frozenset(
         "issue_token",
         "list_market_references",
         "list_notices",
+        "list_settlement_schemes",
         "list_tariffs",
         "list_terms",
+        "preview_listing_price",
         "search_catalogue",
     }
 )
@@ -57,6 +59,8 @@ BYTES: dict[str, tuple[str, str]] = {
     "get_document": ("application/json", "The exact bytes of the document"),
     "get_manifest": ("application/json", "The exact bytes of the manifest"),
     "get_agreement_pdf": ("application/pdf", "The contract in both languages"),
+    "get_invoice_pdf": ("application/pdf", "The invoice in both languages"),
+    "get_payment_file": ("application/xml", "A customer credit transfer initiation (ISO 20022 pain.001.001.09)"),
     "get_certificate_document": ("application/json", "The exact bytes that the registrar signed"),
     "get_evidence": ("*/*", "The exact bytes of the evidence, of the type that it was sent as"),
     "get_policy_bundle": ("application/gzip", "The signed bundle, as OPA reads it"),

@@ -21,6 +21,7 @@ from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION
 from marketplace.negotiation.succession.rules import ACT, SUCCESSOR
 from marketplace.registration.rules import APPLICATIONS, CERTIFICATES
 from marketplace.settings import Settings
+from marketplace.settlement.rules import INVOICE
 
 ROOT = Path(__file__).resolve().parents[1]
 MACHINES: tuple[Machine, ...] = (
@@ -38,6 +39,7 @@ MACHINES: tuple[Machine, ...] = (
     TRANSFER_PROCESS,
     ACT,
     SUCCESSOR,
+    INVOICE,
 )
 
 

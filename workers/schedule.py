@@ -10,6 +10,7 @@ from marketplace.costing.rerating import ask_for_rerating
 from marketplace.costing.service import sweep as post_late_events
 from marketplace.plumbing.idempotency import forget_old_answers
 from marketplace.plumbing.runtime import Runtime
+from marketplace.settlement.billing import bill_months
 from marketplace.transfer.service import sweep
 from workers.relay import Loop
 
@@ -28,6 +29,7 @@ SCHEDULE: tuple[Scheduled, ...] = (
     Scheduled("transfer.sweep", 10, sweep, "a use whose client or server died is settled by its logged windows"),
     Scheduled("ledger.sweep", 60, post_late_events, "a metered event whose posting task was lost"),
     Scheduled("ledger.rerate", 3600, ask_for_rerating, "a tariff published for days that are over corrects postings"),
+    Scheduled("settlement.bill", 3600, bill_months, "buyers get the invoice of the month that ended"),
     Scheduled("refusals.count", 600, write_counts, "refusals of unknown callers become one entry, by reason"),
     Scheduled("idempotency.forget", 3600, forget_old_answers, "answers older than the promised time"),
 )

@@ -54,6 +54,8 @@ REASONS = frozenset(
         "deadline_passed",
         "expired",
         "log_recovered",
+        "invoice_overdue",
+        "invoice_paid",
         "use_report_missing",
         "use_reported",
         "assignment_prohibited",

@@ -10,6 +10,7 @@ from marketplace.accounting import recheck as accounting
 from marketplace.audit import recheck as audit
 from marketplace.audit import recheck_persons
 from marketplace.audit.recheck import RowFinding
+from marketplace.charging import recheck as charging
 from marketplace.collection import recheck as collection
 from marketplace.costing import recheck as costing
 from marketplace.ledger import recheck as ledger
@@ -24,6 +25,7 @@ ROOMS = (
     audit.documents,
     recheck_persons.persons,
     collection.recheck,
+    charging.recheck,
     costing.recheck,
     ledger.recheck,
     accounting.recheck,

@@ -123,6 +123,16 @@ TAGS: Words = {
     Tag.EXCHANGE_OPENED: ("Exchange with a connector opened", "与连接器的会话开始"),
     Tag.EXCHANGE_MOVED: ("Exchange with a connector moved", "与连接器的会话推进"),
     Tag.EXCHANGE_FAILED: ("Exchange with a connector failed", "与连接器的会话失败"),
+    Tag.USE_PRICED: ("Use priced", "使用计价"),
+    Tag.INVOICE_ISSUED: ("Invoice issued", "账单开具"),
+    Tag.INVOICE_OVERDUE: ("Invoice overdue", "账单逾期"),
+    Tag.INVOICE_PAID: ("Invoice paid", "账单付清"),
+    Tag.INVOICE_CREDITED: ("Invoice credited", "账单冲销"),
+    Tag.SHARES_SETTLED: ("Shares of a sale settled", "收益分配入账"),
+    Tag.SCHEME_CHOSEN: ("Settlement scheme chosen", "分配方案选定"),
+    Tag.BANK_ACCOUNT_SET: ("Bank account set", "收款账户设定"),
+    Tag.BANK_ENTRY_TAKEN: ("Payment taken from the bank", "银行到账登记"),
+    Tag.PAYMENTS_ORDERED: ("Payments ordered from the bank", "付款指令生成"),
     Tag.COST_METERED: ("Cost or income metered", "成本收入计量"),
     Tag.LEDGER_POSTED: ("Books posted", "账目入账"),
     Tag.LOG_EXPORTED: ("Log exported", "日志导出"),
@@ -172,6 +182,33 @@ ASSIGNMENT_STATES: Words = {
     "asked": ("asked for", "待答复"),
     "refused_by_terms": ("refused: the terms prohibit it", "已拒绝：条款禁止转让"),
     "refused_by_provider": ("refused by the provider", "提供方已拒绝"),
+}
+
+INVOICE_STATES: Words = {
+    "issued": ("to be paid", "待付款"),
+    "overdue": ("overdue", "已逾期"),
+    "paid": ("paid", "已付清"),
+    "credited": ("credited", "已冲销"),
+}
+
+CHARGES: Words = {
+    "sale.access": ("Access to data", "数据使用权"),
+    "use.transfer": ("Use of data", "数据使用"),
+    "exchange.buyer_fee": ("Fee of the exchange", "交易所需方服务费"),
+}
+
+SHARES: Words = {
+    "tax": ("tax", "税费"),
+    "exchange_fee": ("exchange", "交易所"),
+    "service_fee": ("service", "服务费"),
+    "cost_recovery": ("cost repaid", "收回成本"),
+    "treasury": ("treasury", "财政"),
+    "treasury_cost": ("treasury, cost repaid", "财政（收回成本）"),
+    "hospital": ("hospital", "医院"),
+    "department": ("department", "科室"),
+    "annotators": ("annotators", "标注人员"),
+    "operator": ("operator", "运营方"),
+    "patient_benefit_fund": ("patient-benefit fund", "患者公益基金"),
 }
 
 DUTIES: Words = {

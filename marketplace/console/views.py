@@ -14,12 +14,12 @@ from marketplace.assets.stages import PASSPORT
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
-from marketplace.console import charts, codes, duties, formats, policies, succession
+from marketplace.console import charges, charts, codes, duties, formats, policies, succession
 from marketplace.console.reader import Reader
 from marketplace.costing.sheet import DEFAULT_PRICES_FEN, CostSheet, cost_sheet
 from marketplace.exchange.catalogue import CatalogueRow
 from marketplace.exchange.models import Listing
-from marketplace.exchange.pricing import price_of_access, price_of_use
+from marketplace.exchange.pricing import describe, price_of_access, price_of_use, read_plan
 from marketplace.exchange.terms import CONTRACTS
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation.models import Agreement
@@ -27,12 +27,13 @@ from marketplace.participants.models import Participant
 
 USE_TAGS = (Tag.USE_ALLOWED, Tag.USE_REFUSED, Tag.TRANSFER_CLOSED)
 MAX_USES = 100
+_SAID_BY_ITS_PRICES = frozenset({"one_off", "subscription"})
 
 
 def card(reader: Reader, row: CatalogueRow) -> dict[str, Any]:
     """What a catalogue card and the head of a listing page show."""
     english = reader.language == "en"
-    each = price_of_use(row.offer.price_plan).minor
+    each, plan = price_of_use(row.offer.price_plan).minor, read_plan(row.offer.price_plan)
     imaging = (row.asset.modality, row.asset.body_part)
     return {
         "listing": row.listing.id,
@@ -45,6 +46,7 @@ def card(reader: Reader, row: CatalogueRow) -> dict[str, Any]:
         "root": row.version.root,
         "price": formats.money(price_of_access(row.offer.price_plan).minor, reader.language),
         "price_per_use": formats.money(each, reader.language) if each else "",
+        "plan": "" if plan.kind in _SAID_BY_ITS_PRICES else describe(row.offer.price_plan, reader.language),
         "purposes": policies.purposes(row.offer.uses, reader.language),
         "is_example": row.asset.is_example,
     }
@@ -103,6 +105,7 @@ def agreement_page(reader: Reader, agreement: Agreement) -> dict[str, Any]:
         "uses": [_use_row(reader, row) for row in _uses(reader.db, agreement.id)],
         **duties.part(reader, agreement),
         **succession.part(reader, agreement),
+        **charges.part(reader, agreement),
     }
 
 

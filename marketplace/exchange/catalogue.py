@@ -17,7 +17,7 @@ from sqlmodel import Session, col
 from marketplace.assets.models import Asset, Version
 from marketplace.exchange.models import CatalogueLine, Listing, Offer
 from marketplace.exchange.searching import BadCursor, Search, search
-from marketplace.exchange.visibility import standing
+from marketplace.exchange.visibility import named, standing
 from marketplace.kernel.errors import NotFound, shown
 from marketplace.legal.models import Opinion
 from marketplace.participants.models import Participant
@@ -38,6 +38,7 @@ class Wanted:
 
     text: words and Chinese text, all of which must occur; purpose: ours or a code of `terms.purposes`, e.g. `duo:HMB`;
     asker: only what this participant may ask for, by its kind and by gate H5; None = what anybody sees.
+    named: the private offers to this buyer and nothing else; None = what everybody sees.
     """
 
     text: str = ""
@@ -46,6 +47,7 @@ class Wanted:
     purpose: str | None = None
     provider: str | None = None
     asker: Participant | None = None
+    named: str | None = None
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,9 @@ def visible(
     return CataloguePage(page, found.cursor(*rows[size - 1][:2]) if len(rows) > size else None)
 
 
-def visible_listing(db: Session, listing_id: str, now: datetime) -> CatalogueRow:
-    """One listing, if it is visible now.  Raises NotInCatalogue."""
-    row = db.exec(standing(sa.select(*_PARTS), now).where(Listing.id == listing_id)).first()
+def visible_listing(db: Session, listing_id: str, now: datetime, *, reader: str | None = None) -> CatalogueRow:
+    """One listing, if it is visible now.  reader: sees the private offers to it too.  Raises NotInCatalogue."""
+    row = db.exec(standing(sa.select(*_PARTS), now, reader).where(Listing.id == listing_id)).first()
     if row is None:
         raise NotInCatalogue(
             "no listing with this id is visible now",
@@ -108,4 +110,6 @@ def lines(found: Search, wanted: Wanted, now: datetime, columns: Sequence[Any]) 
     along = along.join(Listing, col(Listing.id) == col(CatalogueLine.listing_id))
     if wanted.asker is not None and wanted.asker.foreign_controlled:
         along = along.where(col(Asset.contains_genomic).is_(False))
-    return standing(along, now).where(*found.conditions)
+    if wanted.named is not None:
+        along = along.where(named(wanted.named))
+    return standing(along, now, wanted.named).where(*found.conditions)

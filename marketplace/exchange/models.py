@@ -56,6 +56,26 @@ class Listing(SQLModel, table=True):
     note: str = ""
 
 
+class OfferBuyer(SQLModel, table=True):
+    """A buyer that a private offer is for; an offer without such rows is for everybody."""
+
+    __tablename__ = "offer_buyer"
+
+    offer_id: str = Field(primary_key=True, foreign_key="offer.id")
+    buyer_id: str = Field(primary_key=True, foreign_key="participant.id", index=True)
+
+
+class Exclusivity(SQLModel, table=True):
+    """An exclusive licence in force until ends_at: nobody but its buyer gets access to the asset."""
+
+    __tablename__ = "exclusivity"
+
+    agreement_id: str = Field(primary_key=True)
+    asset_id: str = Field(foreign_key="asset.id", index=True)
+    buyer_id: str = Field(foreign_key="participant.id")
+    ends_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class CatalogueLine(SQLModel, table=True):
     """The place of a published listing in the search index; a larger number was published later."""
 

@@ -213,6 +213,17 @@ def get_catalogue_listing(
     return answer_model(detail, held)
 
 
+@routes.get("/private-listings", operation_id="list_private_listings")
+def list_private_listings(
+    view: View,
+    cursor: Annotated[str | None, Query(max_length=400)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+) -> CatalogueOut:
+    """What is listed for the caller and other named buyers alone; the public catalogue shows none of it."""
+    page = queries.visible(view.db, view.now, queries.Wanted(named=view.actor.participant), cursor=cursor, limit=limit)
+    return CatalogueOut(items=[CatalogueItem(**_item(row)) for row in page.rows], next_cursor=page.next_cursor)
+
+
 @routes.get("/market-references", operation_id="list_market_references")
 def list_market_references(view: PublicView) -> list[MarketReferenceOut]:
     """Products listed elsewhere, as public sources report them; not on sale here."""

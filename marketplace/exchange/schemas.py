@@ -33,6 +33,9 @@ class OfferIn(BaseModel):
     price_plan: PricePlan = Field(examples=[{"kind": "one_off", "price_fen": 5000000}])
     delivery_mode: Literal["download"] = "download"
     term_days: int = Field(ge=1, le=1826, examples=[365])
+    buyers: Annotated[list[ParticipantId], Field(min_length=1, max_length=50)] | None = Field(
+        default=None, description="Whom a private offer is for; left out: everybody."
+    )
 
 
 class SubmissionIn(BaseModel):

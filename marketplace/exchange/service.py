@@ -14,12 +14,12 @@ from marketplace.assets.stages import Stage
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.words import keep_why
-from marketplace.exchange import queries
+from marketplace.exchange import exclusivity, queries
 from marketplace.exchange.document import listing_document
 from marketplace.exchange.fitness import fitting_uses
 from marketplace.exchange.indexing import index_listing
 from marketplace.exchange.leaving import require_deliverable
-from marketplace.exchange.models import Listing, Offer
+from marketplace.exchange.models import Listing, Offer, OfferBuyer
 from marketplace.exchange.rules import LISTING, ListingState
 from marketplace.exchange.schemas import OfferIn, ReasonIn, SubmissionIn
 from marketplace.exchange.standing import Standing, require_proofs, require_same_proofs, require_standing
@@ -48,10 +48,12 @@ def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now:
     """Say what may be bought of a certified version of the caller's own asset, and for what price.
 
     Raises UnknownTemplate, BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly, and what
-    `require_standing` raises.  Records: exchange:offer_drafted.
+    `require_standing` raises; SoldExclusively, NoSuchParticipant.  Records: exchange:offer_drafted.
     """
     asset, chosen = assets.asset(db, version.asset_id), template(asked.template)
+    buyers = sorted({participants.participant(db, one).id for one in asked.buyers or ()})
 
+    exclusivity.require_open(db, asset.id, now)
     require_standing(db, version, actor.participant, now)
     uses = fitting_uses(
         db,
@@ -79,8 +81,11 @@ def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now:
     )
     db.add(offer)
     db.flush()
+    db.add_all(OfferBuyer(offer_id=offer.id, buyer_id=one) for one in buyers)
+    db.flush()
 
     facts = {"offer": offer.id, "template": offer.template, "price_plan": offer.price_plan, "uses": offer.uses}
+    facts |= {"buyers": buyers} if buyers else {}
     record(db, actor, Tag.OFFER_DRAFTED, now, asset=asset.id, version=version.id, facts=facts)
     return offer
 
@@ -96,6 +101,7 @@ def submit(db: Session, actor: Actor, offer: Offer, asked: SubmissionIn, now: da
     if listing is not None and listing.state in {ListingState.SUBMITTED, ListingState.IN_REVIEW}:
         return listing
     require_standing(db, version, offer.provider_id, now)
+    exclusivity.require_open(db, offer.asset_id, now)
     if listing is None:
         listing = Listing(
             id=new_id("lst"),
@@ -168,6 +174,7 @@ def publish(db: Session, actor: Actor, listing: Listing, signature: SignatureIn,
     step = _step(actor, listing, ListingState.LISTED)
     standing = require_standing(db, version, offer.provider_id, now)
     require_same_proofs(db, listing, standing)
+    exclusivity.require_open(db, offer.asset_id, now)
     accepted = accept(db, actor.participant, signature.document, signature.jws, typ="listing+jws", now=now)
 
     if version.stage == Stage.CERTIFIED:

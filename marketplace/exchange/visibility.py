@@ -11,7 +11,7 @@ from sqlmodel import col, select
 
 from marketplace.assets.models import Asset, Version
 from marketplace.assets.stages import Stage
-from marketplace.exchange.models import Listing, Offer
+from marketplace.exchange.models import Exclusivity, Listing, Offer, OfferBuyer
 from marketplace.exchange.rules import ListingState
 from marketplace.legal.models import Opinion, OpinionCondition
 from marketplace.legal.rules import LAW_PROFILE, Outcome
@@ -23,8 +23,12 @@ _LATER_CERTIFICATE, _BASIS = aliased(Certificate), aliased(Certificate)
 _LATER_OPINION = aliased(Opinion)
 
 
-def standing(rows: Any, now: datetime) -> Any:
-    """Join offer, version, asset, provider, certificate and opinion to rows of Listing, if every proof holds now."""
+def standing(rows: Any, now: datetime, reader: str | None = None) -> Any:
+    """Join offer, version, asset, provider, certificate and opinion to rows of Listing, if every proof holds now.
+
+    Without those that are for others than the reader, and those of assets that were sold exclusively to
+    somebody else.
+    """
     return (
         rows.join(Offer, col(Offer.id) == col(Listing.offer_id))
         .join(Version, col(Version.id) == col(Listing.version_id))
@@ -38,8 +42,27 @@ def standing(rows: Any, now: datetime) -> Any:
             col(Version.kind) == "governed",
             col(Participant.suspended_at).is_(None),
             _may_sell(now),
+            _for(reader),
+            ~_sold_exclusively(now, reader),
         )
     )
+
+
+def named(reader: str) -> ColumnElement[bool]:
+    """A private offer to this buyer."""
+    return select(OfferBuyer.offer_id).where(OfferBuyer.offer_id == Offer.id, OfferBuyer.buyer_id == reader).exists()
+
+
+def _for(reader: str | None) -> ColumnElement[bool]:
+    """An offer to everybody, or a private one to the reader."""
+    public = ~select(OfferBuyer.offer_id).where(OfferBuyer.offer_id == Offer.id).exists()
+    return public if reader is None else or_(public, named(reader))
+
+
+def _sold_exclusively(now: datetime, reader: str | None) -> ColumnElement[bool]:
+    """Sold to somebody else than the reader."""
+    live = select(Exclusivity.agreement_id).where(Exclusivity.asset_id == Asset.id, col(Exclusivity.ends_at) > now)
+    return (live if reader is None else live.where(Exclusivity.buyer_id != reader)).exists()
 
 
 def _certified(now: datetime) -> ColumnElement[bool]:

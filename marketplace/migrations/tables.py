@@ -26,6 +26,8 @@ ALL = tuple(
         "negotiation.duties.models",
         "negotiation.rounds.models",
         "negotiation.succession.models",
+        "charging.models",
+        "settlement.models",
         "usage.models",
         "transfer.models",
         "dataspace.models",

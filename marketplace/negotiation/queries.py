@@ -104,6 +104,17 @@ def agreements_of(db: Session, actor: Actor) -> Sequence[Agreement]:
     return db.exec(rows.order_by(col(Agreement.drafted_at).desc(), col(Agreement.id).desc())).all()
 
 
+def others_in_force(db: Session, found: Agreement, now: datetime) -> Sequence[str]:
+    """Agreements of other buyers on the same asset that are in force or suspended."""
+    rows = select(Agreement.id).where(
+        Agreement.asset_id == found.asset_id,
+        Agreement.buyer_id != found.buyer_id,
+        col(Agreement.state).in_(("finalized", "suspended")),
+        col(Agreement.ends_at) > now,
+    )
+    return db.exec(rows.order_by(col(Agreement.id))).all()
+
+
 def side_of(subject: AccessRequest | Agreement, actor: Actor) -> Side | None:
     """Which party of a negotiation the caller is, if any."""
     return {subject.buyer_id: Side.BUYER, subject.provider_id: Side.PROVIDER}.get(actor.participant)

@@ -49,7 +49,7 @@ def request_access(db: Session, actor: Actor, asked: RequestIn, now: datetime) -
     Raises NotABuyer, OwnListing, TwoPurposes, NotInCatalogue, and what `terms.fitting` raises.
     Records: negotiation:access_requested or negotiation:access_refused.
     """
-    row = exchange.visible_listing(db, asked.listing, now)
+    row = exchange.visible_listing(db, asked.listing, now, reader=actor.participant)
     terms = listed(row.offer, asked.purpose).changed(asked.terms)
     running = queries.open_requests(db, actor.participant, asked.listing)
     known = [one for one in running if _same(db, one, asked, terms)]

@@ -12,6 +12,7 @@ from marketplace.assets.schemas import SignatureIn
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
 from marketplace.costing.service import meter
+from marketplace.exchange import exclusivity
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.pricing import price_of_access
 from marketplace.exchange.rules import ListingState
@@ -64,6 +65,10 @@ class ProofOverdue(Conflict):
     """The buyer owes the provider a proof of use or deletion that is overdue."""
 
 
+class NotAlone(Conflict):
+    """Somebody else has access to an asset that is to be sold exclusively."""
+
+
 class SignaturesMissing(Conflict):
     """The agreement does not bear both valid signatures."""
 
@@ -73,7 +78,8 @@ def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn
     signature the service verifies both and the agreement is in force.
 
     Raises NotTheAgreement, NegotiationExpired, WrongState, ProofsChanged, PartySuspended, ProofOverdue, BadSignature,
-    UnknownKey, and what `require_standing` raises.  Records: negotiation:agreement_signed, _verified, _finalized.
+    UnknownKey, SoldExclusively, NotAlone, and what `require_standing` raises.
+    Records: negotiation:agreement_signed, _verified, _finalized.
     """
     request = queries.request(db, agreement.request_id)
     queries.lock(db, request)
@@ -128,12 +134,30 @@ def require_basis(db: Session, agreement: Agreement, now: datetime) -> None:
     version = assets.version(db, agreement.version_id)
     standing = require_standing(db, version, agreement.provider_id, now)
     _require_same_proofs(agreement, standing)
+    exclusivity.require_open(db, agreement.asset_id, now, buyer=agreement.buyer_id)
+    if _exclusive(agreement):
+        _require_alone(db, agreement, now)
     buyer = participants.participant(db, agreement.buyer_id)
     if buyer.suspended_at is not None:
         raise PartySuspended("the buyer is suspended", got=buyer.id)
     overdue = overdue_between(db, agreement.buyer_id, agreement.provider_id)
     if overdue:
         raise ProofOverdue("the buyer owes this provider a proof", got=", ".join(overdue))
+
+
+def _exclusive(agreement: Agreement) -> bool:
+    return bool(agreement.price_plan.get("exclusive"))
+
+
+def _require_alone(db: Session, agreement: Agreement, now: datetime) -> None:
+    others = queries.others_in_force(db, agreement, now)
+    if others:
+        raise NotAlone(
+            "an exclusive licence is signed only where nobody else has access",
+            expected="no other agreement on this asset in force",
+            got=", ".join(others),
+            action="end the others first, or sell a licence that is not exclusive",
+        )
 
 
 def _require_same_proofs(agreement: Agreement, standing: Standing) -> None:
@@ -240,6 +264,8 @@ def _follow_up(db: Session, agreement: Agreement, price_fen: int, now: datetime)
         agreement.listing_id,
     ):
         epochs.open_epoch(db, subject)
+    if _exclusive(agreement):
+        exclusivity.grant(db, agreement.asset_id, agreement.id, agreement.buyer_id, agreement.ends_at)
     _charge(db, agreement, price_fen, now)
     open_reports(db, agreement, now)
     outbox.enqueue(db, PREPARE_TASK, {"agreement": agreement.id}, key=agreement.id, now=now)

@@ -11,6 +11,7 @@ from sqlmodel import Session
 
 from marketplace.audit.entry import Tag
 from marketplace.audit.words import keep_why
+from marketplace.exchange import exclusivity
 from marketplace.kernel.actor import SERVICE, SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Forbidden
@@ -105,8 +106,9 @@ def release(db: Session, agreement: Agreement, why: Stop, now: datetime) -> None
     Records: negotiation:agreement_resumed.
     """
     agreement = queries.agreement(db, succession.in_place_of(db, agreement.id))
+    met = {Stop.USE_REPORT_MISSING: "use_reported", Stop.INVOICE_OVERDUE: "invoice_paid"}[why]
     db.flush()
-    if _report_missing(db, agreement):
+    if why == Stop.USE_REPORT_MISSING and _report_missing(db, agreement):
         return
     if (agreement.state, agreement.suspended_by, agreement.reason) != (_S.SUSPENDED, SERVICE, str(why)):
         return
@@ -115,7 +117,7 @@ def release(db: Session, agreement: Agreement, why: Stop, now: datetime) -> None
     agreement.state, agreement.reason, agreement.suspended_by = _S.FINALIZED, "", ""
     db.add(agreement)
 
-    _resumed(db, agreement, _record(db, SERVICE_ACTOR, agreement, step, WhyIn(reason="use_reported"), now), now)
+    _resumed(db, agreement, _record(db, SERVICE_ACTOR, agreement, step, WhyIn(reason=met), now), now)
 
 
 def resume(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: datetime) -> AgreementAct:
@@ -202,6 +204,7 @@ def terminate(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: 
 
     act.entry_id = entry = _record(db, actor, agreement, step, why, now, act)
     epochs.stop(db, (agreement.id,), Stop.AGREEMENT_TERMINATED, actor, entry, now)
+    exclusivity.end(db, agreement.id, now)
     end_duties(db, agreement, now)
     return agreement
 

@@ -36,6 +36,7 @@ class Stop(StrEnum):
     CERTIFICATE_SUSPENDED = "certificate_suspended"
     CONSENT_WITHDRAWN = "consent_withdrawn"
     EXPIRED = "expired"
+    INVOICE_OVERDUE = "invoice_overdue"
     LISTING_FORCED_OFF = "listing_forced_off"
     OPINION_NOT_VALID = "opinion_not_valid"
     PARTY_SUSPENDED = "party_suspended"

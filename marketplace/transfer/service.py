@@ -9,15 +9,16 @@ from sqlmodel import Session
 from structlog import get_logger
 
 from marketplace.audit.entry import Tag, record
-from marketplace.costing.service import meter
-from marketplace.exchange.pricing import price_of_use
-from marketplace.exchange.queries import listing
+from marketplace.charging import service as charging
+from marketplace.charging.rules import Used, measures_studies
+from marketplace.exchange.pricing import rate_of, read_plan
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
 from marketplace.plumbing.runtime import Runtime
 from marketplace.transfer import queries, rules
+from marketplace.transfer.measuring import studies_served
 from marketplace.transfer.models import Transfer
 from marketplace.usage import queries as usage_queries
 from marketplace.usage import quotas
@@ -69,10 +70,10 @@ def grant_window(
 
 
 def close(db: Session, actor: Actor, transfer_id: str, leg: int, outcome: str, now: datetime) -> bool:
-    """End a leg: settle its bytes and quota, and charge the use once.  False when it was already ended.
+    """End a leg: settle its bytes and quota, and charge what it took.  False when it was already ended.
 
     outcome: complete, broken, damaged, orphaned, superseded, or the reason code that stopped it.
-    Records: transfer:closed, and costing:metered for the first bytes of a use.
+    Records: transfer:closed, costing:metered for the first bytes of a use, and what `charging.charge` records.
     """
     row = queries.held(db, transfer_id)
     if row.state != "open" or row.leg != leg:
@@ -96,8 +97,8 @@ def close(db: Session, actor: Actor, transfer_id: str, leg: int, outcome: str, n
     db.add(row)
 
     _record_close(db, actor, agreement, row, now)
-    if uses:
-        _charge(db, actor, agreement, row, now)
+    if uses or served:
+        _charge(db, actor, agreement, row, uses, now)
     return True
 
 
@@ -159,19 +160,9 @@ def _record_close(db: Session, actor: Actor, agreement: Agreement, row: Transfer
     )
 
 
-def _charge(db: Session, actor: Actor, agreement: Agreement, row: Transfer, now: datetime) -> None:
-    meter(
-        db,
-        actor,
-        "use.transfer",
-        1,
-        now,
-        key=f"use.transfer:{row.id}",
-        asset=agreement.asset_id,
-        version=agreement.version_id,
-        agreement=agreement.id,
-        payer=agreement.buyer_id,
-        payee=agreement.provider_id,
-        venue=listing(db, agreement.listing_id).operator_id,
-        unit_price_fen=price_of_use(usage_queries.signed_price_plan(db, agreement)).minor,
-    )
+def _charge(db: Session, actor: Actor, agreement: Agreement, row: Transfer, uses: int, now: datetime) -> None:
+    plan = usage_queries.signed_price_plan(db, agreement)
+    measured = measures_studies(rate_of(read_plan(plan)))
+    studies = studies_served(db, agreement, row) if measured else frozenset[str]()
+    used = Used(row.id, row.leg, uses, row.leg_served, studies)
+    charging.charge(db, actor, agreement, plan, used, now)

@@ -199,10 +199,21 @@ report_missing if {
 	input.agreement.held_for == "use_report_missing"
 }
 
+invoice_overdue if {
+	input.agreement.state == "suspended"
+	input.agreement.held_for == "invoice_overdue"
+}
+
 reasons contains "agreement_suspended" if {
 	not agreement_final
 	input.agreement.state == "suspended"
 	not report_missing
+	not invoice_overdue
+}
+
+reasons contains "invoice_overdue" if {
+	not agreement_final
+	invoice_overdue
 }
 
 reasons contains "use_report_missing" if {

@@ -178,6 +178,14 @@ test_refused_report_missing if {
 	answer(held) == refused(["use_report_missing"])
 }
 
+test_refused_invoice_overdue if {
+	held := [
+		{"op": "replace", "path": "/agreement/state", "value": "suspended"},
+		{"op": "add", "path": "/agreement/held_for", "value": "invoice_overdue"},
+	]
+	answer(held) == refused(["invoice_overdue"])
+}
+
 test_refused_terminated if answer(replace("/agreement/state", "terminated")) == refused(["agreement_terminated"])
 
 test_refused_superseded if answer(replace("/agreement/state", "superseded")) == refused(["agreement_superseded"])

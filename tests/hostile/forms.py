@@ -134,6 +134,13 @@ _DELETION = {
 }
 
 
+_STATEMENT = (
+    '<Document xmlns="urn:iso:std:iso:20022:tech:xsd:camt.053.001.08"><BkToCstmrStmt><Stmt><Id>1</Id>'
+    '<Ntry><Amt Ccy="CNY">1.00</Amt><CdtDbtInd>CRDT</CdtDbtInd><Sts><Cd>BOOK</Cd></Sts>'
+    "<AcctSvcrRef>R9</AcctSvcrRef></Ntry></Stmt></BkToCstmrStmt></Document>"
+)
+
+
 FORMS: dict[str, Form] = {
     "admit_participant": _participant,
     "suspend_participant": _plain(_REASON),
@@ -210,6 +217,15 @@ FORMS: dict[str, Form] = {
         "from": "2026-01-01T00:00:00Z",
         "to": "2027-01-01T00:00:00Z",
     },
+    "issue_invoice": lambda story, identity: {"buyer": story.house.cast["insurer"].id},
+    "pay_invoice": _plain({"reference": "R1", "amount_fen": 100}),
+    "credit_invoice": _plain({"positions": [1], "reason": "cause_cancelled"}),
+    "choose_settlement_scheme": lambda story, identity: {
+        "scheme": "report-example-v1",
+        "owners": {"operator": story.house.cast["operator"].id},
+    },
+    "set_bank_account": _plain({"holder": "示例户名", "account": "6222000011112222", "bank": "102100099996"}),
+    "take_bank_statement": _plain({"statement": _STATEMENT}),
     "set_notice_address": _plain({"url": "https://inbox.buyer.example/notices"}),
     "accept_policies": _plain({"bundle": "bm8gYnVuZGxl"}),
     "issue_token": _plain({}),

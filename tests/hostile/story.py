@@ -33,6 +33,9 @@ from marketplace.participants.schemas import ConnectorIn, ParticipantIn
 from marketplace.registration import objections
 from marketplace.registration import queries as registration
 from marketplace.registration.schemas import ObjectionIn
+from marketplace.settlement import billing, choosing, paying
+from marketplace.settlement.bank import orders
+from marketplace.settlement.schemas import BankAccountIn
 from marketplace.transfer import delivery
 from marketplace.transfer.models import StopNotice
 from seeds.cast import credit_code
@@ -157,6 +160,7 @@ def _arrange(house: House) -> dict[str, str]:
     opinion = _opinion_with_condition(house)
     pending, reviewed = filed(house, assessed(house)), submitted(house)
     notice = _stopped(house, listing)
+    invoice, order = _billed(house)
     objected = noticed(house, assessed(house))
     objection = _objection(house, objected.id)
     draft, job = _draft(house, version)
@@ -189,6 +193,8 @@ def _arrange(house: House) -> dict[str, str]:
         "request_id": requested(house, listing, "ai_company", justification=REQUEST).id,
         "agreement_id": agreement.id,
         "earlier_id": agreement.id,
+        "invoice_id": invoice,
+        "order_id": order,
         "path": "nowhere.dcm",
         "entry_id": str(entry),
         "level": "0",
@@ -288,6 +294,20 @@ def _stopped(house: House, listing: Any) -> str:
     run_due(house.runtime)
     with house.db() as db:
         return db.exec(select(StopNotice.id)).one()
+
+
+def _billed(house: House) -> tuple[str, str]:
+    """The invoice of that buyer, paid, and the order that pays the hospital's share of it."""
+    exchange, now = house.cast["exchange"].actor, house.clock.now()
+    for name in ("exchange", "hospital"):
+        with house.db() as db:
+            account = BankAccountIn(holder="示例户名", account="6222000011112222", bank="102100099996")
+            choosing.set_account(db, house.cast[name].actor, account, now)
+    with house.db() as db:
+        invoice = billing.issue(db, exchange, exchange.participant, house.cast["insurer"].id, now)
+        assert invoice is not None
+        paying.pay(db, exchange, invoice, "example", invoice.total_fen, now)
+        return invoice.id, orders.order_payments(db, exchange, now).id
 
 
 def _objection(house: House, application: str) -> str:

@@ -362,6 +362,7 @@ def test_every_stop_code_has_words_in_both_languages_and_stands_in_the_schema_of
     codes = {str(one) for one in Stop}
     assert all(reasons[code]["en"] and reasons[code]["zh"] for code in codes)
     assert set(SCHEMA["properties"]["reason"]["enum"]) == codes
-    # What a missing report stops is told in `test_duty_notices`, an amendment in `negotiation.succession`.
-    elsewhere = {"use_report_missing", "agreement_superseded"}
+    # What a missing report stops is told in `test_duty_notices`, what an unpaid invoice stops in `tests.settlement`,
+    # an amendment in `negotiation.succession`.
+    elsewhere = {"use_report_missing", "invoice_overdue", "agreement_superseded"}
     assert {way.reason for way in WAYS.values()} | set(ENDS) | elsewhere == codes

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from marketplace.plumbing.runtime import Runtime
-from workers.tasks import dataspace, governance, ledger, legal, negotiation, registration, transfer
+from workers.tasks import dataspace, governance, ledger, legal, negotiation, registration, settlement, transfer
 
 Task: TypeAlias = Callable[[Runtime, dict[str, Any]], None]
 
@@ -17,6 +17,7 @@ REGISTRY: dict[str, Task] = {
     **legal.TASKS,
     **negotiation.TASKS,
     **registration.TASKS,
+    **settlement.TASKS,
     **transfer.TASKS,
 }
 TO_OTHERS = frozenset({"dataspace.send", "transfer.push_notice"})

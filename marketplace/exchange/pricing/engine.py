@@ -44,8 +44,9 @@ class Rate:
 
     @property
     def linear(self) -> bool:
-        """Whether a unit costs the same whatever came before it."""
-        return self.quantum == 1 and not self.tiers and self.cap_fen is None and not self.trial
+        """Whether a unit costs the same whatever came before it, and nothing is due beside."""
+        bounded = self.cap_fen is not None or self.minimum_fen
+        return self.quantum == 1 and not (self.tiers or self.trial or bounded)
 
 
 @dataclass(frozen=True)

@@ -142,7 +142,9 @@ def settle(db: Session, question: Question, decision: Decision, now: datetime) -
 def _offerable(db: Session, request: AccessRequest, terms: Terms, now: datetime) -> CatalogueRow | None:
     """The listing with these terms, None where a person could not offer them now either."""
     try:
-        meant = table.fitting(db, exchange.visible_listing(db, request.listing_id, now), terms, now)
+        meant = table.fitting(
+            db, exchange.visible_listing(db, request.listing_id, now, reader=request.buyer_id), terms, now
+        )
         require_eligible(db, request.buyer_id, terms.purpose, meant)
     except DomainError:
         return None

@@ -52,7 +52,7 @@ def offer(db: Session, actor: Actor, request: AccessRequest, asked: TermsIn, now
     terms = before.changed(asked)
     if request.state == State.OFFERED and request.agreement_id is not None and terms == before:
         return queries.agreement(db, request.agreement_id)
-    row = exchange.visible_listing(db, request.listing_id, now)
+    row = exchange.visible_listing(db, request.listing_id, now, reader=request.buyer_id)
 
     step = step_of(request, actor, State.OFFERED, now, Side.PROVIDER)
     require_complete(request)
@@ -95,7 +95,7 @@ def draft_to_sign(db: Session, actor: Actor, request: AccessRequest, now: dateti
     queries.lock(db, request)
     if request.state == State.REQUESTED and request.agreement_id is not None:
         return queries.agreement(db, request.agreement_id)
-    row = exchange.visible_listing(db, request.listing_id, now)
+    row = exchange.visible_listing(db, request.listing_id, now, reader=request.buyer_id)
 
     step_of(request, actor, State.AGREED, now, Side.PROVIDER)
     if request.state != State.REQUESTED:
@@ -121,7 +121,7 @@ def offer_directly(db: Session, actor: Actor, asked: DirectOfferIn, now: datetim
     NotToBuyer, ReviewsMissing, and what `terms.fitting` raises.
     Records: negotiation:offer_made or negotiation:access_refused.
     """
-    row = exchange.visible_listing(db, asked.listing, now)
+    row = exchange.visible_listing(db, asked.listing, now, reader=asked.buyer)
     buyer = participants.participant(db, asked.buyer)
     terms = table.listed(row.offer, asked.purpose).changed(asked.terms)
     running = queries.open_requests(db, buyer.id, asked.listing)

@@ -47,7 +47,7 @@ def counter(
     repeated = request.state == State.REQUESTED and latest is not None and latest.by == Side.BUYER and terms == before
     if repeated and queries.side_of(request, actor) == Side.BUYER:
         return request
-    row = exchange.visible_listing(db, request.listing_id, now)
+    row = exchange.visible_listing(db, request.listing_id, now, reader=request.buyer_id)
 
     step = step_of(request, actor, State.REQUESTED, now, Side.BUYER)
     # From REQUESTED there is a step to itself too, which completes a returned request.

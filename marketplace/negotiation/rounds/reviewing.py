@@ -43,7 +43,7 @@ def review(db: Session, actor: Actor, request: AccessRequest, asked: ReviewIn, n
     NotInCatalogue, and what `terms.fitting` raises.  Records: negotiation:terms_reviewed.
     """
     negotiation.lock(db, request)
-    row = exchange.visible_listing(db, request.listing_id, now)
+    row = exchange.visible_listing(db, request.listing_id, now, reader=request.buyer_id)
     rule = queries.rule(db, request.listing_id)
 
     step_of(request, actor, State.OFFERED, now, Side.PROVIDER)

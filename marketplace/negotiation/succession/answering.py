@@ -10,6 +10,7 @@ from marketplace.assets.schemas import SignatureIn
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
 from marketplace.audit.words import keep_why
+from marketplace.exchange import exclusivity
 from marketplace.exchange.pricing import price_of_access
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
@@ -160,6 +161,7 @@ def _supersede(db: Session, predecessor: Agreement, successor: Agreement, now: d
     facts: Json = {"document": predecessor.document, "successor": successor.id, "by": str(Side.SERVICE)}
     entry = record_agreement(db, SERVICE_ACTOR, Tag(step.tag), predecessor, facts, now)
     epochs.stop(db, (predecessor.id,), Stop.AGREEMENT_SUPERSEDED, SERVICE_ACTOR, entry, now)
+    exclusivity.end(db, predecessor.id, now)
     end_reports(db, predecessor, now)
 
 

@@ -64,7 +64,7 @@ def propose(
     Records: negotiation:successor_proposed.
     """
     negotiation.lock_agreement(db, agreement)
-    row = exchange.visible_listing(db, agreement.listing_id, now)
+    row = exchange.visible_listing(db, agreement.listing_id, now, reader=agreement.buyer_id)
     before = documents.content(db, agreement.document)
 
     _require_followed(db, agreement, kind, now)

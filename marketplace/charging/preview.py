@@ -1,0 +1,72 @@
+"""What a use would cost: the same engine as the bill, asked before anything is agreed or used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.charging import queries, rules
+from marketplace.costing.formulas import PriceSplit, split_price
+from marketplace.costing.tariffs import tariff_book
+from marketplace.exchange.pricing import Charge, Month, Rate, charge_of, price_of_access, rate_of, read_plan
+from marketplace.kernel.canonical import Json
+from marketplace.negotiation.models import Agreement
+
+BUYER_FEE = "exchange.buyer_fee"
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What so much would cost now.
+
+    rate: None where uses cost nothing; month: as charged so far; split: of what the use would cost into taxes and fees,
+    which the price includes; access_fen: due once with the agreement; buyer_fee_fen: of the exchange, once per buyer.
+    """
+
+    kind: str
+    rate: Rate | None
+    name: str
+    before: Month
+    charge: Charge
+    split: PriceSplit
+    access_fen: int
+    buyer_fee_fen: int
+
+    @property
+    def cap_left_fen(self) -> int | None:
+        """What the month can still cost after this use, None without a cap."""
+        cap = self.rate.cap_fen if self.rate else None
+        return None if cap is None else cap - self.charge.after.charged_fen
+
+    @property
+    def trial_left(self) -> int:
+        """Quanta that are still free after this use."""
+        return max(self.rate.trial - self.charge.after.trial_used, 0) if self.rate else 0
+
+
+def preview(plan: Json, before: Month, quanta: int, now: datetime) -> Preview:
+    """What so many quanta of the plan's measure would cost at a moment, after what the month has had.
+
+    Raises BadQuantity, NoTariff.
+    """
+    read = read_plan(plan)
+    rate, book = rate_of(read), tariff_book()
+    charged = charge_of(rate, before, quanta) if rate else Charge(quanta, 0, 0, False, before)
+    return Preview(
+        kind=read.kind,
+        rate=rate,
+        name=rules.month_of(now),
+        before=before,
+        charge=charged,
+        split=split_price(charged.amount_fen, book.terms(now)),
+        access_fen=price_of_access(plan).minor,
+        buyer_fee_fen=book.at(BUYER_FEE, now).tariff.value,
+    )
+
+
+def preview_of_agreement(db: Session, agreement: Agreement, quanta: int, now: datetime) -> Preview:
+    """What so much more would cost under an agreement in the month that runs."""
+    before = queries.month(db, agreement.id, rules.month_of(now))
+    return preview(queries.signed_plan(db, agreement), before, quanta, now)

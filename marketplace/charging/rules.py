@@ -1,0 +1,65 @@
+"""Pure rules of charging: the month a moment lies in, what of a use a plan measures."""
+
+from __future__ import annotations
+
+from calendar import monthrange
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from marketplace.exchange.pricing import Rate
+from marketplace.kernel.clock import CHINA
+
+
+@dataclass(frozen=True)
+class Used:
+    """What one leg of a transfer served.  uses: 1 when it counts as a use; studies: ids within the version.
+
+    studies may be left empty where the plan does not measure them.
+    """
+
+    transfer: str
+    leg: int
+    uses: int
+    bytes: int
+    studies: frozenset[str] = field(default_factory=frozenset)
+
+
+def month_of(moment: datetime) -> str:
+    """The month of China's calendar, `2026-09`."""
+    return f"{moment.astimezone(CHINA):%Y-%m}"
+
+
+def month_bounds(month: str) -> tuple[datetime, datetime]:
+    """The first moment of a month and the first that is no longer in it."""
+    year, number = (int(part) for part in month.split("-"))
+    first = datetime(year, number, 1, tzinfo=CHINA)
+    return first, first + timedelta(days=monthrange(year, number)[1])
+
+
+def days_in_force(month: str, begins: datetime, ends: datetime) -> tuple[int, int]:
+    """(days begun of the month on which a term runs, days of the month)."""
+    first, after = month_bounds(month)
+    total = (after - first).days
+    low, high = max(begins, first).astimezone(CHINA), min(ends, after).astimezone(CHINA)
+    if low >= high:
+        return 0, total
+    last = high - timedelta(microseconds=1)
+    return (last.date() - low.date()).days + 1, total
+
+
+def measures_studies(rate: Rate | None) -> bool:
+    """Whether charging needs to know which studies were served."""
+    return rate is not None and rate.measure in {"case", "scan"}
+
+
+def quanta(rate: Rate, used: Used, new_studies: int) -> int:
+    """How much of what the plan measures a use has taken.  new_studies: of used.studies, those not counted before."""
+    match rate.measure:
+        case "use":
+            return used.uses
+        case "case" | "scan":
+            return new_studies
+        case "gigabyte":
+            return used.bytes
+        case "compute_hour":
+            return 0

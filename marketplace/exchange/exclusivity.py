@@ -1,0 +1,49 @@
+"""Exclusive licences: while one is in force nobody else is offered, shown or granted the asset."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from marketplace.assets.models import Asset
+from marketplace.exchange.models import Exclusivity
+from marketplace.kernel.clock import timestamp
+from marketplace.kernel.errors import Conflict
+
+
+class SoldExclusively(Conflict):
+    """Another buyer holds an exclusive licence of this asset."""
+
+
+def require_open(db: Session, asset_id: str, now: datetime, *, buyer: str | None = None) -> None:
+    """Refuse what an exclusive licence of somebody else bars.  buyer: whose licence is no hindrance.
+
+    Holds the asset until the transaction ends, so that of two who would sign at once one waits.
+    Raises SoldExclusively.
+    """
+    db.exec(select(Asset.id).where(Asset.id == asset_id).with_for_update()).first()
+    rows = select(Exclusivity).where(Exclusivity.asset_id == asset_id, col(Exclusivity.ends_at) > now)
+    found = db.exec(rows.order_by(col(Exclusivity.ends_at).desc())).first()
+    if found is not None and found.buyer_id != buyer:
+        raise SoldExclusively(
+            "an exclusive licence of this asset is in force",
+            expected=f"its end on {timestamp(found.ends_at)}",
+            got=timestamp(now),
+            action="wait for its end, or offer another asset",
+        )
+
+
+def grant(db: Session, asset_id: str, agreement_id: str, buyer: str, ends_at: datetime) -> None:
+    """Bar everybody else from an asset while this agreement is in force; its own entry tells of it."""
+    db.add(Exclusivity(agreement_id=agreement_id, asset_id=asset_id, buyer_id=buyer, ends_at=ends_at))
+    db.flush()
+
+
+def end(db: Session, agreement_id: str, now: datetime) -> None:
+    """End what an agreement barred, if it barred anything, with the agreement itself."""
+    found = db.get(Exclusivity, agreement_id)
+    if found is not None and found.ends_at > now:
+        found.ends_at = now
+        db.add(found)
+        db.flush()

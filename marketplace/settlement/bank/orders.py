@@ -1,0 +1,169 @@
+"""Payment orders: what an exchange owes goes to its bank as one ISO 20022 file, each share once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from itertools import groupby
+from typing import Protocol
+from xml.etree import ElementTree as ET
+
+from sqlmodel import Session
+
+from marketplace.audit.entry import Tag, record
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.canonical import sha256_hex
+from marketplace.kernel.clock import CHINA, timestamp
+from marketplace.kernel.errors import Conflict
+from marketplace.kernel.ids import new_id
+from marketplace.settlement import queries
+from marketplace.settlement.models import BankAccount, PaymentOrder
+from marketplace.settlement.rules import NotTheExchange
+
+NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
+_LONGEST_ID, _LONGEST_NAME, _LONGEST_WORDS = 35, 140, 140
+
+
+class NothingToPay(Conflict):
+    """No share waits for payment."""
+
+
+class NoOwnAccount(Conflict):
+    """The exchange has not said from which account it pays."""
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One credit transfer.  reference: at most 35 characters, comes back on the statement."""
+
+    reference: str
+    to: BankAccount
+    amount_fen: int
+    words: str
+
+
+class PaymentProvider(Protocol):
+    """Whoever carries payments out.  message: what it is told, kept as it is."""
+
+    def message(self, order_id: str, debtor: BankAccount, transfers: Sequence[Transfer], now: datetime) -> str: ...
+
+
+def order_payments(db: Session, actor: Actor, now: datetime) -> PaymentOrder:
+    """Order every share that waits and whose owner has a bank account; one transfer to an owner.
+
+    A share is in one order at most.  Raises NotTheExchange, NoOwnAccount, NothingToPay.
+    Records: settlement:payments_ordered.
+    """
+    if not actor.has(Role.EXCHANGE_OPERATOR):
+        raise NotTheExchange("only an exchange orders payments", got=", ".join(sorted(actor.roles)))
+    debtor = queries.account(db, actor.participant)
+    if debtor is None:
+        raise NoOwnAccount("say first from which account you pay", action="PUT /v1/bank-account")
+    waiting = queries.unpaid_shares(db, actor.participant)
+    if not waiting:
+        raise NothingToPay("no share waits for payment", expected="a paid invoice with owners who have a bank account")
+
+    order_id = new_id("pay")
+    transfers = []
+    for place, (_, group) in enumerate(groupby(waiting, lambda one: one[0].owner), start=1):
+        shares = list(group)
+        total = sum(share.amount_fen for share, _ in shares)
+        reference = f"{order_id[:26]}-{place:05d}"
+        transfers.append(Transfer(reference, shares[0][1], total, f"data sales, {len(shares)} shares"))
+    message = BankFile().message(order_id, debtor, transfers, now)
+    made = _keep(db, actor, order_id, transfers, message, now)
+    for share, _ in waiting:
+        share.order_id = made.id
+        db.add(share)
+    db.flush()
+
+    facts = {"order": made.id, "payments": made.payments, "total_fen": made.total_fen, "sha256": made.sha256}
+    record(db, actor, Tag.PAYMENTS_ORDERED, now, facts=facts)
+    return made
+
+
+class BankFile:
+    """The default provider: a customer credit transfer initiation, pain.001.001.09, for a bank to import."""
+
+    def message(self, order_id: str, debtor: BankAccount, transfers: Sequence[Transfer], now: datetime) -> str:
+        """The file, UTF-8 with its declaration; control sums over all transfers, amounts in yuan with two places."""
+        ET.register_namespace("", NAMESPACE)
+        document = ET.Element(_name("Document"))
+        root = _under(document, "CstmrCdtTrfInitn")
+        head = _under(root, "GrpHdr")
+        _under(head, "MsgId", order_id[:_LONGEST_ID])
+        _under(head, "CreDtTm", timestamp(now))
+        _sums(head, transfers)
+        _under(_under(head, "InitgPty"), "Nm", debtor.holder[:_LONGEST_NAME])
+
+        batch = _under(root, "PmtInf")
+        _under(batch, "PmtInfId", order_id[:_LONGEST_ID])
+        _under(batch, "PmtMtd", "TRF")
+        _sums(batch, transfers)
+        _under(_under(batch, "ReqdExctnDt"), "Dt", now.astimezone(CHINA).date().isoformat())
+        _under(_under(batch, "Dbtr"), "Nm", debtor.holder[:_LONGEST_NAME])
+        _account(batch, "DbtrAcct", debtor)
+        _agent(batch, "DbtrAgt", debtor)
+        for one in transfers:
+            _transfer(batch, one)
+        return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(document, encoding="unicode")
+
+
+def yuan(fen: int) -> str:
+    """`12.30`: how amounts stand in the file."""
+    return f"{Decimal(fen).scaleb(-2):.2f}"
+
+
+def _keep(
+    db: Session, actor: Actor, order_id: str, transfers: Sequence[Transfer], message: str, now: datetime
+) -> PaymentOrder:
+    made = PaymentOrder(
+        id=order_id,
+        issuer_id=actor.participant,
+        payments=len(transfers),
+        total_fen=sum(one.amount_fen for one in transfers),
+        sha256=sha256_hex(message.encode()),
+        message=message,
+        made_at=now,
+    )
+    db.add(made)
+    db.flush()
+    return made
+
+
+def _transfer(batch: ET.Element, one: Transfer) -> None:
+    row = _under(batch, "CdtTrfTxInf")
+    _under(_under(row, "PmtId"), "EndToEndId", one.reference)
+    amount = _under(_under(row, "Amt"), "InstdAmt", yuan(one.amount_fen))
+    amount.set("Ccy", "CNY")
+    _agent(row, "CdtrAgt", one.to)
+    _under(_under(row, "Cdtr"), "Nm", one.to.holder[:_LONGEST_NAME])
+    _account(row, "CdtrAcct", one.to)
+    _under(_under(row, "RmtInf"), "Ustrd", one.words[:_LONGEST_WORDS])
+
+
+def _sums(parent: ET.Element, transfers: Sequence[Transfer]) -> None:
+    _under(parent, "NbOfTxs", str(len(transfers)))
+    _under(parent, "CtrlSum", yuan(sum(one.amount_fen for one in transfers)))
+
+
+def _account(parent: ET.Element, name: str, account: BankAccount) -> None:
+    _under(_under(_under(_under(parent, name), "Id"), "Othr"), "Id", account.account)
+
+
+def _agent(parent: ET.Element, name: str, account: BankAccount) -> None:
+    member = _under(_under(_under(parent, name), "FinInstnId"), "ClrSysMmbId")
+    _under(_under(member, "ClrSysId"), "Cd", "CNAPS")
+    _under(member, "MmbId", account.bank)
+
+
+def _under(parent: ET.Element, name: str, text: str | None = None) -> ET.Element:
+    made = ET.SubElement(parent, _name(name))
+    made.text = text
+    return made
+
+
+def _name(local: str) -> str:
+    return f"{{{NAMESPACE}}}{local}"

@@ -1,0 +1,62 @@
+"""What the clock does with an unpaid invoice: overdue at its due date, after 14 more days its agreements are held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.audit.entry import Tag
+from marketplace.kernel.actor import SERVICE, SERVICE_ACTOR
+from marketplace.negotiation import queries as negotiation
+from marketplace.negotiation import stopping
+from marketplace.plumbing.epochs import Stop
+from marketplace.settlement import queries, rules
+from marketplace.settlement.billing import record_invoice
+from marketplace.settlement.models import Invoice, InvoiceLine
+from marketplace.settlement.rules import INVOICE, InvoiceState
+
+
+def chase(db: Session, invoice_id: str, now: datetime) -> Invoice:
+    """Do what it is time for with an invoice; every step once, however often it is asked for.
+
+    Uses of the agreements it bills stop until it is paid, as when a report of use is missing.
+    Records: settlement:invoice_overdue, negotiation:agreement_suspended.
+    """
+    found = queries.invoice(db, invoice_id)
+    queries.lock(db, found)
+
+    target = rules.follows(InvoiceState(found.state), found.due_at, now)
+    if target != found.state:
+        step = INVOICE.step(InvoiceState(found.state), target, [SERVICE])
+        found.state, found.overdue_at = step.target, now
+        db.add(found)
+        record_invoice(db, SERVICE_ACTOR, Tag(step.tag), found, now, {})
+    if found.state == InvoiceState.OVERDUE and found.suspended_at is None and now >= found.due_at + rules.GRACE:
+        _hold(db, found, now)
+    return found
+
+
+def _hold(db: Session, found: Invoice, now: datetime) -> None:
+    found.suspended_at = now
+    db.add(found)
+    db.flush()
+    record_invoice(db, SERVICE_ACTOR, Tag.INVOICE_OVERDUE, found, now, {"held": True})
+    lines = [one for one in queries.lines(db, found.id) if one.credited_by is None]
+    for agreement_id in sorted({one.agreement_id for one in lines if one.agreement_id}):
+        agreement = negotiation.agreement(db, agreement_id)
+        negotiation.lock_agreement(db, agreement)
+        stopping.hold_for(db, agreement, Stop.INVOICE_OVERDUE, now)
+
+
+def let_go(db: Session, lines: Sequence[InvoiceLine], now: datetime) -> None:
+    """Let the agreements of these lines go on, where no other unpaid invoice holds them.
+
+    Records: negotiation:agreement_resumed.
+    """
+    for agreement_id in sorted({one.agreement_id for one in lines if one.agreement_id}):
+        if not queries.holding_invoices(db, agreement_id):
+            agreement = negotiation.agreement(db, agreement_id)
+            negotiation.lock_agreement(db, agreement)
+            stopping.release(db, agreement, Stop.INVOICE_OVERDUE, now)

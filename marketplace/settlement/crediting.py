@@ -1,0 +1,132 @@
+"""A credit note: lines of an invoice are taken back, in the books by reversal; what was paid for them is refunded."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlmodel import Session
+
+from marketplace.audit.entry import Tag
+from marketplace.kernel.actor import SERVICE_ACTOR, Actor
+from marketplace.kernel.errors import Conflict
+from marketplace.kernel.ids import new_id
+from marketplace.ledger import queries as books
+from marketplace.ledger import service as ledger
+from marketplace.ledger.rules import Dimensions, ReversalReason
+from marketplace.participants import queries as participants
+from marketplace.settlement import queries
+from marketplace.settlement.billing import keep_document, next_number, record_invoice
+from marketplace.settlement.chasing import let_go
+from marketplace.settlement.document import invoice_document
+from marketplace.settlement.models import Invoice, InvoiceLine
+from marketplace.settlement.paying import payment_key
+from marketplace.settlement.postings import payment
+from marketplace.settlement.rules import INVOICE, InvoiceState
+
+
+class NothingToCredit(Conflict):
+    """Every line that was asked for is credited already, or is not on this invoice."""
+
+
+class SharesPaidOut(Conflict):
+    """A share of the line has gone to the bank."""
+
+
+def credit(
+    db: Session, actor: Actor, found: Invoice, positions: Collection[int], reason: ReversalReason, now: datetime
+) -> Invoice:
+    """Take lines of an invoice back, all when none are named; returns the credit note.
+
+    In the books the charge, its payment and its shares are reversed; where it was paid, the refund is posted.
+    Raises NothingToCredit, SharesPaidOut, WrongState, NotYourStep.
+    Records: settlement:invoice_credited, ledger:posted.
+    """
+    queries.lock(db, found)
+    wanted = [one for one in queries.lines(db, found.id) if not positions or one.position in positions]
+    lines = [one for one in wanted if one.credited_by is None]
+
+    if not lines:
+        raise NothingToCredit("nothing is left to credit", expected="an uncredited line", got=f"{sorted(positions)}")
+    step = INVOICE.step(InvoiceState(found.state), InvoiceState.CREDITED, actor.roles)
+    _require_not_paid_out(db, lines)
+
+    note = _note(db, found, lines, reason, now)
+    whole = found.credited_fen + note.total_fen == found.total_fen
+    found.credited_fen += note.total_fen
+    found.state = step.target if whole else found.state
+    db.add(found)
+    db.flush()
+
+    entry = record_invoice(db, actor, Tag(step.tag), note, now, {"credits": found.id, "reason": str(reason)})
+    for line in lines:
+        _take_back(db, found, line, reason, entry, now)
+    if whole:
+        let_go(db, lines, now)
+    return note
+
+
+def _require_not_paid_out(db: Session, lines: Sequence[InvoiceLine]) -> None:
+    for line in lines:
+        ordered = [one.owner for one in queries.shares_of_line(db, line.id) if one.order_id]
+        if ordered:
+            raise SharesPaidOut(
+                "shares of this line have gone to the bank",
+                expected="a line whose shares are not ordered",
+                got=f"line {line.position}: {', '.join(ordered)}",
+                action="settle it with the provider outside, or charge it less next month",
+            )
+
+
+def _note(db: Session, found: Invoice, lines: Sequence[InvoiceLine], reason: ReversalReason, now: datetime) -> Invoice:
+    note = Invoice(
+        id=new_id("inv"),
+        number=next_number(db, found.issuer_id, "credit_note", now),
+        kind="credit_note",
+        issuer_id=found.issuer_id,
+        buyer_id=found.buyer_id,
+        currency=found.currency,
+        period=found.period,
+        state=InvoiceState.CREDITED,
+        document="",
+        total_fen=sum(one.price_fen for one in lines),
+        vat_fen=sum(one.vat_fen for one in lines),
+        credits=found.id,
+        issued_at=now,
+        due_at=now,
+    )
+    db.add(note)
+    db.flush()
+    for line in lines:
+        line.credited_by = note.id
+        db.add(line)
+    issuer, buyer = (participants.participant(db, one) for one in (note.issuer_id, note.buyer_id))
+    document = invoice_document(note, issuer, buyer, lines, credited=found.number, reason=str(reason))
+    keep_document(db, note, document, now)
+    return note
+
+
+def _take_back(
+    db: Session, found: Invoice, line: InvoiceLine, reason: ReversalReason, entry: str, now: datetime
+) -> None:
+    """Reverse what the line has brought into the books, the last first; what the bank holds goes back as a refund."""
+    for share in queries.shares_of_line(db, line.id):
+        share.void = True
+        db.add(share)
+        _reverse(db, payment_key(line, share.role), reason, now)
+    for what in ("sale", "fee"):
+        _reverse(db, payment_key(line, what), reason, now)
+    ledger.reverse(db, SERVICE_ACTOR, line.transaction_id, reason, now)
+    if books.by_key(db, payment_key(line, "paid")) is not None:
+        parties = {"buyer": found.buyer_id, "venue": found.issuer_id}
+        about = Dimensions(asset=line.asset_id, agreement=line.agreement_id)
+        key, amounts = payment_key(line, "refunded"), {"amount": line.price_fen}
+        draft = payment("invoice.refund", key, parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]
+        ledger.post(db, SERVICE_ACTOR, draft, now)
+    db.flush()
+
+
+def _reverse(db: Session, key: str, reason: ReversalReason, now: datetime) -> None:
+    posted = books.by_key(db, key)
+    if posted is not None:
+        ledger.reverse(db, SERVICE_ACTOR, posted.id, reason, now)

@@ -1,0 +1,148 @@
+"""Tables of settlement."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, UniqueConstraint
+from sqlmodel import Field, SQLModel
+
+from marketplace.plumbing.db import JsonColumn, UtcDateTime
+
+
+class InvoiceSeries(SQLModel, table=True):
+    """The last number given by an issuer in a year (China's calendar) for a kind of document."""
+
+    __tablename__ = "invoice_series"
+
+    issuer_id: str = Field(primary_key=True, foreign_key="participant.id")
+    kind: str = Field(primary_key=True)
+    year: int = Field(primary_key=True)
+    last: int = 0
+
+
+class Invoice(SQLModel, table=True):
+    """What a buyer owes, or with kind `credit_note` what it is owed back; states are in `settlement.rules`.
+
+    number: without gaps within issuer, kind and year; period: a month, `2026-09`, or the moment up to which it was
+    issued; document: SHA-256 of the document both may read; credits: the invoice that a credit note is about.
+    credited_fen: what credit notes took off; suspended_at: when its agreements were held for being unpaid.
+    """
+
+    __tablename__ = "invoice"
+    __table_args__ = (UniqueConstraint("issuer_id", "number"),)
+
+    id: str = Field(primary_key=True)
+    number: str = Field(index=True)
+    kind: str
+    issuer_id: str = Field(foreign_key="participant.id", index=True)
+    buyer_id: str = Field(foreign_key="participant.id", index=True)
+    currency: str
+    period: str
+    state: str = Field(index=True)
+    document: str
+    total_fen: int = Field(sa_type=BigInteger)
+    vat_fen: int = Field(sa_type=BigInteger)
+    credited_fen: int = Field(default=0, sa_type=BigInteger)
+    credits: str | None = Field(default=None, foreign_key="invoice.id", index=True)
+    issued_at: datetime = Field(sa_type=UtcDateTime)
+    due_at: datetime = Field(sa_type=UtcDateTime)
+    overdue_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    suspended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    paid_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class InvoiceLine(SQLModel, table=True):
+    """One transaction of the books on one invoice, once; credited_by: the credit note that took it back.
+
+    entry_id, posting_entry_id: log entries of the cause and of its posting, which prove the line.
+    """
+
+    __tablename__ = "invoice_line"
+    __table_args__ = (UniqueConstraint("invoice_id", "position"),)
+
+    id: str = Field(primary_key=True)
+    invoice_id: str = Field(foreign_key="invoice.id", index=True)
+    position: int
+    transaction_id: str = Field(unique=True, foreign_key="ledger_transaction.id")
+    kind: str
+    at: datetime = Field(sa_type=UtcDateTime)
+    agreement_id: str | None = Field(default=None, index=True)
+    asset_id: str | None = None
+    provider_id: str
+    price_fen: int = Field(sa_type=BigInteger)
+    vat_fen: int = Field(sa_type=BigInteger)
+    entry_id: str
+    posting_entry_id: str
+    credited_by: str | None = Field(default=None, foreign_key="invoice.id")
+
+
+class Share(SQLModel, table=True):
+    """What one beneficiary gets of a paid line.  owner: a participant, or `<participant>:<role>` for a part of it.
+
+    order_id: the payment order that pays it, None until then; a share of a line that was credited is void.
+    """
+
+    __tablename__ = "share"
+
+    line_id: str = Field(primary_key=True, foreign_key="invoice_line.id")
+    role: str = Field(primary_key=True)
+    issuer_id: str = Field(foreign_key="participant.id", index=True)
+    provider_id: str = Field(foreign_key="participant.id", index=True)
+    asset_id: str | None = Field(default=None, index=True)
+    owner: str = Field(index=True)
+    amount_fen: int = Field(sa_type=BigInteger)
+    order_id: str | None = Field(default=None, foreign_key="payment_order.id", index=True)
+    void: bool = False
+
+
+class SchemeChoice(SQLModel, table=True):
+    """Which published scheme a provider's sales are settled by.  owners: role -> who gets it."""
+
+    __tablename__ = "scheme_choice"
+
+    provider_id: str = Field(primary_key=True, foreign_key="participant.id")
+    scheme: str
+    owners: dict[str, Any] = Field(sa_type=JsonColumn)
+    chosen_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class BankAccount(SQLModel, table=True):
+    """Where an owner of shares is paid.  bank: the CNAPS code of its bank, 12 digits."""
+
+    __tablename__ = "bank_account"
+
+    owner: str = Field(primary_key=True)
+    set_by: str = Field(foreign_key="participant.id", index=True)
+    holder: str
+    account: str
+    bank: str
+    set_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class PaymentOrder(SQLModel, table=True):
+    """A file for the exchange's bank.  message: the ISO 20022 document; sha256: of its bytes."""
+
+    __tablename__ = "payment_order"
+
+    id: str = Field(primary_key=True)
+    issuer_id: str = Field(foreign_key="participant.id", index=True)
+    payments: int
+    total_fen: int = Field(sa_type=BigInteger)
+    sha256: str
+    message: str
+    made_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class BankEntry(SQLModel, table=True):
+    """A credit that an exchange's bank has told of, taken once.  invoice_id: what it paid, None when it fits none."""
+
+    __tablename__ = "bank_entry"
+
+    issuer_id: str = Field(primary_key=True, foreign_key="participant.id")
+    reference: str = Field(primary_key=True)
+    invoice_id: str | None = Field(default=None, foreign_key="invoice.id", index=True)
+    amount_fen: int = Field(sa_type=BigInteger)
+    outcome: str
+    taken_at: datetime = Field(sa_type=UtcDateTime)

@@ -1,0 +1,182 @@
+"""A payment: the invoice is paid, the books say so, and each line is settled down the waterfall."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from sqlmodel import Session, select
+
+from marketplace.assets.models import Asset
+from marketplace.audit.entry import Tag, record
+from marketplace.costing.formulas import PriceSplit
+from marketplace.kernel.actor import SERVICE_ACTOR, Actor
+from marketplace.kernel.canonical import Json, sha256_hex
+from marketplace.kernel.errors import Invalid
+from marketplace.ledger import service as ledger
+from marketplace.ledger.rules import Dimensions
+from marketplace.settlement import queries
+from marketplace.settlement.billing import record_invoice
+from marketplace.settlement.chasing import let_go
+from marketplace.settlement.models import BankEntry, Invoice, InvoiceLine, Share
+from marketplace.settlement.postings import payment
+from marketplace.settlement.rules import INVOICE, InvoiceState
+from marketplace.settlement.waterfall import DEFAULT, Part, Scheme, divide, scheme
+
+PROVIDERS_OWN = frozenset({"tax", "cost_recovery", "hospital"})
+TREASURY = frozenset({"treasury", "treasury_cost"})
+
+
+class WrongAmount(Invalid):
+    """The payment is not what the invoice asks for."""
+
+
+def pay(db: Session, actor: Actor, found: Invoice, reference: str, amount_fen: int, now: datetime) -> Invoice:
+    """Take a payment of the whole open amount; the same bank reference again changes nothing.
+
+    reference: as `name_of_reference` gives it.  The agreements that the unpaid invoice held are let go on.
+    Raises WrongAmount, WrongState, NotYourStep.
+    Records: settlement:invoice_paid, settlement:shares_settled per line, ledger:posted, negotiation:agreement_resumed.
+    """
+    queries.lock(db, found)
+    known = queries.bank_entry(db, found.issuer_id, reference)
+    lines = [one for one in queries.lines(db, found.id) if one.credited_by is None]
+
+    if known is not None and known.invoice_id == found.id:
+        return found
+    if known is not None:
+        raise WrongAmount("this reference paid something else", expected="another bank reference", got=reference)
+    step = INVOICE.step(InvoiceState(found.state), InvoiceState.PAID, actor.roles)
+    if amount_fen != found.total_fen - found.credited_fen:
+        raise WrongAmount(
+            "an invoice is paid as a whole",
+            expected=f"{found.total_fen - found.credited_fen} fen",
+            got=f"{amount_fen} fen",
+            action="pay the difference with its own reference to another invoice, or ask for a credit note",
+        )
+
+    found.state, found.paid_at = step.target, now
+    db.add(found)
+    db.add(_taken(found, reference, amount_fen, now))
+    db.flush()
+
+    entry = record_invoice(db, actor, Tag(step.tag), found, now, {"reference": reference, "amount_fen": amount_fen})
+    for line in lines:
+        _settle(db, found, line, entry, now)
+    let_go(db, lines, now)
+    return found
+
+
+def name_of_reference(reference: str) -> str:
+    """What a bank's reference is known by here: words of a stranger do not enter the log.  The same gives the same."""
+    return sha256_hex(reference.encode())[:32]
+
+
+def payment_key(line: InvoiceLine, what: str) -> str:
+    """The key under which a payment about a line enters the books."""
+    return f"settlement:{line.id}:{what}"
+
+
+def _taken(found: Invoice, reference: str, amount_fen: int, now: datetime) -> BankEntry:
+    return BankEntry(
+        issuer_id=found.issuer_id,
+        reference=reference,
+        invoice_id=found.id,
+        amount_fen=amount_fen,
+        outcome="paid",
+        taken_at=now,
+    )
+
+
+def _settle(db: Session, found: Invoice, line: InvoiceLine, entry: str, now: datetime) -> None:
+    """Post a line's payment and divide it; the shares' entry is the cause of their postings."""
+    about = Dimensions(asset=line.asset_id, agreement=line.agreement_id)
+    parties = {"buyer": found.buyer_id, "venue": found.issuer_id, "provider": line.provider_id}
+    amounts = {"amount": line.price_fen}
+    _post(db, "invoice.payment", line, "paid", parties, amounts, entry, now, about)
+    if line.kind == queries.BUYER_FEE:
+        _post(db, "settlement.fee", line, "fee", parties, amounts, entry, now, about)
+        return
+    split = _split(db, line)
+    chosen, owners = _chosen(db, line.provider_id)
+    if line.asset_id is not None:  # two payments at once must not repay the same cost twice
+        db.exec(select(Asset.id).where(Asset.id == line.asset_id).with_for_update()).first()
+    parts = divide(split, chosen, queries.unrecovered(db, line.asset_id) if line.asset_id else 0)
+
+    shares = [_share(found, line, part, owners) for part in parts]
+    db.add_all(shares)
+    db.flush()
+
+    cause = _record_shares(db, found, line, chosen, shares, now)
+    to_provider = split.price - split.exchange_fee
+    sale = {"to_provider": to_provider, "exchange_fee": split.exchange_fee}
+    _post(db, "settlement.sale", line, "sale", parties, sale, cause, now, about)
+    for share in shares:
+        if share.role not in PROVIDERS_OWN | {"exchange_fee"}:
+            kind = "settlement.treasury" if share.role in TREASURY else "settlement.share"
+            beneficiary = parties | {"beneficiary": share.owner}
+            _post(db, kind, line, share.role, beneficiary, {"amount": share.amount_fen}, cause, now, about)
+
+
+def _post(
+    db: Session,
+    kind: str,
+    line: InvoiceLine,
+    what: str,
+    parties: Mapping[str, str],
+    amounts: Mapping[str, int],
+    entry: str,
+    now: datetime,
+    about: Dimensions,
+) -> None:
+    key = payment_key(line, what)
+    draft = payment(kind, key, parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]
+    ledger.post(db, SERVICE_ACTOR, draft, now)
+
+
+def _split(db: Session, line: InvoiceLine) -> PriceSplit:
+    """The levies as they were posted with the sale, whatever the tariffs say by now."""
+    posted = queries.parts(db, line.transaction_id)
+    return PriceSplit(line.price_fen, posted["vat"], posted["surcharge"], posted["exchange_fee"])
+
+
+def _chosen(db: Session, provider_id: str) -> tuple[Scheme, Json]:
+    choice = queries.choice(db, provider_id)
+    return (scheme(choice.scheme), choice.owners) if choice else (scheme(DEFAULT), {})
+
+
+def _share(found: Invoice, line: InvoiceLine, part: Part, owners: Json) -> Share:
+    return Share(
+        line_id=line.id,
+        role=part.role,
+        issuer_id=found.issuer_id,
+        provider_id=line.provider_id,
+        asset_id=line.asset_id,
+        owner=_owner(found, line, part.role, owners),
+        amount_fen=part.amount_fen,
+    )
+
+
+def _owner(found: Invoice, line: InvoiceLine, role: str, owners: Json) -> str:
+    if role in PROVIDERS_OWN:
+        return line.provider_id
+    if role == "exchange_fee":
+        return found.issuer_id
+    name = "treasury" if role in TREASURY else role
+    return str(owners.get(name, f"{line.provider_id}:{name}"))
+
+
+def _record_shares(
+    db: Session, found: Invoice, line: InvoiceLine, chosen: Scheme, shares: list[Share], now: datetime
+) -> str:
+    facts: Json = {
+        "invoice": found.id,
+        "line": line.id,
+        "transaction": line.transaction_id,
+        "scheme": chosen.id,
+        "price_fen": line.price_fen,
+        "shares": [{"role": one.role, "owner": one.owner, "amount_fen": one.amount_fen} for one in shares],
+    }
+    return record(
+        db, SERVICE_ACTOR, Tag.SHARES_SETTLED, now, asset=line.asset_id, agreement=line.agreement_id, facts=facts
+    )

@@ -1,0 +1,244 @@
+"""Reading invoices, shares and what is not billed yet, scoped to who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, func, select
+
+from marketplace.costing.models import MeterEvent
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.errors import NotFound
+from marketplace.ledger.accounts import chart
+from marketplace.ledger.models import LedgerTransaction, Posting
+from marketplace.settlement.models import (
+    BankAccount,
+    BankEntry,
+    Invoice,
+    InvoiceLine,
+    PaymentOrder,
+    SchemeChoice,
+    Share,
+)
+
+BUYER_FEE = "exchange.buyer_fee"
+SALES = ("sale.access", "use.transfer")
+
+
+class NoSuchInvoice(NotFound):
+    """No such invoice."""
+
+
+class NoSuchOrder(NotFound):
+    """No such payment order."""
+
+
+@dataclass(frozen=True)
+class Billable:
+    """A posted charge that is on no invoice.  price_fen: VAT included."""
+
+    transaction: LedgerTransaction
+    event: MeterEvent
+    price_fen: int
+
+
+def billable(db: Session, issuer: str, buyer: str, before: datetime, *, minimum_of: str = "") -> list[Billable]:
+    """What a buyer was charged at an exchange up to a moment and no invoice holds, in order of happening.
+
+    minimum_of: a month whose minimum charges count too, though they are made after its end.
+    """
+    rows = (
+        select(LedgerTransaction, MeterEvent)
+        .join(MeterEvent, col(MeterEvent.id) == col(LedgerTransaction.meter_event))
+        .where(*_unbilled(), MeterEvent.payer_id == buyer, _at(issuer), _until(before, minimum_of))
+        .order_by(col(MeterEvent.at), col(MeterEvent.id))
+    )
+    found = [Billable(one, event, one.quantity * (one.unit_price_minor or 0)) for one, event in db.exec(rows)]
+    return [one for one in found if one.price_fen]
+
+
+def to_bill(db: Session, before: datetime, *, minimum_of: str = "") -> list[tuple[str, str]]:
+    """(exchange, buyer) wherever something that `billable` finds is on no invoice."""
+    rows = (
+        select(MeterEvent.venue_id, MeterEvent.payee_id, MeterEvent.kind, MeterEvent.payer_id)
+        .join(LedgerTransaction, col(MeterEvent.id) == col(LedgerTransaction.meter_event))
+        .where(*_unbilled(), _until(before, minimum_of), col(LedgerTransaction.unit_price_minor) > 0)
+        .distinct()
+    )
+    pairs = {((payee if kind == BUYER_FEE else venue), payer) for venue, payee, kind, payer in db.exec(rows)}
+    return sorted((issuer, buyer) for issuer, buyer in pairs if issuer)
+
+
+def _until(before: datetime, minimum_of: str) -> ColumnElement[bool]:
+    minimum = col(MeterEvent.event_key).like(f"use.minimum:%:{minimum_of or '-'}")
+    return or_(col(MeterEvent.at) < before, minimum)
+
+
+def _unbilled() -> tuple[ColumnElement[bool], ...]:
+    reversal = aliased(LedgerTransaction)
+    lined = select(InvoiceLine.id).where(InvoiceLine.transaction_id == LedgerTransaction.id)
+    taken_back = select(reversal.id).where(reversal.reverses == LedgerTransaction.id)
+    return (
+        col(LedgerTransaction.kind).in_((*SALES, BUYER_FEE)),
+        col(LedgerTransaction.reverses).is_(None),
+        ~lined.exists(),
+        ~taken_back.exists(),
+    )
+
+
+def _at(issuer: str) -> ColumnElement[bool]:
+    fee = and_(col(MeterEvent.kind) == BUYER_FEE, col(MeterEvent.payee_id) == issuer)
+    return or_(fee, and_(col(MeterEvent.kind) != BUYER_FEE, col(MeterEvent.venue_id) == issuer))
+
+
+def parts(db: Session, transaction_id: str) -> dict[str, int]:
+    """The levies of a posted sale, fen: vat, surcharge, exchange_fee; zero where none was posted."""
+    accounts = {"tax:vat": "vat", "tax:surcharge": "surcharge", "expense:exchange-fee": "exchange_fee"}
+    rows = select(Posting.account, func.sum(Posting.amount_minor)).where(
+        Posting.transaction_id == transaction_id, col(Posting.account).in_(accounts)
+    )
+    found = dict.fromkeys(accounts.values(), 0)
+    for account, total in db.exec(rows.group_by(col(Posting.account))):
+        found[accounts[account]] = abs(int(total))
+    return found
+
+
+def invoice(db: Session, invoice_id: str) -> Invoice:
+    """One invoice: for workers and other rooms.  Raises NoSuchInvoice."""
+    found = db.get(Invoice, invoice_id)
+    if found is None:
+        raise NoSuchInvoice("no invoice with this id", got=invoice_id)
+    return found
+
+
+def lock(db: Session, found: Invoice) -> None:
+    """Read an invoice anew and hold it to the end of the transaction."""
+    db.refresh(found, with_for_update=True)
+
+
+def readable_invoice(db: Session, actor: Actor, invoice_id: str) -> Invoice:
+    """An invoice of the caller as buyer or issuer; auditors read all.  Raises NoSuchInvoice."""
+    found = invoice(db, invoice_id)
+    if actor.participant not in {found.buyer_id, found.issuer_id} and not actor.has(Role.AUDITOR):
+        raise NoSuchInvoice("no invoice with this id", got=invoice_id)
+    return found
+
+
+def issued_invoice(db: Session, actor: Actor, invoice_id: str) -> Invoice:
+    """An invoice that the caller issued.  Raises NoSuchInvoice."""
+    found = invoice(db, invoice_id)
+    if found.issuer_id != actor.participant:
+        raise NoSuchInvoice("no invoice with this id", got=invoice_id)
+    return found
+
+
+def invoices_of(db: Session, actor: Actor) -> Sequence[Invoice]:
+    """The caller's invoices as buyer and as issuer, all of them for auditors, the latest first."""
+    rows = select(Invoice)
+    if not actor.has(Role.AUDITOR):
+        rows = rows.where(or_(col(Invoice.buyer_id) == actor.participant, col(Invoice.issuer_id) == actor.participant))
+    return db.exec(rows.order_by(col(Invoice.issued_at).desc(), col(Invoice.id).desc())).all()
+
+
+def by_number(db: Session, issuer: str, number: str) -> Invoice | None:
+    """The invoice with a number, if the issuer has issued it."""
+    return db.exec(select(Invoice).where(Invoice.issuer_id == issuer, Invoice.number == number)).first()
+
+
+def lines(db: Session, invoice_id: str) -> Sequence[InvoiceLine]:
+    """The lines of an invoice in order."""
+    rows = select(InvoiceLine).where(InvoiceLine.invoice_id == invoice_id)
+    return db.exec(rows.order_by(col(InvoiceLine.position))).all()
+
+
+def holding_invoices(db: Session, agreement_id: str) -> Sequence[str]:
+    """Unpaid invoices for which an agreement is held suspended."""
+    rows = (
+        select(Invoice.id)
+        .join(InvoiceLine, col(InvoiceLine.invoice_id) == col(Invoice.id))
+        .where(InvoiceLine.agreement_id == agreement_id, col(InvoiceLine.credited_by).is_(None))
+        .where(Invoice.state == "overdue", col(Invoice.suspended_at).is_not(None))
+    )
+    return db.exec(rows.distinct()).all()
+
+
+def credited_lines(db: Session, note_id: str) -> Sequence[InvoiceLine]:
+    """The lines that a credit note took back, in order."""
+    rows = select(InvoiceLine).where(InvoiceLine.credited_by == note_id)
+    return db.exec(rows.order_by(col(InvoiceLine.position))).all()
+
+
+def shares_of_line(db: Session, line_id: str) -> Sequence[Share]:
+    """Who got what of a paid line."""
+    return db.exec(select(Share).where(Share.line_id == line_id).order_by(col(Share.role))).all()
+
+
+def shares_of(db: Session, actor: Actor) -> Sequence[Share]:
+    """Shares of the caller's own sales, of those it issued, and those it gets; all of them for auditors."""
+    rows = select(Share)
+    if not actor.has(Role.AUDITOR):
+        mine = (
+            col(Share.provider_id) == actor.participant,
+            col(Share.issuer_id) == actor.participant,
+            col(Share.owner) == actor.participant,
+        )
+        rows = rows.where(or_(*mine))
+    return db.exec(rows.order_by(col(Share.line_id), col(Share.role))).all()
+
+
+def unpaid_shares(db: Session, issuer: str) -> list[tuple[Share, BankAccount]]:
+    """What an exchange owes to owners with a bank account and has not ordered, by owner; its own fees are not."""
+    rows = (
+        select(Share, BankAccount)
+        .join(BankAccount, col(BankAccount.owner) == col(Share.owner))
+        .where(Share.issuer_id == issuer, Share.owner != issuer, col(Share.order_id).is_(None), ~col(Share.void))
+        .order_by(col(Share.owner), col(Share.line_id), col(Share.role))
+    )
+    return [(share, account) for share, account in db.exec(rows)]
+
+
+def unrecovered(db: Session, asset_id: str) -> int:
+    """Cost of an asset in the books, less what settlements have repaid, fen; not below zero."""
+    cost = select(func.coalesce(func.sum(Posting.amount_minor), 0)).where(
+        Posting.asset == asset_id, col(Posting.account).in_(chart().feeding("cost"))
+    )
+    # With the treasury route the repaid cost travels with the hospital's part; both count as repaid.
+    repaid = select(func.coalesce(func.sum(Share.amount_fen), 0)).where(
+        Share.asset_id == asset_id, col(Share.role).in_(("cost_recovery", "treasury_cost")), ~col(Share.void)
+    )
+    return max(int(db.exec(cost).one()) - int(db.exec(repaid).one()), 0)
+
+
+def choice(db: Session, provider_id: str) -> SchemeChoice | None:
+    """What a provider has chosen, None for the default."""
+    return db.get(SchemeChoice, provider_id)
+
+
+def account(db: Session, owner: str) -> BankAccount | None:
+    """Where an owner is paid, None where nobody said."""
+    return db.get(BankAccount, owner)
+
+
+def bank_entry(db: Session, issuer: str, reference: str) -> BankEntry | None:
+    """A credit that was taken already."""
+    return db.get(BankEntry, (issuer, reference))
+
+
+def orders_of(db: Session, actor: Actor) -> Sequence[PaymentOrder]:
+    """Payment orders of the calling exchange, all of them for auditors, the latest first."""
+    rows = select(PaymentOrder)
+    if not actor.has(Role.AUDITOR):
+        rows = rows.where(PaymentOrder.issuer_id == actor.participant)
+    return db.exec(rows.order_by(col(PaymentOrder.made_at).desc(), col(PaymentOrder.id).desc())).all()
+
+
+def order(db: Session, actor: Actor, order_id: str) -> PaymentOrder:
+    """One payment order of the calling exchange; auditors read all.  Raises NoSuchOrder."""
+    found = db.get(PaymentOrder, order_id)
+    if found is None or (found.issuer_id != actor.participant and not actor.has(Role.AUDITOR)):
+        raise NoSuchOrder("no payment order with this id", got=order_id)
+    return found

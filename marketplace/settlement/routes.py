@@ -1,0 +1,136 @@
+"""Invoices, payments and shares over HTTP."""
+
+from __future__ import annotations
+
+from fastapi import Response
+
+from marketplace.audit import documents
+from marketplace.plumbing.web import PublicView, Verb, View, router
+from marketplace.settlement import billing, choosing, crediting, paying, queries
+from marketplace.settlement.bank import orders, statements
+from marketplace.settlement.document import invoice_pdf
+from marketplace.settlement.models import Invoice
+from marketplace.settlement.schemas import (
+    BankAccountIn,
+    BankAccountOut,
+    CreditIn,
+    CreditOutcomeOut,
+    InvoiceDetail,
+    InvoiceIn,
+    InvoiceLineOut,
+    InvoiceOut,
+    IssuedOut,
+    PaymentIn,
+    PaymentOrderOut,
+    SchemeChoiceIn,
+    SchemeChoiceOut,
+    SchemeOut,
+    ShareOut,
+    StatementIn,
+)
+from marketplace.settlement.waterfall import schemes
+
+routes = router("settlement")
+
+
+@routes.post("/invoices", status_code=201, operation_id="issue_invoice")
+def issue_invoice(verb: Verb, asked: InvoiceIn) -> IssuedOut:
+    """The exchange bills a buyer for everything charged and on no invoice yet; billing again issues nothing."""
+    found = billing.issue(verb.db, verb.actor, verb.actor.participant, asked.buyer, verb.now, month=asked.month)
+    return IssuedOut(invoice=InvoiceOut.model_validate(found) if found else None)
+
+
+@routes.get("/invoices", operation_id="list_invoices")
+def list_invoices(view: View) -> list[InvoiceOut]:
+    """The caller's invoices as buyer and as exchange, the latest first; all of them for auditors."""
+    return [InvoiceOut.model_validate(one) for one in queries.invoices_of(view.db, view.actor)]
+
+
+@routes.get("/invoices/{invoice_id}", operation_id="get_invoice")
+def get_invoice(view: View, invoice_id: str) -> InvoiceDetail:
+    """One invoice with its lines, each with the log entries that prove it."""
+    found = queries.readable_invoice(view.db, view.actor, invoice_id)
+    credited = found.kind == "credit_note"
+    lines = queries.credited_lines(view.db, found.id) if credited else queries.lines(view.db, found.id)
+    return InvoiceDetail(**found.model_dump(), lines=[InvoiceLineOut.model_validate(one) for one in lines])
+
+
+@routes.get("/invoices/{invoice_id}/invoice.pdf", operation_id="get_invoice_pdf", response_class=Response)
+def get_invoice_pdf(view: View, invoice_id: str) -> Response:
+    """The invoice as PDF in both languages, from its document; the same bytes every time."""
+    found = queries.readable_invoice(view.db, view.actor, invoice_id)
+    pdf = invoice_pdf(documents.content(view.db, found.document), found.document)
+    headers = {"Content-Disposition": f'attachment; filename="{found.number}.pdf"'}
+    return Response(pdf, media_type="application/pdf", headers=headers)
+
+
+@routes.post("/invoices/{invoice_id}/payment", operation_id="pay_invoice")
+def pay_invoice(verb: Verb, invoice_id: str, asked: PaymentIn) -> InvoiceOut:
+    """The exchange says that an invoice was paid as a whole; its lines are settled into shares."""
+    found = queries.issued_invoice(verb.db, verb.actor, invoice_id)
+    return _invoice(
+        paying.pay(verb.db, verb.actor, found, paying.name_of_reference(asked.reference), asked.amount_fen, verb.now)
+    )
+
+
+@routes.post("/invoices/{invoice_id}/credit-notes", status_code=201, operation_id="credit_invoice")
+def credit_invoice(verb: Verb, invoice_id: str, asked: CreditIn) -> InvoiceOut:
+    """The exchange takes lines of an invoice back; what was paid for them is refunded."""
+    found = queries.issued_invoice(verb.db, verb.actor, invoice_id)
+    return _invoice(crediting.credit(verb.db, verb.actor, found, set(asked.positions), asked.reason, verb.now))
+
+
+@routes.get("/shares", operation_id="list_shares")
+def list_shares(view: View) -> list[ShareOut]:
+    """What the caller's sales were divided into, and what the caller gets of others' sales."""
+    return [ShareOut.model_validate(one) for one in queries.shares_of(view.db, view.actor)]
+
+
+@routes.get("/settlement/schemes", operation_id="list_settlement_schemes")
+def list_settlement_schemes(view: PublicView) -> list[SchemeOut]:
+    """Every published scheme by which sales are divided."""
+    assert view.db is not None
+    return [SchemeOut.model_validate(one.model_dump()) for one in schemes().values()]
+
+
+@routes.post("/settlement/scheme", operation_id="choose_settlement_scheme")
+def choose_settlement_scheme(verb: Verb, asked: SchemeChoiceIn) -> SchemeChoiceOut:
+    """A provider chooses how its sales are divided from now on."""
+    return SchemeChoiceOut.model_validate(choosing.choose_scheme(verb.db, verb.actor, asked, verb.now))
+
+
+@routes.post("/bank-accounts", operation_id="set_bank_account")
+def set_bank_account(verb: Verb, asked: BankAccountIn) -> BankAccountOut:
+    """Say where the caller, or a part of it, is paid."""
+    return BankAccountOut.model_validate(choosing.set_account(verb.db, verb.actor, asked, verb.now))
+
+
+@routes.post("/payment-orders", status_code=201, operation_id="order_payments")
+def order_payments(verb: Verb) -> PaymentOrderOut:
+    """The exchange orders every share that waits: one file for its bank, each share once."""
+    return PaymentOrderOut.model_validate(orders.order_payments(verb.db, verb.actor, verb.now))
+
+
+@routes.get("/payment-orders", operation_id="list_payment_orders")
+def list_payment_orders(view: View) -> list[PaymentOrderOut]:
+    """The caller's payment orders, the latest first; all of them for auditors."""
+    return [PaymentOrderOut.model_validate(one) for one in queries.orders_of(view.db, view.actor)]
+
+
+@routes.get("/payment-orders/{order_id}/pain.001.xml", operation_id="get_payment_file", response_class=Response)
+def get_payment_file(view: View, order_id: str) -> Response:
+    """The ISO 20022 file for the bank, pain.001.001.09."""
+    found = queries.order(view.db, view.actor, order_id)
+    headers = {"Content-Disposition": f'attachment; filename="{found.id}.xml"'}
+    return Response(found.message, media_type="application/xml", headers=headers)
+
+
+@routes.post("/bank-statements", operation_id="take_bank_statement")
+def take_bank_statement(verb: Verb, asked: StatementIn) -> list[CreditOutcomeOut]:
+    """The exchange hands in its bank's statement, camt.053: credits that name an invoice pay it, each once."""
+    taken = statements.take_statement(verb.db, verb.actor, asked.statement, verb.now)
+    return [CreditOutcomeOut.model_validate(one) for one in taken]
+
+
+def _invoice(found: Invoice) -> InvoiceOut:
+    return InvoiceOut.model_validate(found)

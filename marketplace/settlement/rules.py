@@ -1,0 +1,59 @@
+"""Pure rules of settlement: the invoice machine, numbers, due dates."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from marketplace.audit.entry import Tag
+from marketplace.kernel.clock import CHINA
+from marketplace.kernel.errors import Forbidden
+from marketplace.kernel.transitions import Machine, step
+
+DUE_WITHIN = timedelta(days=30)
+"""As the clause on the price of the per-case contract says."""
+GRACE = timedelta(days=14)
+"""From the due date until an unpaid invoice suspends its agreements."""
+PREFIX = {"invoice": "INV", "credit_note": "CN"}
+
+
+class NotTheExchange(Forbidden):
+    """Only the exchange operator does this."""
+
+
+class InvoiceState(StrEnum):
+    """How far an invoice has come; a credit note begins and ends as `credited`."""
+
+    ISSUED = "issued"
+    OVERDUE = "overdue"
+    PAID = "paid"
+    CREDITED = "credited"
+
+
+_I = InvoiceState
+
+INVOICE = Machine(
+    name="invoice",
+    steps=(
+        step(_I.ISSUED, _I.OVERDUE, "service", Tag.INVOICE_OVERDUE),
+        step(_I.ISSUED, _I.PAID, "exchange_operator", Tag.INVOICE_PAID),
+        step(_I.OVERDUE, _I.PAID, "exchange_operator", Tag.INVOICE_PAID),
+        *(step(source, _I.CREDITED, "exchange_operator", Tag.INVOICE_CREDITED) for source in (_I.ISSUED, _I.OVERDUE)),
+        step(_I.PAID, _I.CREDITED, "exchange_operator", Tag.INVOICE_CREDITED),
+    ),
+)
+
+
+def number_of(kind: str, year: int, place: int) -> str:
+    """`INV-2026-000001`."""
+    return f"{PREFIX[kind]}-{year}-{place:06d}"
+
+
+def year_of(moment: datetime) -> int:
+    """The year of China's calendar in which a document is numbered."""
+    return moment.astimezone(CHINA).year
+
+
+def follows(state: InvoiceState, due_at: datetime, now: datetime) -> InvoiceState:
+    """The state that the clock alone brings about."""
+    return InvoiceState.OVERDUE if state == InvoiceState.ISSUED and now >= due_at else state

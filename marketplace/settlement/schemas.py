@@ -1,0 +1,201 @@
+"""What crosses HTTP about invoices, shares and payments."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from marketplace.ledger.rules import ReversalReason
+
+PartName = Literal["department", "annotators", "operator", "patient_benefit_fund", "service_fee", "treasury"]
+OwnerName = Annotated[str, StringConstraints(pattern=r"^prt_[A-Za-z0-9_-]{1,60}(:[a-z_]{2,20})?$")]
+
+
+class InvoiceIn(BaseModel):
+    """Whom to bill.  month: a month that is over, `2026-09`; left out: everything charged until now."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    buyer: str = Field(min_length=3, max_length=80)
+    month: Annotated[str, Field(pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$", examples=["2026-09"])] | None = None
+
+
+class PaymentIn(BaseModel):
+    """A payment that came in.  reference: the bank's own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reference: str = Field(pattern=r"^[A-Za-z0-9/-]{1,35}$", examples=["2026100112345678"])
+    amount_fen: int = Field(ge=1, le=10**15, strict=True)
+
+
+class CreditIn(BaseModel):
+    """What to take back.  positions: lines of the invoice, none = all of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    positions: list[Annotated[int, Field(ge=1, le=10**6, strict=True)]] = Field(default_factory=list, max_length=1000)
+    reason: ReversalReason = ReversalReason.CAUSE_CANCELLED
+
+
+class StatementIn(BaseModel):
+    """A bank statement, ISO 20022 camt.053, as text."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    statement: str = Field(min_length=1, max_length=1 << 20)
+
+
+class SchemeChoiceIn(BaseModel):
+    """scheme: one of GET /v1/settlement/schemes; owners: role -> participant, or `<own id>:<role>`."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    scheme: str = Field(min_length=3, max_length=80, examples=["provider-keeps-all-v1"])
+    owners: dict[PartName, OwnerName] = Field(default_factory=dict, examples=[{"operator": "prt_operator"}])
+
+
+class BankAccountIn(BaseModel):
+    """Where shares are paid to.  part: of the caller, left out for itself; bank: CNAPS code."""
+
+    model_config = ConfigDict(extra="forbid", str_strip_whitespace=True)
+
+    part: PartName | None = None
+    holder: str = Field(min_length=2, max_length=140, examples=["示例市第一人民医院"])
+    account: str = Field(pattern=r"^[0-9]{8,30}$", examples=["6222000011112222"])
+    bank: str = Field(pattern=r"^[0-9]{12}$", examples=["102100099996"])
+
+
+class InvoiceLineOut(BaseModel):
+    """One charge on an invoice with the log entries that prove it."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    position: int
+    kind: str
+    at: datetime
+    agreement_id: str | None
+    asset_id: str | None
+    provider_id: str
+    price_fen: int
+    vat_fen: int
+    transaction_id: str
+    entry_id: str = Field(description="Log entry of the cause.")
+    posting_entry_id: str = Field(description="Log entry of the posting.")
+    credited_by: str | None
+
+
+class InvoiceOut(BaseModel):
+    """An invoice or credit note without its lines."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    number: str = Field(examples=["INV-2026-000001"])
+    kind: str
+    issuer_id: str
+    buyer_id: str
+    currency: str
+    period: str
+    state: str
+    document: str
+    total_fen: int
+    vat_fen: int
+    credited_fen: int
+    credits: str | None
+    issued_at: datetime
+    due_at: datetime
+    overdue_at: datetime | None
+    suspended_at: datetime | None
+    paid_at: datetime | None
+
+
+class InvoiceDetail(InvoiceOut):
+    """An invoice with its lines; of a credit note, the lines it took back."""
+
+    lines: list[InvoiceLineOut]
+
+
+class IssuedOut(BaseModel):
+    """The invoice that was issued, null where there was nothing to bill."""
+
+    invoice: InvoiceOut | None
+
+
+class ShareOut(BaseModel):
+    """What one beneficiary gets of a paid line."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    line_id: str
+    role: str
+    provider_id: str
+    asset_id: str | None
+    owner: str
+    amount_fen: int
+    order_id: str | None
+    void: bool
+
+
+class SchemeOut(BaseModel):
+    """A published settlement scheme."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    title: str
+    title_zh: str
+    source: str
+    is_example: bool
+    service_fee_per_mille: int
+    cost_recovery_first: bool
+    shares: list[dict[str, int | str]]
+    treasury: bool
+
+
+class SchemeChoiceOut(BaseModel):
+    """The caller's choice."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    provider_id: str
+    scheme: str
+    owners: dict[str, str]
+    chosen_at: datetime
+
+
+class BankAccountOut(BaseModel):
+    """Where an owner is paid."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    owner: str
+    holder: str
+    account: str
+    bank: str
+    set_at: datetime
+
+
+class PaymentOrderOut(BaseModel):
+    """A file for the bank, without the file."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    payments: int
+    total_fen: int
+    sha256: str
+    made_at: datetime
+
+
+class CreditOutcomeOut(BaseModel):
+    """What became of one credit of a statement."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    reference: str
+    amount_fen: int
+    outcome: str
+    invoice: str | None
