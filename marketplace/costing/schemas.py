@@ -45,6 +45,14 @@ class CostSheetOut(BaseModel):
     pending: dict[str, int] = Field(description="Kind -> metered events not yet posted.")
 
 
+class DiscountOut(BaseModel):
+    """A reduction for volume or frequency; of several that are reached the lowest counts, they never add up."""
+
+    by: str = Field(description="What is counted.", examples=["engagements_12m"])
+    at_least: int
+    per_mille: int = Field(description="What is left of the value, in thousandths.")
+
+
 class TariffOut(BaseModel):
     """A published tariff with its source."""
 
@@ -56,7 +64,10 @@ class TariffOut(BaseModel):
     value: int
     range: tuple[int, int] | None = Field(description="Lowest and highest known value, in the same measure.")
     unit: str
-    conditions: dict[str, str]
+    conditions: dict[str, str] = Field(description="What the source says of the figure.")
+    applies_to: dict[str, str] = Field(description="Codes that an event must have; empty: every event.")
+    discounts: list[DiscountOut]
+    supersedes: str | None = Field(description="The tariff whose place this one takes on its days.")
     valid_from: date
     valid_until: date | None
     source: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ from marketplace.kernel.errors import Invalid
 from marketplace.kernel.money import round_half_up
 
 FOLDER = Path(__file__).resolve().parents[2] / "contracts" / "tariffs"
+
+_CODE = re.compile(r"[A-Z0-9]{2,16}")
 
 SUPPLIER_FEE = "exchange.supplier_fee"
 VAT = "tax.vat"
@@ -204,6 +207,16 @@ class TariffBook:
             found.add(name)
             name = by_id[name].tariff.supersedes
         return found
+
+
+def tariff_attributes(modality: str, body_part: str, credit_code: str) -> dict[str, str | int]:
+    """What tariffs may ask of a stage, as codes: DICOM modality and body part, and the province of its bearer.
+
+    credit_code: unified social credit code (GB 32100), whose third and fourth digit are the province (GB/T 2260).
+    Words that are no code are left out: attributes enter the log.
+    """
+    named = {"modality": modality.upper(), "body_part": body_part.upper(), "region": credit_code[2:4]}
+    return {name: value for name, value in named.items() if _CODE.fullmatch(value)}
 
 
 @cache

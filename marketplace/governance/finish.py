@@ -18,6 +18,7 @@ from marketplace.assets.stages import Stage
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
 from marketplace.costing import service as costing
+from marketplace.costing.tariffs import tariff_attributes
 from marketplace.governance import queries
 from marketplace.governance.deidentify import GOVERNED, HELD_BACK
 from marketplace.governance.evidence import deidentification_report, governance_record
@@ -35,6 +36,7 @@ from marketplace.governance.rules import (
 from marketplace.governance.sealing import seal
 from marketplace.governance.service import RECORD_KIND
 from marketplace.kernel.actor import Actor
+from marketplace.participants import queries as participants
 from marketplace.plumbing.storage import ObjectStore
 
 
@@ -124,6 +126,8 @@ def _record(db: Session, actor: Actor, job: GovernanceJob, version: Version, tag
         "document": job.document,
     }
     record(db, actor, tag, now, asset=job.asset_id, version=version.id, facts=facts)
+    asset = assets.asset(db, job.asset_id)
+    provider = participants.participant(db, asset.provider_id)
     costing.meter(
         db,
         actor,
@@ -132,7 +136,8 @@ def _record(db: Session, actor: Actor, job: GovernanceJob, version: Version, tag
         now,
         key=f"governance:{job.id}",
         asset=job.asset_id,
-        payer=assets.asset(db, job.asset_id).provider_id,
+        payer=asset.provider_id,
         version=version.id,
         stage=Stage.GOVERNED,
+        attributes=tariff_attributes(asset.modality, asset.body_part, provider.credit_code),
     )

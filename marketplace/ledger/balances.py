@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import func, text
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 
 from marketplace.audit.recheck import RowFinding
@@ -16,8 +15,12 @@ from marketplace.ledger.periods import TrialBalanceRow
 
 _KEY = ("owner", "period", "account", "currency", "asset", "version", "stage")
 Key = tuple[str, str, str, str, str, str, str]
-# Enough for the largest batch, within what SQLite takes as parameters of one statement.
-ROWS = 500
+_COLUMNS = (*_KEY, "debit_minor", "credit_minor")
+_GROW = text(
+    f"INSERT INTO account_balance ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) "  # noqa: S608
+    f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET debit_minor = account_balance.debit_minor + excluded.debit_minor, "
+    "credit_minor = account_balance.credit_minor + excluded.credit_minor"
+)
 _SUBJECT = ", ".join(f"coalesce({name}, '') AS {name}" for name in ("asset", "version", "stage"))
 # NOT INDEXED on SQLite: one scan in table order is faster than walking an index.
 _DIFFERING = """
@@ -41,18 +44,9 @@ def add(db: Session, postings: Sequence[Mapping[str, Any]]) -> None:
         sums = turnover[one["owner"], one["period"], one["account"], one["currency"], *subject]
         sums[one["amount_minor"] < 0] += abs(one["amount_minor"])
     # Two transactions that take rows in different orders would wait for each other on PostgreSQL.
-    rows = [dict(zip(_KEY, key, strict=True)) | _turned(*turnover[key]) for key in sorted(turnover)]
-    insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
-    for start in range(0, len(rows), ROWS):
-        statement = insert(AccountBalance).values(rows[start : start + ROWS])
-        grown = {
-            name: getattr(AccountBalance, name) + statement.excluded[name] for name in ("debit_minor", "credit_minor")
-        }
-        db.connection().execute(statement.on_conflict_do_update(index_elements=list(_KEY), set_=grown))
-
-
-def _turned(debit: int, credit: int) -> dict[str, int]:
-    return {"debit_minor": debit, "credit_minor": credit}
+    rows = [dict(zip(_COLUMNS, (*key, *turnover[key]), strict=True)) for key in sorted(turnover)]
+    if rows:
+        db.connection().execute(_GROW, rows)
 
 
 def trial_balance(db: Session, period: str, *, owner: str | None = None) -> list[TrialBalanceRow]:

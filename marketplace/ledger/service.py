@@ -21,6 +21,8 @@ from marketplace.ledger.models import LedgerTransaction, Posting
 from marketplace.ledger.periods import booking_period
 from marketplace.ledger.rules import Dimensions, Draft, Line, ReversalReason
 
+_TRANSACTIONS, _POSTINGS = (insert(model) for model in (LedgerTransaction, Posting))
+
 
 class NotABookkeeper(Forbidden):
     """Only the platform operator or the service corrects the books."""
@@ -105,9 +107,10 @@ def _write(
         for name, period, draft in made
         for line in draft.lines
     ]
-    db.exec(insert(LedgerTransaction), params=transactions)
+    # Past the unit of work, at a tenth of its cost; each row has its entry from above.
+    db.connection().execute(_TRANSACTIONS, transactions)
     if postings:
-        db.exec(insert(Posting), params=postings)
+        db.connection().execute(_POSTINGS, postings)
         balances.add(db, postings)
     return {draft.event_key: name for name, _, draft in made}
 

@@ -14,6 +14,7 @@ from marketplace.assets.schemas import EvidenceItem, SignatureIn
 from marketplace.assets.stages import Stage
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
+from marketplace.costing.queries import engagements
 from marketplace.costing.service import meter
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
@@ -291,4 +292,8 @@ def _meter(db: Session, actor: Actor, opinion: Opinion, asset: Asset, now: datet
         stage=Stage.ASSESSED,
         payer=asset.provider_id,
         payee=opinion.firm_id,
+        attributes={
+            "engagements_12m": engagements(db, "legal.opinion", asset.provider_id, opinion.firm_id, now),
+            "records": assets.version(db, opinion.version_id).records,
+        },
     )

@@ -225,6 +225,12 @@ ROWS: dict[str, Row] = {
     "list_tariffs": PUBLIC,
     "list_accounts": ANYBODY,
     "list_transactions": ANYBODY,
+    "export_books": ANYBODY,
+    "list_periods": ANYBODY,
+    "get_trial_balance": ANYBODY,
+    "get_period_closing": only("operator auditor", 403),
+    "close_period": only("operator", 403),
+    "reopen_period": only("operator", 403),
     # the log: its tree is public, its entries are not
     "get_checkpoint": PUBLIC,
     "get_tile": PUBLIC,

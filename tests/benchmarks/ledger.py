@@ -6,31 +6,25 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import cycle
 from pathlib import Path
 
-from sqlalchemy import insert
-from sqlmodel import Session
-
-from marketplace.audit.entry import _SQLITE, Tag, _body
-from marketplace.costing.models import MeterEvent
+from marketplace.audit.entry import Tag, Told, record_all
 from marketplace.costing.rating import rate
 from marketplace.costing.tariffs import tariff_book
-from marketplace.kernel.actor import SERVICE
-from marketplace.kernel.clock import timestamp
-from marketplace.kernel.ids import new_id
+from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.ledger import queries
 from marketplace.ledger.accounts import posting_rules
 from marketplace.ledger.auditing import Audit, audit
-from marketplace.ledger.models import LedgerTransaction, Posting
-from marketplace.ledger.rules import Draft, check
-from marketplace.ledger.service import _facts, _row
+from marketplace.ledger.rules import Draft
+from marketplace.ledger.service import post_all
 from marketplace.plumbing.db import Database
 from marketplace.plumbing.migrations import migrate
 from tests.benchmarks.figures import Goal, Result, main
+from tests.benchmarks.metered import metered
 
 GOALS = {
     "imbalance_minor": Goal("G4", at_most=0),
@@ -67,65 +61,30 @@ def measure(options: argparse.Namespace) -> Result:
         "audit_1m_s": round(took * 1e6 / report.postings, 2),
     }
     result.how = (
-        f"{report.postings:,} postings of metered events rated by the tariffs and split by the posting rules, written "
-        f"in bulk with their log entries; the whole audit of the books, median of {ROUNDS}, scaled to 1,000,000."
+        f"{report.postings:,} postings of metered events rated by the tariffs and split by the posting rules, posted "
+        f"by the page with their log entries; the whole audit of the books, median of {ROUNDS}, scaled to 1,000,000."
     )
     return result
 
 
 def build(database: Database, wanted: int) -> int:
-    """Put at least so many postings into the books, in bulk; returns how many."""
+    """Put at least so many postings into the books, by the page; returns how many."""
     made, drafts = 0, _drafts()
     while made < wanted:
         part = [next(drafts) for _ in range(PART)]
         with database.transaction() as db:
-            made += _write(db, part)
+            about = [Told(one.dims.asset, one.dims.version, one.dims.agreement, {"kind": one.kind}) for one in part]
+            causes = record_all(db, SERVICE_ACTOR, Tag.COST_METERED, START, about)
+            caused = [replace(one, entry_id=cause) for one, cause in zip(part, causes, strict=True)]
+            post_all(db, SERVICE_ACTOR, caused, part[-1].at)
+        made += sum(len(one.lines) for one in part)
     return made
 
 
 def _drafts() -> Iterator[Draft]:
     rules, book = posting_rules(), tariff_book()
     for number, kind in enumerate(cycle(KINDS)):
-        event = MeterEvent(
-            id=new_id("mtr"),
-            event_key=f"bench:{number}",
-            kind=kind,
-            quantity=1 + number % 7,
-            unit_price_fen=10_000 + number % 9_999,
-            asset_id=f"ast_{number % 500}",
-            version_id=f"ver_{number % 500}",
-            agreement_id=f"agr_{number % 2_000}",
-            payer_id=f"prt_buyer_{number % 50}",
-            payee_id=f"prt_seller_{number % 40}",
-            venue_id="prt_exchange",
-            at=START + timedelta(seconds=number),
-            entry_id=new_id("ent"),
-        )
-        yield rate(event, rules.rule(kind), book)
-
-
-def _write(db: Session, drafts: Sequence[Draft]) -> int:
-    """As `ledger.service.post` writes, with one statement per table and part instead of one per row."""
-    entries, transactions, postings = list[tuple[str | bytes | None, ...]](), [], []
-    for draft in drafts:
-        check(draft)
-        transaction_id, posting_entry = new_id("ltx"), new_id("ent")
-        entries.append(_entry(draft, draft.entry_id, Tag.COST_METERED, {"kind": draft.kind}))
-        entries.append(_entry(draft, posting_entry, Tag.LEDGER_POSTED, _facts(draft, transaction_id, None)))
-        transactions.append(_row(draft, transaction_id, posting_entry, draft.at, None).model_dump())
-        same = {"transaction_id": transaction_id, **asdict(draft.dims)}
-        postings += [{"id": new_id("pst"), **same, **asdict(line)} for line in draft.lines]
-    connection = db.connection()
-    connection.exec_driver_sql(_SQLITE, entries)
-    connection.execute(insert(LedgerTransaction), transactions)
-    connection.execute(insert(Posting), postings)
-    return len(postings)
-
-
-def _entry(draft: Draft, entry_id: str, tag: Tag, facts: dict[str, object]) -> tuple[str | bytes | None, ...]:
-    at, subject = timestamp(draft.at), (draft.dims.asset, draft.dims.version, draft.dims.agreement)
-    body = _body(entry_id, tag, at, (SERVICE, None, None), subject, facts)
-    return (entry_id, tag.value, SERVICE, at.replace("T", " ").removesuffix("Z"), *subject, body)
+        yield rate(metered(number, kind, START + timedelta(seconds=number)), rules.rule(kind), book)
 
 
 def _audit(database: Database) -> tuple[float, Audit]:

@@ -10,6 +10,7 @@ from marketplace.costing.tariffs import (
     NoTariff,
     TariffBook,
     TariffSheet,
+    tariff_attributes,
     tariff_book,
 )
 from tests.costing.books import NOW
@@ -57,8 +58,10 @@ def test_every_tariff_names_its_source_and_grade_and_invents_no_address(one):
 
 
 def test_the_project_s_own_point_values_are_flagged():
-    flagged = {one.tariff.kind for one in tariff_book().published if one.tariff.value_is_example}
-    assert flagged == {"registration.certificate", "sale.marginal_cost"}
+    flagged = {(one.sheet, one.tariff.kind) for one in tariff_book().published if one.tariff.value_is_example}
+    ours = {(one.sheet, one.tariff.kind) for one in tariff_book().published if one.sheet == "cn-2026-project"}
+    report = {("cn-2025-report", "registration.certificate"), ("cn-2025-report", "sale.marginal_cost")}
+    assert flagged == report | ours
 
 
 def test_a_tariff_sheet_is_closed():
@@ -90,6 +93,24 @@ def test_two_tariffs_of_a_kind_never_hold_on_the_same_day():
                 sheet({"kind": "governance.scan", "value": 2, "valid_from": "2026-01-01"}, name="other"),
             ]
         )
+
+
+def test_the_published_rates_rise_with_the_difficulty_of_the_modality():
+    rate = {one: tariff_book().at("governance.scan", NOW, {"modality": one}).tariff.value for one in ("CT", "US", "SM")}
+    assert rate == {"CT": 5500, "US": 11_000, "SM": 16_500}
+
+
+@pytest.mark.parametrize("engaged", [0, 4, 5, 9, 10, 50])
+def test_the_published_discounts_of_law_firms_stay_in_the_range_of_the_report(engaged):
+    tariff = tariff_book().at("legal.opinion", NOW).tariff
+    assert tariff.range is not None
+    assert tariff.range[0] <= tariff.unit_price({"engagements_12m": engaged}) <= tariff.range[1]
+
+
+def test_only_codes_choose_a_tariff_and_no_words_of_callers_enter_the_log():
+    told = tariff_attributes("ct", "CHEST", "91310000000000777X")
+    assert told == {"modality": "CT", "body_part": "CHEST", "region": "31"}
+    assert tariff_attributes("胸部 CT", "Dr. Wang's", "91310000000000777X") == {"region": "31"}
 
 
 BY_MODALITY = (

@@ -7,9 +7,11 @@ import tarfile
 from collections.abc import Callable
 from typing import Any
 
+from marketplace.accounting.closing import document_to_sign
 from marketplace.kernel.canonical import canonical, sha256_hex
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.signing import generate_key
+from marketplace.ledger import queries as ledger
 from marketplace.negotiation import queries as negotiation
 from seeds.cast import credit_code
 from tests.exchange.parts import offer_in
@@ -141,6 +143,30 @@ _STATEMENT = (
 )
 
 
+def _period(kind: str, content: Callable[[Story], dict[str, Any]]) -> Form:
+    """A document about the story's closed month or the one before it, signed by the identity's own key."""
+
+    def form(story: Story, identity: str) -> dict[str, Any]:
+        document = {"type": kind, "v": 1, **content(story)}
+        key = story.house.cast[IDENTITIES[identity] or "hospital"].key
+        return {"document": document, "jws": key.sign_detached(canonical(document), typ=f"{kind}+jws")}
+
+    return form
+
+
+def _to_close(story: Story) -> dict[str, Any]:
+    with story.house.runtime.database.reading() as db:
+        operator, month = story.house.cast["operator"].actor, story.ids["close_period.period"]
+        return document_to_sign(db, operator, month, story.house.clock.now())
+
+
+def _to_reopen(story: Story) -> dict[str, Any]:
+    with story.house.runtime.database.reading() as db:
+        held = ledger.period(db, story.ids["reopen_period.period"])
+    assert held is not None
+    return {"period": held.period, "close": held.document, "reason": "wrong_posting"}
+
+
 FORMS: dict[str, Form] = {
     "admit_participant": _participant,
     "suspend_participant": _plain(_REASON),
@@ -226,6 +252,8 @@ FORMS: dict[str, Form] = {
     },
     "set_bank_account": _plain({"holder": "示例户名", "account": "6222000011112222", "bank": "102100099996"}),
     "take_bank_statement": _plain({"statement": _STATEMENT}),
+    "close_period": _period("period-close", _to_close),
+    "reopen_period": _period("period-reopening", _to_reopen),
     "set_notice_address": _plain({"url": "https://inbox.buyer.example/notices"}),
     "accept_policies": _plain({"bundle": "bm8gYnVuZGxl"}),
     "issue_token": _plain({}),
@@ -237,4 +265,5 @@ QUERIES: dict[str, dict[str, str]] = {
     "get_inclusion_proof": {"index": "0"},
     "get_proof_file": {"index": "0"},
     "get_consistency_proof": {"from": "0", "to": "0"},
+    "export_books": {"from": "2026-01", "to": "2026-12"},
 }

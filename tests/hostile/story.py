@@ -16,6 +16,8 @@ from typing import Any
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
+from marketplace.accounting import closing
+from marketplace.accounting.schemas import PeriodClosingIn
 from marketplace.assets import queries as assets
 from marketplace.assets import service as passport
 from marketplace.assets.models import Version, VersionFile
@@ -23,6 +25,7 @@ from marketplace.audit.models import Entry
 from marketplace.client.api import ApiClient, in_process
 from marketplace.governance.models import AssetSecret, GovernanceJob
 from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.canonical import canonical
 from marketplace.kernel.signing import generate_key
 from marketplace.legal.models import OpinionCondition
 from marketplace.main import create_app
@@ -201,6 +204,9 @@ def _arrange(house: House) -> dict[str, str]:
         "get_tile.path": "000.p/1",
         "get_entry_bundle.path": "000.p/1",
         "draft_version": draft,
+        "period": "2026-08",
+        "close_period.period": "2026-08",
+        "reopen_period.period": _closed_month(house, "2026-07"),
     } | {f"{one}.version_id": draft for one in ON_DRAFT}
 
 
@@ -308,6 +314,16 @@ def _billed(house: House) -> tuple[str, str]:
         assert invoice is not None
         paying.pay(db, exchange, invoice, "example", invoice.total_fen, now)
         return invoice.id, orders.order_payments(db, exchange, now).id
+
+
+def _closed_month(house: House, period: str) -> str:
+    """A month of the books that the platform operator closed."""
+    operator, now = house.cast["operator"], house.clock.now()
+    with house.db() as db:
+        content = closing.document_to_sign(db, operator.actor, period, now)
+        jws = operator.key.sign_detached(canonical(content), typ="period-close+jws")
+        asked = PeriodClosingIn.model_validate({"document": content, "jws": jws})
+        return closing.close(db, operator.actor, period, asked, now).period
 
 
 def _objection(house: House, application: str) -> str:
