@@ -19,7 +19,8 @@ from marketplace.audit.succession import effective
 from marketplace.collection import routes as collection
 from marketplace.console import routes as console
 from marketplace.costing import routes as costing
-from marketplace.dataspace import door as dataspace
+from marketplace.dataspace import door
+from marketplace.dataspace import routes as dataspace
 from marketplace.dataspace.addresses import PREFIX
 from marketplace.exchange import routes as exchange
 from marketplace.governance import routes as governance
@@ -63,6 +64,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     duties.routes,
     transfer.routes,
     notices.routes,
+    dataspace.routes,
     costing.routes,
     ledger.routes,
     audit.routes,
@@ -132,7 +134,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     console.install(app)
     for routes in ROUTERS:
         app.include_router(routes)
-    app.mount(PREFIX, dataspace.create(runtime, app.state.gate))
+    app.mount(PREFIX, door.create(runtime, app.state.gate))
     openapi.install(app)
     return app
 

@@ -88,11 +88,20 @@ def proceed(db: Session, exchange: Exchange, answering: Answering, runtime: Runt
 
 
 def say(
-    db: Session, exchange: Exchange, move: Move, answering: Answering, runtime: Runtime, now: datetime
+    db: Session,
+    exchange: Exchange,
+    move: Move,
+    answering: Answering,
+    runtime: Runtime,
+    now: datetime,
+    extra: Json | None = None,
 ) -> ExchangeMessage:
-    """Have a move of ours sent; what it stops here stops at once.  The state follows when the other side took it."""
+    """Have a move of ours sent; what it stops here stops at once.  The state follows when the other side took it.
+
+    extra: further members of the message.
+    """
     answering.left(db, exchange, move)
-    content = {"eventType": move.event or None} | answering.content(db, exchange, move, runtime, now)
+    content = {"eventType": move.event or None} | answering.content(db, exchange, move, runtime, now) | (extra or {})
     message = framed(move.message, {"@id": f"urn:uuid:{new_id('dsm')}"} | pids(exchange) | content)
     return ask(db, exchange, move, message, now, now + answering.patience.pace)
 

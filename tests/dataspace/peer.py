@@ -118,7 +118,7 @@ class Peer:
 
 
 @contextmanager
-def speaking(house: House, *, conformance: str = "", party: str = "pharma") -> Iterator[Peer]:
+def speaking(house: House, *, conformance: str = "", party: str = "pharma", hosted: str = "hospital") -> Iterator[Peer]:
     """A connector of a party, registered by the operator; with `conformance` the table answers it."""
     settings = house.runtime.settings.model_copy(update={"dataspace_conformance": conformance})
     house = replace(house, runtime=replace(house.runtime, settings=settings))
@@ -128,7 +128,7 @@ def speaking(house: House, *, conformance: str = "", party: str = "pharma") -> I
         with house.db() as db:
             connector = connectors.register(db, house.cast["operator"].actor, asked, house.clock.now())
         with TestClient(create_app(house.runtime)) as http:
-            yield Peer(house, house.cast["hospital"].id, connector, key, heard, http)
+            yield Peer(house, house.cast[hosted].id, connector, key, heard, http)
 
 
 def connector_in(participant: str, key: SigningKey, origin: str, house: House) -> ConnectorIn:

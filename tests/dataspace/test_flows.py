@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
@@ -24,7 +25,17 @@ from tests.house import House
 
 @pytest.fixture
 def peer(house: House) -> Iterator[Peer]:
-    with speaking(house, conformance=IDENTIFIER) as found:
+    with talking(house, Side.PROVIDER) as found:
+        yield found
+
+
+@contextmanager
+def talking(house: House, side: Side) -> Iterator[Peer]:
+    """The kit with a provider or a buyer that is hosted here."""
+    parties = {"party": "pharma", "hosted": "hospital"}
+    if side is Side.CONSUMER:
+        parties = {"party": "hospital", "hosted": "pharma"}
+    with speaking(house, conformance=IDENTIFIER, **parties) as found:
         found.authorization = conformance.KIT
         yield found
 
@@ -122,13 +133,14 @@ class Playing:
 
 
 @pytest.mark.parametrize("flow", FLOWS, ids=lambda flow: flow.name)
-def test_a_flow_of_the_kit_goes_as_the_table_says(peer: Peer, flow: Flow) -> None:
-    playing = Playing(peer, flow)
-    for word in flow.moves:
-        playing.play(word)
-    assert peer.deliver() == 0, "something was said that the flow does not have"
+def test_a_flow_of_the_kit_goes_as_the_table_says(house: House, flow: Flow) -> None:
+    with talking(house, flow.side) as peer:
+        playing = Playing(peer, flow)
+        for word in flow.moves:
+            playing.play(word)
+        assert peer.deliver() == 0, "something was said that the flow does not have"
 
-    with peer.house.runtime.database.reading() as db:
+    with house.runtime.database.reading() as db:
         exchange = db.exec(select(Exchange)).one()
         entries = db.exec(select(Entry).where(Entry.tag == Tag.EXCHANGE_MOVED).order_by(col(Entry.id))).all()
         states = [read_strictly(one.body)["facts"]["state"] for one in entries]
