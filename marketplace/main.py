@@ -134,7 +134,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     console.install(app)
     for routes in ROUTERS:
         app.include_router(routes)
-    app.mount(PREFIX, door.create(runtime, app.state.gate))
+    app.mount(PREFIX, door.create(app))
     openapi.install(app)
     return app
 

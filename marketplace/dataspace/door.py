@@ -13,7 +13,7 @@ from fastapi import FastAPI, Request
 from sqlmodel import Session
 from starlette.responses import JSONResponse, Response
 
-from marketplace.dataspace import datasets, hearing, kit, problems, queries
+from marketplace.dataspace import datasets, hearing, kit, problems, pull, queries
 from marketplace.dataspace.addresses import base_of
 from marketplace.dataspace.answering import FILTERS
 from marketplace.dataspace.chosen import answering as chosen
@@ -27,13 +27,13 @@ from marketplace.kernel.canonical import Json
 from marketplace.plumbing import bodies
 from marketplace.plumbing.limits import Limits
 from marketplace.plumbing.runtime import Runtime
-from marketplace.plumbing.web import Gate
 
 
-def create(runtime: Runtime, gate: Gate) -> FastAPI:
-    """The application to be mounted at `/dsp`."""
+def create(market: FastAPI) -> FastAPI:
+    """The application to be mounted at `/dsp`; it shares the state of the market's, with its limits and turns."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.runtime, app.state.gate, app.state.answering = runtime, gate, chosen(runtime.settings)
+    app.state, runtime = market.state, market.state.runtime
+    app.state.answering = chosen(runtime.settings)
     base = "/{participant}/" + VERSION
 
     def add(method: str, path: str, kind: str, handler: Handler) -> None:
@@ -51,6 +51,7 @@ def create(runtime: Runtime, gate: Gate) -> FastAPI:
             add("POST", f"{base}/{place}/{move.path}", kind, partial(_open, move=move))
         add("GET", f"{base}/{place}/{{exchange}}", kind, partial(_read, protocol=protocol))
         add("POST", f"{base}/{place}/{{exchange}}/{{path:path}}", kind, partial(_move, protocol=protocol))
+    app.add_api_route(f"{base}/data/{{exchange}}", pull.download, methods=["GET"], response_model=None)
     if runtime.settings.dataspace_conformance:
         add("POST", "/{participant}/conformance/negotiations", problems.NEGOTIATION, kit.negotiate)
         add("POST", "/{participant}/conformance/transfers", problems.TRANSFER, kit.transfer)

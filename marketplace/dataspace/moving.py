@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
+from marketplace.dataspace import queries
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.messages import framed
 from marketplace.dataspace.models import Exchange, ExchangeMessage
@@ -85,6 +86,18 @@ def proceed(db: Session, exchange: Exchange, answering: Answering, runtime: Runt
     name = answering.next(db, exchange)
     if name is not None:
         say(db, exchange, MOVES[Protocol(exchange.protocol)][name], answering, runtime, now)
+
+
+def follow(db: Session, request_id: str, answering: Answering, runtime: Runtime, now: datetime) -> None:
+    """Say what the negotiation room has come to, if the request is spoken of with a connector; once for each step."""
+    found = queries.of_request(db, request_id)
+    if found is None:
+        return
+    queries.lock(db, found)
+
+    name = answering.next(db, found)
+    if name is not None and name not in {one.move for one in queries.under_way(db, found.id)}:
+        say(db, found, MOVES[Protocol(found.protocol)][name], answering, runtime, now)
 
 
 def say(
