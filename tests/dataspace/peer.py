@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -33,12 +33,16 @@ PLACES = {Protocol.NEGOTIATION: "negotiations", Protocol.TRANSFER: "transfers"}
 
 @dataclass
 class Listening:
-    """What came in, and what is answered next.  statuses: of the next answers, 200 when there is none left."""
+    """What came in, and what is answered next.
+
+    statuses: of the next answers, 200 when there is none left; meanwhile: called before an answer is given.
+    """
 
     port: int
     received: list[tuple[str, Json, str]] = field(default_factory=list)
     statuses: list[int] = field(default_factory=list)
     pid: str = ""
+    meanwhile: Callable[[], None] = lambda: None
 
     @property
     def origin(self) -> str:
@@ -54,6 +58,7 @@ def listening() -> Iterator[Listening]:
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             heard.received.append((self.path, body, self.headers["Authorization"]))
+            heard.meanwhile()
             status = heard.statuses.pop(0) if heard.statuses else 200
             heard.pid = heard.pid or f"urn:uuid:{uuid4()}"
             answer = json.dumps({"providerPid": heard.pid, "consumerPid": heard.pid, "state": "REQUESTED"}).encode()
