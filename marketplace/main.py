@@ -21,7 +21,8 @@ from marketplace.charging import routes as charging
 from marketplace.collection import routes as collection
 from marketplace.console import routes as console
 from marketplace.costing import routes as costing
-from marketplace.dataspace import door as dataspace
+from marketplace.dataspace import door
+from marketplace.dataspace import routes as dataspace
 from marketplace.dataspace.addresses import PREFIX
 from marketplace.exchange import routes as exchange
 from marketplace.exchange.dcat import routes as dcat
@@ -78,6 +79,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     settlement.routes,
     transfer.routes,
     notices.routes,
+    dataspace.routes,
     costing.routes,
     ledger.routes,
     audit.routes,
@@ -147,7 +149,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     console.install(app)
     for routes in ROUTERS:
         app.include_router(routes)
-    app.mount(PREFIX, dataspace.create(runtime, app.state.gate))
+    app.mount(PREFIX, door.create(app))
     openapi.install(app)
     return app
 

@@ -14,9 +14,9 @@ from marketplace.dataspace.messages import PULL, check_offer
 from marketplace.dataspace.models import Exchange, ExchangeMessage
 from marketplace.dataspace.moving import open_exchange, say
 from marketplace.dataspace.states import MOVES, Protocol, Side, step_of
-from marketplace.kernel.actor import Actor
+from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
-from marketplace.kernel.errors import Conflict, Invalid
+from marketplace.kernel.errors import Conflict, Forbidden, Invalid
 from marketplace.kernel.ids import new_id
 from marketplace.participants import connectors
 from marketplace.plumbing.runtime import Runtime
@@ -28,6 +28,14 @@ class NotAnsweredYet(Conflict):
 
 class NoSuchMove(Invalid):
     """The protocol has no such move."""
+
+
+class ConductedHere(Conflict):
+    """This negotiation is conducted by the verbs of its access request."""
+
+
+class NotABuyer(Forbidden):
+    """Only a buyer asks others for contracts and data."""
 
 
 class FormatNotOffered(Invalid):
@@ -46,7 +54,7 @@ def ask_for_contract(
 ) -> Exchange:
     """Open a negotiation as consumer.  address: the provider's base address; offer: with its target.
 
-    Raises BadMessage, NoSuchConnector, ConnectorRefused, OutgoingRefused, AddressNotRegistered.
+    Raises NotABuyer, BadMessage, NoSuchConnector, ConnectorRefused, OutgoingRefused, AddressNotRegistered.
     Records: dataspace:exchange_opened.
     """
     exchange = _opened(db, actor, Protocol.NEGOTIATION, connector_id, address, runtime, now)
@@ -82,11 +90,14 @@ def ask_for_data(
 
 
 def move_on(
-    db: Session, exchange: Exchange, name: str, answering: Answering, runtime: Runtime, now: datetime
+    db: Session, exchange: Exchange, name: str, extra: Json, answering: Answering, runtime: Runtime, now: datetime
 ) -> ExchangeMessage:
     """Have a further move of ours sent.  name: as in `states.MOVES`; what it stops here stops at once.
 
-    Raises NoSuchMove, NotAnsweredYet, WrongState, NotYourStep.  Records: dataspace:exchange_moved once it was taken.
+    extra: further members of the message, e.g. the signature that goes with it.  The same move while it is on its way
+    is the same message.  A negotiation that the house conducts is moved by its own verbs, not by this one.
+    Raises NoSuchMove, NotAnsweredYet, ConductedHere, WrongState, NotYourStep.
+    Records: dataspace:exchange_moved once it was taken.
     """
     queries.lock(db, exchange)
     move = MOVES[Protocol(exchange.protocol)].get(name)
@@ -94,10 +105,17 @@ def move_on(
     if move is None:
         raise NoSuchMove("the protocol has no such move", expected=" or ".join(MOVES[Protocol(exchange.protocol)]))
     step_of(move.protocol, exchange.state, move, Side(exchange.side))
+    if exchange.request_id:
+        raise ConductedHere(
+            "this negotiation follows the contract here", action="approve, sign or decline the request itself"
+        )
     if not exchange.peer_pid:
         raise NotAnsweredYet("the other side has not taken the first message yet", action="try again in a moment")
+    for known in queries.under_way(db, exchange.id):
+        if known.move == name:
+            return known
 
-    return say(db, exchange, move, answering, runtime, now)
+    return say(db, exchange, move, answering, runtime, now, extra)
 
 
 def first_content(exchange: Exchange, runtime: Runtime) -> Json:
@@ -111,6 +129,8 @@ def first_content(exchange: Exchange, runtime: Runtime) -> Json:
 def _opened(
     db: Session, actor: Actor, protocol: Protocol, connector_id: str, address: str, runtime: Runtime, now: datetime
 ) -> Exchange:
+    if not actor.has(Role.BUYER):
+        raise NotABuyer("asking others for data needs the role buyer", got=", ".join(sorted(actor.roles)))
     connector = require_trusted(db, connectors.held(db, connector_id), now)
     return Exchange(
         id=new_id("dex"),

@@ -5,63 +5,39 @@ It answers in the protocol's own words: typed errors, no problem documents, noth
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Coroutine
 from functools import partial
-from typing import Any, Final
+from typing import Any
 from urllib.parse import quote
 
-import anyio
 from fastapi import FastAPI, Request
 from sqlmodel import Session
 from starlette.responses import JSONResponse, Response
-from structlog import get_logger
 
-from marketplace.dataspace import datasets, hearing, problems, queries
+from marketplace.dataspace import datasets, hearing, kit, problems, pull, queries
 from marketplace.dataspace.addresses import base_of
 from marketplace.dataspace.answering import FILTERS
 from marketplace.dataspace.chosen import answering as chosen
-from marketplace.dataspace.hearing import Declined, Talk
-from marketplace.dataspace.messages import VERSION, BadMessage, check, read
+from marketplace.dataspace.hearing import Declined
+from marketplace.dataspace.hosting import Handler, hosted, in_transaction, known_talk, said_by, typed_answers
+from marketplace.dataspace.messages import VERSION, BadMessage, check
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.moving import acknowledgement
-from marketplace.dataspace.sending import OnItsWay
 from marketplace.dataspace.states import MOVES, Move, Protocol, read_move
-from marketplace.kernel.actor import Role
 from marketplace.kernel.canonical import Json
-from marketplace.kernel.errors import Conflict, DomainError, Forbidden, NotFound, Unavailable, shown
-from marketplace.participants import queries as participants
-from marketplace.participants.models import Participant
 from marketplace.plumbing import bodies
 from marketplace.plumbing.limits import Limits
-from marketplace.plumbing.problems import Unauthenticated, domain_error_of
 from marketplace.plumbing.runtime import Runtime
-from marketplace.plumbing.turns import Turns, in_own_thread
-from marketplace.plumbing.web import Gate, record_raised
-
-SPEAKS: Final = frozenset({Role.PROVIDER, Role.BUYER})
-_LOOK_SECONDS: Final = 0.02
-
-Answer = Coroutine[Any, Any, Response]
-Handler = Callable[[Request], Answer]
 
 
-class NotHosted(NotFound):
-    """No such participant speaks the protocol here."""
-
-
-class SomethingWentWrong(Unavailable):
-    """Something went wrong on our side."""
-
-
-def create(runtime: Runtime, gate: Gate) -> FastAPI:
-    """The application to be mounted at `/dsp`."""
+def create(market: FastAPI) -> FastAPI:
+    """The application to be mounted at `/dsp`; it shares the state of the market's, with its limits and turns."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
-    app.state.runtime, app.state.gate, app.state.answering = runtime, gate, chosen(runtime.settings)
+    app.state, runtime = market.state, market.state.runtime
+    app.state.answering = chosen(runtime.settings)
     base = "/{participant}/" + VERSION
 
     def add(method: str, path: str, kind: str, handler: Handler) -> None:
-        app.add_api_route(path, _typed(kind, handler), methods=[method], response_model=None)
+        app.add_api_route(path, typed_answers(kind, handler), methods=[method], response_model=None)
 
     add("GET", "/{participant}/.well-known/dspace-version", problems.CATALOG, _version)
     for method in ("POST", "GET"):
@@ -75,93 +51,11 @@ def create(runtime: Runtime, gate: Gate) -> FastAPI:
             add("POST", f"{base}/{place}/{move.path}", kind, partial(_open, move=move))
         add("GET", f"{base}/{place}/{{exchange}}", kind, partial(_read, protocol=protocol))
         add("POST", f"{base}/{place}/{{exchange}}/{{path:path}}", kind, partial(_move, protocol=protocol))
+    app.add_api_route(f"{base}/data/{{exchange}}", pull.download, methods=["GET"], response_model=None)
     if runtime.settings.dataspace_conformance:
-        from marketplace.dataspace.kit import routes
-
-        app.include_router(routes)
+        add("POST", "/{participant}/conformance/negotiations", problems.NEGOTIATION, kit.negotiate)
+        add("POST", "/{participant}/conformance/transfers", problems.TRANSFER, kit.transfer)
     return app
-
-
-def hosted(db: Session, participant_id: str) -> Participant:
-    """A participant that speaks the protocol here: provider or buyer, not suspended.  Raises NotHosted."""
-    try:
-        found = participants.participant(db, participant_id)
-    except NotFound as error:
-        raise NotHosted("no such participant is hosted here", got=shown(participant_id)) from error
-    if found.suspended_at is not None or not SPEAKS & set(found.roles):
-        raise NotHosted("no such participant is hosted here", got=shown(participant_id))
-    return found
-
-
-async def said_by(request: Request) -> tuple[Talk, Json]:
-    """Who calls and what it says; the body is read only after the caller is known.  Raises Unauthenticated, …"""
-    talk = await _talk(request)
-    return talk, read(await bodies.taken(request, bodies.SMALL))
-
-
-async def in_transaction(request: Request, work: Callable[[Session, Runtime], Any]) -> Any:
-    """Do the work in one transaction, committed before the answer; wait while a message of ours is on its way.
-
-    Whatever is refused to a known connector is recorded.  Raises what the work raises.
-    """
-    runtime: Runtime = request.app.state.runtime
-
-    def once() -> Any:
-        with runtime.database.transaction() as db:
-            return work(db, runtime)
-
-    end = time.monotonic() + runtime.settings.outgoing_seconds + 1
-    while True:
-        try:
-            return await in_own_thread(Turns.TRANSACTIONS.of(request.app), once)
-        except OnItsWay:
-            if time.monotonic() > end:
-                raise
-            await anyio.sleep(_LOOK_SECONDS)
-
-
-def _typed(kind: str, handler: Handler) -> Handler:
-    async def answered(request: Request) -> Response:
-        try:
-            return await handler(request)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the protocol has one form of error
-            meant = error if isinstance(error, DomainError) else domain_error_of(error)
-            if meant is None:
-                get_logger().error("unexpected", path=request.scope["route"].path, exc_info=error)
-                meant = SomethingWentWrong("something went wrong on our side", action="send the message again")
-            talk: Talk | None = getattr(request.state, "talk", None)
-            if talk is not None and isinstance(meant, Forbidden | Conflict):
-                await in_own_thread(
-                    Turns.TRANSACTIONS.of(request.app), lambda: record_raised(request, talk.actor, meant)
-                )
-            return problems.typed(kind, meant, getattr(request.state, "ids", {}))
-
-    return answered
-
-
-async def _talk(request: Request) -> Talk:
-    runtime: Runtime = request.app.state.runtime
-    limits, now = Limits.of(request), runtime.clock.now()
-
-    def known() -> Talk:
-        with runtime.database.reading() as db:
-            here = hosted(db, request.path_params["participant"])
-            audience = base_of(runtime.settings, here.id)
-            authorization = request.headers.get("authorization", "")
-            connector = request.app.state.answering.identity.who(db, authorization, audience, now, runtime)
-            return hearing.talk(db, connector, here)
-
-    try:
-        talk = await in_own_thread(Turns.TRANSACTIONS.of(request.app), known)
-    except Unauthenticated as error:
-        limits.refused(request, error)
-        raise
-    except NotHosted:
-        limits.unknown(request)
-        raise
-    limits.known(talk.actor.participant)
-    request.state.talk = talk
-    return talk
 
 
 async def _version(request: Request) -> Response:
@@ -178,7 +72,7 @@ async def _catalogue(request: Request) -> Response:
     """A page of the catalogue; a page after the first is asked for by its link, with or without the message."""
     if request.method == "GET":
         bodies.refuse_body(request)
-        talk, wanted = await _talk(request), _filters([dict(request.query_params)])
+        talk, wanted = await known_talk(request), _filters([dict(request.query_params)])
     else:
         talk, message = await said_by(request)
         wanted = _filters(check(message, "CatalogRequestMessage").get("filter", []))
@@ -207,7 +101,7 @@ def _filters(said: list[Any] | Json) -> dict[str, str]:
 
 async def _dataset(request: Request) -> Response:
     bodies.refuse_body(request)
-    talk = await _talk(request)
+    talk = await known_talk(request)
     runtime: Runtime = request.app.state.runtime
     with runtime.database.reading() as db:
         found = request.app.state.answering.dataset(
@@ -218,7 +112,7 @@ async def _dataset(request: Request) -> Response:
 
 async def _read(request: Request, protocol: Protocol) -> Response:
     bodies.refuse_body(request)
-    talk = await _talk(request)
+    talk = await known_talk(request)
     runtime: Runtime = request.app.state.runtime
     with runtime.database.reading() as db:
         asked = request.path_params["exchange"]

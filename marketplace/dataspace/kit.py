@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from fastapi import APIRouter, Request
+from fastapi import Request
 from sqlmodel import Session
 from starlette.responses import JSONResponse, Response
 
 from marketplace.dataspace.beginning import ask_for_contract, ask_for_data
 from marketplace.dataspace.conformance import USE
-from marketplace.dataspace.door import hosted, in_transaction
+from marketplace.dataspace.hosting import hosted, in_transaction
 from marketplace.dataspace.messages import read
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.moving import acknowledgement
@@ -22,16 +22,12 @@ from marketplace.participants.connectors import NoSuchConnector
 from marketplace.plumbing import bodies
 from marketplace.plumbing.runtime import Runtime
 
-routes = APIRouter(prefix="/{participant}/conformance")
 
-
-@routes.post("/negotiations", response_model=None)
 async def negotiate(request: Request) -> Response:
     """Ask the kit for a contract about the data set that it names."""
     return await _begun(request, _negotiate)
 
 
-@routes.post("/transfers", response_model=None)
 async def transfer(request: Request) -> Response:
     """Ask the kit for the data of the agreement that it names."""
     return await _begun(request, _transfer)

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
+from marketplace.dataspace import queries
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.messages import framed
 from marketplace.dataspace.models import Exchange, ExchangeMessage
@@ -87,12 +88,33 @@ def proceed(db: Session, exchange: Exchange, answering: Answering, runtime: Runt
         say(db, exchange, MOVES[Protocol(exchange.protocol)][name], answering, runtime, now)
 
 
+def follow(db: Session, request_id: str, answering: Answering, runtime: Runtime, now: datetime) -> None:
+    """Say what the negotiation room has come to, if the request is spoken of with a connector; once for each step."""
+    found = queries.of_request(db, request_id)
+    if found is None:
+        return
+    queries.lock(db, found)
+
+    name = answering.next(db, found)
+    if name is not None and name not in {one.move for one in queries.under_way(db, found.id)}:
+        say(db, found, MOVES[Protocol(found.protocol)][name], answering, runtime, now)
+
+
 def say(
-    db: Session, exchange: Exchange, move: Move, answering: Answering, runtime: Runtime, now: datetime
+    db: Session,
+    exchange: Exchange,
+    move: Move,
+    answering: Answering,
+    runtime: Runtime,
+    now: datetime,
+    extra: Json | None = None,
 ) -> ExchangeMessage:
-    """Have a move of ours sent; what it stops here stops at once.  The state follows when the other side took it."""
+    """Have a move of ours sent; what it stops here stops at once.  The state follows when the other side took it.
+
+    extra: further members of the message.
+    """
     answering.left(db, exchange, move)
-    content = {"eventType": move.event or None} | answering.content(db, exchange, move, runtime, now)
+    content = {"eventType": move.event or None} | answering.content(db, exchange, move, runtime, now) | (extra or {})
     message = framed(move.message, {"@id": f"urn:uuid:{new_id('dsm')}"} | pids(exchange) | content)
     return ask(db, exchange, move, message, now, now + answering.patience.pace)
 

@@ -15,6 +15,7 @@ from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Conflict
+from marketplace.kernel.ids import new_id
 from marketplace.kernel.transitions import Step
 from marketplace.negotiation import queries
 from marketplace.negotiation.models import AccessRequest, Agreement
@@ -34,6 +35,7 @@ EXPIRE_TASK = "negotiation.expire"
 REMIND_TASK = "negotiation.remind"
 END_TASK = "negotiation.end"
 PREPARE_TASK = "transfer.prepare"
+FOLLOW_TASK = "dataspace.follow"
 
 
 class NegotiationExpired(Conflict):
@@ -85,6 +87,8 @@ def move(
         request.expires_at = now + ANSWER_WITHIN
     save(db, request, now)
     record_request(db, actor, Tag(step.tag), request, now, about)
+    # A party may be elsewhere: the room that speaks with it lies above this one.
+    outbox.enqueue(db, FOLLOW_TASK, {"request": request.id}, key=new_id("fol"), now=now)
     return request
 
 

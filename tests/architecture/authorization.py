@@ -220,6 +220,12 @@ ROWS: dict[str, Row] = {
     "list_payment_orders": ANYBODY,
     "get_payment_file": only("exchange auditor"),
     "take_bank_statement": only("exchange other_exchange", 403),
+    # dataspace: what a participant here has with connectors elsewhere
+    "ask_for_contract": only("buyer other_buyer", 403),
+    "ask_for_data": only("buyer other_buyer", 403),
+    "list_exchanges": ANYBODY,
+    "get_exchange": only("buyer auditor"),
+    "move_exchange": only("buyer", auditor=403),
     # books
     "get_asset_costs": only("owner auditor"),
     "list_tariffs": PUBLIC,

@@ -57,6 +57,7 @@ IDS = {
     "participant_id": r"prt_[0-9a-f]{32}",
     "entry_id": r"ent_[0-9a-f]{32}",
     "job_id": r"gov_[0-9a-f]{32}",
+    "exchange_id": r"dex_[0-9a-f]{32}",
     "connector_id": r"con_[0-9a-f]{32}",
     "code": r"SJ\d{13}",
 }

@@ -15,7 +15,7 @@ from marketplace.ledger import queries as ledger
 from marketplace.negotiation import queries as negotiation
 from seeds.cast import credit_code
 from tests.exchange.parts import offer_in
-from tests.hostile.story import IDENTITIES, Story
+from tests.hostile.story import CONNECTOR, IDENTITIES, Story
 from tests.legal.parts import opinion_in, registration
 from tests.usage.agreed import dicom
 
@@ -68,11 +68,15 @@ def connector_form(participant: str, identifier: str) -> dict[str, Any]:
         "software": "Example connector",
         "software_version": "1.0",
         "jwk": {name: jwk[name] for name in ("kty", "crv", "x")},
-        "addresses": ["https://connector.example:443"],
+        "addresses": [CONNECTOR],
         "certified_by": "Example certifier",
         "certificate_number": "EX-1",
         "certified_until": "2030-01-01T00:00:00Z",
     }
+
+
+def _elsewhere(story: Story) -> dict[str, Any]:
+    return {"connector_id": story.ids["connector_id"], "address": f"{CONNECTOR}/dsp/provider/2025-1"}
 
 
 def _application(story: Story, identity: str) -> dict[str, Any]:
@@ -176,6 +180,12 @@ FORMS: dict[str, Form] = {
     "register_connector": lambda story, identity: connector_form(story.house.cast["clinic"].id, "did:web:b.example"),
     "suspend_connector": _plain(_REASON),
     "reinstate_connector": _plain(_REASON),
+    "ask_for_contract": lambda story, identity: (
+        _elsewhere(story)
+        | {"offer": {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]}}
+    ),
+    "ask_for_data": lambda story, identity: _elsewhere(story) | {"agreement_id": "agreement-1"},
+    "move_exchange": _plain({"move": "terminate"}),
     "register_asset": lambda story, identity: registration().model_dump(mode="json"),
     "suspend_version": _plain({"reason": "example_reason"}),
     "resume_version": _plain({"reason": "example_reason"}),

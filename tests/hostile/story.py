@@ -23,6 +23,8 @@ from marketplace.assets import service as passport
 from marketplace.assets.models import Version, VersionFile
 from marketplace.audit.models import Entry
 from marketplace.client.api import ApiClient, in_process
+from marketplace.dataspace.beginning import ask_for_contract
+from marketplace.dataspace.house import House as ByTheHouse
 from marketplace.governance.models import AssetSecret, GovernanceJob
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import canonical
@@ -83,6 +85,7 @@ PERSON = "PLANTED-PERSON-5D"
 REQUEST = "PLANTED-REQUEST-2W"
 OPINION = "PLANTED-OPINION-8R"
 _ASSESSORS = frozenset({"firm", "other_firm", "registrar", "other_registrar", "exchange", "other_exchange", "auditor"})
+CONNECTOR = "https://connector.example:443"
 MARKERS = {
     DRAFT_ASSET: _ASSESSORS | {"owner"},
     EVIDENCE: _ASSESSORS | {"owner"},
@@ -188,7 +191,7 @@ def _arrange(house: House) -> dict[str, str]:
         "settle_objection.application_id": objected.id,
         "objection_id": objection,
         "code": certificate.code,
-        "connector_id": _connector(house),
+        **_connector(house),
         "offer_id": listing.offer_id,
         "listing_id": listing.id,
         "review_listing.listing_id": reviewed.id,
@@ -261,21 +264,28 @@ def roll_agreement(story: Story, state: str) -> None:
             amended(house, agreement, parameters={"max_uses": 9})
 
 
-def _connector(house: House) -> str:
-    """A registered component of the buyer."""
+def _connector(house: House) -> dict[str, str]:
+    """A registered component of a provider elsewhere, and a negotiation that the buyer opened with it."""
     asked = ConnectorIn(
-        participant_id=house.cast["pharma"].id,
+        participant_id=house.cast["ai_company"].id,
         identifier="did:web:connector.example",
         software="Example connector",
         software_version="1.0",
         jwk=generate_key().public_jwk,
-        addresses=["https://connector.example:443"],
+        addresses=[CONNECTOR],
         certified_by="Example certifier",
         certificate_number="EX-0",
         certified_until=house.clock.now() + timedelta(days=3650),
     )
+    offer = {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]}
+    now, rt = house.clock.now(), house.runtime
     with house.db() as db:
-        return connectors.register(db, house.cast["operator"].actor, asked, house.clock.now()).id
+        made = connectors.register(db, house.cast["operator"].actor, asked, now)
+        where = made.id, f"{CONNECTOR}/dsp/provider/2025-1"
+        opened = ask_for_contract(db, house.cast["pharma"].actor, *where, offer, ByTheHouse(), rt, now)
+        opened.peer_pid = "theirs"
+        db.add(opened)
+        return {"connector_id": made.id, "exchange_id": opened.id}
 
 
 def _opinion_with_condition(house: House) -> str:

@@ -395,3 +395,27 @@ def test_even_with_the_loopback_of_tests_only_its_literal_form_is_taken(canary: 
             with pytest.raises(OutgoingRefused):
                 outgoing.get(form.format(p=canary.port), headers={}, settings=chosen)
     assert canary.connections == 0
+
+
+def test_an_exact_origin_may_be_this_machine_and_opens_no_other_address(tmp_path: Path) -> None:
+    settings = Settings(data_folder=tmp_path)
+    with serving(answering(b"here")) as server:
+        origin = f"http://127.0.0.1:{server.port}"
+        assert outgoing.get(f"{origin}/a", headers={}, settings=settings, origins=[origin]).body == b"here"
+        for other in (
+            f"http://localhost:{server.port}/a",
+            f"https://127.0.0.1:{server.port}/a",
+            f"http://127.0.0.1:{server.port + 1}/a",
+            f"http://127.0.0.1.example:{server.port}/a",
+        ):
+            with pytest.raises(OutgoingRefused):
+                outgoing.get(other, headers={}, settings=settings, origins=[origin])
+        assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "text", ["https://a.example", "https://A.example:443", "a.example:443", "https://a.example:0", ""]
+)
+def test_only_a_whole_origin_can_be_registered(text: str) -> None:
+    with pytest.raises(OutgoingRefused):
+        outgoing.require_origin(text)

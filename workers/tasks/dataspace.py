@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from marketplace.dataspace import delivering
+from marketplace.dataspace import delivering, moving
 from marketplace.dataspace.chosen import answering
 from marketplace.dataspace.sending import SEND_TASK
+from marketplace.negotiation.steps import FOLLOW_TASK
 from marketplace.plumbing.runtime import Runtime
 
 
@@ -15,4 +16,10 @@ def send(runtime: Runtime, args: dict[str, Any]) -> None:
     delivering.send(runtime, answering(runtime.settings), args["message"])
 
 
-TASKS = {SEND_TASK: send}
+def follow(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Tell the other side what a negotiation has come to here.  args: request."""
+    with runtime.database.transaction() as db:
+        moving.follow(db, args["request"], answering(runtime.settings), runtime, runtime.clock.now())
+
+
+TASKS = {SEND_TASK: send, FOLLOW_TASK: follow}

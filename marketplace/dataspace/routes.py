@@ -1,0 +1,67 @@
+"""Exchanges with connectors elsewhere over our own API: what a participant hosted here begins, reads and says next."""
+
+from __future__ import annotations
+
+from marketplace.dataspace import queries
+from marketplace.dataspace.beginning import ask_for_contract, ask_for_data, move_on
+from marketplace.dataspace.chosen import answering
+from marketplace.dataspace.messages import SIGNED
+from marketplace.dataspace.schemas import (
+    ExchangeDetail,
+    ExchangeOut,
+    MessageOut,
+    MoveIn,
+    NegotiationIn,
+    TransferIn,
+)
+from marketplace.plumbing.web import Verb, View, router
+
+routes = router("dataspace")
+
+
+@routes.post("/dataspace/negotiations", status_code=201, operation_id="ask_for_contract")
+def negotiate(verb: Verb, asked: NegotiationIn) -> ExchangeOut:
+    """Open a negotiation with a provider behind a registered connector: for buyers."""
+    where, answers = (asked.connector_id, asked.address), answering(verb.runtime.settings)
+    opened = ask_for_contract(verb.db, verb.actor, *where, asked.offer, answers, verb.runtime, verb.now)
+    return ExchangeOut.model_validate(opened)
+
+
+@routes.post("/dataspace/transfers", status_code=201, operation_id="ask_for_data")
+def transfer(verb: Verb, asked: TransferIn) -> ExchangeOut:
+    """Open a transfer under an agreement with a provider behind a registered connector: for buyers."""
+    opened = ask_for_data(
+        verb.db,
+        verb.actor,
+        asked.connector_id,
+        asked.address,
+        asked.agreement_id,
+        answering(verb.runtime.settings),
+        verb.runtime,
+        verb.now,
+        transfer_format=asked.format,
+    )
+    return ExchangeOut.model_validate(opened)
+
+
+@routes.get("/dataspace/exchanges", operation_id="list_exchanges")
+def list_exchanges(view: View) -> list[ExchangeOut]:
+    """Negotiations and transfers of the caller with connectors elsewhere, the latest first; all for auditors."""
+    return [ExchangeOut.model_validate(one) for one in queries.exchanges_of(view.db, view.actor)]
+
+
+@routes.get("/dataspace/exchanges/{exchange_id}", operation_id="get_exchange")
+def get_exchange(view: View, exchange_id: str) -> ExchangeDetail:
+    """One exchange with everything that was said and how each message of ours ended."""
+    found = queries.own(view.db, view.actor, exchange_id)
+    said = [MessageOut.model_validate(one) for one in queries.messages(view.db, found.id)]
+    return ExchangeDetail(**ExchangeOut.model_validate(found).model_dump(), messages=said)
+
+
+@routes.post("/dataspace/exchanges/{exchange_id}/moves", status_code=202, operation_id="move_exchange")
+def move_exchange(verb: Verb, exchange_id: str, asked: MoveIn) -> MessageOut:
+    """Have a move of ours sent; the state follows when the other side took it."""
+    found = queries.own(verb.db, verb.actor, exchange_id)
+    extra = {SIGNED: {"jws": asked.signature}} if asked.signature else {}
+    answers = answering(verb.runtime.settings)
+    return MessageOut.model_validate(move_on(verb.db, found, asked.move, extra, answers, verb.runtime, verb.now))

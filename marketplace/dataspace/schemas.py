@@ -1,0 +1,101 @@
+"""What crosses our own API about exchanges with connectors elsewhere."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from marketplace.dataspace.messages import PULL
+
+
+class NegotiationIn(BaseModel):
+    """Ask a provider elsewhere for a contract.
+
+    address: its base address, of those registered for the connector; offer: as its catalogue shows it, with `target`.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    connector_id: str = Field(max_length=80)
+    address: str = Field(max_length=1000, examples=["https://connector.example:443/dsp/provider/2025-1"])
+    offer: dict[str, Any] = Field(
+        examples=[
+            {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]},
+        ]
+    )
+
+
+class TransferIn(BaseModel):
+    """Ask a provider elsewhere for the data of an agreement; agreement_id: the provider's own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    connector_id: str = Field(max_length=80)
+    address: str = Field(max_length=1000, examples=["https://connector.example:443/dsp/provider/2025-1"])
+    agreement_id: str = Field(min_length=1, max_length=2000)
+    format: str = Field(default=PULL, max_length=80)
+
+
+class MoveIn(BaseModel):
+    """What we say next in an exchange.
+
+    signature: to `accept` or `verify`, the detached JWS of the caller over the document of the contract.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    move: Literal["request", "accept", "verify", "start", "suspend", "complete", "terminate"]
+    signature: str | None = Field(default=None, max_length=8192)
+
+
+class MessageOut(BaseModel):
+    """One message.  state: waiting, sending, taken, refused, given_up or dropped; status: of the last attempt."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    ours: bool
+    move: str
+    sha256: str
+    body: dict[str, Any]
+    state: str
+    attempts: int
+    status: int | None
+    asked_at: datetime
+    settled_at: datetime | None
+
+
+class ExchangeOut(BaseModel):
+    """A negotiation or a transfer with a connector elsewhere, as the participant here sees it.
+
+    error: a code, when it ended without the other side; request_id, agreement_id: of the contract here, or empty.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    protocol: str
+    participant_id: str
+    connector_id: str
+    side: str
+    peer_pid: str
+    address: str
+    state: str
+    subject: str
+    format: str
+    terms: dict[str, Any]
+    agreement: dict[str, Any]
+    data_address: dict[str, Any]
+    request_id: str
+    agreement_id: str
+    error: str
+    opened_at: datetime
+    moved_at: datetime
+
+
+class ExchangeDetail(ExchangeOut):
+    """The same with everything that was said, in order."""
+
+    messages: list[MessageOut]

@@ -1,0 +1,159 @@
+"""Our own messages: tried again with growing pauses, ended visibly, and never crossed by an answer that comes early."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from marketplace.audit.entry import Tag
+from marketplace.dataspace import queries
+from marketplace.dataspace.beginning import ask_for_contract, move_on
+from marketplace.dataspace.house import House as Answers
+from marketplace.dataspace.models import Exchange
+from marketplace.dataspace.states import Protocol
+from marketplace.kernel.canonical import Json
+from marketplace.kernel.errors import DomainError
+from marketplace.participants import compact, connectors
+from tests.dataspace.peer import IDENTIFIER, Peer, message, speaking
+from tests.house import House
+from tests.transfer.doors import entries
+
+N = Protocol.NEGOTIATION
+OFFER = {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]}
+
+
+@pytest.fixture
+def peer(house: House) -> Iterator[Peer]:
+    with speaking(house, party="hospital", hosted="pharma") as found:
+        yield found
+
+
+@pytest.fixture
+def asked(peer: Peer) -> Exchange:
+    """A negotiation that the buyer here has asked for; nothing was sent yet."""
+    return ask(peer)
+
+
+def ask(peer: Peer, address: str = "") -> Exchange:
+    house, buyer = peer.house, peer.house.cast["pharma"].actor
+    where = peer.connector.id, f"{address or peer.heard.origin}/dsp/theirs/2025-1/"
+    with house.db() as db:
+        return ask_for_contract(db, buyer, *where, OFFER, Answers(), house.runtime, house.clock.now())
+
+
+def now(peer: Peer, exchange: Exchange) -> tuple[Exchange, Any]:
+    """The exchange and its last message as they are."""
+    with peer.house.runtime.database.reading() as db:
+        return queries.exchange(db, exchange.id), queries.messages(db, exchange.id)[-1]
+
+
+def test_a_message_that_is_taken_gives_the_exchange_its_other_id(peer: Peer, asked: Exchange) -> None:
+    assert peer.deliver(0) == 1
+    ((path, body, authorization),) = peer.heard.received
+    exchange, sent = now(peer, asked)
+    assert (path, body["consumerPid"]) == ("/dsp/theirs/2025-1/negotiations/request", asked.id)
+    assert body["callbackAddress"] == peer.base
+    assert (exchange.peer_pid, exchange.state, sent.state, sent.status) == (peer.heard.pid, "REQUESTED", "taken", 200)
+    token = compact.read(authorization.removeprefix("Bearer "))
+    token.require_signature(peer.house.runtime.service_key.public_jwk)
+    assert (token.claims["iss"], token.claims["aud"]) == (peer.hosted, f"{peer.heard.origin}/dsp/theirs/2025-1")
+
+
+def test_a_peer_that_fails_is_asked_again_with_growing_pauses(peer: Peer, asked: Exchange) -> None:
+    peer.heard.statuses = [503, 500, 429]
+    assert [peer.deliver(seconds) for seconds in (0, 0.9, 0.2, 1.8, 0.3, 3.8, 0.3)] == [1, 0, 1, 0, 1, 0, 1]
+    exchange, sent = now(peer, asked)
+    assert (sent.state, sent.attempts, exchange.error) == ("taken", 4, "")
+    assert len({body["@id"] for _, body, _ in peer.heard.received}) == 1, "it is one message, sent four times"
+
+
+def test_a_peer_that_never_answers_ends_the_exchange_visibly(peer: Peer, asked: Exchange) -> None:
+    peer.heard.statuses = [503] * 50
+    while peer.deliver(400):
+        pass
+    exchange, sent = now(peer, asked)
+    assert (exchange.state, exchange.error) == ("TERMINATED", "message_undeliverable")
+    assert (sent.state, sent.attempts, sent.status) == ("given_up", 11, 503)
+    (told,) = entries(peer.house, Tag.EXCHANGE_FAILED)
+    assert told["facts"]["error"] == "message_undeliverable"
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 302])
+def test_a_peer_that_refuses_is_not_asked_again(peer: Peer, asked: Exchange, status: int) -> None:
+    peer.heard.statuses = [status]
+    assert (peer.deliver(), peer.deliver(600)) == (1, 0)
+    exchange, sent = now(peer, asked)
+    assert (exchange.state, exchange.error, sent.state) == ("TERMINATED", "message_refused", "refused")
+
+
+def test_a_connector_that_was_suspended_meanwhile_is_not_called(peer: Peer, asked: Exchange, house: House) -> None:
+    with house.db() as db:
+        connectors.suspend(db, house.cast["operator"].actor, peer.connector.id, "an incident", house.clock.now())
+    peer.deliver()
+    assert peer.heard.received == []
+    assert now(peer, asked)[0].error == "message_refused"
+
+
+def test_nobody_is_called_at_an_address_that_was_not_registered(peer: Peer) -> None:
+    for address in (f"http://localhost:{peer.heard.port}", f"http://127.0.0.1:{peer.heard.port + 1}"):
+        with pytest.raises(DomainError):
+            ask(peer, address)
+    assert entries(peer.house, Tag.EXCHANGE_OPENED) == []
+
+
+def test_what_the_other_side_says_while_we_send_waits_for_our_answer(peer: Peer, asked: Exchange) -> None:
+    """The peer answers our acceptance with its agreement before it has answered our call."""
+    peer.deliver()
+    theirs, ours = peer.heard.pid, asked.id
+    both = {"providerPid": theirs, "consumerPid": ours}
+    assert peer.post(f"/negotiations/{ours}/offers", message(N, "offer", offer=OFFER, **both)).status_code == 200
+    with peer.house.db() as db:
+        found = queries.exchange(db, ours)
+        move_on(db, found, "accept", {}, Answers(), peer.house.runtime, peer.house.clock.now())
+    agreement: Json = OFFER | {"@id": "urn:a", "@type": "Agreement", "timestamp": "2026-09-01T00:00:00Z"}
+    agreement |= {"assigner": IDENTIFIER, "assignee": peer.hosted}
+    body, answered = message(N, "agree", agreement=agreement, **both), list[Any]()
+    early = threading.Thread(target=lambda: answered.append(peer.post(f"/negotiations/{ours}/agreement", body)))
+
+    def while_we_wait() -> None:
+        early.start()
+        early.join(0.3)
+        assert early.is_alive(), "it was answered before our own message was settled"
+
+    peer.heard.meanwhile = while_we_wait
+    peer.deliver()
+    early.join(10)
+    assert [one.status_code for one in answered] == [200]
+    assert now(peer, asked)[0].state == "AGREED"
+
+
+def test_a_buyer_conducts_a_negotiation_by_its_own_moves(peer: Peer, asked: Exchange, house: House) -> None:
+    peer.deliver()
+    both = {"providerPid": peer.heard.pid, "consumerPid": asked.id}
+
+    def heard(move: str, path: str, **content: Any) -> int:
+        answer = peer.post(f"/negotiations/{asked.id}/{path}", message(N, move, **both, **content))
+        return int(answer.status_code)
+
+    def say(move: str) -> None:
+        with house.db() as db:
+            exchange = queries.exchange(db, asked.id)
+            first = move_on(db, exchange, move, {}, Answers(), house.runtime, house.clock.now())
+            again = move_on(db, exchange, move, {}, Answers(), house.runtime, house.clock.now())
+            assert first.id == again.id, "asked twice, it is sent once"
+        assert peer.deliver() == 1
+
+    assert heard("offer", "offers", offer=OFFER) == 200
+    say("accept")
+    parties = {"assigner": IDENTIFIER, "assignee": peer.hosted, "timestamp": "2026-09-01T00:00:00Z"}
+    agreement: Json = OFFER | {"@id": "urn:a", "@type": "Agreement"} | parties
+    assert heard("agree", "agreement", agreement=agreement | {"assignee": "somebody"}) == 400
+    assert heard("agree", "agreement", agreement=agreement | {"permission": [{"action": "train"}]}) == 400
+    assert heard("agree", "agreement", agreement=agreement) == 200
+    say("verify")
+    assert heard("finalize", "events") == 200
+    exchange, _ = now(peer, asked)
+    assert (exchange.state, exchange.agreement["@id"]) == ("FINALIZED", "urn:a")
