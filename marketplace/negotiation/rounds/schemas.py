@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from marketplace.assets.schemas import Sha256
 from marketplace.exchange.pricing import PricePlan
+from marketplace.participants.schemas import ParticipantKind
 from marketplace.plumbing.moments import Moment
 
 Purpose = Annotated[str, StringConstraints(min_length=1, max_length=40)]
@@ -82,7 +83,7 @@ class AutomaticIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     purposes: list[Purpose] = Field(min_length=1, max_length=40)
-    buyer_kinds: list[Office] = Field(min_length=1, max_length=20, examples=[["pharma"]])
+    buyer_kinds: list[ParticipantKind] = Field(min_length=1, max_length=20, examples=[["pharma"]])
     price_not_below_fen: Fen
     price_per_use_not_below_fen: Fen = 0
     terms_unchanged: bool = True

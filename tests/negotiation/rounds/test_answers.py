@@ -19,6 +19,7 @@ from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds import answering, reviewing
 from marketplace.negotiation.rounds.models import NegotiationReminder
 from marketplace.negotiation.rounds.offering import NotYourListing
+from marketplace.negotiation.rounds.rules import UnsoundRule
 from marketplace.negotiation.rules import ANSWER_WITHIN, REMIND_BEFORE
 from marketplace.participants.models import Participant
 from marketplace.plumbing.policy import RegorusEngine
@@ -175,6 +176,22 @@ def test_a_rule_is_the_providers_and_setting_it_again_changes_nothing(house: Hou
     kept = content(house, first.document)
     jsonschema.validate(kept, schema_named("answer-rule"))
     assert "p-1" not in str(kept)
+
+
+@pytest.mark.parametrize(
+    "unsound",
+    [
+        {"automatic": AUTOMATIC | {"purposes": ["world_peace"]}},
+        {"automatic": AUTOMATIC | {"purposes": ["marketing"]}},
+        {"reviews": [{"office": "board"}, {"office": "board"}]},
+        {"reviews": [{"office": "board", "approvals": 2, "persons": ["p-1", "p-1"]}]},
+    ],
+)
+def test_a_rule_that_can_never_be_met_is_refused(house: House, unsound: dict[str, Any]) -> None:
+    listing = listed(house)
+    with pytest.raises(UnsoundRule):
+        set_rule(house, listing.id, **unsound)
+    assert facts(house, "answer_rule_set") == []
 
 
 def test_an_offer_waits_for_every_office_and_each_person_counts_once(house: House) -> None:
