@@ -19,7 +19,16 @@ from marketplace.negotiation.rounds.asking import ask_for_answer
 from marketplace.negotiation.rounds.offering import offer
 from marketplace.negotiation.rounds.schemas import TermsIn
 from marketplace.negotiation.rounds.terms import Terms, about, asked_first, fitting, listed, put_on_table
-from marketplace.negotiation.rules import ANSWER_WITHIN, NEGOTIATION, OPEN, Reason, Refusal, Side, State
+from marketplace.negotiation.rules import (
+    ANSWER_WITHIN,
+    NEGOTIATION,
+    OPEN,
+    Reason,
+    Refusal,
+    Side,
+    State,
+    require_own_reason,
+)
 from marketplace.negotiation.schemas import ApprovalIn, RequestIn, ResubmissionIn, WhyIn
 from marketplace.negotiation.steps import close_draft, move, record_request, save, sides, step_of
 
@@ -80,13 +89,14 @@ def return_for_completion(
 ) -> AccessRequest:
     """Give a request back to the buyer, who has a new deadline to complete it.
 
-    Returning it twice changes nothing.  Records: negotiation:request_returned.
+    Returning it twice changes nothing.  Raises ReasonOfService.  Records: negotiation:request_returned.
     """
     queries.lock(db, request)
 
     step = step_of(request, actor, State.REQUESTED, now, Side.PROVIDER)
     if request.reason == Reason.RETURNED:
         return request
+    require_own_reason(why.reason)
 
     request.reason, request.note = Reason.RETURNED, f"{why.reason}: {why.note}" if why.note else why.reason
     request.answered_at = now
@@ -122,13 +132,14 @@ def approve(db: Session, actor: Actor, request: AccessRequest, asked: ApprovalIn
 def end_negotiation(db: Session, actor: Actor, request: AccessRequest, why: WhyIn, now: datetime) -> AccessRequest:
     """Decline (provider) or withdraw (buyer) at any state before the end; a second time changes nothing.
 
-    Records: negotiation:request_declined or negotiation:request_withdrawn.
+    Raises ReasonOfService.  Records: negotiation:request_declined or negotiation:request_withdrawn.
     """
     queries.lock(db, request)
 
     if request.state == State.TERMINATED:
         return request
     step = NEGOTIATION.step(State(request.state), State.TERMINATED, sides(request, actor))
+    require_own_reason(why.reason)
 
     request.reason, request.note, request.answered_at = why.reason, why.note, now
     close_draft(db, request, why.reason, now)

@@ -13,7 +13,10 @@ from marketplace.participants.schemas import ParticipantKind
 from marketplace.plumbing.moments import Moment
 
 Purpose = Annotated[str, StringConstraints(min_length=1, max_length=40)]
-Office = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{2,63}$")]
+# A closed list: an office stands in entries, where a code of the caller's own might be a person's name.
+Office = Literal[
+    "data_protection", "ethics_committee", "finance", "information_security", "legal", "management", "medical_board"
+]
 PersonName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Fen = Annotated[int, Field(ge=0, le=10**13, strict=True)]
 

@@ -47,19 +47,19 @@ def test_a_negotiation_over_http(house: House, clients: dict[str, ApiClient]) ->
     assert (asked["round"], asked["next"], asked["reason_words"]["en"]) == (
         1, "provider", "The buyer asks for access.",
     )  # fmt: skip
-    provider.post(f"/v1/listings/{listing.id}/answer-rule", {"reviews": [{"office": "board"}]})
+    provider.post(f"/v1/listings/{listing.id}/answer-rule", {"reviews": [{"office": "management"}]})
     with pytest.raises(ProblemError, match="not approved yet"):
         provider.post(f"{at}/offer", {"term_days": 100})
     with pytest.raises(ProblemError, match="taken by"):
-        buyer.post(f"{at}/reviews", {"office": "board", "terms": {"term_days": 100}})
-    reviewed = provider.post(f"{at}/reviews", {"office": "board", "terms": {"term_days": 100}})
-    assert (reviewed["approved"], reviewed["missing"]) == (["board"], {})
+        buyer.post(f"{at}/reviews", {"office": "management", "terms": {"term_days": 100}})
+    reviewed = provider.post(f"{at}/reviews", {"office": "management", "terms": {"term_days": 100}})
+    assert (reviewed["approved"], reviewed["missing"]) == (["management"], {})
     offered = provider.post(f"{at}/offer", {"term_days": 100})
     with pytest.raises(ProblemError, match="purpose"):
         buyer.post(f"{at}/counter-offer", {"purpose": "education"})
     countered = buyer.post(f"{at}/counter-offer", {"term_days": 120})
     assert (countered["state"], countered["round"], countered["agreement_id"]) == ("REQUESTED", 3, None)
-    provider.post(f"{at}/reviews", {"office": "board"})
+    provider.post(f"{at}/reviews", {"office": "management"})
     agreement = provider.post(f"{at}/approval", {})
     with pytest.raises(ProblemError, match="offered last"):
         buyer.post(f"{at}/acceptance", {"document": offered["document"]})
@@ -110,12 +110,12 @@ def test_the_command_line_negotiates(
         return "--terms", str(tmp_path / "terms.json")
 
     listing = listed(house)
-    set_rule(house, listing.id, reviews=[{"office": "board"}])
+    set_rule(house, listing.id, reviews=[{"office": "management"}])
     asked = run("make", listing.id, "model_training", "a study", *terms(term_days=50), who="pharma")["id"]
-    run("review", asked, "board", *terms(term_days=40), who="hospital")
+    run("review", asked, "management", *terms(term_days=40), who="hospital")
     run("offer", asked, *terms(term_days=40), who="hospital")
     run("counter", asked, *terms(term_days=45), who="pharma")
-    run("review", asked, "board", who="hospital")
+    run("review", asked, "management", who="hospital")
     document = run("approve", asked, who="hospital")["document"]
     assert run("accept", asked, document, who="pharma")["state"] == "ACCEPTED"
     assert run("show", asked, who="pharma")["next"] == "provider"
@@ -142,10 +142,10 @@ def test_the_page_of_an_agreement_tells_its_rounds_in_both_languages(house: Hous
 def test_fsck_finds_every_row_of_a_negotiation_as_it_was_recorded(house: House) -> None:
     listing = listed(house)
     automatic = {"purposes": ["model_training"], "buyer_kinds": ["insurer"], "price_not_below_fen": 1}
-    set_rule(house, listing.id, automatic=automatic, reviews=[{"office": "board", "persons": ["p-1", "p-2"]}])
+    set_rule(house, listing.id, automatic=automatic, reviews=[{"office": "management", "persons": ["p-1", "p-2"]}])
     request = requested(house, listing)
     work(house)
-    review(house, request, "p-1", "board")
+    review(house, request, "p-1", "management")
     agreement = approve(house, request)
     for who in ("pharma", "hospital"):
         sign(house, agreement, who)
