@@ -18,6 +18,7 @@ from marketplace.commands.books import books_commands
 from marketplace.commands.contracts import compare, write_pdf, write_text
 from marketplace.commands.evidence import verify
 from marketplace.commands.keeping import keys_commands, recover_commands, work_commands
+from marketplace.commands.negotiating import request_commands
 from marketplace.commands.options import MARKET, AsJson, Data
 from marketplace.commands.party import agreement_commands, asset_commands, party_commands
 from marketplace.commands.policies import policy_commands
@@ -34,6 +35,7 @@ agreement_commands.command("text")(write_text)
 agreement_commands.command("pdf")(write_pdf)
 agreement_commands.command("compare")(compare)
 app.add_typer(asset_commands, name="asset")
+app.add_typer(request_commands, name="request")
 app.add_typer(agreement_commands, name="agreement")
 app.add_typer(party_commands, name="party")
 app.add_typer(audit_commands, name="audit")

@@ -99,12 +99,24 @@ def _settings() -> str:
 
 
 def _reasons() -> str:
-    reasons = json.loads((ROOT / "contracts" / "policy" / "reasons.json").read_text())
-    rows = reasons.get("reasons", reasons)
     lines = ["# Reason codes", "", "Why a use was refused. Generated from `contracts/policy/reasons.json`.", ""]
-    lines += ["| code | English | 中文 |", "|---|---|---|"]
-    lines += [f"| `{code}` | {row['en']} | {row['zh']} |" for code, row in rows.items() if isinstance(row, dict)]
+    lines += _table("policy/reasons.json")
+    lines += ["", "## Why an answer is left to people", ""]
+    lines += ["Generated from `contracts/policy/negotiation-reasons.json`.", ""]
+    lines += _table("policy/negotiation-reasons.json")
+    lines += ["", "## Why a negotiation stands where it does", ""]
+    lines += ["Generated from `contracts/negotiation/reasons.json`.", ""]
+    lines += _table("negotiation/reasons.json")
     return "\n".join(lines) + "\n"
+
+
+def _table(name: str) -> list[str]:
+    rows = json.loads((ROOT / "contracts" / name).read_text())
+    return [
+        "| code | English | 中文 |",
+        "|---|---|---|",
+        *(f"| `{code}` | {row['en']} | {row['zh']} |" for code, row in rows.items()),
+    ]
 
 
 def main() -> None:

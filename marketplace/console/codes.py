@@ -152,6 +152,8 @@ STAGES: Words = {
     "other": ("Other", "其他"),
 }
 
+SIDES: Words = {"buyer": ("buyer", "使用方"), "provider": ("provider", "提供方")}
+
 AGREEMENT_STATES: Words = {
     "drafted": ("not yet signed by both", "双方尚未签署完毕"),
     "finalized": ("in force", "已生效"),

@@ -14,7 +14,7 @@ from marketplace.assets.stages import PASSPORT
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
-from marketplace.console import charges, charts, codes, duties, formats, policies, succession
+from marketplace.console import charges, charts, codes, duties, formats, policies, rounds, succession
 from marketplace.console.reader import Reader
 from marketplace.costing.sheet import DEFAULT_PRICES_FEN, CostSheet, cost_sheet
 from marketplace.exchange.catalogue import CatalogueRow
@@ -103,6 +103,7 @@ def agreement_page(reader: Reader, agreement: Agreement) -> dict[str, Any]:
             for one in documents.signatures(reader.db, agreement.document)
         ],
         "uses": [_use_row(reader, row) for row in _uses(reader.db, agreement.id)],
+        **rounds.part(reader, agreement),
         **duties.part(reader, agreement),
         **succession.part(reader, agreement),
         **charges.part(reader, agreement),

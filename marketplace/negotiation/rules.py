@@ -11,6 +11,7 @@ from enum import StrEnum
 from marketplace.audit.entry import Tag
 from marketplace.exchange.terms import CONTRACTS, PURPOSES
 from marketplace.kernel.canonical import Json
+from marketplace.kernel.errors import Invalid
 from marketplace.kernel.transitions import Machine, step
 
 ANSWER_WITHIN = timedelta(days=14)
@@ -58,6 +59,10 @@ class Reason(StrEnum):
     VERIFIED = "signatures_verified"
     IN_FORCE = "in_force"
     DEADLINE = "deadline_passed"
+
+
+class ReasonOfService(Invalid):
+    """Only the service gives this reason."""
 
 
 class Side(StrEnum):
@@ -120,6 +125,15 @@ AGREEMENT = Machine(
     ),
     allows={_A.FINALIZED: frozenset({"use"})},
 )
+
+
+def require_own_reason(reason: str) -> None:
+    """A party gives a reason of its own, none by which the service says where a negotiation stands.
+
+    Raises ReasonOfService.
+    """
+    if reason in set(Reason):
+        raise ReasonOfService("the service says this by itself", expected="a reason of your own", got=reason)
 
 
 def whose_move(state: State, reason: str) -> Side | None:

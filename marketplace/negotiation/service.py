@@ -18,8 +18,17 @@ from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rounds.asking import ask_for_answer
 from marketplace.negotiation.rounds.offering import offer
 from marketplace.negotiation.rounds.schemas import TermsIn
-from marketplace.negotiation.rounds.terms import Terms, about, fitting, listed, on_table, put_on_table
-from marketplace.negotiation.rules import ANSWER_WITHIN, NEGOTIATION, OPEN, Reason, Refusal, Side, State
+from marketplace.negotiation.rounds.terms import Terms, about, asked_first, fitting, listed, put_on_table
+from marketplace.negotiation.rules import (
+    ANSWER_WITHIN,
+    NEGOTIATION,
+    OPEN,
+    Reason,
+    Refusal,
+    Side,
+    State,
+    require_own_reason,
+)
 from marketplace.negotiation.schemas import ApprovalIn, RequestIn, ResubmissionIn, WhyIn
 from marketplace.negotiation.steps import close_draft, move, record_request, save, sides, step_of
 
@@ -51,15 +60,14 @@ def request_access(db: Session, actor: Actor, asked: RequestIn, now: datetime) -
     """
     row = exchange.visible_listing(db, asked.listing, now, reader=actor.participant)
     terms = listed(row.offer, asked.purpose).changed(asked.terms)
-    running = queries.open_requests(db, actor.participant, asked.listing)
-    known = [one for one in running if _same(db, one, asked, terms)]
+    known = _asked_before(db, actor, asked, terms, now)
 
     if not actor.has(Role.BUYER):
         raise NotABuyer("asking for access needs the role buyer", got=", ".join(sorted(actor.roles)))
     if row.offer.provider_id == actor.participant:
         raise OwnListing("this is a listing of your own", got=asked.listing)
-    if known and known[0].expires_at > now:
-        return known[0]
+    if known is not None:
+        return known
     if terms.purpose != asked.purpose:
         raise TwoPurposes("a request is for one purpose", expected=asked.purpose, got=shown(terms.purpose))
     meant = fitting(db, row, terms, now)
@@ -81,13 +89,14 @@ def return_for_completion(
 ) -> AccessRequest:
     """Give a request back to the buyer, who has a new deadline to complete it.
 
-    Returning it twice changes nothing.  Records: negotiation:request_returned.
+    Returning it twice changes nothing.  Raises ReasonOfService.  Records: negotiation:request_returned.
     """
     queries.lock(db, request)
 
     step = step_of(request, actor, State.REQUESTED, now, Side.PROVIDER)
     if request.reason == Reason.RETURNED:
         return request
+    require_own_reason(why.reason)
 
     request.reason, request.note = Reason.RETURNED, f"{why.reason}: {why.note}" if why.note else why.reason
     request.answered_at = now
@@ -123,13 +132,14 @@ def approve(db: Session, actor: Actor, request: AccessRequest, asked: ApprovalIn
 def end_negotiation(db: Session, actor: Actor, request: AccessRequest, why: WhyIn, now: datetime) -> AccessRequest:
     """Decline (provider) or withdraw (buyer) at any state before the end; a second time changes nothing.
 
-    Records: negotiation:request_declined or negotiation:request_withdrawn.
+    Raises ReasonOfService.  Records: negotiation:request_declined or negotiation:request_withdrawn.
     """
     queries.lock(db, request)
 
     if request.state == State.TERMINATED:
         return request
     step = NEGOTIATION.step(State(request.state), State.TERMINATED, sides(request, actor))
+    require_own_reason(why.reason)
 
     request.reason, request.note, request.answered_at = why.reason, why.note, now
     close_draft(db, request, why.reason, now)
@@ -153,10 +163,15 @@ def expire(db: Session, request_id: str, now: datetime) -> None:
     move(db, SERVICE_ACTOR, request, step, now)
 
 
+def _asked_before(db: Session, actor: Actor, asked: RequestIn, terms: Terms, now: datetime) -> AccessRequest | None:
+    running = queries.open_requests(db, actor.participant, asked.listing)
+    return next((one for one in running if one.expires_at > now and _same(db, one, asked, terms)), None)
+
+
 def _same(db: Session, known: AccessRequest, asked: RequestIn, terms: Terms) -> bool:
     evidence = [one.model_dump() for one in asked.evidence]
     asks = (known.justification, known.evidence) == (asked.justification, evidence)
-    return asks and on_table(db, known) == terms
+    return asks and asked_first(db, known) == terms
 
 
 def _request(actor: Actor, asked: RequestIn, row: CatalogueRow, now: datetime) -> AccessRequest:

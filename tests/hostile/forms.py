@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import tarfile
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from marketplace.accounting.closing import document_to_sign
@@ -14,7 +15,7 @@ from marketplace.kernel.signing import generate_key
 from marketplace.ledger import queries as ledger
 from marketplace.negotiation import queries as negotiation
 from seeds.cast import credit_code
-from tests.exchange.parts import offer_in
+from tests.exchange.parts import PARAMETERS, offer_in
 from tests.hostile.story import CONNECTOR, IDENTITIES, Story
 from tests.legal.parts import opinion_in, registration
 from tests.usage.agreed import dicom
@@ -98,6 +99,16 @@ def _opinion(story: Story, identity: str) -> dict[str, Any]:
 
 def _request(story: Story, identity: str) -> dict[str, Any]:
     return {"listing": story.ids["listing_id"], "purpose": "model_training", "justification": "to find nodules"}
+
+
+def _terms(story: Story, identity: str) -> dict[str, Any]:
+    return {
+        "purpose": "model_training",
+        "parameters": PARAMETERS,
+        "price_plan": {"kind": "one_off", "price_fen": 4_000_000},
+        "term_days": 30,
+        "starts_at": timestamp(story.house.clock.now() + timedelta(days=1)),
+    }
 
 
 def small_tar(*names: str) -> bytes:
@@ -226,16 +237,29 @@ FORMS: dict[str, Form] = {
     "return_request": _plain(_WHY),
     "resubmit_request": _plain({"justification": "to find nodules"}),
     "decline_request": _plain(_WHY),
-    "offer_terms": _plain({"term_days": 30}),
-    "counter_offer": _plain({"term_days": 30}),
+    "offer_terms": _terms,
+    "counter_offer": _terms,
     "accept_offer": _plain({"document": "ab" * 32}),
-    "review_terms": _plain({"office": "data_protection"}),
+    "review_terms": lambda story, identity: {"office": "data_protection", "terms": _terms(story, identity)},
     "offer_directly": lambda story, identity: {
         "listing": story.ids["listing_id"],
         "buyer": story.house.cast["pharma"].id,
         "purpose": "model_training",
+        "terms": _terms(story, identity),
     },
-    "set_answer_rule": _plain({"reviews": [{"office": "data_protection"}]}),
+    "set_answer_rule": _plain(
+        {
+            "automatic": {
+                "purposes": ["model_training"],
+                "buyer_kinds": ["pharma"],
+                "price_not_below_fen": 1,
+                "price_per_use_not_below_fen": 0,
+                "terms_unchanged": True,
+                "rounds_at_most": 1,
+            },
+            "reviews": [{"office": "data_protection", "approvals": 1, "persons": ["p-1"]}],
+        }
+    ),
     "sign_agreement": _signature("agreement"),
     "report_use": _proof("report", _REPORT),
     "certify_deletion": _proof("certificate", _DELETION),

@@ -6,8 +6,22 @@ import itertools
 
 import pytest
 
+from marketplace.audit import words
 from marketplace.kernel.transitions import NotYourStep, WrongState
-from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION, AgreementState, Buyer, Side, State, refusal
+from marketplace.negotiation.rules import (
+    AGREEMENT,
+    NEGOTIATION,
+    REASONS,
+    AgreementState,
+    Buyer,
+    Reason,
+    ReasonOfService,
+    Side,
+    State,
+    refusal,
+    require_own_reason,
+    whose_move,
+)
 
 OPEN = ("REQUESTED", "OFFERED", "ACCEPTED", "AGREED", "VERIFIED")
 ALLOWED = {
@@ -76,6 +90,26 @@ def test_an_agreement_is_stopped_by_its_sides_and_put_in_force_or_expired_by_the
             AGREEMENT.step(source, target, [who])
     else:
         assert AGREEMENT.step(source, target, [who]).target is target
+
+
+def test_every_reason_has_its_words_and_may_stand_in_the_log() -> None:
+    assert {str(one) for one in Reason} <= set(REASONS) <= {*words.REASONS, "other"}
+    assert all(set(one) == {"en", "zh"} and all(one.values()) for one in REASONS.values())
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_no_party_speaks_in_the_name_of_the_service(reason: Reason) -> None:
+    with pytest.raises(ReasonOfService):
+        require_own_reason(reason)
+    require_own_reason("price_not_agreed")
+
+
+@pytest.mark.parametrize("state", State)
+def test_somebody_has_to_move_in_every_state_that_is_no_end(state: State) -> None:
+    movers = {who for row in NEGOTIATION.steps if row.source == state for who in row.who}
+    assert (whose_move(state, Reason.ASKED) is None) is (state not in OPEN)
+    assert state not in OPEN or whose_move(state, Reason.ASKED) in movers
+    assert whose_move(state, Reason.RETURNED) is Side.BUYER
 
 
 def test_a_verified_buyer_with_a_permitted_purpose_is_not_refused() -> None:

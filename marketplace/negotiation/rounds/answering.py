@@ -26,7 +26,14 @@ from marketplace.negotiation.rounds import queries
 from marketplace.negotiation.rounds import terms as table
 from marketplace.negotiation.rounds.models import AnswerRule
 from marketplace.negotiation.rounds.offering import NotYourListing, send_offer
-from marketplace.negotiation.rounds.rules import PACKAGE, AnswerFacts, BuyerFacts, RuleFacts, proposal_facts
+from marketplace.negotiation.rounds.rules import (
+    PACKAGE,
+    AnswerFacts,
+    BuyerFacts,
+    RuleFacts,
+    proposal_facts,
+    require_sound,
+)
 from marketplace.negotiation.rounds.schemas import AnswerRuleIn
 from marketplace.negotiation.rounds.terms import Terms
 from marketplace.negotiation.rules import NEGOTIATION, Reason, Side, State
@@ -53,13 +60,14 @@ def set_rule(db: Session, actor: Actor, listing: Listing, asked: AnswerRuleIn, n
     """Say how requests under a listing are answered from now on; the same rule again changes nothing.
 
     Persons are kept as commitments.  What lies on the table already is not asked about again.
-    Raises NotYourListing.  Records: negotiation:answer_rule_set.
+    Raises NotYourListing, UnsoundRule.  Records: negotiation:answer_rule_set.
     """
     exchange.lock(db, listing)
     known = queries.rule(db, listing.id)
 
     if exchange.offer(db, listing.offer_id).provider_id != actor.participant:
         raise NotYourListing("this is another provider's listing", got=listing.id)
+    require_sound(asked)
     said = asked.model_dump() | {"reviews": [_office(db, actor, one.model_dump(), now) for one in asked.reviews]}
     content: Json = {"type": KIND, "v": 1, "listing": listing.id, "provider": actor.participant, **said}
     name = documents.keep(db, KIND, content, now, readers=[actor.participant])

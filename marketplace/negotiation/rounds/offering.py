@@ -11,7 +11,7 @@ from marketplace.exchange import queries as exchange
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
-from marketplace.kernel.errors import Conflict, Forbidden
+from marketplace.kernel.errors import Conflict, Forbidden, shown
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.transitions import Step, WrongState
 from marketplace.negotiation import queries
@@ -26,6 +26,7 @@ from marketplace.negotiation.rounds.terms import Terms
 from marketplace.negotiation.rules import ANSWER_WITHIN, NEGOTIATION, Reason, Refusal, Side, State
 from marketplace.negotiation.steps import close_draft, move, record_request, save, step_of
 from marketplace.participants import queries as participants
+from marketplace.participants.models import Participant
 
 
 class AwaitsCompletion(Conflict):
@@ -122,7 +123,7 @@ def offer_directly(db: Session, actor: Actor, asked: DirectOfferIn, now: datetim
     Records: negotiation:offer_made or negotiation:access_refused.
     """
     row = exchange.visible_listing(db, asked.listing, now, reader=asked.buyer)
-    buyer = participants.participant(db, asked.buyer)
+    buyer = _buyer(db, asked.buyer)
     terms = table.listed(row.offer, asked.purpose).changed(asked.terms)
     running = queries.open_requests(db, buyer.id, asked.listing)
 
@@ -155,6 +156,14 @@ def require_complete(request: AccessRequest) -> None:
 def _draft(db: Session, request: AccessRequest, meant: CatalogueRow, terms: Terms, now: datetime) -> Agreement:
     starts_at, ends_at = term(terms.starts_at, meant, now)
     return draft(db, request, meant, starts_at, ends_at, now, table.about(rounds.latest(db, request.id)))
+
+
+def _buyer(db: Session, buyer_id: str) -> Participant:
+    try:
+        return participants.participant(db, buyer_id)
+    except participants.NoSuchParticipant:
+        # What was typed is not said back: it may be a person's name.
+        raise NotToBuyer("no participant with this id", got=shown(buyer_id)) from None
 
 
 def _require_seller(actor: Actor, row: CatalogueRow, buyer_id: str, roles: list[str]) -> None:

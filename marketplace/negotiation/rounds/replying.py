@@ -10,7 +10,7 @@ from marketplace.exchange import queries as exchange
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict
-from marketplace.kernel.transitions import NotYourStep, WrongState
+from marketplace.kernel.transitions import NotYourStep, Step, WrongState
 from marketplace.negotiation import queries, signing
 from marketplace.negotiation.eligibility import record_refusal, refusal_of
 from marketplace.negotiation.models import AccessRequest
@@ -18,6 +18,7 @@ from marketplace.negotiation.rounds import queries as rounds
 from marketplace.negotiation.rounds import terms as table
 from marketplace.negotiation.rounds.asking import ask_for_answer
 from marketplace.negotiation.rounds.schemas import TermsIn
+from marketplace.negotiation.rounds.terms import Terms
 from marketplace.negotiation.rules import Reason, Refusal, Side, State
 from marketplace.negotiation.steps import close_draft, move, step_of
 
@@ -60,6 +61,12 @@ def counter(
     if refused is not None:
         return record_refusal(db, actor, terms.purpose, row, refused, now, {"request": request.id})
 
+    return _put_instead(db, actor, request, terms, step, now)
+
+
+def _put_instead(
+    db: Session, actor: Actor, request: AccessRequest, terms: Terms, step: Step, now: datetime
+) -> AccessRequest:
     replaced: Json = {"replaced": request.agreement_id}
     close_draft(db, request, "superseded", now)
     proposal = table.put_on_table(db, request, terms, Side.BUYER, now)

@@ -5,9 +5,16 @@ from __future__ import annotations
 from pydantic import BaseModel, ConfigDict
 
 from marketplace.exchange.pricing import price_of_access, price_of_use
+from marketplace.exchange.terms import PURPOSES
+from marketplace.kernel.errors import Invalid, shown
+from marketplace.negotiation.rounds.schemas import AnswerRuleIn
 from marketplace.negotiation.rounds.terms import Terms
 
 PACKAGE = "negotiation"
+
+
+class UnsoundRule(Invalid):
+    """The rule says something that can never happen."""
 
 
 class _Closed(BaseModel):
@@ -75,3 +82,21 @@ def proposal_facts(number: int, by: str, listed: Terms, proposed: Terms) -> Prop
         price_per_use_fen=price_of_use(proposed.price_plan).minor,
         changed=changed(listed, proposed),
     )
+
+
+def require_sound(asked: AnswerRuleIn) -> None:
+    """Refuse purposes nobody can ask for and approvals nobody can give.  Raises UnsoundRule."""
+    known = PURPOSES["known"]
+    for purpose in asked.automatic.purposes if asked.automatic else []:
+        if purpose not in known:
+            raise UnsoundRule("no such purpose", expected=" or ".join(known), got=shown(purpose))
+    offices = [one.office for one in asked.reviews]
+    for one in asked.reviews:
+        if offices.count(one.office) > 1:
+            raise UnsoundRule("name each office once", expected="different offices", got=one.office)
+        if one.persons and len(set(one.persons)) < one.approvals:
+            raise UnsoundRule(
+                f"{one.office} has fewer persons than approvals",
+                expected=f"at least {one.approvals} persons, or none for anybody",
+                got=str(len(set(one.persons))),
+            )

@@ -9,10 +9,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
 from marketplace.assets.schemas import Sha256
 from marketplace.exchange.pricing import PricePlan
+from marketplace.participants.schemas import ParticipantKind
 from marketplace.plumbing.moments import Moment
 
 Purpose = Annotated[str, StringConstraints(min_length=1, max_length=40)]
-Office = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{2,63}$")]
+# A closed list: an office stands in entries, where a code of the caller's own might be a person's name.
+Office = Literal[
+    "data_protection", "ethics_committee", "finance", "information_security", "legal", "management", "medical_board"
+]
 PersonName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Fen = Annotated[int, Field(ge=0, le=10**13, strict=True)]
 
@@ -82,7 +86,7 @@ class AutomaticIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     purposes: list[Purpose] = Field(min_length=1, max_length=40)
-    buyer_kinds: list[Office] = Field(min_length=1, max_length=20, examples=[["pharma"]])
+    buyer_kinds: list[ParticipantKind] = Field(min_length=1, max_length=20, examples=[["pharma"]])
     price_not_below_fen: Fen
     price_per_use_not_below_fen: Fen = 0
     terms_unchanged: bool = True

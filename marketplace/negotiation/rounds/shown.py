@@ -26,10 +26,11 @@ def request_out(db: Session, request: AccessRequest) -> RequestOut:
     """A request with whose move is next, and why it stands where it does in words."""
     latest = queries.latest(db, request.id)
     side = whose_move(State(request.state), request.reason)
+    words = REASONS[request.reason] if request.reason in REASONS else REASONS["other"]
     return RequestOut(
         **request.model_dump(),
         round=latest.round if latest else 0,
-        reason_words=WordsOut(**REASONS[request.reason]) if request.reason in REASONS else None,
+        reason_words=WordsOut(**words) if request.reason else None,
         next=str(side) if side else None,
     )
 

@@ -75,6 +75,12 @@ def on_table(db: Session, request: AccessRequest) -> Terms:
     return proposed(latest) if latest else listed(exchange.offer(db, request.offer_id), request.purpose)
 
 
+def asked_first(db: Session, request: AccessRequest) -> Terms:
+    """What the negotiation began with, whatever was proposed since."""
+    made = queries.proposals(db, request.id)
+    return proposed(made[0]) if made else on_table(db, request)
+
+
 def fitting(db: Session, row: CatalogueRow, terms: Terms, now: datetime) -> CatalogueRow:
     """The listing as if it offered these terms, once they meet everything that a published offer meets.
 

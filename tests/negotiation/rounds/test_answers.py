@@ -19,6 +19,7 @@ from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds import answering, reviewing
 from marketplace.negotiation.rounds.models import NegotiationReminder
 from marketplace.negotiation.rounds.offering import NotYourListing
+from marketplace.negotiation.rounds.rules import UnsoundRule
 from marketplace.negotiation.rules import ANSWER_WITHIN, REMIND_BEFORE
 from marketplace.participants.models import Participant
 from marketplace.plumbing.policy import RegorusEngine
@@ -177,6 +178,22 @@ def test_a_rule_is_the_providers_and_setting_it_again_changes_nothing(house: Hou
     assert "p-1" not in str(kept)
 
 
+@pytest.mark.parametrize(
+    "unsound",
+    [
+        {"automatic": AUTOMATIC | {"purposes": ["world_peace"]}},
+        {"automatic": AUTOMATIC | {"purposes": ["marketing"]}},
+        {"reviews": [{"office": "management"}, {"office": "management"}]},
+        {"reviews": [{"office": "management", "approvals": 2, "persons": ["p-1", "p-1"]}]},
+    ],
+)
+def test_a_rule_that_can_never_be_met_is_refused(house: House, unsound: dict[str, Any]) -> None:
+    listing = listed(house)
+    with pytest.raises(UnsoundRule):
+        set_rule(house, listing.id, **unsound)
+    assert facts(house, "answer_rule_set") == []
+
+
 def test_an_offer_waits_for_every_office_and_each_person_counts_once(house: House) -> None:
     listing = listed(house)
     set_rule(house, listing.id, reviews=OFFICES)
@@ -204,9 +221,9 @@ def test_an_offer_waits_for_every_office_and_each_person_counts_once(house: Hous
 
 def test_an_approval_is_for_exactly_those_terms(house: House) -> None:
     listing = listed(house)
-    set_rule(house, listing.id, reviews=[{"office": "board"}])
+    set_rule(house, listing.id, reviews=[{"office": "management"}])
     request = requested(house, listing)
-    review(house, request, "p-1", "board", term_days=100)
+    review(house, request, "p-1", "management", term_days=100)
     with pytest.raises(reviewing.ReviewsMissing):
         approve(house, request)
     assert offer(house, request, term_days=100).state == "drafted"
@@ -221,7 +238,7 @@ def test_only_a_named_person_of_the_provider_approves(house: House) -> None:
     for person, office, error in (
         (None, "medical_board", reviewing.NotAReviewer),
         ("stranger", "data_protection", reviewing.NotAReviewer),
-        ("p-1", "kitchen", reviewing.NoSuchOffice),
+        ("p-1", "finance", reviewing.NoSuchOffice),
     ):
         with pytest.raises(error):
             review(house, request, person, office)

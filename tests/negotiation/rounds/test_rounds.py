@@ -134,6 +134,7 @@ def test_repeated_messages_have_one_effect(house: House) -> None:
     assert requested(house, listing_of(house, request), terms={"term_days": 300}).id == request.id
     first = offer(house, request, price_plan=CHEAPER)
     assert offer(house, request, price_plan=CHEAPER).id == first.id
+    assert requested(house, listing_of(house, request), terms={"term_days": 300}).id == request.id
     countered(house, request, term_days=200)
     countered(house, request, term_days=200)
     agreement = approve(house, request)

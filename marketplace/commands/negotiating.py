@@ -1,0 +1,112 @@
+"""Negotiating over the public API with your own key: ask, offer, counter, accept, approve, decline."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from marketplace.commands.options import HERE, AsJson, Party, Url, client_of, show
+
+request_commands = typer.Typer(help="Access requests and the rounds of their negotiation.", no_args_is_help=True)
+
+Terms = Annotated[
+    Path | None,
+    typer.Option("--terms", help="JSON with purpose, parameters, price_plan, term_days, starts_at; all optional."),
+]
+
+
+@request_commands.command("make")
+def make_request(
+    listing: str,
+    purpose: str,
+    justification: str,
+    party: Party,
+    terms: Terms = None,
+    url: Url = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Ask for access under a listing, on its terms or on your own."""
+    body = {"listing": listing, "purpose": purpose, "justification": justification, "terms": _read(terms)}
+    with client_of(url, party) as client:
+        show(client.post("/v1/requests", body), as_json)
+
+
+@request_commands.command("show")
+def show_request(request: str, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
+    """Where a negotiation stands, why, whose move it is and until when."""
+    with client_of(url, party) as client:
+        show(client.get(f"/v1/requests/{request}"), as_json)
+
+
+@request_commands.command("rounds")
+def show_rounds(
+    request: str,
+    party: Party,
+    lang: Annotated[str, typer.Option(help="zh or en.")] = "en",
+    url: Url = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """What each side proposed, and what each round changed, in words."""
+    with client_of(url, party) as client:
+        rounds = client.get(f"/v1/requests/{request}/rounds")
+    if as_json:
+        show(rounds, as_json)
+        return
+    for one in rounds:
+        typer.echo(f"{one['round']}  {one['by']}  {one['made_at']}  {one['document']}")
+        for change in one["changes"]:
+            typer.echo(f"   {change['en' if lang == 'en' else 'zh']}")
+
+
+@request_commands.command("offer")
+def offer_terms(request: str, party: Party, terms: Terms = None, url: Url = HERE, as_json: AsJson = False) -> None:
+    """Offer what lies on the table, or other terms in its place; prints the agreement to sign."""
+    with client_of(url, party) as client:
+        show(client.post(f"/v1/requests/{request}/offer", _read(terms)), as_json)
+
+
+@request_commands.command("approve")
+def approve_request(request: str, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
+    """Offer exactly what lies on the table."""
+    with client_of(url, party) as client:
+        show(client.post(f"/v1/requests/{request}/approval", {}), as_json)
+
+
+@request_commands.command("counter")
+def counter_offer(request: str, party: Party, terms: Terms, url: Url = HERE, as_json: AsJson = False) -> None:
+    """Ask for other terms than were offered."""
+    with client_of(url, party) as client:
+        show(client.post(f"/v1/requests/{request}/counter-offer", _read(terms)), as_json)
+
+
+@request_commands.command("accept")
+def accept_offer(request: str, document: str, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
+    """Accept the agreement with this hash, which you have read."""
+    with client_of(url, party) as client:
+        show(client.post(f"/v1/requests/{request}/acceptance", {"document": document}), as_json)
+
+
+@request_commands.command("review")
+def review_terms(
+    request: str, office: str, party: Party, terms: Terms = None, url: Url = HERE, as_json: AsJson = False
+) -> None:
+    """Approve terms for an office, as the person of MARKETPLACE_PERSON."""
+    with client_of(url, party) as client:
+        body = {"office": office, "terms": _read(terms)}
+        show(client.post(f"/v1/requests/{request}/reviews", body), as_json)
+
+
+@request_commands.command("decline")
+def decline_request(
+    request: str, reason: str, party: Party, note: str = "", url: Url = HERE, as_json: AsJson = False
+) -> None:
+    """Decline as the provider, or withdraw as the buyer; reason: a code."""
+    with client_of(url, party) as client:
+        show(client.post(f"/v1/requests/{request}/decline", {"reason": reason, "note": note}), as_json)
+
+
+def _read(terms: Path | None) -> Any:
+    return json.loads(terms.read_text("utf-8")) if terms else {}
