@@ -27,21 +27,31 @@ Files = Annotated[list[Path], typer.Argument(help="The leaked files.", exists=Tr
 Evidence = Annotated[
     list[Path] | None, typer.Option("--evidence", help="A bundle of `audit export` with delivery manifests.")
 ]
+LogKey = Annotated[str | None, typer.Option(help="Verifier key of the log, from a trusted source.")]
+WitnessKey = Annotated[str | None, typer.Option(help="Verifier key of the witness, likewise.")]
 Instance = Annotated[
     Path | None, typer.Option("--data", help="Folder of this instance: its manifests and the key behind its marks.")
 ]
 
 
-def trace_files(files: Files, evidence: Evidence = None, data: Instance = None, as_json: AsJson = False) -> None:
+def trace_files(
+    files: Files,
+    evidence: Evidence = None,
+    data: Instance = None,
+    log_key: LogKey = None,
+    witness_key: WitnessKey = None,
+    as_json: AsJson = False,
+) -> None:
     """Say from which agreement and delivery a leaked file came, by what, and how sure that is.
 
-    Bundles are checked first, offline.  It ends with 0 when every file came from one delivery, else with 1.
+    Bundles are checked first, offline, with the keys given or else their own.  It ends with 0 when every file came
+    from one delivery, else with 1.
     """
     from marketplace.transfer.tracing import trace
 
     if not evidence and data is None:
         raise typer.BadParameter("give --evidence BUNDLE, or --data FOLDER of the instance")
-    deliveries = [one for bundle in evidence or () for one in _of_bundle(bundle)]
+    deliveries = [one for bundle in evidence or () for one in _of_bundle(bundle, log_key, witness_key)]
     deliveries += _of_instance(data) if data is not None else []
     answers = [(file, trace(_hash(file), leaked, deliveries)) for file, leaked in zip(files, _read(files), strict=True)]
     if as_json:
@@ -52,14 +62,14 @@ def trace_files(files: Files, evidence: Evidence = None, data: Instance = None, 
     raise typer.Exit(0 if all(answer.traced for _, answer in answers) else NOT_TRACED)
 
 
-def _of_bundle(file: Path) -> list[Known]:
+def _of_bundle(file: Path, log_key: str | None, witness_key: str | None) -> list[Known]:
     """The deliveries of a bundle.  Raises BadParameter: the verifier cannot read it or finds it false."""
     from marketplace.audit.verifier.files import verify
     from marketplace.transfer.manifest import KIND
     from marketplace.transfer.tracing import known_delivery
 
     body = file.read_bytes()
-    report = verify(str(file), body)
+    report = verify(str(file), body, log_key, witness_key)
     if report.exit_code:
         raise typer.BadParameter(f"{report.plain()}\nevidence that does not hold is not used")
     documents = [one for one in json.loads(body)["documents"] if one["kind"] == KIND]

@@ -9,6 +9,7 @@ from marketplace.console import codes, formats
 from marketplace.console.words import Language
 from marketplace.exchange import terms
 from marketplace.exchange.terms import PROFILE, PURPOSES
+from marketplace.exchange.wording import limit_of_duty
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import parse_timestamp
 
@@ -84,6 +85,8 @@ def _constraint(node: Json, language: Language, name_of: Callable[[str], str]) -
             return _WITHIN[language].format(value.strip("PD"))
         case "count" | "mkt:minimumGroupSize":
             return limit.format(f"{value:,}")
+        case _ if operand not in PROFILE["left_operands"]:
+            return limit_of_duty(node, language)
         case _:
             named = _names(PROFILE["left_operands"][operand]["value"], language, name_of)
             words = [named(one) for one in ([value] if isinstance(value, str) else value)]

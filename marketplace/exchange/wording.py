@@ -97,9 +97,14 @@ def _rules(holder: Json, name: str, table: str, language: str) -> Iterator[TermW
             yield TermWords(f"{at}/duty/{number}", (*path, *which), words, said, _BOTH[language].join(limits))
 
 
+def limit_of_duty(node: Json, language: str) -> str:
+    """One comparison of a duty on what leaves: its name and its limit."""
+    return _group(node, PROFILE["duty_operands"], language)
+
+
 def _due(duty: str, node: Json, language: str) -> str:
     if node["leftOperand"] != "elapsedTime":
-        return _group(node, PROFILE["duty_operands"], language)
+        return limit_of_duty(node, language)
     value = value_in_words(PROFILE["duty_operands"][node["leftOperand"]]["value"], node["rightOperand"], language)
     return _DUE.get(duty, _WITHIN)[language].format(value)
 
