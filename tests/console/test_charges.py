@@ -22,8 +22,8 @@ def test_an_agreements_page_shows_its_invoices_and_shares(site: Site, language: 
     now = site.runtime.clock.now()
     with site.runtime.database.transaction() as db:
         agreement = negotiation.agreement(db, site.agreement)
-        operator = billing.queries.to_bill(db, now)
-        for issuer, buyer in operator:
+        waiting = queries.to_bill(db, now)
+        for issuer, buyer in waiting:
             exchange = Actor(issuer, frozenset({str(Role.EXCHANGE_OPERATOR)}))
             invoice = billing.issue(db, exchange, issuer, buyer, now)
             assert invoice is not None
