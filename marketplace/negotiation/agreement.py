@@ -24,6 +24,7 @@ _LABELS = {
         "term": "期限",
         "price": "期限价款（分）",
         "enforcement": "条款执行情况",
+        "predecessor": "所承接的合同",
     },
     "en": {
         "agreement": "Agreement",
@@ -32,6 +33,7 @@ _LABELS = {
         "term": "Term",
         "price": "Price of access (fen)",
         "enforcement": "Who makes sure of each term",
+        "predecessor": "Follows",
     },
 }
 
@@ -107,6 +109,10 @@ def agreement_text(document: Json, language: str) -> str:
         f"{labels['term']}: {document['starts_at']} – {document['ends_at']}",
         f"{labels['price']}: {document['price_fen']}",
     ]
+    if "predecessor" in document:
+        named = document["predecessor"]
+        lines.append(f"{labels['predecessor']}: {named['id']} ({named['kind']}, sha256 {named['sha256']})")
+        lines += [f"- {one}" for one in named["changes"][language]]
     for number, clause in enumerate(text["clauses"], start=1):
         lines += ["", f"{number}. {clause['title']} [{clause['id']}]", clause["text"]]
     lines += ["", f"{labels['enforcement']} ({document['enforced_permille']}‰)"]

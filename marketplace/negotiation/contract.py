@@ -20,6 +20,7 @@ TYP = "agreement+jws"
 SIDES = ("provider", "buyer")
 _SECTIONS = {
     "facts": ("合同要素", "Particulars"),
+    "follows": ("所承接的合同及变更", "What it follows and what is otherwise"),
     "terms": ("机器可读条款及其执行", "Machine-readable terms and who makes sure of them"),
     "signatures": ("签署", "Signatures"),
 }
@@ -66,6 +67,7 @@ def contract_pdf(body: bytes, signatures: Sequence[Signature]) -> bytes:
     paragraphs = [
         *_head(document),
         *_facts(document, sha256),
+        *_follows(document),
         *_clauses(document),
         *_terms(document),
         *_signed(document, by_side),
@@ -117,6 +119,18 @@ def _facts(document: Json, sha256: str) -> Iterator[Paragraph]:
         ("文件哈希", "SHA-256 of the document", sha256),
     ):
         yield _fact(zh, en, str(value))
+
+
+def _follows(document: Json) -> Iterator[Paragraph]:
+    """Of a successor: its predecessor and every change in words."""
+    named = document.get("predecessor")
+    if named is None:
+        return
+    yield _heading("follows")
+    yield _fact("所承接的合同", "Predecessor", f"{named['id']} ({named['kind']})")
+    yield _fact("其文件哈希", "SHA-256 of its document", named["sha256"])
+    for zh, en in zip(*(named["changes"][language] for language in LANGUAGES), strict=True):
+        yield Paragraph(Style.FACT, f"{zh} / {en}", han=False)
 
 
 def _clauses(document: Json) -> Iterator[Paragraph]:

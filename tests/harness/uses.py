@@ -24,7 +24,12 @@ AFTER = {
     "FINALIZED": set[str](),
     "TERMINATED": set[str](),
 }
-ENDS = {"negotiation:agreement_terminated", "negotiation:agreement_suspended", "negotiation:agreement_expired"}
+ENDS = {
+    "negotiation:agreement_terminated",
+    "negotiation:agreement_suspended",
+    "negotiation:agreement_expired",
+    "negotiation:agreement_superseded",
+}
 WINDOW = 1 << 20
 
 

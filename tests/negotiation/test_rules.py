@@ -73,6 +73,7 @@ AGREEMENT_ALLOWED = {
     ("suspended", "finalized"): {*SIDES, "service"},
     ("finalized", "expired"): {"service"},
     ("suspended", "expired"): {"service"},
+    ("finalized", "superseded"): {"service"},
     **{(state, "terminated"): {*SIDES, "service"} for state in ("drafted", "finalized", "suspended")},
 }
 

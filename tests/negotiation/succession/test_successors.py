@@ -16,6 +16,8 @@ from marketplace.exchange.parameters import BadParameters
 from marketplace.exchange.standing import NoValidCertificate
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.transitions import WrongState
+from marketplace.negotiation.agreement import agreement_text
+from marketplace.negotiation.contract import contract_pdf
 from marketplace.negotiation.drafting import TermOutlivesCertificate
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.succession import answering, proposing
@@ -37,6 +39,7 @@ from tests.negotiation.succession.parts import (
     terminate,
 )
 from tests.negotiation.test_agreements import schema
+from tests.negotiation.test_contract import bare, papers, running_text
 
 
 def content(house: House, agreement: Agreement) -> dict[str, Any]:
@@ -87,6 +90,21 @@ def test_the_document_names_what_it_follows_and_says_in_words_what_is_otherwise(
     )
     (shown,) = chain(house, first.id).successors
     assert [one.en for one in shown.changes] == named["changes"]["en"]
+
+
+def test_the_pdf_and_the_plain_text_of_a_successor_tell_what_is_otherwise(house: House) -> None:
+    first = finalized(house)
+    second = amended(house, first.id, parameters={"max_uses": 9})
+    body, made = papers(house, second)
+    document, pdf = content(house, second), running_text(contract_pdf(body, made))
+    named = document["predecessor"]
+    assert f"{first.id} (amendment)" in pdf
+    assert first.document in pdf
+    for zh, en in zip(named["changes"]["zh"], named["changes"]["en"], strict=True):
+        assert bare(f"{zh} / {en}") in bare(pdf)
+        assert f"- {en}\n" in agreement_text(document, "en")
+        assert f"- {zh}\n" in agreement_text(document, "zh")
+    assert first.document in agreement_text(document, "zh")
 
 
 def test_an_amendment_costs_what_its_price_is_higher_and_gives_nothing_back(house: House) -> None:
