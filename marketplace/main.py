@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -37,7 +38,7 @@ from marketplace.negotiation.duties import routes as duties
 from marketplace.negotiation.rounds import routes as rounds
 from marketplace.negotiation.succession import routes as succession
 from marketplace.participants import routes as participants
-from marketplace.participants.authentication import authenticate, judge_headers
+from marketplace.participants.authentication import authenticate, judge_headers, recognise
 from marketplace.plumbing import health, problems, telemetry
 from marketplace.plumbing.db import Database
 from marketplace.plumbing.limits import Limits
@@ -53,13 +54,16 @@ from marketplace.plumbing.web import was_counted
 from marketplace.registration import routes as registration
 from marketplace.settings import Settings
 from marketplace.settlement import routes as settlement
+from marketplace.transfer import decision_routes as decisions
 from marketplace.transfer import notice_routes as notices
 from marketplace.transfer import routes as transfer
 from marketplace.usage.policies import routes as policies
 
 POLICY_FOLDER = Path(__file__).resolve().parent.parent / "policies"
 
+# Routes are tried in this order, so the one that is asked most stands first.
 ROUTERS: tuple[APIRouter, ...] = (
+    decisions.routes,
     participants.routes,
     assets.routes,
     accounting.routes,
@@ -127,6 +131,16 @@ class EdgeGate(Promises):
         if not was_counted(request):
             limits.known(actor.participant)
         return actor
+
+    def recognise(self, db: Session, request: Request, now: datetime) -> tuple[Actor, Callable[[Session], None]]:
+        limits = Limits.of(request)
+        try:
+            found = recognise(db, request, now, self._runtime)
+        except Unauthenticated as error:
+            limits.refused(request, error)
+            raise
+        limits.known(found.actor.participant)
+        return found.actor, found.spend
 
     def record_refusal(self, db: Session, actor: Actor, route: str, error: DomainError, now: datetime) -> None:
         record(db, actor, Tag.REQUEST_REFUSED, now, facts={"route": route, "reason": error.slug})

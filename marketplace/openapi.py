@@ -53,7 +53,7 @@ PUBLIC = frozenset(
     }
 )
 # Operations that only take a token bound to the caller's key.
-BOUND = frozenset({"download_data", "download_file"})
+BOUND = frozenset({"decide_use", "download_data", "download_file"})
 
 BYTES: dict[str, tuple[str, str]] = {
     "get_document": ("application/json", "The exact bytes of the document"),

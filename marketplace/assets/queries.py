@@ -10,6 +10,7 @@ from marketplace.assets.models import Asset, StageRecord, Version, VersionFile
 from marketplace.assets.stages import PASSPORT
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound, shown
+from marketplace.plumbing.snapshots import once_per_snapshot
 
 
 class NoSuchAsset(NotFound):
@@ -41,6 +42,7 @@ def lock_asset(db: Session, asset_id: str) -> None:
     db.exec(select(Asset.id).where(Asset.id == asset_id).with_for_update(key_share=True)).one()
 
 
+@once_per_snapshot
 def version(db: Session, version_id: str) -> Version:
     """One version: for other rooms.  Raises NoSuchVersion."""
     found = db.get(Version, version_id)

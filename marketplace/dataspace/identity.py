@@ -50,7 +50,8 @@ class SignedTokens:
         """As `Identity.who`; the token is spent."""
         try:
             found, jti, expires_at = self._checked(db, authorization, audience, now, runtime)
-            one_time.spend_at_once(runtime.database, _SCOPE, found.id, jti, expires_at)
+            with runtime.database.transaction() as own:  # the request may only read
+                one_time.spend(own, _SCOPE, found.id, jti, expires_at)
         except BadToken as error:
             raise UnknownConnector(
                 error.detail,

@@ -11,6 +11,7 @@ from marketplace.exchange.catalogue import CataloguePage, CatalogueRow, Wanted, 
 from marketplace.exchange.models import Demand, Listing, MarketReference, Offer
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
+from marketplace.plumbing.snapshots import once_per_snapshot
 
 __all__ = ["CataloguePage", "CatalogueRow", "Wanted", "visible", "visible_listing"]
 
@@ -45,6 +46,7 @@ def own_offers(db: Session, actor: Actor) -> Sequence[Offer]:
     return db.exec(rows.order_by(col(Offer.made_at), col(Offer.id))).all()
 
 
+@once_per_snapshot
 def listing(db: Session, listing_id: str) -> Listing:
     """One listing in any state: for other rooms.  Raises NoSuchListing."""
     found = db.get(Listing, listing_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Collection
 from typing import Any, TypeAlias
 
 import rfc8785
@@ -67,28 +68,48 @@ def digest(document: Any) -> str:
 def _refuse_ambiguity(value: Any, depth: int) -> bool:
     """Whether every key is ASCII, so that its order by code points is its order by UTF-16 units."""
     if depth > MAX_DEPTH:
-        raise AmbiguousDocument("nested too deeply", expected=f"at most {MAX_DEPTH} levels")
-    if value is None or type(value) is bool or (type(value) is str and value.isascii()):
-        return True  # most values by far
+        raise _too_deep()
+    if isinstance(value, dict):
+        return _has_plain_keys(value) & _refuse_members(value.values(), depth)
+    if isinstance(value, list | tuple):
+        return _refuse_members(value, depth)
+    _require_leaf(value)
+    return True
+
+
+def _refuse_members(items: Collection[Any], depth: int) -> bool:
     plain = True
+    if depth == MAX_DEPTH and items:
+        raise _too_deep()
+    for item in items:
+        kind = type(item)
+        if kind is str:  # most values by far
+            if not item.isascii():
+                _require_text(item)
+        elif kind is int:
+            _require_leaf(item)
+        elif item is not None and kind is not bool:
+            plain &= _refuse_ambiguity(item, depth + 1)
+    return plain
+
+
+def _require_leaf(value: Any) -> None:
     match value:
+        case None | bool():
+            pass
+        case int():
+            if not -MAX_INTEGER <= value <= MAX_INTEGER:
+                raise AmbiguousDocument("integer beyond 2^53", got=str(value), action="send it as a string")
         case str():
             _require_text(value)
-        case int():
-            if abs(value) > MAX_INTEGER:
-                raise AmbiguousDocument("integer beyond 2^53", got=str(value), action="send it as a string")
-        case list() | tuple():
-            for item in value:
-                plain &= _refuse_ambiguity(item, depth + 1)
-        case dict():
-            plain = _has_plain_keys(value)
-            for item in value.values():
-                plain &= _refuse_ambiguity(item, depth + 1)
         case _:
             raise AmbiguousDocument(
                 "value has no single canonical form", got=type(value).__name__, action="send decimals as strings"
             )
-    return plain
+
+
+def _too_deep() -> AmbiguousDocument:
+    return AmbiguousDocument("nested too deeply", expected=f"at most {MAX_DEPTH} levels")
 
 
 def _has_plain_keys(value: dict[Any, Any]) -> bool:

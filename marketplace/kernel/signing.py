@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 from dataclasses import dataclass
+from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 import jwt
@@ -67,6 +68,10 @@ class SigningKey:
     @property
     def public_jwk(self) -> Jwk:
         """The public half as JWK (RFC 7517) with `kid` and `alg`."""
+        return dict(self._public)
+
+    @cached_property
+    def _public(self) -> Jwk:
         return _public_jwk(self.private) | {"kid": self.kid, "alg": self.algorithm}
 
     def to_pem(self) -> bytes:
@@ -182,6 +187,26 @@ def verify_compact(token: str, jwk: Jwk, *, typ: str) -> bytes:
     except (jwt.PyJWTError, InvalidSignature, ValueError) as error:
         raise BadSignature("the signature does not fit what the JWS carries") from error
     return payload
+
+
+def holds(token: str, jwk: Jwk) -> bool:
+    """Whether the signature of a compact JWS is this public key's.  Only that: header and payload are the caller's.
+
+    jwk: public members, all text, with `alg`.  The parsed key is kept, never a token.
+    """
+    signed, _, signature = token.rpartition(".")
+    try:
+        known = _parsed(tuple(sorted(jwk.items())))
+        octets = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
+        return bool(known.Algorithm.verify(signed.encode(), known.key, octets))
+    except (jwt.PyJWTError, ValueError, TypeError):
+        return False
+
+
+@lru_cache(maxsize=1024)
+def _parsed(members: tuple[tuple[str, str], ...]) -> jwt.PyJWK:
+    jwk = dict(members)
+    return jwt.PyJWK(jwk, jwk["alg"])
 
 
 def _require_header(token: str, jwk: Jwk, typ: str) -> Jwk:

@@ -16,6 +16,7 @@ from marketplace.kernel.errors import NotFound, shown
 from marketplace.legal.models import Evidence, Opinion, OpinionCondition
 from marketplace.legal.rules import LAW_PROFILE, Outcome
 from marketplace.participants import queries as participants
+from marketplace.plumbing.snapshots import once_per_snapshot
 from marketplace.plumbing.storage import ObjectStore
 
 OVERSEERS = frozenset({Role.LAW_FIRM, Role.REGISTRAR, Role.EXCHANGE_OPERATOR, Role.AUDITOR})
@@ -102,6 +103,7 @@ def signed_number(db: Session, firm_id: str, number: str) -> Opinion | None:
     return db.exec(rows).first()
 
 
+@once_per_snapshot
 def conditions(db: Session, opinion_id: str) -> Sequence[OpinionCondition]:
     """The conditions of an opinion by item."""
     rows = select(OpinionCondition).where(OpinionCondition.opinion_id == opinion_id)
@@ -132,6 +134,7 @@ def is_valid(db: Session, found: Opinion, root: str, now: datetime) -> bool:
     )
 
 
+@once_per_snapshot
 def valid_opinion(db: Session, version: Version, now: datetime) -> Opinion | None:
     """The opinion that a version rests on now, or None (gate H15): the last signed one decides, also when it fails."""
     found = latest_signed(db, version.id)

@@ -15,6 +15,7 @@ from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rules import OPEN, Side
+from marketplace.plumbing.snapshots import once_per_snapshot
 
 
 class NoSuchRequest(NotFound):
@@ -66,6 +67,7 @@ def open_requests(db: Session, buyer_id: str, listing_id: str) -> Sequence[Acces
     return db.exec(rows.order_by(col(AccessRequest.asked_at))).all()
 
 
+@once_per_snapshot
 def agreement(db: Session, agreement_id: str) -> Agreement:
     """One agreement: for other rooms.  Raises NoSuchAgreement."""
     found = db.get(Agreement, agreement_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from fastapi import Request
@@ -42,17 +43,52 @@ def authenticate(db: Session, request: Request, now: datetime, runtime: Runtime)
     The proof of a bound token is spent: with the request's own transaction if that writes, at once if it only reads.
     Raises Unauthenticated: AuthenticationRequired, InvalidToken, InvalidProof, ParticipantSuspended.
     """
+    found = recognise(db, request, now, runtime)
+    # Writing requests remember the proof together with their effect: refused and rolled back, it had none.
+    if _writes(db):
+        found.spend(db)
+    elif found.proof is not None:
+        # A reading transaction has its snapshot already; on SQLite it could not begin to write beside other writers,
+        # and if it could it would hold the only write lock until the answer is ready.
+        runtime.database.grouped(found.spend)
+    return found.actor
+
+
+@dataclass(frozen=True)
+class Recognised:
+    """A caller whose token and proof hold.  proof: of a bound token, not yet spent."""
+
+    actor: Actor
+    proof: dpop.Proof | None
+    request: Request
+    settings: Settings
+
+    def spend(self, db: Session) -> None:
+        """Remember the proof in a writing transaction, so that it is good for one request.  Raises InvalidProof."""
+        if self.proof is None:
+            return
+        try:
+            one_time.spend(db, dpop.SCOPE, self.proof.thumbprint, self.proof.jti, self.proof.expires_at)
+        except BadToken as error:
+            refusal = _invalid_proof(error, self.settings)
+            get_logger().info("authentication refused", reason=refusal.slug, path=template_of(self.request))
+            raise refusal from error
+
+
+def recognise(db: Session, request: Request, now: datetime, runtime: Runtime) -> Recognised:
+    """As `authenticate`, by reading only: whoever acts on it spends the proof in the transaction that acts."""
     try:
         scheme, token = _credentials(request, runtime.settings)
         claims = _claims(token, now, runtime)
         roles = _roles(db, claims, now, runtime.settings)
         person = _person(db, claims, runtime.settings)
-        if scheme == "dpop" or claims.bound_to is not None:
-            _require_proof(db, request, scheme, token, claims, now, runtime)
+        bound = scheme == "dpop" or claims.bound_to is not None
+        proof = _fitting_proof(request, scheme, token, claims, now, runtime.settings) if bound else None
     except Unauthenticated as error:
         get_logger().info("authentication refused", reason=error.slug, path=template_of(request))
         raise
-    return Actor(claims.participant, roles, kid=claims.kid, proof_thumbprint=claims.bound_to, person=person)
+    actor = Actor(claims.participant, roles, kid=claims.kid, proof_thumbprint=claims.bound_to, person=person)
+    return Recognised(actor, proof, request, runtime.settings)
 
 
 def judge_headers(request: Request, now: datetime, runtime: Runtime) -> str:
@@ -130,20 +166,6 @@ def _person(db: Session, claims: AccessClaims, settings: Settings) -> str | None
             challenge=_challenge("Bearer", settings, "invalid_token"),
         )
     return found
-
-
-def _require_proof(
-    db: Session, request: Request, scheme: str, token: str, claims: AccessClaims, now: datetime, runtime: Runtime
-) -> None:
-    proof = _fitting_proof(request, scheme, token, claims, now, runtime.settings)
-    try:
-        # Writing requests remember the proof together with their effect: refused and rolled back, it had none.
-        if _writes(db):
-            one_time.spend(db, dpop.SCOPE, proof.thumbprint, proof.jti, proof.expires_at)
-        else:
-            one_time.spend_at_once(runtime.database, dpop.SCOPE, proof.thumbprint, proof.jti, proof.expires_at)
-    except BadToken as error:
-        raise _invalid_proof(error, runtime.settings) from error
 
 
 def _fitting_proof(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import delete
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import postgresql
 from sqlmodel import Session, col
 
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.participants.compact import BadToken
 from marketplace.participants.models import SeenToken
-from marketplace.plumbing.db import Database
+from marketplace.plumbing.sqlite import run_bare
+
+_SQLITE = "INSERT INTO seen_token (id, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
 
 class Replayed(BadToken):
@@ -26,21 +28,19 @@ def spend(db: Session, scope: str, owner: str, jti: str, expires_at: datetime) -
     A refused request is rolled back with everything it did, so its token may be shown again; it had no effect.
     """
     name = sha256_hex(f"{scope}\0{owner}\0{jti}".encode())
-    insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert(SeenToken).values(id=name, expires_at=expires_at).on_conflict_do_nothing()
-    # The row itself says whether it is new: SQLAlchemy knows no row count of an INSERT on PostgreSQL.
-    if db.exec(row.returning(col(SeenToken.id))).first() is None:
+    if not _is_new(db, name, expires_at):
         raise Replayed("this `jti` was used before", got=jti, action="sign a fresh one for every request")
 
 
-def spend_at_once(database: Database, scope: str, owner: str, jti: str, expires_at: datetime) -> None:
-    """Remember a one-time id in a transaction of its own: for requests that only read.
-
-    A reading transaction has its snapshot already; on SQLite it could not begin to write beside other writers, and if
-    it could it would hold the only write lock until the answer is ready.
-    """
-    with database.transaction() as db:
-        spend(db, scope, owner, jti, expires_at)
+def _is_new(db: Session, name: str, expires_at: datetime) -> bool:
+    connection = db.connection()
+    if connection.dialect.name == "sqlite":
+        # The form in which SQLAlchemy keeps a moment: without its zone.
+        at = expires_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+        return run_bare(connection, _SQLITE, (name, at)) == 1
+    row = postgresql.insert(SeenToken).values(id=name, expires_at=expires_at).on_conflict_do_nothing()
+    # The row itself says whether it is new: SQLAlchemy knows no row count of an INSERT on PostgreSQL.
+    return db.exec(row.returning(col(SeenToken.id))).first() is not None
 
 
 def forget_expired(db: Session, now: datetime) -> None:

@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from marketplace.kernel.errors import NotFound
 from marketplace.participants.models import Participant, ParticipantKey
+from marketplace.plumbing.snapshots import once_per_snapshot
 
 
 class NoSuchParticipant(NotFound):
@@ -19,6 +20,7 @@ class NoSuchKey(NotFound):
     """No such key of this participant."""
 
 
+@once_per_snapshot
 def participant(db: Session, participant_id: str) -> Participant:
     """One participant.  Raises NoSuchParticipant."""
     found = db.get(Participant, participant_id)
@@ -42,6 +44,7 @@ def with_role(db: Session, role: str) -> Sequence[Participant]:
     return [one for one in all_participants(db) if role in one.roles]
 
 
+@once_per_snapshot
 def live_key(db: Session, participant_id: str, kid: str, at: datetime) -> ParticipantKey | None:
     """A participant's key if it was valid at that moment, else None."""
     key = db.get(ParticipantKey, kid)

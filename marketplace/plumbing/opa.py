@@ -19,6 +19,7 @@ from marketplace.plumbing.policy import OddAnswer
 
 LARGEST_ANSWER = 1 << 20
 _QUERY = "strict-builtin-errors=true&provenance=true"
+_JSON = {"Content-Type": "application/json"}
 _ANSWER_KEYS = {"result", "decision_id", "provenance"}
 
 
@@ -46,10 +47,10 @@ class HardenedClient(AsyncOpaClient):
         async with self._session.request(method, url, allow_redirects=False, **kwargs) as response:
             yield response
 
-    async def ask(self, package: str, sent: Json) -> Json:
+    async def ask(self, package: str, sent: str) -> Json:
         """The server's whole answer.  Raises OddAnswer or the client's own errors."""
         url = f"{self.root_url}/data/{package.replace('.', '/')}/decision?{_QUERY}"
-        async with self._request("POST", url, json={"input": sent}) as response:
+        async with self._request("POST", url, data=f'{{"input":{sent}}}', headers=_JSON) as response:
             if response.status != 200:
                 raise OddAnswer(f"status {response.status}")
             body = await response.content.read(LARGEST_ANSWER + 1)

@@ -13,7 +13,7 @@ from typing import Any, Protocol, TypeVar
 from regorus import Engine  # type: ignore[attr-defined]
 from structlog import get_logger
 
-from marketplace.kernel.canonical import Json, digest
+from marketplace.kernel.canonical import Json, canonical_text, sha256_hex
 from marketplace.plumbing.policyfiles import PolicyFiles
 from marketplace.settings import Settings
 
@@ -28,13 +28,14 @@ class Decision:
     """A policy's answer, a value and never an exception.
 
     reasons: codes of `contracts/policy/reasons.json`, sorted, empty when allowed; obligations: what must be done to
-    whatever leaves; revision: hash of the policies that decided.
+    whatever leaves; revision: hash of the policies that decided; about: digest of the facts, empty without an answer.
     """
 
     allow: bool
     reasons: tuple[str, ...]
     obligations: tuple[Json, ...]
     revision: str
+    about: str = ""
 
 
 class PolicyEngine(Protocol):
@@ -76,10 +77,11 @@ def denial(reason: str, revision: str) -> Decision:
     return Decision(allow=False, reasons=(reason,), obligations=(), revision=revision)
 
 
-def with_digest(facts: Mapping[str, Any]) -> tuple[Json, str]:
+def with_digest(facts: Mapping[str, Any]) -> tuple[str, str]:
     """The input as it is sent, facts and their digest, and that digest: the policy must echo it (threat T30)."""
-    name = digest(dict(facts))
-    return {**facts, "digest": name}, name
+    text = canonical_text(dict(facts))
+    name = sha256_hex(text.encode())
+    return f'{text[:-1]}{"," if facts else ""}"digest":"{name}"}}', name
 
 
 def read_answer(answer: object, expected_echo: str, revision: str) -> Decision:
@@ -99,7 +101,7 @@ def read_answer(answer: object, expected_echo: str, revision: str) -> Decision:
         isinstance(duty, dict) and "action" in duty for duty in obligations
     ):
         raise OddAnswer(f"obligations are {_brief(obligations)}")
-    return Decision(allow, tuple(reasons), tuple(obligations), revision)
+    return Decision(allow, tuple(reasons), tuple(obligations), revision, expected_echo)
 
 
 # The binding's engines work only in the thread that made them, and must be dropped there too: so they belong to the
@@ -143,9 +145,9 @@ class RegorusEngine:
     def close(self) -> None:
         """Engines belong to their threads and end with them."""
 
-    def _evaluate(self, revision: str, package: str, sent: Json) -> object:
+    def _evaluate(self, revision: str, package: str, sent: str) -> object:
         engine = self._engine(revision)
-        engine.set_input_json(json.dumps(sent))
+        engine.set_input_json(sent)
         return json.loads(engine.eval_rule_as_json(f"data.{package}.decision"))
 
     def _engine(self, revision: str) -> Engine:

@@ -23,6 +23,7 @@ from marketplace.plumbing import policybundle
 from marketplace.plumbing.db import UtcDateTime
 from marketplace.plumbing.policy import UNAVAILABLE, Decision, denial
 from marketplace.plumbing.runtime import Runtime
+from marketplace.plumbing.snapshots import once_per_snapshot
 from marketplace.settings import Settings
 
 
@@ -53,6 +54,7 @@ def releases(db: Session) -> Sequence[PolicyRelease]:
     return db.exec(select(PolicyRelease).order_by(col(PolicyRelease.version).desc())).all()
 
 
+@once_per_snapshot
 def newest(db: Session) -> tuple[Accepted, ...]:
     """The newest accepted bundle and the one before it; none while only the policies of the release were there."""
     columns = select(PolicyRelease.revision, PolicyRelease.bundle, PolicyRelease.accepted_at)

@@ -61,6 +61,10 @@ class Gate(Protocol):
         """Who calls.  Raises Unauthenticated, RateLimited."""
         ...
 
+    def recognise(self, db: Session, request: Request, now: datetime) -> tuple[Actor, Callable[[Session], None]]:
+        """Who calls, by reading only, and what spends its proof in the transaction that acts.  Raises as above."""
+        ...
+
     def record_refusal(self, db: Session, actor: Actor, route: str, error: DomainError, now: datetime) -> None:
         """Write the entry of a raised refusal."""
         ...

@@ -13,6 +13,7 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.participants import queries as participants
 from marketplace.participants.models import Participant
+from marketplace.plumbing.snapshots import once_per_snapshot
 from marketplace.registration.models import (
     Application,
     Certificate,
@@ -153,6 +154,7 @@ def certificate_status(found: Certificate, now: datetime) -> CertificateState:
     return certificate_state(found.state, found.valid_until, now)
 
 
+@once_per_snapshot
 def valid_certificate(db: Session, version: Version, now: datetime) -> Certificate | None:
     """The certificate that a version rests on now, or None (gate H9)."""
     rows = select(Certificate).where(
@@ -165,6 +167,7 @@ def valid_certificate(db: Session, version: Version, now: datetime) -> Certifica
     return db.exec(rows.order_by(col(Certificate.issued_at).desc())).first()
 
 
+@once_per_snapshot
 def certificate_standing(db: Session, version: Version, now: datetime) -> str:
     """`valid` while a version rests on a certificate, else `suspended` or `cancelled` as its latest is, or `none`."""
     if valid_certificate(db, version, now) is not None:

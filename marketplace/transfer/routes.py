@@ -6,60 +6,33 @@ The data routes answer with a stream, so they are no transaction routes: each st
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path as FilePath
 from typing import Annotated, Any
 from urllib.parse import quote
 
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import APIRouter, Header, Request, Response
 
 from marketplace.audit import documents, receipts
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.errors import Conflict, Forbidden
-from marketplace.negotiation.queries import agreement, own_agreement, readable_agreement
-from marketplace.negotiation.refusals import clauses_behind
-from marketplace.plumbing.problems import Unauthenticated, problem
+from marketplace.negotiation.queries import own_agreement, readable_agreement
+from marketplace.plumbing.problems import problem
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.turns import Turns, in_own_thread
 from marketplace.plumbing.web import RECEIPT, Gate, View, record_raised, router
 from marketplace.transfer import opening, queries
+from marketplace.transfer.asking import Action, Approval, AssetId, Place, ProofRequired, Purpose, require_bound
 from marketplace.transfer.opening import Download, Opened, OutsideRange, Refused, Representation
+from marketplace.transfer.refusing import refusal_of
 from marketplace.transfer.schemas import ManifestOut, ManifestSignature, TransferOut
 from marketplace.transfer.stream import WindowResponse, WindowSource
 from marketplace.usage.rules import ClockBehind, UseRequest
-
-WRONG_PARTY = "wrong_party"
-_REASONS = FilePath(__file__).resolve().parents[2] / "contracts" / "policy" / "reasons.json"
 
 routes = router("transfer")
 # Plain routes: the answer outlives any one transaction.
 data = APIRouter(tags=["transfer"], responses=routes.responses)
 
 
-class ProofRequired(Unauthenticated):
-    """Data is only served to a token bound to the caller's key."""
-
-
-class UseRefused(Forbidden):
-    """The policy refused this use."""
-
-
-Purpose = Annotated[str, Query(description="Why; a purpose of the contract.", pattern=r"^[a-z_]{1,64}$")]
-Action = Annotated[str, Query(description="What is done with it.", pattern=r"^[A-Za-z:]{1,64}$")]
-AssetId = Annotated[str | None, Query(description="The asset you expect; another one is refused.", max_length=80)]
-Place = Annotated[
-    str | None,
-    Query(
-        description="Where the data will be used (ISO 3166-1); yours by registration if left out.",
-        pattern=r"^[A-Z]{2}$",
-    ),
-]
-Approval = Annotated[
-    str | None,
-    Query(description="Number of your ethics decision, where the contract asks for one.", pattern=r"^[\w./:-]{1,64}$"),
-]
 RangeHeader = Annotated[str | None, Header(alias="Range", max_length=200)]
 IfRange = Annotated[str | None, Header(alias="If-Range", max_length=200)]
 Key = Annotated[
@@ -170,28 +143,18 @@ def _answered(request: Request, answer: Callable[[Runtime, Actor], Response]) ->
     with runtime.database.transaction() as db:
         actor = gate.authenticate(db, request, runtime.clock.now())
     try:
-        _require_bound(actor)
+        require_bound(actor)
         return answer(runtime, actor)
     except (Forbidden, Conflict, ProofRequired, ClockBehind) as error:
         record_raised(request, actor, error)
         raise
 
 
-def _require_bound(actor: Actor) -> None:
-    if actor.proof_thumbprint is None:
-        raise ProofRequired(
-            "the access token is not bound to a key",
-            expected="a DPoP-bound token (RFC 9449)",
-            action="ask for a token with a DPoP proof, and send a proof with this request",
-            challenge='DPoP algs="EdDSA ES256"',
-        )
-
-
 def answer_download(request: Request, runtime: Runtime, actor: Actor, asked: Download) -> Response:
     """The answer to a known caller: the bytes, or why not; recorded either way.  Raises what `open_transfer` raises."""
     match opening.open_transfer(runtime, actor, asked, runtime.clock.now()):
         case Refused() as refused:
-            refusal = _refusal(runtime, asked.agreement_id, refused)
+            refusal = refusal_of(runtime, asked.agreement_id, refused)
             refusal.headers[RECEIPT] = receipts.of_entry(runtime, refused.entry)
             return refusal
         case OutsideRange() as outside:
@@ -248,38 +211,12 @@ def _media_type(path: str | None) -> str:
     return "application/dicom" if path.endswith(".dcm") else "application/octet-stream"
 
 
-def _refusal(runtime: Runtime, agreement_id: str, refused: Refused) -> Response:
-    with runtime.database.reading() as db:
-        document = documents.content(db, agreement(db, agreement_id).document)
-    codes = list(refused.decision.reasons)
-    if WRONG_PARTY in codes:  # the other reasons tell a stranger how the contract stands; the log has them all
-        codes = [WRONG_PARTY]
-    error = UseRefused(
-        "this use is not allowed: " + ", ".join(codes), action="read `explanations`; the refusal is in the log"
-    )
-    known = _explanations()
-    extra = {
-        "reasons": codes,
-        "explanations": {code: known[code] for code in codes if code in known},
-        "clauses": [] if WRONG_PARTY in codes else clauses_behind(document, codes),
-        "revision": refused.decision.revision,
-        "entry": refused.entry,
-    }
-    return problem(error, extra=extra)
-
-
 def _outside(outside: OutsideRange, receipt: str) -> Response:
     response = problem(outside.error, extra={"status": 416})
     response.status_code = 416
     response.headers["Content-Range"] = f"bytes */{outside.size}"
     response.headers[RECEIPT] = receipt
     return response
-
-
-@cache
-def _explanations() -> dict[str, dict[str, str]]:
-    found: dict[str, dict[str, str]] = json.loads(_REASONS.read_text("utf-8"))
-    return found
 
 
 routes.include_router(data)

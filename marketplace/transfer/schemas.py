@@ -114,3 +114,13 @@ class NoticeAddressOut(BaseModel):
 
     url: str
     set_at: datetime
+
+
+class DecisionOut(BaseModel):
+    """A use would be allowed at this moment.  obligations: ODRL duties on what would leave; revision: of the policies
+    that decided; entry: id of the entry that records the question."""
+
+    allow: Literal[True]
+    obligations: list[dict[str, Any]]
+    revision: str
+    entry: str

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from sqlmodel import Session, col, func, select
 
 from marketplace.assets.models import Version
 from marketplace.audit import documents
-from marketplace.audit.models import Document, Entry
+from marketplace.audit.models import Document, DocumentSignature, Entry
 from marketplace.exchange.queries import listing
 from marketplace.exchange.rules import ListingState
 from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.legal.models import Opinion
 from marketplace.legal.queries import conditions, valid_opinion
 from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.queries import agreement as agreement_of
 from marketplace.negotiation.succession.queries import amended
 from marketplace.plumbing.epochs import Epoch, Stop, reason_of
 from marketplace.plumbing.epochs import hold as hold_epochs
+from marketplace.plumbing.snapshots import once_per_snapshot, remember
 from marketplace.registration.queries import valid_certificate
+from marketplace.usage.facts import Uses, compile_uses
 from marketplace.usage.models import UsageQuota
 from marketplace.usage.rules import EPOCH_CHANGED, EXPIRED
 
 
+@once_per_snapshot
 def quota(db: Session, agreement_id: str) -> UsageQuota:
     """What is used up; nothing yet when the agreement has no row."""
     return db.get(UsageQuota, agreement_id, populate_existing=True) or UsageQuota(agreement_id=agreement_id)
@@ -52,7 +57,54 @@ def epoch(db: Session, subjects: Sequence[str], *, hold: bool = False) -> int:
     """
     if hold:
         hold_epochs(db)
-    return sum(db.exec(select(Epoch.number).where(col(Epoch.subject).in_(list(subjects)))))
+    return _epoch(db, tuple(subjects))
+
+
+@once_per_snapshot
+def _epoch(db: Session, subjects: tuple[str, ...]) -> int:
+    return sum(db.exec(select(Epoch.number).where(col(Epoch.subject).in_(subjects))))
+
+
+def read_ahead(db: Session, agreement_ids: Collection[str]) -> None:
+    """Read what uses of several agreements rest on, one statement for each table; inside `snapshot` only."""
+    wanted = sorted(set(agreement_ids))
+    found = db.exec(select(Agreement).where(col(Agreement.id).in_(wanted))).all()
+    subjects = {one.id: subjects_of(one) for one in found}
+    read_epochs(db, subjects.values())
+    quotas = {
+        row.agreement_id: row for row in db.exec(select(UsageQuota).where(col(UsageQuota.agreement_id).in_(wanted)))
+    }
+    names = [one.document for one in found]
+    bodies = dict(db.exec(select(Document.sha256, Document.body).where(col(Document.sha256).in_(names))).all())
+    signed: dict[str, list[str]] = {}
+    columns = select(DocumentSignature.document, DocumentSignature.signer)
+    for document, signer in db.exec(columns.where(col(DocumentSignature.document).in_(names))):
+        signed.setdefault(document, []).append(signer)
+    for one in found:
+        remember(db, agreement_of, one, one.id)
+        remember(db, quota, quotas.get(one.id) or UsageQuota(agreement_id=one.id), one.id)
+        remember(db, signers, sorted(signed.get(one.document, [])), one)
+        remember(db, _body, bodies.get(one.document), one.document)
+
+
+def read_epochs(db: Session, several: Collection[tuple[str, ...]]) -> None:
+    """Read the epochs of several sets of subjects in one statement; inside `snapshot` only."""
+    numbers = epochs(db, {name for subjects in several for name in subjects})
+    for subjects in several:
+        remember(db, _epoch, sum(numbers.get(name, 0) for name in set(subjects)), subjects)
+
+
+def subjects_of(agreement: Agreement) -> tuple[str, ...]:
+    """The ids whose revocation ends uses of an agreement."""
+    return (
+        agreement.id,
+        agreement.version_id,
+        agreement.certificate_code,
+        agreement.opinion_id,
+        agreement.listing_id,
+        agreement.buyer_id,
+        agreement.provider_id,
+    )
 
 
 def epochs(db: Session, subjects: Collection[str]) -> dict[str, int]:
@@ -80,11 +132,13 @@ def lapse_reason(db: Session, agreement_id: str, stops_at: int, now: datetime) -
     return EXPIRED if valid_opinion(db, version, moment) else Stop.OPINION_NOT_VALID
 
 
+@once_per_snapshot
 def latest_entry(db: Session) -> datetime | None:
     """The latest time of any entry: time never runs behind it."""
     return db.exec(select(func.max(Entry.at))).one()
 
 
+@once_per_snapshot
 def signers(db: Session, agreement: Agreement) -> list[str]:
     """Whose signatures lie on the agreement's document."""
     return sorted(one.signer for one in documents.signatures(db, agreement.document))
@@ -112,7 +166,29 @@ def open_conditions(db: Session, opinion: Opinion) -> list[datetime]:
     return [one.due_at for one in conditions(db, opinion.id) if one.met_at is None]
 
 
+def compiled_uses(db: Session, agreement: Agreement) -> Uses:
+    """The uses on record as facts; those of the signed document where they are the same."""
+    body = _body(db, agreement.document)
+    return _compiled(body) if body and terms_signed(db, agreement) else compile_uses(agreement.uses)
+
+
 def _signed(db: Session, agreement: Agreement) -> Json:
-    document = db.get(Document, agreement.document)
-    content = read_strictly(document.body) if document is not None else None
+    body = _body(db, agreement.document)
+    return _content(body) if body is not None else {}
+
+
+@once_per_snapshot
+def _body(db: Session, document: str) -> bytes | None:
+    return db.exec(select(Document.body).where(Document.sha256 == document)).first()
+
+
+# A contract is used often and never changes: the same bytes are read and compiled once.
+@lru_cache(maxsize=512)
+def _content(body: bytes) -> Json:
+    content = read_strictly(body)
     return content if isinstance(content, dict) else {}
+
+
+@lru_cache(maxsize=512)
+def _compiled(body: bytes) -> Uses:
+    return compile_uses(_content(body)["uses"])

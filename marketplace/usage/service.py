@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,9 +18,11 @@ from marketplace.negotiation.models import Agreement
 from marketplace.participants.queries import participant
 from marketplace.plumbing import policyreleases
 from marketplace.plumbing.epochs import Stop
+from marketplace.plumbing.epochs import hold as hold_epochs
 from marketplace.plumbing.policy import UNAVAILABLE
 from marketplace.plumbing.policyreleases import Accepted
 from marketplace.plumbing.runtime import Runtime
+from marketplace.plumbing.snapshots import snapshot
 from marketplace.registration.queries import certificate_standing, valid_certificate
 from marketplace.settings import Settings
 from marketplace.usage import queries, rules
@@ -30,7 +33,6 @@ from marketplace.usage.facts import (
     Credential,
     Quota,
     VersionFacts,
-    compile_uses,
 )
 from marketplace.usage.rules import Ruling, UseRequest
 
@@ -61,16 +63,7 @@ def authorize(
 
 def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, now: datetime) -> Gathered:
     """Everything the policy is told about a use, in one read."""
-    subjects = (
-        agreement.id,
-        agreement.version_id,
-        agreement.certificate_code,
-        agreement.opinion_id,
-        agreement.listing_id,
-        agreement.buyer_id,
-        agreement.provider_id,
-        *asked.grounds,
-    )
+    subjects = (*queries.subjects_of(agreement), *asked.grounds)
     # The epoch is read before the facts: a bump in between is then noticed when the use is recorded.
     epoch = queries.epoch(db, subjects)
     version = assets.version(db, agreement.version_id)
@@ -91,7 +84,7 @@ def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, n
             ethics_approval=asked.ethics_approval,
         ),
         agreement=sides,
-        uses=compile_uses(agreement.uses),
+        uses=queries.compiled_uses(db, agreement),
         version=_version_facts(version),
         certificate=Credential(valid=certificate is not None, state=certificate_standing(db, version, now)),
         opinion=Credential(valid=opinion is not None, state="valid" if opinion else "none"),
@@ -108,9 +101,16 @@ def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, n
 def judge(runtime: Runtime, gathered: Gathered) -> Ruling:
     """Ask the policies that may decide now; to be called while no lock is held."""
     decision = policyreleases.decide(runtime, gathered.policies, gathered.now, PACKAGE, gathered.facts)
-    return Ruling(
-        decision, gathered.facts, digest(gathered.facts), gathered.subjects, gathered.epoch, gathered.stops_at
-    )
+    name = decision.about or digest(gathered.facts)
+    return Ruling(decision, gathered.facts, name, gathered.subjects, gathered.epoch, gathered.stops_at)
+
+
+def confirm_all(db: Session, rulings: Sequence[Ruling], now: datetime, settings: Settings) -> list[Ruling]:
+    """As `confirm`, of several rulings in one transaction: what they rest on is read once."""
+    hold_epochs(db)
+    with snapshot(db):
+        queries.read_epochs(db, [one.subjects for one in rulings if one.decision.allow])
+        return [confirm(db, one, now, settings) for one in rulings]
 
 
 def confirm(db: Session, ruling: Ruling, now: datetime, settings: Settings) -> Ruling:
@@ -124,13 +124,20 @@ def confirm(db: Session, ruling: Ruling, now: datetime, settings: Settings) -> R
 
 
 def record_ruling(
-    db: Session, actor: Actor, agreement: Agreement, ruling: Ruling, now: datetime, *, about: Json
+    db: Session,
+    actor: Actor,
+    agreement: Agreement,
+    ruling: Ruling,
+    now: datetime,
+    *,
+    about: Json,
+    tag: Tag | None = None,
 ) -> str:
-    """Write the entry of a use that was allowed or refused; returns its id.
+    """Write the entry of a use that was allowed or refused, or of a question about one; returns its id.
 
-    about: what else names this use, e.g. its transfer.  The facts enter by digest only, and so does the number of an
-    ethics decision: it is the caller's own text.
-    Records: usage:allowed or usage:refused.
+    tag: of a question; about: what else names this use, e.g. its transfer.  The facts enter by digest only, and so does
+    the number of an ethics decision: it is the caller's own text.
+    Records: usage:allowed, usage:refused or usage:decided.
     """
     decision, asked = ruling.decision, ruling.facts["asked"]
     facts: Json = {
@@ -147,11 +154,10 @@ def record_ruling(
         "bytes": ruling.facts["quota"]["bytes_asked"],
         **about,
     }
-    tag = Tag.USE_ALLOWED if decision.allow else Tag.USE_REFUSED
     return record(
         db,
         actor,
-        tag,
+        tag or (Tag.USE_ALLOWED if decision.allow else Tag.USE_REFUSED),
         now,
         asset=agreement.asset_id,
         version=agreement.version_id,

@@ -192,6 +192,7 @@ ROWS: dict[str, Row] = {
     # use: only the buyer, only while the agreement is in force
     "get_delivery_manifest": only(_READERS, states="finalized suspended terminated expired superseded"),
     "list_transfers": only(_READERS),
+    "decide_use": only("buyer", 403, states="finalized"),
     "download_data": only("buyer", 403, states="finalized"),
     "download_file": only("buyer", 403, states="finalized"),
     # policies: replaced by the operator, seen by all, fetched by OPA servers

@@ -293,6 +293,7 @@ FORMS: dict[str, Form] = {
     "issue_token": _plain({}),
 }
 QUERIES: dict[str, dict[str, str]] = {
+    "decide_use": {"purpose": "model_training"},
     "download_data": {"purpose": "model_training"},
     "download_file": {"purpose": "model_training"},
     "find_certificates": {"sha256": "ab" * 32},

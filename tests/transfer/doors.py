@@ -21,6 +21,7 @@ from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import DomainError
 from marketplace.plumbing import problems, sockets
+from marketplace.transfer import decision_routes
 from marketplace.transfer.routes import routes
 from tests.house import House
 
@@ -44,6 +45,9 @@ class HeaderGate(Promises):
         actor = self._house.cast[name].actor
         return actor if "x-unbound" in request.headers else replace(actor, proof_thumbprint="t" * 43)
 
+    def recognise(self, db: Session, request: Request, now: datetime) -> tuple[Actor, Callable[[Session], None]]:
+        return self.authenticate(db, request, now), lambda _: None
+
     def record_refusal(self, db: Session, actor: Actor, route: str, error: DomainError, now: datetime) -> None:
         record(db, actor, Tag.REQUEST_REFUSED, now, facts={"route": route, "reason": error.slug})
 
@@ -53,6 +57,7 @@ def app_of(house: House) -> FastAPI:
     app.state.runtime = house.runtime
     app.state.gate = HeaderGate(house)
     problems.install(app)
+    app.include_router(decision_routes.routes)
     app.include_router(routes)
     return app
 

@@ -1,0 +1,56 @@
+"""Several questions answered from one snapshot: what one of them has read, the others need not read again.
+
+Inside the block every marked query gives the same answer for the same arguments, as it must within one transaction that
+sees one state of the database; outside it each call asks the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+
+from sqlmodel import Session, SQLModel
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Query = Callable[Concatenate[Session, P], R]
+_KEPT = "snapshot"
+
+
+@contextmanager
+def snapshot(db: Session) -> Iterator[None]:
+    """Let marked queries of a session remember their answers until the block ends."""
+    db.info[_KEPT] = {}
+    try:
+        yield
+    finally:
+        del db.info[_KEPT]
+
+
+def once_per_snapshot(query: Query[P, R]) -> Query[P, R]:
+    """Mark a query that only reads; its arguments are rows, or values that can be hashed."""
+
+    @wraps(query)
+    def ask(db: Session, *args: P.args, **kwargs: P.kwargs) -> R:
+        kept: dict[Any, Any] | None = db.info.get(_KEPT)
+        if kept is None:
+            return query(db, *args, **kwargs)
+        key = _key(query.__qualname__, args, kwargs)
+        if key not in kept:
+            kept[key] = args, query(db, *args, **kwargs)  # the arguments live on, so that no other row gets their id
+        answer: R = kept[key][1]
+        return answer
+
+    return cast("Query[P, R]", ask)
+
+
+def remember(db: Session, query: Callable[..., R], answer: R, *args: Any) -> None:
+    """Keep an answer of a marked query that was read together with others."""
+    db.info[_KEPT][_key(query.__qualname__, args, {})] = args, answer
+
+
+def _key(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    named = tuple(sorted(kwargs.items()))
+    return name, tuple(id(one) if isinstance(one, SQLModel) else one for one in args), named
