@@ -19,7 +19,8 @@ _NAMED: dict[str, tuple[tuple[tuple[str, ...], str], ...]] = {
     "opinion": ((("firm", "id"), "law_firm"),),
 }
 # What the service itself makes, so that its own signature alone counts.
-_OWN = ("delivery-manifest", "stop-notice")
+_NOTICES = ("stop-notice", "duty-notice", "contract-notice")
+_OWN = ("delivery-manifest", *_NOTICES)
 # Entries by which a document takes effect; before them it is a draft and need not be signed.
 _TAKES_EFFECT = {"registration:certificate_issued": "certificate", "legal:opinion_signed": "opinion"}
 
@@ -88,7 +89,7 @@ def check(report: Report, bundle: Bundle, sound: Sound) -> None:
     asked = report.check("every certificate, opinion and notice is signed by the party that it names, in its role")
     admitted, in_effect = admissions(bundle), _in_effect(bundle)
     for document in bundle.documents.values():
-        if document.kind == "stop-notice" or (document.kind, document.sha256) in in_effect:
+        if document.kind in _NOTICES or (document.kind, document.sha256) in in_effect:
             asked.counted += 1
             for lack in lacks(document, sound, admitted):
                 asked.fail(document.name, lack)

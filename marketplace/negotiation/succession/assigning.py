@@ -28,7 +28,7 @@ from marketplace.negotiation.succession.models import AgreementAct, AgreementAss
 from marketplace.negotiation.succession.notices import tell
 from marketplace.negotiation.succession.rules import ActKind, AssignmentState, assignment_prohibited
 from marketplace.negotiation.succession.schemas import AssignmentIn
-from marketplace.participants import queries as participants
+from marketplace.participants.models import Participant
 
 BY_TERMS, BY_PROVIDER = "terms", "provider"
 PROHIBITED = "assignment_prohibited"
@@ -54,17 +54,18 @@ def ask(db: Session, actor: Actor, agreement: Agreement, asked: AssignmentIn, no
     """Ask the provider to let another buyer take the agreement over; the same question again is the same question.
 
     Where the signed text prohibits handing on, it is refused by that clause at once.
-    Raises NotTheBuyersAssignment, NotAnAssignee, NoSuchParticipant, WrongState.
+    Raises NotTheBuyersAssignment, NotAnAssignee, WrongState.
     Records: negotiation:assignment_asked, and negotiation:assignment_refused when the terms refuse.
     """
     negotiation.lock_agreement(db, agreement)
-    assignee = participants.participant(db, asked.assignee)
-    known = [one for one in queries.assignments(db, agreement.id) if one.assignee_id == assignee.id]
+    assignee = db.get(Participant, asked.assignee)
+    known = [one for one in queries.assignments(db, agreement.id) if one.assignee_id == asked.assignee]
 
     if actor.participant != agreement.buyer_id:
         raise NotTheBuyersAssignment("the buyer asks, the provider answers", expected=agreement.buyer_id)
-    if assignee.id in (agreement.buyer_id, agreement.provider_id) or Role.BUYER not in assignee.roles:
-        raise NotAnAssignee("another buyer of this market takes an agreement over", got=assignee.id)
+    sides = (agreement.buyer_id, agreement.provider_id)
+    if assignee is None or assignee.id in sides or Role.BUYER not in assignee.roles:
+        raise NotAnAssignee("an agreement is taken over by another buyer", expected="id of a buyer of this market")
     if known:
         return known[0]
     _require_in_force(agreement, now)

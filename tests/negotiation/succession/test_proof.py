@@ -24,6 +24,7 @@ from tests.negotiation.succession.parts import (
     chain,
     declare_resumption,
     resume,
+    settle,
     sign_all,
     suspend,
     terminate,
@@ -44,6 +45,9 @@ def exporting(house: House) -> Iterator[Exporting]:
             record(db, house.cast["operator"].actor, Tag.PARTICIPANT_ADMITTED, house.clock.now(), facts=facts)
             facts = {"participant": one.id, "kid": one.key.kid, "alg": one.key.algorithm, "jwk": one.key.public_jwk}
             record(db, house.cast["operator"].actor, Tag.KEY_REGISTERED, house.clock.now(), facts=facts)
+        own = house.runtime.service_key
+        facts = {"participant": "service", "kid": own.kid, "alg": own.algorithm, "jwk": own.public_jwk}
+        record(db, house.cast["operator"].actor, Tag.KEY_REGISTERED, house.clock.now(), facts=facts)
     with LogProcesses(house.runtime.settings) as log:
 
         def bundle(who: str = "auditor", **scope: Any) -> Json:
@@ -76,6 +80,7 @@ def test_acts_and_successors_of_a_true_bundle_hold(house: House, exporting: Expo
     second = amended(house, first.id, parameters={"max_uses": 9})
     terminate(house, second.id, "pharma")
     sign_all(house, second.id, "pharma")
+    settle(house)
     for scope in (first.id, second.id):
         bundle = exporting(who, agreement=scope)
         report = verified(bundle)
@@ -83,6 +88,7 @@ def test_acts_and_successors_of_a_true_bundle_hold(house: House, exporting: Expo
         counted = {one.name: one.counted for one in report.checks}
         assert (counted[ACTS], counted[SUCCESSORS]) == (3, 1)
         assert len(documents_of(bundle, "agreement-act")) == 3
+        assert documents_of(bundle, "contract-notice")
         assert {one["sha256"] for one in documents_of(bundle, "agreement")} == {first.document, second.document}
 
 
