@@ -18,7 +18,7 @@ from marketplace.negotiation.duties.rules import DELETION_DUTY, REPORT_DUTY
 from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION
 from marketplace.registration.rules import APPLICATIONS, CERTIFICATES
 from marketplace.settings import Settings
-from marketplace.settlement.rules import INVOICE
+from marketplace.settlement.rules import INVOICE, OUTCOME
 
 ROOT = Path(__file__).resolve().parents[1]
 MACHINES: tuple[Machine, ...] = (
@@ -32,6 +32,7 @@ MACHINES: tuple[Machine, ...] = (
     REPORT_DUTY,
     DELETION_DUTY,
     INVOICE,
+    OUTCOME,
 )
 
 

@@ -62,6 +62,7 @@ SEALED = frozenset(
         "participant",
         "participant_key",
         "payment_order",
+        "outcome",
         "registrar_seat",
         "scheme_choice",
         "share",

@@ -19,7 +19,7 @@ from marketplace.exchange.document import listing_document
 from marketplace.exchange.indexing import index_listing
 from marketplace.exchange.linting import check_plan
 from marketplace.exchange.models import Listing, Offer, OfferBuyer
-from marketplace.exchange.pricing import check_fit
+from marketplace.exchange.pricing import PlanDoesNotFit, Results, check_fit
 from marketplace.exchange.rules import LISTING, ListingState
 from marketplace.exchange.schemas import OfferIn, ReasonIn, SubmissionIn
 from marketplace.exchange.standing import Standing, require_proofs, require_same_proofs, require_standing
@@ -63,6 +63,7 @@ def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now:
     buyers = sorted({participants.participant(db, one).id for one in asked.buyers or ()})
 
     exclusivity.require_open(db, asset.id, now)
+    _require_neutral(db, actor, asked)
     require_standing(db, version, actor.participant, now)
     uses = render_uses(chosen, asked.parameters, asset.id)
     check_offer(uses, asked.delivery_mode)
@@ -262,6 +263,13 @@ def change(db: Session, actor: Actor, listing: Listing, step: Step, now: datetim
 
 def _readers(db: Session, listing: Listing) -> tuple[str, str]:
     return queries.offer(db, listing.offer_id).provider_id, listing.operator_id
+
+
+def _require_neutral(db: Session, actor: Actor, asked: OfferIn) -> None:
+    """Whoever verifies results is a participant and not the provider itself."""
+    plan = asked.price_plan
+    if isinstance(plan, Results) and participants.participant(db, plan.verifier).id == actor.participant:
+        raise PlanDoesNotFit("a provider does not verify its own results", expected="another participant")
 
 
 def _require_lawful_purposes(asset: Asset, uses: Json) -> None:

@@ -192,6 +192,9 @@ ROWS: dict[str, Row] = {
     "order_payments": only("exchange other_exchange", 403),
     "list_payment_orders": ANYBODY,
     "get_payment_file": only("exchange auditor"),
+    "list_outcomes": only(_READERS),
+    "declare_outcome": only(_PARTIES),  # and the verifier where the plan names one, as no plan of the story does
+    "dispute_outcome": only(_PARTIES),
     "take_bank_statement": only("exchange other_exchange", 403),
     # books
     "get_asset_costs": only("owner auditor"),
