@@ -67,6 +67,7 @@ SEALED = frozenset(
         "offer_buyer",
         "opinion",
         "opinion_condition",
+        "outcome",
         "participant",
         "participant_key",
         "payment_order",

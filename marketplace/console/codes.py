@@ -133,6 +133,9 @@ TAGS: Words = {
     Tag.BANK_ACCOUNT_SET: ("Bank account set", "收款账户设定"),
     Tag.BANK_ENTRY_TAKEN: ("Payment taken from the bank", "银行到账登记"),
     Tag.PAYMENTS_ORDERED: ("Payments ordered from the bank", "付款指令生成"),
+    Tag.OUTCOME_DECLARED: ("Result declared", "效果测定"),
+    Tag.OUTCOME_DISPUTED: ("Result disputed", "效果争议"),
+    Tag.OUTCOME_SETTLED: ("Result settled", "效果结算"),
     Tag.COST_METERED: ("Cost or income metered", "成本收入计量"),
     Tag.LEDGER_POSTED: ("Books posted", "账目入账"),
     Tag.LOG_EXPORTED: ("Log exported", "日志导出"),
@@ -197,6 +200,8 @@ CHARGES: Words = {
     "sale.access": ("Access to data", "数据使用权"),
     "use.transfer": ("Use of data", "数据使用"),
     "exchange.buyer_fee": ("Fee of the exchange", "交易所需方服务费"),
+    "sale.success": ("Price of the result", "效果价款"),
+    "escrow.deposit": ("Deposit", "保证金"),
 }
 
 SHARES: Words = {

@@ -9,12 +9,13 @@ from sqlmodel import Session
 from marketplace.assets.models import Asset, Version
 from marketplace.exchange.leaving import require_deliverable
 from marketplace.exchange.linting import check_plan
-from marketplace.exchange.pricing import PricePlan, check_fit
+from marketplace.exchange.pricing import PlanDoesNotFit, PricePlan, Results, check_fit
 from marketplace.exchange.templates import Template, render_uses
 from marketplace.exchange.terms import permitted_purposes
 from marketplace.exchange.terms.delivery import duty_actions
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Invalid
+from marketplace.participants import queries as participants
 
 RESEARCH = frozenset({"scientific_research"})
 
@@ -42,8 +43,15 @@ def fitting_uses(
     require_deliverable(db, version, uses, delivery_mode)
     check_plan(chosen, price_plan)
     check_fit(price_plan, term_days=term_days, contains_genomic=asset.contains_genomic, duties=duty_actions(uses))
+    _require_neutral(db, asset, price_plan)
     _require_lawful_purposes(asset, uses)
     return uses
+
+
+def _require_neutral(db: Session, asset: Asset, plan: PricePlan) -> None:
+    """Whoever verifies results is a participant and not the provider itself."""
+    if isinstance(plan, Results) and participants.participant(db, plan.verifier).id == asset.provider_id:
+        raise PlanDoesNotFit("a provider does not verify its own results", expected="another participant")
 
 
 def _require_lawful_purposes(asset: Asset, uses: Json) -> None:

@@ -14,7 +14,7 @@ from marketplace.audit.entry import Tag
 from marketplace.costing.service import meter
 from marketplace.exchange import exclusivity
 from marketplace.exchange import queries as exchange
-from marketplace.exchange.pricing import price_of_access
+from marketplace.exchange.pricing import Results, price_of_access, read_plan
 from marketplace.exchange.rules import ListingState
 from marketplace.exchange.standing import Standing, require_standing
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
@@ -286,5 +286,9 @@ def _charge(db: Session, agreement: Agreement, price: int, now: datetime) -> Non
         agreement=agreement.id,
     )
     charge("sale.access", key=f"sale:{agreement.id}", payee=agreement.provider_id, venue=operator, unit_price_fen=price)
+    plan = read_plan(agreement.price_plan)
+    if isinstance(plan, Results) and plan.deposit_fen:
+        deposit = partial(charge, "escrow.deposit", payee=agreement.provider_id, venue=operator)
+        deposit(key=f"deposit:{agreement.id}", unit_price_fen=plan.deposit_fen)
     # The key makes the one-off fee one-off: a buyer's second agreement finds its event there.
     charge("exchange.buyer_fee", key=f"buyer-fee:{operator}:{agreement.buyer_id}", payee=operator)

@@ -20,8 +20,7 @@ from marketplace.settlement.billing import keep_document, next_number, record_in
 from marketplace.settlement.chasing import let_go
 from marketplace.settlement.document import invoice_document
 from marketplace.settlement.models import Invoice, InvoiceLine
-from marketplace.settlement.paying import payment_key
-from marketplace.settlement.postings import payment
+from marketplace.settlement.postings import payment, payment_key
 from marketplace.settlement.rules import INVOICE, InvoiceState
 
 

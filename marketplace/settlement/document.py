@@ -17,6 +17,8 @@ _KINDS = {
     "sale.access": ("数据使用权", "Access to data"),
     "use.transfer": ("数据使用计费", "Use of data"),
     "exchange.buyer_fee": ("交易所需方服务费", "Fee of the exchange"),
+    "sale.success": ("效果价款", "Price of the result"),
+    "escrow.deposit": ("保证金", "Deposit"),
 }
 
 

@@ -135,6 +135,25 @@ class PaymentOrder(SQLModel, table=True):
     made_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class Outcome(SQLModel, table=True):
+    """What the verifier of a pay-for-results agreement found; states are in `settlement.rules`.
+
+    value_permille: as measured; met: whether it meets the target; reason: a code, why it was disputed.
+    """
+
+    __tablename__ = "outcome"
+
+    agreement_id: str = Field(primary_key=True, foreign_key="agreement.id")
+    state: str
+    value_permille: int = Field(sa_type=BigInteger)
+    met: bool
+    rulings: int = 1
+    reason: str = ""
+    declared_at: datetime = Field(sa_type=UtcDateTime)
+    disputed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    settled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
 class BankEntry(SQLModel, table=True):
     """A credit that an exchange's bank has told of, taken once.  invoice_id: what it paid, None when it fits none."""
 

@@ -15,11 +15,13 @@ from marketplace.kernel.canonical import Json, sha256_hex
 from marketplace.kernel.errors import Invalid
 from marketplace.ledger import service as ledger
 from marketplace.ledger.rules import Dimensions
+from marketplace.negotiation import queries as negotiation
 from marketplace.settlement import queries
 from marketplace.settlement.billing import record_invoice
 from marketplace.settlement.chasing import let_go
+from marketplace.settlement.deposits import return_deposit
 from marketplace.settlement.models import BankEntry, Invoice, InvoiceLine, Share
-from marketplace.settlement.postings import payment
+from marketplace.settlement.postings import payment, payment_key
 from marketplace.settlement.rules import INVOICE, InvoiceState
 from marketplace.settlement.waterfall import DEFAULT, Part, Scheme, divide, scheme
 
@@ -72,11 +74,6 @@ def name_of_reference(reference: str) -> str:
     return sha256_hex(reference.encode())[:32]
 
 
-def payment_key(line: InvoiceLine, what: str) -> str:
-    """The key under which a payment about a line enters the books."""
-    return f"settlement:{line.id}:{what}"
-
-
 def _taken(found: Invoice, reference: str, amount_fen: int, now: datetime) -> BankEntry:
     return BankEntry(
         issuer_id=found.issuer_id,
@@ -94,7 +91,7 @@ def _settle(db: Session, found: Invoice, line: InvoiceLine, entry: str, now: dat
     parties = {"buyer": found.buyer_id, "venue": found.issuer_id, "provider": line.provider_id}
     amounts = {"amount": line.price_fen}
     _post(db, "invoice.payment", line, "paid", parties, amounts, entry, now, about)
-    if line.kind == queries.BUYER_FEE:
+    if line.kind in {queries.BUYER_FEE, queries.DEPOSIT}:
         _post(db, "settlement.fee", line, "fee", parties, amounts, entry, now, about)
         return
     split = _split(db, line)
@@ -116,6 +113,8 @@ def _settle(db: Session, found: Invoice, line: InvoiceLine, entry: str, now: dat
             kind = "settlement.treasury" if share.role in TREASURY else "settlement.share"
             beneficiary = parties | {"beneficiary": share.owner}
             _post(db, kind, line, share.role, beneficiary, {"amount": share.amount_fen}, cause, now, about)
+    if line.kind == "sale.success" and line.agreement_id is not None:
+        return_deposit(db, negotiation.agreement(db, line.agreement_id), entry, now)
 
 
 def _post(

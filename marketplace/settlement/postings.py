@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from marketplace.ledger.accounts import FOLDER, chart
 from marketplace.ledger.rules import Dimensions, Draft, Line, merged
+from marketplace.settlement.models import InvoiceLine
 
 Party = Literal["buyer", "provider", "venue", "beneficiary"]
 
@@ -47,6 +48,11 @@ def payment_rules() -> dict[str, PaymentRule]:
             chart().account(line.debit)
             chart().account(line.credit)
     return {rule.kind: rule for rule in rules}
+
+
+def payment_key(line: InvoiceLine, what: str) -> str:
+    """The key under which a payment about a line enters the books."""
+    return f"settlement:{line.id}:{what}"
 
 
 def payment(

@@ -26,7 +26,8 @@ from marketplace.settlement.models import (
 )
 
 BUYER_FEE = "exchange.buyer_fee"
-SALES = ("sale.access", "use.transfer")
+DEPOSIT = "escrow.deposit"
+SALES = ("sale.access", "use.transfer", "sale.success")
 
 
 class NoSuchInvoice(NotFound):
@@ -83,7 +84,7 @@ def _unbilled() -> tuple[ColumnElement[bool], ...]:
     lined = select(InvoiceLine.id).where(InvoiceLine.transaction_id == LedgerTransaction.id)
     taken_back = select(reversal.id).where(reversal.reverses == LedgerTransaction.id)
     return (
-        col(LedgerTransaction.kind).in_((*SALES, BUYER_FEE)),
+        col(LedgerTransaction.kind).in_((*SALES, DEPOSIT, BUYER_FEE)),
         col(LedgerTransaction.reverses).is_(None),
         ~lined.exists(),
         ~taken_back.exists(),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from fastapi import Response
 
 from marketplace.audit import documents
+from marketplace.negotiation.queries import own_agreement
 from marketplace.plumbing.web import PublicView, Verb, View, router
-from marketplace.settlement import billing, choosing, crediting, paying, queries
+from marketplace.settlement import billing, choosing, crediting, paying, queries, results
 from marketplace.settlement.bank import orders, statements
 from marketplace.settlement.document import invoice_pdf
 from marketplace.settlement.models import Invoice
@@ -15,11 +16,14 @@ from marketplace.settlement.schemas import (
     BankAccountOut,
     CreditIn,
     CreditOutcomeOut,
+    DisputeIn,
     InvoiceDetail,
     InvoiceIn,
     InvoiceLineOut,
     InvoiceOut,
     IssuedOut,
+    MeasuredIn,
+    OutcomeOut,
     PaymentIn,
     PaymentOrderOut,
     SchemeChoiceIn,
@@ -130,6 +134,28 @@ def take_bank_statement(verb: Verb, asked: StatementIn) -> list[CreditOutcomeOut
     """The exchange hands in its bank's statement, camt.053: credits that name an invoice pay it, each once."""
     taken = statements.take_statement(verb.db, verb.actor, asked.statement, verb.now)
     return [CreditOutcomeOut.model_validate(one) for one in taken]
+
+
+@routes.get("/agreements/{agreement_id}/outcomes", operation_id="list_outcomes")
+def list_outcomes(view: View, agreement_id: str) -> list[OutcomeOut]:
+    """What the verifier of a pay-for-results agreement found, or nothing yet; for parties, verifier and auditors."""
+    agreement = results.readable_agreement(view.db, view.actor, agreement_id)
+    found = results.outcome(view.db, agreement.id)
+    return [OutcomeOut.model_validate(found)] if found else []
+
+
+@routes.post("/agreements/{agreement_id}/outcome", status_code=201, operation_id="declare_outcome")
+def declare_outcome(verb: Verb, agreement_id: str, asked: MeasuredIn) -> OutcomeOut:
+    """The agreed verifier says what was measured after the window."""
+    agreement = results.readable_agreement(verb.db, verb.actor, agreement_id)
+    return OutcomeOut.model_validate(results.declare(verb.db, verb.actor, agreement, asked.value_permille, verb.now))
+
+
+@routes.post("/agreements/{agreement_id}/outcome/dispute", operation_id="dispute_outcome")
+def dispute_outcome(verb: Verb, agreement_id: str, asked: DisputeIn) -> OutcomeOut:
+    """A party disputes what was declared, once and within 14 days."""
+    agreement = own_agreement(verb.db, verb.actor, agreement_id)
+    return OutcomeOut.model_validate(results.dispute(verb.db, verb.actor, agreement, asked.reason, verb.now))
 
 
 def _invoice(found: Invoice) -> InvoiceOut:

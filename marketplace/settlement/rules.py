@@ -7,7 +7,7 @@ from enum import StrEnum
 
 from marketplace.audit.entry import Tag
 from marketplace.kernel.clock import CHINA
-from marketplace.kernel.errors import Forbidden
+from marketplace.kernel.errors import Conflict, Forbidden
 from marketplace.kernel.transitions import Machine, step
 
 DUE_WITHIN = timedelta(days=30)
@@ -19,6 +19,10 @@ PREFIX = {"invoice": "INV", "credit_note": "CN"}
 
 class NotTheExchange(Forbidden):
     """Only the exchange operator does this."""
+
+
+class RulingStands(Conflict):
+    """The verifier has spoken again after a dispute, and that stands."""
 
 
 class InvoiceState(StrEnum):
@@ -40,6 +44,29 @@ INVOICE = Machine(
         step(_I.OVERDUE, _I.PAID, "exchange_operator", Tag.INVOICE_PAID),
         *(step(source, _I.CREDITED, "exchange_operator", Tag.INVOICE_CREDITED) for source in (_I.ISSUED, _I.OVERDUE)),
         step(_I.PAID, _I.CREDITED, "exchange_operator", Tag.INVOICE_CREDITED),
+    ),
+)
+
+
+class OutcomeState(StrEnum):
+    """How far a result has come; before a verifier has spoken there is no row."""
+
+    AWAITED = "awaited"
+    DECLARED = "declared"
+    DISPUTED = "disputed"
+    SETTLED = "settled"
+
+
+_O = OutcomeState
+DISPUTE_WITHIN = timedelta(days=14)
+
+OUTCOME = Machine(
+    name="outcome",
+    steps=(
+        step(_O.AWAITED, _O.DECLARED, "verifier", Tag.OUTCOME_DECLARED),
+        step(_O.DECLARED, _O.DISPUTED, "buyer provider", Tag.OUTCOME_DISPUTED),
+        step(_O.DISPUTED, _O.DECLARED, "verifier", Tag.OUTCOME_DECLARED),
+        step(_O.DECLARED, _O.SETTLED, "service", Tag.OUTCOME_SETTLED),
     ),
 )
 

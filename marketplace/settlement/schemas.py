@@ -190,6 +190,38 @@ class PaymentOrderOut(BaseModel):
     made_at: datetime
 
 
+class MeasuredIn(BaseModel):
+    """What the verifier measured, in thousandths of what the kpi measures."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    value_permille: int = Field(ge=0, le=10**9, strict=True)
+
+
+class DisputeIn(BaseModel):
+    """Why a party disputes what was declared."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Literal["wrong_baseline", "wrong_measurement", "wrong_population", "evidence_missing"]
+
+
+class OutcomeOut(BaseModel):
+    """What the verifier found, and how far it is settled."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    agreement_id: str
+    state: str
+    value_permille: int
+    met: bool
+    rulings: int
+    reason: str
+    declared_at: datetime
+    disputed_at: datetime | None
+    settled_at: datetime | None
+
+
 class CreditOutcomeOut(BaseModel):
     """What became of one credit of a statement."""
 

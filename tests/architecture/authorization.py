@@ -220,6 +220,9 @@ ROWS: dict[str, Row] = {
     "order_payments": only("exchange other_exchange", 403),
     "list_payment_orders": ANYBODY,
     "get_payment_file": only("exchange auditor"),
+    "list_outcomes": only(_READERS),
+    "declare_outcome": only(_PARTIES),  # and the verifier where the plan names one, as no plan of the story does
+    "dispute_outcome": only(_PARTIES),
     "take_bank_statement": only("exchange other_exchange", 403),
     # dataspace: what a participant here has with connectors elsewhere
     "ask_for_contract": only("buyer other_buyer", 403),

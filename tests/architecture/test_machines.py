@@ -13,7 +13,7 @@ from marketplace.kernel.transitions import Machine, NotYourStep, WrongState
 from tests.generated import MACHINES, ROOT
 
 # Who may stand in a table beside the roles of participants: a side of a contract, or the service itself.
-SIDES = {"buyer", "consumer", "provider", "service"}
+SIDES = {"buyer", "consumer", "provider", "verifier", "service"}
 
 
 def roles_of(machine: Machine) -> list[str]:

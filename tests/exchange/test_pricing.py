@@ -25,6 +25,7 @@ from marketplace.exchange.pricing import (
     PerUse,
     PlanDoesNotFit,
     Rate,
+    Results,
     Subscription,
     Tier,
     charge_of,
@@ -40,7 +41,7 @@ from marketplace.exchange.pricing import (
 from marketplace.exchange.terms import CONTRACTS
 from marketplace.kernel.money import Money
 
-MODELS = (OneOff, Buyout, Subscription, PerUse, PerCall, PerCase, PerScan, PerGigabyte, ComputeHour, Hybrid)
+MODELS = (OneOff, Buyout, Subscription, PerUse, PerCall, PerCase, PerScan, PerGigabyte, ComputeHour, Hybrid, Results)
 EXAMPLES = CONTRACTS / "price-plans" / "examples"
 
 

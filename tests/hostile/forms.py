@@ -285,6 +285,8 @@ FORMS: dict[str, Form] = {
         "owners": {"operator": story.house.cast["operator"].id},
     },
     "set_bank_account": _plain({"holder": "示例户名", "account": "6222000011112222", "bank": "102100099996"}),
+    "declare_outcome": _plain({"value_permille": 930}),
+    "dispute_outcome": _plain({"reason": "wrong_measurement"}),
     "take_bank_statement": _plain({"statement": _STATEMENT}),
     "close_period": _period("period-close", _to_close),
     "reopen_period": _period("period-reopening", _to_reopen),

@@ -25,6 +25,8 @@ KINDS = (
     "sale.access",
     "exchange.buyer_fee",
     "use.transfer",
+    "sale.success",
+    "escrow.deposit",
 )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from marketplace.exchange.pricing.engine import rate_of
-from marketplace.exchange.pricing.plans import AnyPlan, Buyout, Metered, Subscription
+from marketplace.exchange.pricing.plans import AnyPlan, Buyout, Metered, Results, Subscription
 from marketplace.kernel.errors import Invalid
 
 
@@ -42,6 +42,10 @@ def check_fit(plan: AnyPlan, *, term_days: int, contains_genomic: bool, duties: 
             "hours of computing cannot be metered: there is no compute room",
             expected="a plan that meters uses, cases, scans or bytes",
             got="compute_hour",
+        )
+    if isinstance(plan, Results) and plan.window_days > term_days:
+        raise PlanDoesNotFit(
+            "results are measured within the term", expected=f"at most {term_days} days", got=str(plan.window_days)
         )
     if isinstance(plan, Buyout) and "delete" in duties:
         raise PlanDoesNotFit(

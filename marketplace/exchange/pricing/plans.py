@@ -148,8 +148,39 @@ class Hybrid(Metered):
     measure: Measure
 
 
+class Results(_Plan):
+    """Pay for results: price_fen is due once a verifier has found the target met, and nothing else is.
+
+    deposit_fen: security that the exchange holds from the start and returns when the target was missed, or once the
+    price is paid.  kpi: a code; baseline, target: in thousandths of whatever the kpi measures; the target lies on the
+    better side, so `target > baseline` asks for a rise.  window_days: from the signatures until it is measured.
+    """
+
+    kind: Literal["results"]
+    price_fen: Annotated[int, Field(ge=1, le=10**13, strict=True)]
+    deposit_fen: Fen
+    kpi: str = Field(pattern=r"^[a-z][a-z0-9_]{2,40}$")
+    baseline_permille: int = Field(ge=0, le=10**9, strict=True)
+    target_permille: int = Field(ge=0, le=10**9, strict=True)
+    window_days: int = Field(ge=1, le=1826, strict=True)
+    verifier: str = Field(pattern=r"^prt_[A-Za-z0-9_-]{1,76}$")
+
+    @model_validator(mode="after")
+    def _something_is_to_change(self) -> Results:
+        if self.target_permille == self.baseline_permille:
+            raise ValueError("the target is the baseline")
+        if self.deposit_fen > self.price_fen:
+            raise ValueError(f"the deposit of {self.deposit_fen} fen is above the price of {self.price_fen} fen")
+        return self
+
+    def met(self, value_permille: int) -> bool:
+        """Whether a measured value meets the target."""
+        rise = self.target_permille > self.baseline_permille
+        return value_permille >= self.target_permille if rise else value_permille <= self.target_permille
+
+
 AnyPlan: TypeAlias = (
-    OneOff | Buyout | Subscription | PerUse | PerCall | PerCase | PerScan | PerGigabyte | ComputeHour | Hybrid
+    OneOff | Buyout | Subscription | PerUse | PerCall | PerCase | PerScan | PerGigabyte | ComputeHour | Hybrid | Results
 )
 PricePlan: TypeAlias = Annotated[AnyPlan, Field(discriminator="kind")]
 _ADAPTER: TypeAdapter[AnyPlan] = TypeAdapter(PricePlan)
@@ -165,6 +196,8 @@ def price_of_access(plan: Json) -> Money:
     match read_plan(plan):
         case Metered(access_fen=fen):
             return Money(fen)
+        case Results():
+            return Money(0)
         case OneOff(price_fen=fen) | Buyout(price_fen=fen) | Subscription(price_fen=fen):
             return Money(fen)
 

@@ -6,6 +6,7 @@ from marketplace.exchange.pricing.engine import Rate, rate_of
 from marketplace.exchange.pricing.plans import (
     Buyout,
     Measure,
+    Results,
     Subscription,
     price_of_access,
     read_plan,
@@ -37,6 +38,8 @@ def describe(plan: Json, language: str) -> str:
                 if zh
                 else f"The subscription costs {access} for its period of {days} days, due at the start"
             )
+        case Results():
+            return _results(read, zh=zh)
         case Buyout(exclusive=exclusive):
             return _buyout(access, exclusive=exclusive, zh=zh)
         case _:
@@ -57,6 +60,21 @@ def _buyout(access: str, *, exclusive: bool, zh: bool) -> str:
     return (
         f"The price for a permanent {kind} licence of the version named here is {access}, due once when the agreement "
         f"comes into force{barred if exclusive else ''}"
+    )
+
+
+def _results(plan: Results, *, zh: bool) -> str:
+    price, deposit = _money(plan.price_fen, zh=zh), _money(plan.deposit_fen, zh=zh)
+    measured = f"{plan.kpi} {plan.baseline_permille}‰ → {plan.target_permille}‰"
+    if zh:
+        return (
+            f"按效果付费：合同生效满 {plan.window_days} 日后由 {plan.verifier} 测定（{measured}），达到目标的，"
+            f"支付价款{price}；保证金{deposit}于合同生效时交交易所托管，未达到目标或价款付清后退还"
+        )
+    return (
+        f"The price of {price} is due if, {plan.window_days} days after the agreement came into force, {plan.verifier} "
+        f"finds the target met ({measured}); a deposit of {deposit} is held by the exchange from the start and "
+        "returned if the target was missed, or once the price is paid"
     )
 
 

@@ -32,6 +32,7 @@ def upgrade() -> None:
     _lines()
     _payouts()
     _shares()
+    _outcomes()
 
 
 def _invoices() -> None:
@@ -173,8 +174,34 @@ def _shares() -> None:
             batch_op.create_index(op.f(f"ix_share_{column}"), [column], unique=False)
 
 
+def _outcomes() -> None:
+    op.create_table(
+        "outcome",
+        sa.Column("agreement_id", sa.String(), nullable=False),
+        sa.Column("state", sa.String(), nullable=False),
+        sa.Column("value_permille", sa.BigInteger(), nullable=False),
+        sa.Column("met", sa.Boolean(), nullable=False),
+        sa.Column("rulings", sa.Integer(), nullable=False),
+        sa.Column("reason", sa.String(), nullable=False),
+        sa.Column("declared_at", UtcDateTime(), nullable=False),
+        sa.Column("disputed_at", UtcDateTime(), nullable=True),
+        sa.Column("settled_at", UtcDateTime(), nullable=True),
+        sa.ForeignKeyConstraint(["agreement_id"], ["agreement.id"], name=op.f("fk_outcome_agreement_id")),
+        sa.PrimaryKeyConstraint("agreement_id", name=op.f("pk_outcome")),
+    )
+
+
 def downgrade() -> None:
     """Drop them."""
-    tables = ("share", "scheme_choice", "bank_account", "bank_entry", "payment_order", "invoice_line", "invoice")
+    tables = (
+        "outcome",
+        "share",
+        "scheme_choice",
+        "bank_account",
+        "bank_entry",
+        "payment_order",
+        "invoice_line",
+        "invoice",
+    )
     for table in (*tables, "invoice_series"):
         op.drop_table(table)

@@ -1,0 +1,145 @@
+"""Pay for results: a deposit in escrow, the word of a verifier, a dispute, and then the price or the deposit back."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from marketplace.audit.entry import Tag
+from marketplace.exchange.pricing import PlanDoesNotFit
+from marketplace.kernel.transitions import WrongState
+from marketplace.negotiation import queries as negotiation
+from marketplace.settlement import results
+from marketplace.settlement.models import Outcome
+from marketplace.settlement.results import NothingDeclared, NotTheVerifier, TooEarly
+from marketplace.settlement.rules import RulingStands
+from tests.exchange.parts import certified, listed, offered
+from tests.house import House
+from tests.negotiation.parts import finalized
+from tests.settlement.parts import balance, bill, billed, imbalance, lines, pay, post, shares
+from tests.transfer.doors import entries
+
+PRICE, DEPOSIT = 20_000_000, 2_000_000
+PLAN = {
+    "kind": "results",
+    "price_fen": PRICE,
+    "deposit_fen": DEPOSIT,
+    "kpi": "sensitivity",
+    "baseline_permille": 880,
+    "target_permille": 930,
+    "window_days": 180,
+    "verifier": "prt_institute",
+}
+
+
+@pytest.fixture
+def agreement(house: House) -> str:
+    """An agreement whose deposit is paid."""
+    made = finalized(house, listing=listed(house, price_plan=PLAN)).id
+    post(house)
+    pay(house, billed(house), "bank-deposit")
+    return made
+
+
+def declare(house: House, agreement: str, value: int, who: str = "institute") -> Outcome:
+    with house.db() as db:
+        found = negotiation.agreement(db, agreement)
+        return results.declare(db, house.cast[who].actor, found, value, house.clock.now())
+
+
+def dispute(house: House, agreement: str, who: str = "pharma") -> Outcome:
+    with house.db() as db:
+        found = negotiation.agreement(db, agreement)
+        return results.dispute(db, house.cast[who].actor, found, "wrong_measurement", house.clock.now())
+
+
+def settle(house: House, agreement: str) -> str:
+    house.clock.advance(timedelta(days=14))
+    with house.db() as db:
+        found = results.settle(db, agreement, house.clock.now())
+        assert found is not None
+        return found.state
+
+
+def held(house: House) -> int:
+    return -balance(house, house.cast["exchange"].id, "escrow")
+
+
+def after_window(house: House) -> None:
+    house.clock.advance(timedelta(days=180))
+
+
+def test_the_deposit_is_held_and_no_part_of_anybodys_income(house: House, agreement: str) -> None:
+    assert held(house) == DEPOSIT == balance(house, house.cast["pharma"].id, "asset:deposit")
+    assert balance(house, house.cast["hospital"].id, "revenue:access") == 0
+    assert imbalance(house) == 0
+
+
+def test_where_the_target_is_met_the_price_is_billed_and_the_deposit_returned_with_its_payment(
+    house: House, agreement: str
+) -> None:
+    after_window(house)
+    assert declare(house, agreement, 931).met
+    assert settle(house, agreement) == "settled"
+    post(house)
+    invoice = billed(house)
+    (line,) = lines(house, invoice)
+    assert (line.kind, line.price_fen) == ("sale.success", PRICE)
+    assert held(house) == DEPOSIT
+    pay(house, invoice)
+    assert held(house) == 0
+    assert balance(house, house.cast["pharma"].id, "asset:deposit") == 0
+    assert sum(shares(house, line).values()) == PRICE
+    assert imbalance(house) == 0
+
+
+def test_where_it_is_missed_the_deposit_goes_back_and_nothing_is_due(house: House, agreement: str) -> None:
+    pharma = house.cast["pharma"].id
+    before = balance(house, pharma, "asset:cash")
+    after_window(house)
+    assert not declare(house, agreement, 929).met
+    assert settle(house, agreement) == "settled"
+    post(house)
+    assert bill(house) is None
+    assert held(house) == 0
+    assert balance(house, pharma, "asset:cash") == before + DEPOSIT
+    with house.db() as db:
+        results.settle(db, agreement, house.clock.now())
+    assert balance(house, pharma, "asset:cash") == before + DEPOSIT
+    assert len(entries(house, Tag.OUTCOME_SETTLED)) == 1
+
+
+def test_a_dispute_holds_the_settlement_until_the_verifier_has_spoken_again(house: House, agreement: str) -> None:
+    after_window(house)
+    with pytest.raises(NothingDeclared):
+        dispute(house, agreement)
+    declare(house, agreement, 931)
+    dispute(house, agreement)
+    assert settle(house, agreement) == "disputed"
+    assert declare(house, agreement, 900).rulings == 2
+    with pytest.raises(RulingStands):
+        dispute(house, agreement, "hospital")
+    assert settle(house, agreement) == "settled"
+    assert held(house) == 0
+    with pytest.raises(WrongState):
+        declare(house, agreement, 931)
+
+
+def test_only_the_agreed_verifier_speaks_and_only_after_the_window(house: House, agreement: str) -> None:
+    with pytest.raises(TooEarly):
+        declare(house, agreement, 931)
+    after_window(house)
+    for who in ("pharma", "hospital", "law_firm"):
+        with pytest.raises(NotTheVerifier):
+            declare(house, agreement, 931, who)
+    first, again = declare(house, agreement, 931), declare(house, agreement, 931)
+    assert (first.rulings, again.rulings) == (1, 1)
+
+
+def test_a_provider_does_not_verify_its_own_results(house: House) -> None:
+    version = certified(house)
+    with pytest.raises(PlanDoesNotFit, match="own results"):
+        offered(house, version, price_plan=PLAN | {"verifier": "prt_hospital"})
+    with pytest.raises(PlanDoesNotFit, match="within the term"):
+        offered(house, version, price_plan=PLAN | {"window_days": 366})
