@@ -31,6 +31,7 @@ SEALED = frozenset(
         "asset",
         "asset_right",
         "asset_secret",
+        "capitalisation",
         "certificate",
         "collected_batch",
         "collection",

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from marketplace.plumbing.runtime import Runtime
-from workers.tasks import governance, ledger, legal, negotiation, registration, transfer
+from workers.tasks import accounting, governance, ledger, legal, negotiation, registration, transfer
 
 Task: TypeAlias = Callable[[Runtime, dict[str, Any]], None]
 
 REGISTRY: dict[str, Task] = {
+    **accounting.TASKS,
     **governance.TASKS,
     **ledger.TASKS,
     **legal.TASKS,
