@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from marketplace.accounting.capital import ask_for_write_offs
 from marketplace.audit.counted import write_counts
 from marketplace.costing.rerating import ask_for_rerating
 from marketplace.costing.service import sweep as post_late_events
@@ -30,6 +31,7 @@ SCHEDULE: tuple[Scheduled, ...] = (
     Scheduled("ledger.sweep", 60, post_late_events, "a metered event whose posting task was lost"),
     Scheduled("ledger.rerate", 3600, ask_for_rerating, "a tariff published for days that are over corrects postings"),
     Scheduled("settlement.bill", 3600, bill_months, "buyers get the invoice of the month that ended"),
+    Scheduled("accounting.write_off", 3600, ask_for_write_offs, "months and sales write capitalised assets off"),
     Scheduled("refusals.count", 600, write_counts, "refusals of unknown callers become one entry, by reason"),
     Scheduled("idempotency.forget", 3600, forget_old_answers, "answers older than the promised time"),
 )

@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
+from marketplace.accounting.rules import HeldFor
 from marketplace.kernel.canonical import MAX_INTEGER
 from marketplace.ledger.periods import ReopeningReason
 
@@ -93,3 +94,92 @@ class TrialBalanceOut(BaseModel):
     debit_minor: int
     credit_minor: int
     closing_minor: int
+
+
+class CapitalisationIn(BaseModel):
+    """How the provider holds an asset, by the interim provisions 财会〔2023〕11号; the treatment follows from it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    held_for: HeldFor = Field(description="own_use and service: intangible asset; sale: inventory.")
+    useful_life_months: int = Field(default=60, ge=1, le=240, description="Intangible: not beyond the certificate.")
+    expected_sales: int = Field(default=10, ge=1, le=100_000, description="Inventory: sales that bear the cost.")
+
+
+class CapitalisationOut(BaseModel):
+    """An asset in its provider's balance sheet."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    asset_id: str
+    treatment: str = Field(examples=["intangible"])
+    parts: int = Field(description="Months of useful life, or expected sales.")
+    cost_minor: int
+    currency: str
+    began_at: datetime
+    ended_at: datetime | None = Field(description="When it was written off at delisting.")
+    entry_id: str
+
+
+class DisclosureLineOut(BaseModel):
+    """One data resource over some months, minor units: carrying = cost - written off before, in them, and impaired."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    asset: str
+    treatment: str
+    currency: str
+    opening_minor: int = Field(description="Carrying amount before the first month.")
+    additions_minor: int = Field(description="Capitalised in these months.")
+    amortised_minor: int
+    cost_of_sales_minor: int
+    impaired_minor: int
+    closing_minor: int = Field(description="Carrying amount after the last month.")
+
+
+class DisclosureOut(BaseModel):
+    """Data resources of a provider as the notes of its accounts show them, with a line per asset and sums."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    first: str
+    last: str
+    lines: list[DisclosureLineOut]
+    sums: list[DisclosureLineOut] = Field(description="By treatment; `asset` is empty.")
+    unsigned_months: list[str] = Field(description="Months of these that are still open: their figures may change.")
+
+
+class CostGroupOut(BaseModel):
+    """Stage costs of one asset, version, stage or department, from the books."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str = Field(description="Empty for what is of none.")
+    cost_fen: int
+
+
+class EstimateLineOut(BaseModel):
+    """A stage as it was to be expected and as the books have it, fen."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    stage: str
+    kind: str = Field(examples=["governance.scan"])
+    quantity: int
+    unit_price_fen: int
+    tariff: str
+    estimate_fen: int
+    actual_fen: int
+    variance_fen: int = Field(description="Actual less estimate.")
+
+
+class EstimateOut(BaseModel):
+    """What making an asset was to be expected to cost when it was registered, beside what it did cost."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    records: int
+    rated_at: datetime
+    lines: list[EstimateLineOut]
+    estimate_fen: int
+    actual_fen: int

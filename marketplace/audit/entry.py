@@ -161,6 +161,8 @@ class Tag(StrEnum):
     LEDGER_POSTED = "ledger:posted"
     PERIOD_CLOSED = "ledger:period_closed"
     PERIOD_REOPENED = "ledger:period_reopened"
+    ASSET_CAPITALISED = "accounting:capitalised"
+    ASSET_IMPAIRED = "accounting:impaired"
     LOG_EXPORTED = "audit:exported"
     LOG_RECOVERED = "audit:recovered"
     KEY_ROTATED = "audit:key_rotated"

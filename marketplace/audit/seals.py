@@ -37,6 +37,7 @@ SEALED = frozenset(
         "asset_secret",
         "bank_account",
         "bank_entry",
+        "capitalisation",
         "certificate",
         "collected_batch",
         "collection",

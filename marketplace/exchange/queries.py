@@ -9,6 +9,7 @@ from sqlmodel import Session, col, select
 
 from marketplace.exchange.catalogue import CataloguePage, CatalogueRow, Wanted, visible, visible_listing
 from marketplace.exchange.models import Demand, Listing, MarketReference, Offer
+from marketplace.exchange.rules import DELISTED_FROM, ListingState
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.plumbing.snapshots import once_per_snapshot
@@ -84,6 +85,12 @@ def own_listings(db: Session, actor: Actor) -> Sequence[Listing]:
         mine = (col(Listing.operator_id) == actor.participant, col(Offer.provider_id) == actor.participant)
         rows = rows.where(or_(*mine))
     return db.exec(rows.order_by(col(Listing.submitted_at), col(Listing.id))).all()
+
+
+def public_listings(db: Session, asset_id: str) -> Sequence[Listing]:
+    """Listings of an asset that are on the market, or would be without a stop that may pass."""
+    kept = (*DELISTED_FROM, ListingState.FORCED_OFF)
+    return db.exec(select(Listing).where(Listing.asset_id == asset_id, col(Listing.state).in_(kept))).all()
 
 
 def listing_of(db: Session, offer_id: str) -> Listing | None:

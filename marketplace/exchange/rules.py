@@ -58,6 +58,9 @@ LISTING = Machine(
     allows={_L.LISTED: frozenset({"request"})},
 )
 
+DELISTED_FROM = frozenset({_L.LISTED, _L.SUSPENDED})
+"""What is withdrawn from one of these was on the market before."""
+
 # A word of Latin letters or digits, or a run of Chinese characters (with the extensions beyond the basic plane).
 _RUN = re.compile(r"[a-z0-9]+|[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]+")
 

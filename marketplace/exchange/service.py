@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from marketplace.accounting.capital import ask_for_impairment
 from marketplace.assets import queries as assets
 from marketplace.assets import service as passport
 from marketplace.assets.models import Asset, Version
@@ -20,7 +21,7 @@ from marketplace.exchange.fitness import fitting_uses
 from marketplace.exchange.indexing import index_listing
 from marketplace.exchange.leaving import require_deliverable
 from marketplace.exchange.models import Listing, Offer, OfferBuyer
-from marketplace.exchange.rules import LISTING, ListingState
+from marketplace.exchange.rules import DELISTED_FROM, LISTING, ListingState
 from marketplace.exchange.schemas import OfferIn, ReasonIn, SubmissionIn
 from marketplace.exchange.standing import Standing, require_proofs, require_same_proofs, require_standing
 from marketplace.exchange.templates import template
@@ -208,14 +209,21 @@ def resume(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: date
 
 
 def withdraw(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: datetime) -> Listing:
-    """End a listing for good; running agreements go on.  Records: exchange:listing_withdrawn."""
+    """End a listing for good; running agreements go on.  Records: exchange:listing_withdrawn.
+
+    With the last listing of an asset, a worker writes off what the asset has not recovered.
+    """
     queries.lock(db, listing)
 
     if listing.state == ListingState.WITHDRAWN:
         return listing
     step = _step(actor, listing, ListingState.WITHDRAWN)
 
-    return _move(db, actor, listing, step, now, why)
+    was_public = listing.state in DELISTED_FROM
+    entry = change(db, actor, listing, step, now, why)
+    if was_public and not queries.public_listings(db, listing.asset_id):
+        ask_for_impairment(db, listing.asset_id, entry, now)
+    return listing
 
 
 def _step(actor: Actor, listing: Listing, target: ListingState) -> Step:

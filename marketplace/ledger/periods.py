@@ -104,6 +104,17 @@ def following(period: str) -> str:
     return f"{year + month // 12}-{month % 12 + 1:02}"
 
 
+def months_from(first: str, last: str) -> int:
+    """How many months lie from one to another, 0 for the same; negative when it lies before."""
+    return (int(last[:4]) - int(first[:4])) * 12 + int(last[5:]) - int(first[5:])
+
+
+def month_after(period: str, months: int) -> str:
+    """The month so many after one."""
+    year, month = divmod(int(period[:4]) * 12 + int(period[5:]) - 1 + months, 12)
+    return f"{year}-{month + 1:02}"
+
+
 def end_of(period: str) -> datetime:
     """The first moment after a period, UTC."""
     following_month = following(period)

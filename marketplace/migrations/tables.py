@@ -21,6 +21,7 @@ ALL = tuple(
         "governance.models",
         "legal.models",
         "registration.models",
+        "accounting.models",
         "exchange.models",
         "negotiation.models",
         "negotiation.duties.models",

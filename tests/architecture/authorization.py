@@ -241,6 +241,11 @@ ROWS: dict[str, Row] = {
     "get_period_closing": only("operator auditor", 403),
     "close_period": only("operator", 403),
     "reopen_period": only("operator", 403),
+    "capitalise_asset": only("owner"),
+    "get_accounting_disclosure": ANYBODY,
+    "list_costs": ANYBODY,
+    "get_cost_estimate": only("owner auditor"),
+    "get_accounting_disclosure_csv": ANYBODY,
     # the log: its tree is public, its entries are not
     "get_checkpoint": PUBLIC,
     "get_tile": PUBLIC,

@@ -109,6 +109,7 @@ def test_transactions_come_in_pages_without_gap_or_repeat(house, market, events)
 def test_anybody_reads_the_tariffs_with_their_sources(market):
     answer = market.http.get(f"{market.url}/v1/tariffs")
     assert answer.status_code == 200
-    by_kind = {one["kind"]: one for one in answer.json()}
-    assert by_kind["governance.scan"]["range"] == [5000, 6000]
-    assert all(one["source"] for one in by_kind.values())
+    by_id = {one["id"]: one for one in answer.json()}
+    assert by_id["cn-2025-report/governance.scan@2025-01-01"]["range"] == [5000, 6000]
+    assert by_id["cn-2026-project/governance.scan@2025-01-01[modality=US]"]["applies_to"] == {"modality": "US"}
+    assert all(one["source"] for one in by_id.values())

@@ -290,6 +290,7 @@ FORMS: dict[str, Form] = {
     "take_bank_statement": _plain({"statement": _STATEMENT}),
     "close_period": _period("period-close", _to_close),
     "reopen_period": _period("period-reopening", _to_reopen),
+    "capitalise_asset": _plain({"held_for": "service"}),
     "set_notice_address": _plain({"url": "https://inbox.buyer.example/notices"}),
     "accept_policies": _plain({"bundle": "bm8gYnVuZGxl"}),
     "issue_token": _plain({}),
@@ -303,4 +304,7 @@ QUERIES: dict[str, dict[str, str]] = {
     "get_proof_file": {"index": "0"},
     "get_consistency_proof": {"from": "0", "to": "0"},
     "export_books": {"from": "2026-01", "to": "2026-12"},
+    "get_cost_estimate": {"records": "1000"},
+    "get_accounting_disclosure": {"from": "2026-01", "to": "2026-12"},
+    "get_accounting_disclosure_csv": {"from": "2026-01", "to": "2026-12"},
 }

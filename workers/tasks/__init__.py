@@ -6,11 +6,22 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from marketplace.plumbing.runtime import Runtime
-from workers.tasks import dataspace, governance, ledger, legal, negotiation, registration, settlement, transfer
+from workers.tasks import (
+    accounting,
+    dataspace,
+    governance,
+    ledger,
+    legal,
+    negotiation,
+    registration,
+    settlement,
+    transfer,
+)
 
 Task: TypeAlias = Callable[[Runtime, dict[str, Any]], None]
 
 REGISTRY: dict[str, Task] = {
+    **accounting.TASKS,
     **dataspace.TASKS,
     **governance.TASKS,
     **ledger.TASKS,

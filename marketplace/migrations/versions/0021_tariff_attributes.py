@@ -1,4 +1,4 @@
-"""What chooses among tariffs, and which metered events wait to be posted.
+"""What chooses among tariffs, which metered events wait to be posted, and which assets are capitalised.
 
 Revision ID: 0021
 Revises: 0020
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 from alembic import op
+
+from marketplace.plumbing.db import UtcDateTime
 
 revision = "0021"
 down_revision = "0020"
@@ -34,9 +36,26 @@ def upgrade() -> None:
     )
     op.create_index(op.f("ix_meter_waiting_asset_id"), "meter_waiting", ["asset_id"], unique=False)
     op.execute(_WAITING)
+    op.create_table(
+        "capitalisation",
+        sa.Column("asset_id", sa.String(), nullable=False),
+        sa.Column("provider_id", sa.String(), nullable=False),
+        sa.Column("treatment", sa.String(), nullable=False),
+        sa.Column("parts", sa.Integer(), nullable=False),
+        sa.Column("cost_minor", sa.BigInteger(), nullable=False),
+        sa.Column("currency", sa.String(), nullable=False),
+        sa.Column("began_at", UtcDateTime(), nullable=False),
+        sa.Column("ended_at", UtcDateTime(), nullable=True),
+        sa.Column("entry_id", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(["asset_id"], ["asset.id"], name=op.f("fk_capitalisation_asset_id")),
+        sa.ForeignKeyConstraint(["provider_id"], ["participant.id"], name=op.f("fk_capitalisation_provider_id")),
+        sa.PrimaryKeyConstraint("asset_id", name=op.f("pk_capitalisation")),
+    )
+    op.create_index(op.f("ix_capitalisation_provider_id"), "capitalisation", ["provider_id"], unique=False)
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.drop_table("capitalisation")
     op.drop_table("meter_waiting")
     op.drop_column("meter_event", "attributes")

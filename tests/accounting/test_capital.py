@@ -1,0 +1,209 @@
+"""An asset in the balance sheet: capitalised to the fen, written off by month or sale, impaired when it is delisted."""
+
+import csv
+import io
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlmodel import select
+
+from marketplace.accounting import capital, disclosure, rules
+from marketplace.accounting.models import Capitalisation
+from marketplace.accounting.schemas import CapitalisationIn
+from marketplace.assets import queries as assets
+from marketplace.audit.recheck import sealed_rows
+from marketplace.costing.service import post_event, sweep
+from marketplace.costing.sheet import cost_sheet
+from marketplace.exchange import queries as exchange
+from marketplace.exchange import service as listings
+from marketplace.exchange.schemas import ReasonIn
+from marketplace.kernel.actor import SERVICE_ACTOR
+from marketplace.ledger import queries as ledger
+from marketplace.ledger.auditing import audit
+from marketplace.ledger.models import LedgerTransaction
+from marketplace.ledger.rules import ReversalReason
+from marketplace.ledger.service import reverse
+from marketplace.plumbing import outbox
+from tests.costing.books import meter_sale
+from tests.exchange.parts import certified, listed
+from tests.legal.parts import governed
+from workers.relay import run_due
+from workers.tasks import REGISTRY
+
+PRICES = (10_000_000,)
+STAGE_ACCOUNTS = ("expense:governance", "expense:legal", "expense:certificate")
+
+
+def post_everything(house):
+    house.clock.advance(timedelta(minutes=10))
+    sweep(house.runtime)
+
+
+@pytest.fixture
+def asset(house):
+    """A certified asset of the hospital whose stages are in the books."""
+    version = certified(house)
+    post_everything(house)
+    return version.asset_id
+
+
+def capitalise(house, asset_id, held_for="service", name="hospital", **more):
+    with house.db() as db:
+        asked = CapitalisationIn.model_validate({"held_for": held_for, **more})
+        found = assets.asset(db, asset_id)
+        return capital.capitalise(db, house.cast[name].actor, found, asked, house.clock.now())
+
+
+def held(house, asset_id):
+    """The hospital's balances about the asset."""
+    with house.runtime.database.reading() as db:
+        sums = {}
+        for (account, _), minor in ledger.asset_sums(db, asset_id).items():
+            sums[account] = sums.get(account, 0) + minor
+        return sums
+
+
+def write_off(house, asset_id):
+    with house.db() as db:
+        return capital.write_off(db, asset_id, house.clock.now())
+
+
+def sell(house, asset_id, key):
+    with house.db() as db:
+        return post_event(db, meter_sale(db, 10_000_000, key=key, asset=asset_id), house.clock.now()).id
+
+
+def test_the_cost_moves_from_expense_to_the_balance_sheet_and_the_cost_sheet_stays(house, asset):
+    with house.db() as db:
+        before = cost_sheet(db, asset, None, PRICES, house.clock.now())
+    row = capitalise(house, asset)
+    with house.db() as db:
+        after = cost_sheet(db, asset, None, PRICES, house.clock.now())
+        assert (after.stages, after.total_fen) == (before.stages, before.total_fen)
+        assert audit(db).sound
+        assert [one for one in sealed_rows(db) if one.table == "capitalisation"] == []
+    sums = held(house, asset)
+    assert row.cost_minor == sums["asset:data-intangible"] == before.total_fen
+    assert {sums[name] for name in ("expense:governance", "expense:legal", "expense:certificate") if name in sums} == {
+        0
+    }
+
+
+def test_an_intangible_asset_is_written_off_month_by_month_over_the_shorter_of_life_and_certificate(house, asset):
+    row = capitalise(house, asset, useful_life_months=240)
+    assert row.parts <= 60  # a certificate lasts five years at most
+    house.clock.advance(timedelta(days=92))
+    first = write_off(house, asset)
+    assert len(first) == 3
+    assert write_off(house, asset) == first
+    assert held(house, asset)["expense:amortisation"] == row.cost_minor * 3 // row.parts
+    house.clock.advance(timedelta(days=31 * row.parts))
+    write_off(house, asset)
+    sums = held(house, asset)
+    assert sums["expense:amortisation"] == row.cost_minor == -sums["asset:data-written-down"]
+    with house.db() as db:
+        kept = db.exec(select(LedgerTransaction).where(LedgerTransaction.kind == "capital.amortised")).all()
+        assert len({one.period for one in kept}) == row.parts
+        assert audit(db).sound
+
+
+def test_inventory_bears_its_cost_by_sale_and_gives_it_back_with_a_sale_taken_back(house, asset):
+    row = capitalise(house, asset, "sale", expected_sales=3)
+    assert (row.treatment, row.parts) == ("inventory", 3)
+    sales = [sell(house, asset, f"s:{n}") for n in range(2)]
+    write_off(house, asset)
+    write_off(house, asset)
+    assert held(house, asset)["expense:cost-of-sales"] == row.cost_minor * 2 // 3
+    with house.db() as db:
+        reverse(db, SERVICE_ACTOR, sales[0], ReversalReason.CAUSE_CANCELLED, house.clock.now())
+    write_off(house, asset)
+    assert held(house, asset)["expense:cost-of-sales"] == row.cost_minor // 3
+    for number in range(5):
+        sell(house, asset, f"more:{number}")
+    write_off(house, asset)
+    assert held(house, asset)["expense:cost-of-sales"] == row.cost_minor
+
+
+def test_an_asset_is_capitalised_once_when_certified_and_with_a_cost(house, asset):
+    capitalise(house, asset)
+    with pytest.raises(rules.AlreadyCapitalised):
+        capitalise(house, asset, "sale")
+    uncertified = governed(house)
+    post_everything(house)
+    with pytest.raises(rules.NotCertified):
+        capitalise(house, uncertified.asset_id)
+
+
+def test_the_schedule_asks_once_a_day_and_workers_write_off(house, asset):
+    row = capitalise(house, asset, useful_life_months=10)
+    house.clock.advance(timedelta(days=31))
+    for _ in range(2):
+        capital.ask_for_write_offs(house.runtime)
+    with house.db() as db:
+        asked = select(outbox.OutboxRow).where(outbox.OutboxRow.task == capital.WRITE_OFF_TASK)
+        assert len(db.exec(asked).all()) == 1
+    run_due(house.runtime)
+    assert held(house, asset)["expense:amortisation"] == row.cost_minor // 10
+    assert {capital.WRITE_OFF_TASK, capital.IMPAIR_TASK} <= set(REGISTRY)
+
+
+def test_the_last_listing_withdrawn_impairs_what_is_left_for_good(house):
+    listing = listed(house)
+    post_everything(house)
+    row = capitalise(house, listing.asset_id, useful_life_months=10)
+    house.clock.advance(timedelta(days=31))
+    with house.db() as db:
+        why = ReasonIn(reason="no_longer_offered", note="")
+        listings.withdraw(db, house.cast["hospital"].actor, exchange.listing(db, listing.id), why, house.clock.now())
+    run_due(house.runtime)
+    with house.db() as db:
+        capital.impair(db, listing.asset_id, house.clock.now())
+    sums = held(house, listing.asset_id)
+    assert sums["expense:amortisation"] == row.cost_minor // 10
+    assert sums["expense:impairment"] == row.cost_minor - row.cost_minor // 10
+    assert sums["asset:data-intangible"] + sums["asset:data-written-down"] == 0
+    house.clock.advance(timedelta(days=62))
+    assert write_off(house, listing.asset_id) == []
+    with house.db() as db:
+        assert db.get_one(Capitalisation, listing.asset_id).ended_at is not None
+        assert audit(db).sound
+
+
+def test_what_is_not_capitalised_is_not_impaired(house):
+    listing = listed(house)
+    with house.db() as db:
+        why = ReasonIn(reason="no_longer_offered", note="")
+        listings.withdraw(db, house.cast["hospital"].actor, exchange.listing(db, listing.id), why, house.clock.now())
+        asked = select(outbox.OutboxRow).where(outbox.OutboxRow.task == capital.IMPAIR_TASK)
+        assert not db.exec(asked).all()
+        assert capital.impair(db, listing.asset_id, house.clock.now()) is None
+
+
+def test_the_disclosure_ties_to_the_books_and_says_which_months_are_not_signed(house, asset):
+    row = capitalise(house, asset, useful_life_months=10)
+    house.clock.advance(timedelta(days=62))
+    write_off(house, asset)
+    with house.db() as db:
+        now = house.clock.now()
+        found = disclosure.sheet(db, house.cast["hospital"].actor, "2026-09", "2026-12", now)
+        later = disclosure.sheet(db, house.cast["hospital"].actor, "2026-10", "2026-12", now)
+        assert disclosure.sheet(db, house.cast["pharma"].actor, "2026-09", "2026-12", now).lines == []
+    [line], [total] = found.lines, found.sums
+    assert (line.opening_minor, line.additions_minor) == (0, row.cost_minor)
+    assert line.amortised_minor == row.cost_minor * 2 // 10
+    assert line.closing_minor == row.cost_minor - row.cost_minor * 2 // 10 == total.closing_minor
+    assert later.lines[0].opening_minor == row.cost_minor - row.cost_minor // 10
+    assert found.unsigned_months == ["2026-09", "2026-10", "2026-11"]
+    table = list(csv.DictReader(io.StringIO(disclosure.as_csv(found))))
+    assert [one["asset"] for one in table] == [asset, ""]
+    assert float(table[0]["closing"]) * 100 == line.closing_minor
+
+
+@given(st.integers(0, 10**12), st.integers(1, 300))
+def test_the_parts_of_a_cost_sum_to_it_and_differ_by_a_fen_at_most(cost, parts):
+    amounts = [rules.written_off(cost, parts, n + 1) - rules.written_off(cost, parts, n) for n in range(parts)]
+    assert sum(amounts) == cost
+    assert max(amounts) - min(amounts) <= 1
+    assert rules.written_off(cost, parts, parts + 5) == cost
