@@ -119,6 +119,7 @@ class Tag(StrEnum):
     NOTICE_ACKNOWLEDGED = "transfer:notice_acknowledged"
     EXCHANGE_OPENED = "dataspace:exchange_opened"
     EXCHANGE_MOVED = "dataspace:exchange_moved"
+    EXCHANGE_STOPPED = "dataspace:exchange_stopped"
     EXCHANGE_FAILED = "dataspace:exchange_failed"
     COST_METERED = "costing:metered"
     LEDGER_POSTED = "ledger:posted"

@@ -99,6 +99,7 @@ TAGS: Words = {
     Tag.NOTICE_ACKNOWLEDGED: ("Notice acknowledged", "通知已确认"),
     Tag.EXCHANGE_OPENED: ("Exchange with a connector opened", "与连接器的会话开始"),
     Tag.EXCHANGE_MOVED: ("Exchange with a connector moved", "与连接器的会话推进"),
+    Tag.EXCHANGE_STOPPED: ("Bytes to a connector stopped", "停止向连接器传输"),
     Tag.EXCHANGE_FAILED: ("Exchange with a connector failed", "与连接器的会话失败"),
     Tag.COST_METERED: ("Cost or income metered", "成本收入计量"),
     Tag.LEDGER_POSTED: ("Books posted", "账目入账"),
