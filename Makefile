@@ -7,7 +7,7 @@ PORT ?= 8000
 DATA ?= var/market
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test crash tamper opa regal check outside bench generate lock clean
+.PHONY: help setup run demo test crash tamper opa regal check outside conformance bench generate lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ check: $(VENV)/dev.stamp opa regal ## Lint, types, import contracts, policy test
 	@$(BIN)/python -m marketplace policy lint
 	@$(BIN)/python -m pytest tests/policies -n 0 -rs
 	@$(BIN)/python -m tests.generated --check
+
+conformance: $(VENV)/dev.stamp ## The Eclipse Dataspace TCK against the service (needs Java 17 and Maven; ONLY=expression)
+	@$(BIN)/python -m tests.conformance $(if $(ONLY),'$(ONLY)')
 
 bench: $(VENV)/dev.stamp ## Measure against floors and goals (NAME=all, QUICK=1 for a tenth, JSON=1)
 	@$(BIN)/python -m marketplace bench $(or $(NAME),all) $(if $(QUICK),--quick) $(if $(JSON),--json)

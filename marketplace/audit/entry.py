@@ -143,6 +143,7 @@ class Tag(StrEnum):
     NOTICE_ACKNOWLEDGED = "transfer:notice_acknowledged"
     EXCHANGE_OPENED = "dataspace:exchange_opened"
     EXCHANGE_MOVED = "dataspace:exchange_moved"
+    EXCHANGE_STOPPED = "dataspace:exchange_stopped"
     EXCHANGE_FAILED = "dataspace:exchange_failed"
     USE_PRICED = "charging:use_priced"
     INVOICE_ISSUED = "settlement:invoice_issued"

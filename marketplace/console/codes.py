@@ -122,6 +122,7 @@ TAGS: Words = {
     Tag.NOTICE_ACKNOWLEDGED: ("Notice acknowledged", "通知已确认"),
     Tag.EXCHANGE_OPENED: ("Exchange with a connector opened", "与连接器的会话开始"),
     Tag.EXCHANGE_MOVED: ("Exchange with a connector moved", "与连接器的会话推进"),
+    Tag.EXCHANGE_STOPPED: ("Bytes to a connector stopped", "停止向连接器传输"),
     Tag.EXCHANGE_FAILED: ("Exchange with a connector failed", "与连接器的会话失败"),
     Tag.USE_PRICED: ("Use priced", "使用计价"),
     Tag.INVOICE_ISSUED: ("Invoice issued", "账单开具"),

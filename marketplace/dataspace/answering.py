@@ -67,7 +67,7 @@ class Answering(Protocol):
         """Do here what a move of the other side means, before it is taken.  Raises what the rooms raise."""
         ...
 
-    def left(self, db: Session, exchange: Exchange, move: Move) -> None:
+    def left(self, db: Session, exchange: Exchange, move: Move, now: datetime) -> None:
         """Stop at once what a move to come stops, whether or not the other side can be told."""
         ...
 

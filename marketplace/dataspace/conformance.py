@@ -170,9 +170,9 @@ class Table(House):
         if not _is_the_kits(exchange):
             super().heard(db, exchange, move, message, now)
 
-    def left(self, db: Session, exchange: Exchange, move: Move) -> None:
+    def left(self, db: Session, exchange: Exchange, move: Move, now: datetime) -> None:
         if not _is_the_kits(exchange):
-            super().left(db, exchange, move)
+            super().left(db, exchange, move, now)
 
 
 def _is_the_kits(exchange: Exchange) -> bool:

@@ -11,6 +11,7 @@ from sqlmodel import Session
 from marketplace.assets.schemas import SignatureIn
 from marketplace.audit import documents
 from marketplace.dataspace import datasets as described
+from marketplace.dataspace import flow
 from marketplace.dataspace.addresses import base_of
 from marketplace.dataspace.answering import DatasetPage, Patience
 from marketplace.dataspace.beginning import first_content
@@ -85,20 +86,19 @@ class House:
 
     def heard(self, db: Session, exchange: Exchange, move: Move, message: Json, now: datetime) -> None:
         if exchange.protocol == Protocol.TRANSFER:
-            if exchange.side == Side.PROVIDER and move.name != "start":
-                stop_bytes(db, exchange)
+            self.left(db, exchange, move, now)
         elif exchange.request_id:
             self._negotiated(db, exchange, move, message, now)
 
-    def left(self, db: Session, exchange: Exchange, move: Move) -> None:
-        if exchange.protocol == Protocol.TRANSFER and exchange.side == Side.PROVIDER and move.name != "start":
-            stop_bytes(db, exchange)
+    def left(self, db: Session, exchange: Exchange, move: Move, now: datetime) -> None:
+        if exchange.protocol == Protocol.TRANSFER and exchange.agreement_id and move.name != "start":
+            stop_bytes(db, exchange, now)
 
     def next(self, db: Session, exchange: Exchange) -> str | None:
         if exchange.side == Side.CONSUMER:
             return None  # the participant decides, and signs with its own key
         if exchange.protocol == Protocol.TRANSFER:
-            return "start" if exchange.state == "REQUESTED" else None
+            return flow.next_move(db, exchange) if exchange.agreement_id else None
         return self._answer(db, exchange) if exchange.request_id else None
 
     def content(self, db: Session, exchange: Exchange, move: Move, runtime: Runtime, now: datetime) -> Json:
@@ -112,6 +112,8 @@ class House:
             case Protocol.TRANSFER, "start" if exchange.side == Side.PROVIDER:
                 base = base_of(runtime.settings, exchange.participant_id)
                 return {"dataAddress": data_address(exchange, base, runtime, now)}
+            case Protocol.TRANSFER, "suspend" | "terminate" if exchange.agreement_id:
+                return flow.why(db, exchange)
             case _:
                 return {}
 

@@ -91,10 +91,18 @@ def proceed(db: Session, exchange: Exchange, answering: Answering, runtime: Runt
 def follow(db: Session, request_id: str, answering: Answering, runtime: Runtime, now: datetime) -> None:
     """Say what the negotiation room has come to, if the request is spoken of with a connector; once for each step."""
     found = queries.of_request(db, request_id)
-    if found is None:
-        return
-    queries.lock(db, found)
+    if found is not None:
+        _catch_up(db, found, answering, runtime, now)
 
+
+def follow_agreement(db: Session, agreement_id: str, answering: Answering, runtime: Runtime, now: datetime) -> None:
+    """Say on every open transfer of an agreement what has become of it: suspended, resumed, ended."""
+    for found in queries.transfers_under(db, agreement_id):
+        _catch_up(db, found, answering, runtime, now)
+
+
+def _catch_up(db: Session, found: Exchange, answering: Answering, runtime: Runtime, now: datetime) -> None:
+    queries.lock(db, found)
     name = answering.next(db, found)
     if name is not None and name not in {one.move for one in queries.under_way(db, found.id)}:
         say(db, found, MOVES[Protocol(found.protocol)][name], answering, runtime, now)
@@ -113,7 +121,7 @@ def say(
 
     extra: further members of the message.
     """
-    answering.left(db, exchange, move)
+    answering.left(db, exchange, move, now)
     content = {"eventType": move.event or None} | answering.content(db, exchange, move, runtime, now) | (extra or {})
     message = framed(move.message, {"@id": f"urn:uuid:{new_id('dsm')}"} | pids(exchange) | content)
     return ask(db, exchange, move, message, now, now + answering.patience.pace)

@@ -8,11 +8,12 @@ from typing import Final
 
 from sqlmodel import Session
 
+from marketplace.audit.entry import Tag, record
 from marketplace.dataspace import queries
 from marketplace.dataspace.messages import HTTP_ENDPOINT, PULL
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.states import TRANSFER_PROCESS, Protocol, Side, TransferState
-from marketplace.kernel.actor import Actor
+from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict, Invalid, NotFound, shown
 from marketplace.kernel.ids import new_id
@@ -86,9 +87,14 @@ def data_address(exchange: Exchange, base: str, runtime: Runtime, now: datetime)
     }
 
 
-def stop_bytes(db: Session, exchange: Exchange) -> None:
-    """Cut running answers of a transfer within one window; its token opens nothing until it is started again."""
-    epochs.bump(db, exchange.id, STOPPED)
+def stop_bytes(db: Session, exchange: Exchange, now: datetime) -> None:
+    """Cut running answers of a transfer within one window; its token opens nothing until it is started again.
+
+    Records: dataspace:exchange_stopped.
+    """
+    number = epochs.bump(db, exchange.id, STOPPED)
+    facts: Json = {"exchange": exchange.id, "epoch": number, "state": exchange.state}
+    record(db, SERVICE_ACTOR, Tag.EXCHANGE_STOPPED, now, agreement=exchange.agreement_id, facts=facts)
 
 
 def opened_by(db: Session, token: str, exchange_id: str, endpoint: str, runtime: Runtime, now: datetime) -> Pull:

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
 from marketplace.dataspace.models import Exchange, ExchangeMessage
-from marketplace.dataspace.states import Protocol
+from marketplace.dataspace.states import FINAL, Protocol
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound, shown
 
@@ -72,6 +72,16 @@ def named_by_peer(
 def of_request(db: Session, request_id: str) -> Exchange | None:
     """The exchange in which a request of the negotiation room is spoken of, if there is one."""
     return db.exec(select(Exchange).where(Exchange.request_id == request_id)).first()
+
+
+def transfers_under(db: Session, agreement_id: str) -> Sequence[Exchange]:
+    """Transfers of an agreement that are not at their end."""
+    rows = select(Exchange).where(
+        Exchange.agreement_id == agreement_id,
+        Exchange.protocol == Protocol.TRANSFER,
+        col(Exchange.state).not_in(FINAL),
+    )
+    return db.exec(rows.order_by(col(Exchange.opened_at), col(Exchange.id))).all()
 
 
 def message(db: Session, message_id: str) -> ExchangeMessage:

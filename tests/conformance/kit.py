@@ -50,9 +50,8 @@ def class_path() -> str:
     folder = cache()
     folder.mkdir(parents=True, exist_ok=True)
     options = [f"-Dmaven.repo.local={folder / 'repository'}", f"-Dbuild.folder={folder / 'build'}"]
-    fetched = subprocess.run(
-        [maven, "-B", "-q", *options, "-f", HERE / "pom.xml", "package"], check=False, capture_output=True, text=True
-    )
+    command = [maven, "-B", "-q", "-Dstyle.color=never", *options, "-f", HERE / "pom.xml", "package"]
+    fetched = subprocess.run(command, check=False, capture_output=True, text=True)
     if fetched.returncode != 0:
         said = [line for line in fetched.stdout.splitlines() if "ERROR" in line]
         raise NoKit(f"Maven could not fetch the kit: {said[0] if said else 'no reason given'}")

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from marketplace.audit.entry import Tag
+from marketplace.audit.recheck import sealed_rows
 from marketplace.dataspace.messages import SIGNED
 from marketplace.dataspace.states import Protocol
 from marketplace.exchange.models import Listing
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation import queries as negotiation
+from marketplace.negotiation import stopping
 from marketplace.negotiation.service import end_negotiation
 from marketplace.transfer import delivery
+from marketplace.transfer.opening import Download, Opened, open_transfer
+from marketplace.transfer.recheck import recheck
+from marketplace.transfer.stream import WindowSource
+from marketplace.usage.rules import UseRequest
 from tests.dataspace.peer import Peer, message, speaking
 from tests.dataspace.schemas import problems_of
 from tests.exchange.parts import certified, listed
@@ -166,6 +173,74 @@ def test_stopping_a_transfer_stops_its_bytes(peer: Peer, listing: Listing, move:
     assert pull(peer, address).status_code == 200
     assert say(peer, T, ours, move, path).status_code == 200
     assert pull(peer, address).status_code == 401
+
+
+def test_a_running_answer_is_cut_when_the_other_side_suspends(peer: Peer, listing: Listing, house: House) -> None:
+    _, agreement = agreed(peer, listing)
+    ours, _ = started(peer, agreement)
+    runtime = replace(house.runtime, settings=house.runtime.settings.model_copy(update={"window_kib": 1}))
+    buyer, now = house.cast["pharma"].actor, house.clock.now()
+    with runtime.database.reading() as db:
+        purpose = negotiation.requests_of(db, buyer)[0].purpose
+    asked = Download(agreement, UseRequest(purpose, grounds=(ours,)), key=ours)
+    opened = open_transfer(runtime, buyer, asked, now)
+    assert isinstance(opened, Opened)
+    source = WindowSource(runtime, buyer, opened)
+    assert len(source.next() or b"") == 1024
+    assert say(peer, T, ours, "suspend", "suspension").status_code == 200
+    assert source.next() is None
+    assert source.outcome == "transfer_stopped"
+    assert [one["facts"]["exchange"] for one in entries(house, Tag.EXCHANGE_STOPPED)] == [ours]
+
+
+def test_what_was_said_and_pulled_stands_in_the_log_as_it_lies_in_the_database(
+    peer: Peer, listing: Listing, house: House
+) -> None:
+    _, agreement = agreed(peer, listing)
+    ours, address = started(peer, agreement)
+    assert pull(peer, address).status_code == 200
+    assert say(peer, T, ours, "complete", "completion").status_code == 200
+    with house.runtime.database.reading() as db:
+        found = [one for one in sealed_rows(db) if "dataspace" in str(one) or "connector" in str(one)]
+        assert [*found, *recheck(db)] == []
+
+
+def test_a_transfer_follows_its_agreement_when_the_provider_stops_and_resumes_it(
+    peer: Peer, listing: Listing, house: House
+) -> None:
+    _, agreement = agreed(peer, listing)
+    ours, address = started(peer, agreement)
+    hospital = house.cast["hospital"].actor
+
+    def by_provider(verb: Any) -> list[Json]:
+        with house.db() as db:
+            verb(db, hospital, negotiation.agreement(db, agreement), WHY, house.clock.now())
+        return settle(peer)
+
+    (told,) = by_provider(stopping.suspend)
+    assert (told["@type"], told["code"]) == ("TransferSuspensionMessage", "agreement_suspended")
+    assert pull(peer, address).status_code == 401
+    (told,) = by_provider(stopping.resume)
+    assert told["@type"] == "TransferStartMessage"
+    assert pull(peer, told["dataAddress"]).status_code == 200
+    (told,) = by_provider(stopping.terminate)
+    assert (told["@type"], told["code"]) == ("TransferTerminationMessage", "agreement_terminated")
+    assert problems_of(told) == []
+    assert peer.get(f"/transfers/{ours}").json()["state"] == "TERMINATED"
+    assert pull(peer, address).status_code == 401
+
+
+def test_what_the_buyer_suspended_stays_suspended_when_the_agreement_resumes(
+    peer: Peer, listing: Listing, house: House
+) -> None:
+    _, agreement = agreed(peer, listing)
+    ours, _ = started(peer, agreement)
+    assert say(peer, T, ours, "suspend", "suspension").status_code == 200
+    for verb in (stopping.suspend, stopping.resume):
+        with house.db() as db:
+            verb(db, house.cast["hospital"].actor, negotiation.agreement(db, agreement), WHY, house.clock.now())
+        assert settle(peer) == []
+    assert peer.get(f"/transfers/{ours}").json()["state"] == "SUSPENDED"
 
 
 def test_a_suspended_transfer_goes_on_after_a_new_start(peer: Peer, listing: Listing) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from marketplace.dataspace import moving
+from marketplace.dataspace.chosen import answering
 from marketplace.plumbing.runtime import Runtime
 from marketplace.transfer import (
     contract_notices,
@@ -17,8 +19,9 @@ from marketplace.transfer import (
 
 
 def prepare(runtime: Runtime, args: dict[str, Any]) -> None:
-    """Make the delivery of a finalized agreement.  args: agreement."""
+    """Make the delivery of a finalized agreement, which may have been resumed.  args: agreement."""
     delivery.prepare(runtime, args["agreement"])
+    _tell_elsewhere(runtime, args["agreement"])
 
 
 def sweep(runtime: Runtime, args: dict[str, Any]) -> None:  # noqa: ARG001 - every task has this shape
@@ -28,7 +31,16 @@ def sweep(runtime: Runtime, args: dict[str, Any]) -> None:  # noqa: ARG001 - eve
 
 def notify_stop(runtime: Runtime, args: dict[str, Any]) -> None:
     """Close what a stop left open, and tell both parties of each agreement.  args: as `plumbing.epochs.stop` says."""
-    notices.notify_stop(runtime, notices.Stopped.read(args))
+    stopped = notices.Stopped.read(args)
+    notices.notify_stop(runtime, stopped)
+    for subject, _ in stopped.epochs:
+        _tell_elsewhere(runtime, subject)
+
+
+def _tell_elsewhere(runtime: Runtime, agreement: str) -> None:
+    """Transfers over the Dataspace Protocol follow their agreement; any other subject has none."""
+    with runtime.database.transaction() as db:
+        moving.follow_agreement(db, agreement, answering(runtime.settings), runtime, runtime.clock.now())
 
 
 def notify_duty(runtime: Runtime, args: dict[str, Any]) -> None:
