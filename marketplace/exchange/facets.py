@@ -91,7 +91,7 @@ def count(db: Session, now: datetime, wanted: Wanted) -> Facets:
     empty: dict[str, dict[str, int]] = {kind: {} for kind in KINDS}
     if found is None:
         return Facets(now, 0, empty)
-    numbers = lines(found, wanted, now, (col(found.along.number).label("number"),)).cte("found")
+    numbers = lines(found, now).cte("found")
     counted = db.execute(sa.union_all(*(_of_kind(one, numbers) for one in (EVERY, *KINDS))))
     counts: dict[str, int] = {row.term: row.many for row in counted}
     for term, many in counts.items():

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from sqlalchemy import insert
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from marketplace.assets.models import Asset
-from marketplace.exchange.models import CatalogueLine, CatalogueTerm, Listing, Offer
+from marketplace.exchange.models import CatalogueLine, CatalogueTerm, Listing, Offer, OfferBuyer
 from marketplace.exchange.rules import weigh
 from marketplace.exchange.terms import permitted_purposes
 from marketplace.exchange.terms.amounts import OTHER_KIND, RECIPIENT_KINDS, named_recipients, permitted_kinds
@@ -34,12 +34,14 @@ def audience_of(asker: Participant) -> list[str]:
 
 
 def index_listing(db: Session, listing: Listing, offer: Offer, asset: Asset) -> None:
-    """Write the listing's line and its terms: words of names, keywords, provider and overview, and the filters."""
+    """Write the listing's line and its terms: words of names, keywords, provider and overview, the filters, and the buyers
+    that a private offer is for."""
     provider = participants.participant(db, offer.provider_id)
     line = CatalogueLine(listing_id=listing.id)
     db.add(line)
     db.flush()
-    terms = terms_of(offer, asset, provider)
+    named = db.exec(select(OfferBuyer.buyer_id).where(OfferBuyer.offer_id == offer.id))
+    terms = terms_of(offer, asset, provider) | {label("named", one): 0 for one in named}
     rows = [{"term": term, "weight": weight, "number": line.number} for term, weight in sorted(terms.items())]
     db.execute(insert(CatalogueTerm), rows)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import sqlalchemy as sa
 from sqlalchemy import ColumnElement
@@ -39,25 +39,39 @@ class BadCursor(Invalid):
     """The cursor was not made by this catalogue."""
 
 
+class Place(NamedTuple):
+    """Where a line stands in the order: what it weighs, and its number."""
+
+    weight: int
+    number: int
+
+
 @dataclass(frozen=True)
 class Search:
     """Which list of the index is read.
 
-    along: the list; weight: what a line weighs; ranking: the word that weighs, empty without a search text.
+    along: the list; weight: what a line weighs; ranking: the word that weighs, empty without a search text; after: the
+    place that the cursor names, None at the beginning.
     """
 
     along: Any
     weight: ColumnElement[int]
     ranking: str
     conditions: Sequence[ColumnElement[bool]]
+    after: Place | None
 
-    @property
-    def order(self) -> tuple[Any, Any]:
-        return self.weight.desc(), col(self.along.number).desc()
+    def places(self, db: Session, after: Place | None, limit: int) -> list[Place]:
+        """The next places in the order, hidden lines among them: one statement on the index alone."""
+        number = col(self.along.number)
+        rows = sa.select(self.weight, number).where(*self.conditions)
+        if after is not None:
+            rows = rows.where(sa.tuple_(self.weight, number) < sa.tuple_(*after))
+        rows = rows.order_by(sa.desc(self.weight), sa.desc(number)).limit(limit)
+        return [Place(*row) for row in db.execute(rows)]
 
-    def cursor(self, weight: int, number: int) -> str:
-        """Where the next page begins: after the line of this weight and number."""
-        return base64.urlsafe_b64encode(canonical([self.ranking, weight, number])).decode().rstrip("=")
+    def cursor(self, place: Place) -> str:
+        """Where the next page begins: after this place."""
+        return base64.urlsafe_b64encode(canonical([self.ranking, *place])).decode().rstrip("=")
 
 
 def search(db: Session, wanted: Wanted, cursor: str | None) -> Search | None:
@@ -66,36 +80,33 @@ def search(db: Session, wanted: Wanted, cursor: str | None) -> Search | None:
     One statement: how long the lists are.  Raises BadCursor, UnknownCode.
     """
     words, labels = query_terms(wanted.text)[:MAX_TERMS], _labels(wanted)
-    after = _read(cursor) if cursor is not None else None
+    named = _read(cursor) if cursor is not None else None
     if labels is None or (wanted.text.strip() and not words):
         return None
     lengths = _lengths(db, [*words, *labels])
-    ranking = after[0] if after else min(words, key=lambda one: (lengths[one], one), default="")
+    ranking = named[0] if named else min(words, key=lambda one: (lengths[one], one), default="")
     if ranking not in (words or [""]):
         raise BadCursor("the cursor belongs to another search", got=shown(ranking), action="start without a cursor")
     rarest = min([*words, *labels], key=lambda one: (lengths[one], one != ranking, one))
     read = rarest if lengths[rarest] < SHORT or not words else ranking
-    return _along(read, ranking, words, labels, wanted, after)
+    return _along(read, ranking, words, labels, wanted, named[1] if named else None)
 
 
-def _along(
-    read: str, ranking: str, words: list[str], labels: list[str], wanted: Wanted, after: tuple[str, int, int] | None
-) -> Search:
+def _along(read: str, ranking: str, words: list[str], labels: list[str], wanted: Wanted, after: Place | None) -> Search:
     number = col(_ALONG.number)
     weight: Any = col(_ALONG.weight) if read == ranking or not words else _weight(ranking, number)
     conditions = [col(_ALONG.term) == read, *(_holds([one], number, WEIGHTS) for one in words if one != read)]
     conditions += [_holds([one], number) for one in labels if one != read]
     if wanted.asker is not None:
         conditions.append(_holds(audience_of(wanted.asker), number))
-    if after is not None:
-        conditions.append(sa.tuple_(weight, number) < sa.tuple_(*after[1:]))
-    return Search(_ALONG, weight, ranking, conditions)
+    return Search(_ALONG, weight, ranking, conditions, after)
 
 
 def _labels(wanted: Wanted) -> list[str] | None:
     """What is no word: one term per filter.  A listing permits a code when it permits all our purposes that the code
     comes to; a prohibited one, never."""
     asked = {"modality": wanted.modality, "body_part": wanted.body_part, "provider": wanted.provider}
+    asked |= {"named": wanted.named}
     labels = [label(kind, value) for kind, value in asked.items() if value is not None]
     if wanted.purpose is not None:
         codes = read_codes([wanted.purpose])
@@ -113,10 +124,13 @@ def _lengths(db: Session, terms: Sequence[str]) -> dict[str, int]:
 
 
 def _holds(terms: Sequence[str], number: Any, weights: Sequence[int] = (0,)) -> ColumnElement[bool]:
+    """Whether a line holds one of the terms; as a value, which no planner turns into a join with the whole list."""
     return (
         select(_HELD.number)
         .where(col(_HELD.term).in_(terms), col(_HELD.weight).in_(weights), col(_HELD.number) == number)
-        .exists()
+        .limit(1)
+        .scalar_subquery()
+        .is_not(None)
     )
 
 
@@ -128,9 +142,9 @@ def _weight(term: str, number: Any) -> ColumnElement[int]:
     )
 
 
-def _read(cursor: str) -> tuple[str, int, int]:
+def _read(cursor: str) -> tuple[str, Place]:
     try:
         ranking, weight, number = read_strictly(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
-        return str(ranking), int(weight), int(number)
+        return str(ranking), Place(int(weight), int(number))
     except (ValueError, TypeError, Invalid) as error:
         raise BadCursor("the cursor is not readable", got=shown(cursor), action="start without a cursor") from error

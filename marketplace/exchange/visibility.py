@@ -48,15 +48,11 @@ def standing(rows: Any, now: datetime, reader: str | None = None) -> Any:
     )
 
 
-def named(reader: str) -> ColumnElement[bool]:
-    """A private offer to this buyer."""
-    return select(OfferBuyer.offer_id).where(OfferBuyer.offer_id == Offer.id, OfferBuyer.buyer_id == reader).exists()
-
-
 def _for(reader: str | None) -> ColumnElement[bool]:
     """An offer to everybody, or a private one to the reader."""
-    public = ~select(OfferBuyer.offer_id).where(OfferBuyer.offer_id == Offer.id).exists()
-    return public if reader is None else or_(public, named(reader))
+    buyers = select(OfferBuyer.offer_id).where(OfferBuyer.offer_id == Offer.id)
+    public = ~buyers.exists()
+    return public if reader is None else or_(public, buyers.where(OfferBuyer.buyer_id == reader).exists())
 
 
 def _sold_exclusively(now: datetime, reader: str | None) -> ColumnElement[bool]:

@@ -53,6 +53,8 @@ def fill(house: House, count: int) -> None:
         # One sorted insertion instead of millions into the middle of the tree.
         db.execute(text("INSERT INTO catalogue_term SELECT term, weight, number FROM word ORDER BY 1, 2, 3"))
         db.execute(text("DROP TABLE word"))
+        if not house.runtime.database.is_sqlite:
+            db.execute(text("ANALYZE"))  # as autovacuum would within a minute; SQLite plans without statistics
 
 
 def _model(db: Session, listing: Listing) -> dict[str, dict[str, Any]]:

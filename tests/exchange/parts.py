@@ -107,10 +107,10 @@ def listed(house: House, version: Version | None = None, **changes: Any) -> List
     return publish(house, approved(house, offered(house, version, **changes)))
 
 
-def found(house: House, text: str = "", *, cursor: str | None = None, **filters: Any) -> list[str]:
+def found(house: House, text: str = "", *, cursor: str | None = None, limit: int = 20, **filters: Any) -> list[str]:
     """Ids of what the catalogue shows now."""
     with house.runtime.database.reading() as db:
-        page = queries.visible(db, house.clock.now(), queries.Wanted(text=text, **filters), cursor=cursor)
+        page = queries.visible(db, house.clock.now(), queries.Wanted(text=text, **filters), cursor=cursor, limit=limit)
         return [row.listing.id for row in page.rows]
 
 

@@ -12,7 +12,7 @@ from sqlmodel import select
 
 from marketplace.assets import queries as assets
 from marketplace.assets import service as passport
-from marketplace.exchange import queries, searching
+from marketplace.exchange import queries, searching, service
 from marketplace.exchange.catalogue import BadCursor, NotInCatalogue
 from marketplace.exchange.models import MarketReference
 from marketplace.exchange.standing import require_standing
@@ -24,7 +24,7 @@ from marketplace.plumbing.migrations import alembic_config, migrate
 from marketplace.registration import certificates
 from marketplace.registration import queries as registration
 from marketplace.registration.models import Right
-from tests.exchange.parts import certified, found, listed, offer_in, suspend_certificate, terms_of
+from tests.exchange.parts import WHY, certified, found, listed, offer_in, suspend_certificate, terms_of
 from tests.house import House
 
 
@@ -136,6 +136,19 @@ def test_pages_follow_each_other_without_gap_or_repetition(house: House) -> None
             cursor = page.next_cursor
         assert cursor is None
         assert seen == ids[::-1]
+
+
+def test_hidden_lines_leave_no_gap_in_a_page(house: House) -> None:
+    version, provider = certified(house), house.cast["hospital"].actor
+    ids = [listed(house, version, term_days=days).id for days in range(10, 20)]
+    with house.db() as db:
+        for hidden in ids[2:]:
+            service.suspend(db, provider, queries.listing(db, hidden), WHY, house.clock.now())
+    with house.runtime.database.reading() as db:
+        first = queries.visible(db, house.clock.now(), limit=1)
+        second = queries.visible(db, house.clock.now(), limit=1, cursor=first.next_cursor)
+    assert [row.listing.id for page in (first, second) for row in page.rows] == [ids[1], ids[0]]
+    assert second.next_cursor is None
 
 
 @pytest.mark.parametrize("cursor", ["%%%", "bm90IGpzb24", "WzEsMl0", "WzEsIngiLCJ5Il0", "AA"])
@@ -278,7 +291,7 @@ def test_the_number_of_queries_does_not_grow_with_the_catalogue(house: House) ->
             _ = [(row.asset.name, row.provider.legal_name, row.certificate.code, row.opinion.number) for row in rows]
         event.remove(house.runtime.database.engine, "before_cursor_execute", note)
         counts.append(len([one for one in statements if one.startswith("SELECT")]))
-    assert counts == [2, 2, 2]
+    assert counts == [3, 3, 3]
 
 
 def test_a_cursor_of_another_search_is_refused(house: House) -> None:
