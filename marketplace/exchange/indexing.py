@@ -34,8 +34,8 @@ def audience_of(asker: Participant) -> list[str]:
 
 
 def index_listing(db: Session, listing: Listing, offer: Offer, asset: Asset) -> None:
-    """Write the listing's line and its terms: words of names, keywords, provider and overview, the filters, and the buyers
-    that a private offer is for."""
+    """Write the listing's line and its terms: words of names, keywords, provider and overview, the filters, and whom a
+    private offer is for."""
     provider = participants.participant(db, offer.provider_id)
     line = CatalogueLine(listing_id=listing.id)
     db.add(line)
