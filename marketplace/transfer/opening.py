@@ -19,6 +19,7 @@ from marketplace.plumbing.policy import Decision
 from marketplace.plumbing.runtime import Runtime
 from marketplace.transfer import queries, rules
 from marketplace.transfer.body import Body, Part, file_body, tar_body
+from marketplace.transfer.leaving import as_seen, shortfall
 from marketplace.transfer.models import Delivery, Transfer
 from marketplace.transfer.rules import RangeNotSatisfiable, Span, key_hash
 from marketplace.transfer.service import close
@@ -27,8 +28,6 @@ from marketplace.usage import queries as usage_queries
 from marketplace.usage import quotas
 from marketplace.usage import rules as usage_rules
 from marketplace.usage import service as usage
-from marketplace.usage.facts import compile_uses
-from marketplace.usage.obligations import output_of, together, unmet
 from marketplace.usage.rules import Ruling, UseRequest
 
 
@@ -123,8 +122,7 @@ def open_transfer(runtime: Runtime, actor: Actor, asked: Download, now: datetime
         whole = _whole(db, actor, agreement, asked)
         former = _former(db, actor, asked)
         span, outside = _span(asked, whole)
-        use = _seen(db, agreement, _priced(asked.use, span, former))
-        asked = replace(asked, use=use)
+        asked = replace(asked, use=as_seen(db, agreement, _priced(asked.use, span, former)))
         gathered = usage.gather(db, actor, agreement, asked.use, now)
 
     ruling = usage.judge(runtime, gathered)
@@ -159,15 +157,6 @@ def _span(asked: Download, whole: Representation | None) -> tuple[Span, OutsideR
 def _priced(use: UseRequest, span: Span, former: Transfer | None) -> UseRequest:
     """A use that was counted already asks for bytes only."""
     return replace(use, uses=0 if former is not None and former.uses else 1, bytes=span.length)
-
-
-def _seen(db: Session, agreement: Agreement, use: UseRequest) -> UseRequest:
-    """A use with what would leave: as it was prepared, or until then as the terms ask."""
-    if (delivery := queries.delivery(db, agreement.id)) is not None:
-        return replace(use, output=delivery.output, smallest_group=delivery.smallest_group)
-    uses = compile_uses(agreement.uses).model_dump()
-    duties = [duty for permission in uses["permissions"] for duty in permission["duties"]]
-    return replace(use, output=output_of(uses), smallest_group=max(together(duties).smallest, 1))
 
 
 def _former(db: Session, actor: Actor, asked: Download) -> Transfer | None:
@@ -219,10 +208,8 @@ def _commit(
         ruling = ruling.refused(runtime.soundness.reason)
     # Locked before the quota, in the order of `service.close`.
     former = _resumable(db, actor, asked, span, now, runtime) if ruling.decision.allow else None
-    if ruling.decision.allow and whole is not None and unmet(ruling.decision.obligations, whole.transformations):
-        ruling = ruling.refused(usage_rules.OBLIGATION_NOT_APPLIED)
-    if ruling.decision.allow and asked.use.smallest_group == 0:
-        ruling = ruling.refused(usage_rules.NOTHING_REMAINS)
+    if ruling.decision.allow and whole and (lack := shortfall(ruling, whole.transformations, asked.use)):
+        ruling = ruling.refused(lack)
     if ruling.decision.allow and not _reserve(db, agreement, asked.use, ruling):
         ruling = ruling.refused(usage_rules.QUOTA_EXCEEDED)
     elif ruling.decision.allow:

@@ -1,0 +1,35 @@
+"""What a use is told of the delivery it would serve, and what that delivery still lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from sqlmodel import Session
+
+from marketplace.kernel.canonical import Json
+from marketplace.negotiation.models import Agreement
+from marketplace.transfer import queries
+from marketplace.usage import rules
+from marketplace.usage.facts import compile_uses
+from marketplace.usage.obligations import output_of, together, unmet
+from marketplace.usage.rules import Ruling, UseRequest
+
+
+def as_seen(db: Session, agreement: Agreement, use: UseRequest) -> UseRequest:
+    """A use with what would leave: as it was prepared, or until then as the terms ask."""
+    if (delivery := queries.delivery(db, agreement.id)) is not None:
+        return replace(use, output=delivery.output, smallest_group=delivery.smallest_group)
+    uses = compile_uses(agreement.uses).model_dump()
+    duties = [duty for permission in uses["permissions"] for duty in permission["duties"]]
+    return replace(use, output=output_of(uses), smallest_group=max(together(duties).smallest, 1))
+
+
+def shortfall(ruling: Ruling, applied: Iterable[Json | str], use: UseRequest) -> str | None:
+    """The reason code for which a delivery cannot serve an allowed use; None when it can.
+
+    applied: its transformations, as it keeps them.
+    """
+    if unmet(ruling.decision.obligations, applied):
+        return rules.OBLIGATION_NOT_APPLIED
+    return rules.NOTHING_REMAINS if use.smallest_group == 0 else None
