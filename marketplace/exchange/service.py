@@ -45,6 +45,10 @@ class ResearchOnly(Invalid):
     """This data may be offered for research only."""
 
 
+class UnknownParty(Invalid):
+    """The offer names somebody who is no participant."""
+
+
 class ForcedOff(Conflict):
     """The exchange forced this listing off."""
 
@@ -57,13 +61,13 @@ def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now:
     """Say what may be bought of a certified version of the caller's own asset, and for what price.
 
     Raises UnknownTemplate, BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly, and what
-    `require_standing` raises; SoldExclusively, NoSuchParticipant.  Records: exchange:offer_drafted.
+    `require_standing` raises; SoldExclusively, UnknownParty.  Records: exchange:offer_drafted.
     """
     asset, chosen = assets.asset(db, version.asset_id), template(asked.template)
-    buyers = sorted({participants.participant(db, one).id for one in asked.buyers or ()})
+    buyers = sorted(set(asked.buyers or ()))
 
     exclusivity.require_open(db, asset.id, now)
-    _require_neutral(db, actor, asked)
+    _require_named(db, actor, asked)
     require_standing(db, version, actor.participant, now)
     uses = render_uses(chosen, asked.parameters, asset.id)
     check_offer(uses, asked.delivery_mode)
@@ -265,11 +269,15 @@ def _readers(db: Session, listing: Listing) -> tuple[str, str]:
     return queries.offer(db, listing.offer_id).provider_id, listing.operator_id
 
 
-def _require_neutral(db: Session, actor: Actor, asked: OfferIn) -> None:
-    """Whoever verifies results is a participant and not the provider itself."""
-    plan = asked.price_plan
-    if isinstance(plan, Results) and participants.participant(db, plan.verifier).id == actor.participant:
-        raise PlanDoesNotFit("a provider does not verify its own results", expected="another participant")
+def _require_named(db: Session, actor: Actor, asked: OfferIn) -> None:
+    """Buyers of a private offer and the verifier of results are participants, the latter not the provider itself."""
+    plan, named = asked.price_plan, list(asked.buyers or ())
+    if isinstance(plan, Results):
+        named.append(plan.verifier)
+        if plan.verifier == actor.participant:
+            raise PlanDoesNotFit("a provider does not verify its own results", expected="another participant")
+    if not all(participants.known(db, one) for one in named):
+        raise UnknownParty("an offer names participants only", expected="ids of participants, GET /v1/participants")
 
 
 def _require_lawful_purposes(asset: Asset, uses: Json) -> None:
