@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from sqlmodel import Session
@@ -22,6 +23,10 @@ RESEARCH = frozenset({"scientific_research"})
 
 class ResearchOnly(Invalid):
     """This data may be offered for research only."""
+
+
+class UnknownParty(Invalid):
+    """The offer names somebody who is no participant."""
 
 
 def fitting_uses(
@@ -48,10 +53,19 @@ def fitting_uses(
     return uses
 
 
+def require_known(db: Session, named: Iterable[str]) -> None:
+    """Raises UnknownParty: somebody whom an offer names is no participant."""
+    if not all(participants.known(db, one) for one in named):
+        raise UnknownParty("an offer names participants only", expected="ids of participants, GET /v1/participants")
+
+
 def _require_neutral(db: Session, asset: Asset, plan: PricePlan) -> None:
     """Whoever verifies results is a participant and not the provider itself."""
-    if isinstance(plan, Results) and participants.participant(db, plan.verifier).id == asset.provider_id:
+    if not isinstance(plan, Results):
+        return
+    if plan.verifier == asset.provider_id:
         raise PlanDoesNotFit("a provider does not verify its own results", expected="another participant")
+    require_known(db, [plan.verifier])
 
 
 def _require_lawful_purposes(asset: Asset, uses: Json) -> None:

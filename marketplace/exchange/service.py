@@ -17,7 +17,7 @@ from marketplace.audit.entry import Tag, record
 from marketplace.audit.words import keep_why
 from marketplace.exchange import exclusivity, queries
 from marketplace.exchange.document import listing_document
-from marketplace.exchange.fitness import fitting_uses
+from marketplace.exchange.fitness import fitting_uses, require_known
 from marketplace.exchange.indexing import index_listing
 from marketplace.exchange.leaving import require_deliverable
 from marketplace.exchange.models import Listing, Offer, OfferBuyer
@@ -49,12 +49,13 @@ def make_offer(db: Session, actor: Actor, version: Version, asked: OfferIn, now:
     """Say what may be bought of a certified version of the caller's own asset, and for what price.
 
     Raises UnknownTemplate, BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly, and what
-    `require_standing` raises; SoldExclusively, NoSuchParticipant.  Records: exchange:offer_drafted.
+    `require_standing` raises; SoldExclusively, UnknownParty.  Records: exchange:offer_drafted.
     """
     asset, chosen = assets.asset(db, version.asset_id), template(asked.template)
-    buyers = sorted({participants.participant(db, one).id for one in asked.buyers or ()})
+    buyers = sorted(set(asked.buyers or ()))
 
     exclusivity.require_open(db, asset.id, now)
+    require_known(db, buyers)
     require_standing(db, version, actor.participant, now)
     uses = fitting_uses(
         db,

@@ -20,6 +20,11 @@ class NoSuchKey(NotFound):
     """No such key of this participant."""
 
 
+def known(db: Session, participant_id: str) -> bool:
+    """Whether this is the id of a participant; for ids that callers word themselves and no answer repeats."""
+    return db.get(Participant, participant_id) is not None
+
+
 @once_per_snapshot
 def participant(db: Session, participant_id: str) -> Participant:
     """One participant.  Raises NoSuchParticipant."""

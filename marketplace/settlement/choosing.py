@@ -69,5 +69,7 @@ def _owner(db: Session, actor: Actor, owner: str) -> str:
     participant, _, part = owner.partition(":")
     if part and (participant != actor.participant or part not in get_args(PartName)):
         parts = " or ".join(get_args(PartName))
-        raise UnknownOwner("a part belongs to the provider itself", expected=f"{actor.participant}:{parts}", got=owner)
-    return owner if part else participants.participant(db, participant).id
+        raise UnknownOwner("a part belongs to the provider itself", expected=f"{actor.participant}:{parts}")
+    if not participants.known(db, participant):
+        raise UnknownOwner("a share goes to a participant", expected="the id of a participant, GET /v1/participants")
+    return owner

@@ -112,5 +112,5 @@ def scheme(name: str) -> Scheme:
     """One published scheme.  Raises NoSuchScheme."""
     found = schemes().get(name)
     if found is None:
-        raise NoSuchScheme("no settlement scheme with this name", expected=" or ".join(schemes()), got=name)
+        raise NoSuchScheme("no settlement scheme with this name", expected=" or ".join(schemes()))
     return found

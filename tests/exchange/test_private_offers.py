@@ -7,8 +7,8 @@ import pytest
 from marketplace.exchange import queries
 from marketplace.exchange.catalogue import NotInCatalogue
 from marketplace.exchange.models import Listing
+from marketplace.exchange.service import UnknownParty
 from marketplace.negotiation.models import AccessRequest
-from marketplace.participants.queries import NoSuchParticipant
 from tests.exchange.parts import certified, found, listed, offered
 from tests.house import House
 from tests.negotiation.parts import ask, finalized
@@ -50,5 +50,5 @@ def test_a_public_listing_is_not_among_the_private_ones(house: House) -> None:
 
 def test_an_unknown_buyer_is_not_named(house: House) -> None:
     version = certified(house)
-    with pytest.raises(NoSuchParticipant):
+    with pytest.raises(UnknownParty):
         offered(house, version, buyers=["prt_nobody"])

@@ -13,6 +13,17 @@ Fen = Annotated[int, Field(ge=0, le=10**13, strict=True)]
 Count = Annotated[int, Field(ge=1, le=10**9, strict=True)]
 Regime = Literal["market", "guided_cap", "cost_only", "free"]
 Measure = Literal["use", "case", "scan", "gigabyte", "compute_hour"]
+Kpi = Literal[
+    "sensitivity",
+    "specificity",
+    "accuracy",
+    "area_under_curve",
+    "false_positive_rate",
+    "reading_time_saved",
+    "cost_saved",
+    "enrolment_rate",
+    "event_rate",
+]
 MOST_TIERS = 12
 
 
@@ -152,14 +163,14 @@ class Results(_Plan):
     """Pay for results: price_fen is due once a verifier has found the target met, and nothing else is.
 
     deposit_fen: security that the exchange holds from the start and returns when the target was missed, or once the
-    price is paid.  kpi: a code; baseline, target: in thousandths of whatever the kpi measures; the target lies on the
-    better side, so `target > baseline` asks for a rise.  window_days: from the signatures until it is measured.
+    price is paid.  kpi: of a closed list; baseline, target: in thousandths of whatever it measures; the target lies
+    on the better side, so `target > baseline` asks for a rise.  window_days: from the signatures until it is measured.
     """
 
     kind: Literal["results"]
     price_fen: Annotated[int, Field(ge=1, le=10**13, strict=True)]
     deposit_fen: Fen
-    kpi: str = Field(pattern=r"^[a-z][a-z0-9_]{2,40}$")
+    kpi: Kpi
     baseline_permille: int = Field(ge=0, le=10**9, strict=True)
     target_permille: int = Field(ge=0, le=10**9, strict=True)
     window_days: int = Field(ge=1, le=1826, strict=True)
