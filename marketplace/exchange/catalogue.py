@@ -80,7 +80,7 @@ def visible(
 ) -> CataloguePage:
     """A page of what is listed and valid now, in three statements whatever the size of page and catalogue.
 
-    Where more than a fifth of what the index names is hidden, in two more for each time that four times as much is
+    Where more than a third of what the index names is hidden, in two more for each time that twice as much is
     looked at.  Raises BadCursor, UnknownCode.
     """
     wanted = wanted or Wanted()
@@ -90,13 +90,13 @@ def visible(
     size = max(1, min(limit, MAX_PAGE))
     rows: list[tuple[Place, CatalogueRow]] = []
     after = found.after
-    look_at = (size + 1) * 5 // 4 + 1
+    look_at = (size + 1) * 3 // 2
     while len(rows) <= size:
         places = found.places(db, after, look_at)
         rows += _standing_at(db, wanted, places, now)
         if len(places) < look_at:
             break
-        after, look_at = places[-1], min(look_at * 4, MOST_LOOKED_AT)
+        after, look_at = places[-1], min(look_at * 2, MOST_LOOKED_AT)
     page = [row for _, row in rows[:size]]
     return CataloguePage(page, found.cursor(rows[size - 1][0]) if len(rows) > size else None)
 
