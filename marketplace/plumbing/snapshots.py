@@ -52,5 +52,6 @@ def remember(db: Session, query: Callable[..., R], answer: R, *args: Any) -> Non
 
 
 def _key(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    named = tuple(sorted(kwargs.items()))
-    return name, tuple(id(one) if isinstance(one, SQLModel) else one for one in args), named
+    # Most arguments are texts; to ask whether one is a row costs more than the rest of this.
+    known = tuple([one if type(one) is str else id(one) if isinstance(one, SQLModel) else one for one in args])
+    return (name, known, tuple(sorted(kwargs.items()))) if kwargs else (name, known)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import NamedTuple
 
 from sqlmodel import Session, col, func, select
 
@@ -18,6 +19,7 @@ from marketplace.legal.models import Opinion
 from marketplace.legal.queries import conditions, valid_opinion
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.queries import agreement as agreement_of
+from marketplace.negotiation.succession import queries as succession
 from marketplace.negotiation.succession.queries import amended
 from marketplace.plumbing.epochs import Epoch, Stop, reason_of
 from marketplace.plumbing.epochs import hold as hold_epochs
@@ -28,10 +30,24 @@ from marketplace.usage.models import UsageQuota
 from marketplace.usage.rules import EPOCH_CHANGED, EXPIRED
 
 
+class Taken(NamedTuple):
+    """Uses and bytes that are reserved or settled."""
+
+    uses: int
+    bytes: int
+
+
 @once_per_snapshot
-def quota(db: Session, agreement_id: str) -> UsageQuota:
+def taken(db: Session, agreement_id: str) -> Taken:
     """What is used up; nothing yet when the agreement has no row."""
-    return db.get(UsageQuota, agreement_id, populate_existing=True) or UsageQuota(agreement_id=agreement_id)
+    return _taken(db, [agreement_id]).get(agreement_id, Taken(0, 0))
+
+
+def _taken(db: Session, agreement_ids: Collection[str]) -> dict[str, Taken]:
+    uses = col(UsageQuota.uses_reserved) + col(UsageQuota.uses_settled)
+    volume = col(UsageQuota.bytes_reserved) + col(UsageQuota.bytes_settled)
+    rows = select(UsageQuota.agreement_id, uses, volume).where(col(UsageQuota.agreement_id).in_(agreement_ids))
+    return {name: Taken(*numbers) for name, *numbers in db.exec(rows)}
 
 
 def carried(db: Session, agreement_id: str) -> tuple[int, int]:
@@ -39,9 +55,8 @@ def carried(db: Session, agreement_id: str) -> tuple[int, int]:
 
     What such a one still holds reserved counts as taken until it is settled.
     """
-    rows = [quota(db, name) for name in amended(db, agreement_id)]
-    uses = sum(one.uses_reserved + one.uses_settled for one in rows)
-    return uses, sum(one.bytes_reserved + one.bytes_settled for one in rows)
+    earlier = [taken(db, name) for name in amended(db, agreement_id)]
+    return sum(one.uses for one in earlier), sum(one.bytes for one in earlier)
 
 
 def final_at(db: Session, agreement: Agreement) -> datetime | None:
@@ -71,9 +86,8 @@ def read_ahead(db: Session, agreement_ids: Collection[str]) -> None:
     found = db.exec(select(Agreement).where(col(Agreement.id).in_(wanted))).all()
     subjects = {one.id: subjects_of(one) for one in found}
     read_epochs(db, subjects.values())
-    quotas = {
-        row.agreement_id: row for row in db.exec(select(UsageQuota).where(col(UsageQuota.agreement_id).in_(wanted)))
-    }
+    succession.read_ahead(db, [one.id for one in found])
+    quotas = _taken(db, wanted)
     names = [one.document for one in found]
     bodies = dict(db.exec(select(Document.sha256, Document.body).where(col(Document.sha256).in_(names))).all())
     signed: dict[str, list[str]] = {}
@@ -82,7 +96,7 @@ def read_ahead(db: Session, agreement_ids: Collection[str]) -> None:
         signed.setdefault(document, []).append(signer)
     for one in found:
         remember(db, agreement_of, one, one.id)
-        remember(db, quota, quotas.get(one.id) or UsageQuota(agreement_id=one.id), one.id)
+        remember(db, taken, quotas.get(one.id, Taken(0, 0)), one.id)
         remember(db, signers, sorted(signed.get(one.document, [])), one)
         remember(db, _body, bodies.get(one.document), one.document)
 

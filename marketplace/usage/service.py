@@ -204,12 +204,12 @@ def _version_facts(version: Version) -> VersionFacts:
 
 
 def _quota_facts(db: Session, agreement: Agreement, asked: UseRequest) -> Quota:
-    taken = queries.quota(db, agreement.id)
+    taken = queries.taken(db, agreement.id)
     uses_before, bytes_before = queries.carried(db, agreement.id)
     return Quota(
-        uses_taken=uses_before + taken.uses_reserved + taken.uses_settled,
+        uses_taken=uses_before + taken.uses,
         uses_asked=asked.uses,
-        bytes_taken=bytes_before + taken.bytes_reserved + taken.bytes_settled,
+        bytes_taken=bytes_before + taken.bytes,
         bytes_asked=asked.bytes,
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
+from sqlalchemy import event
 from sqlmodel import Session
 
 from marketplace.audit.queries import entry as stored
@@ -133,6 +134,25 @@ def _brief(found: Decided | Failed) -> tuple[object, object]:
     if isinstance(found, Failed):
         return found.error.slug, None  # type: ignore[attr-defined]
     return found.decision.allow, found.decision.reasons
+
+
+def test_questions_answered_together_read_as_often_as_one_alone(house: House) -> None:
+    made = agree(house)
+    agree_again(house, made, "agr_2")
+    agree_again(house, made, "agr_3")
+    counts = []
+    for names in (["agr_1"], ["agr_1", "agr_2", "agr_3"]):
+        read: list[str] = []
+
+        def note(*args: Any, into: list[str] = read) -> None:
+            into.extend([args[2]] if args[2].startswith("SELECT") else [])
+
+        event.listen(house.runtime.database.engine, "before_cursor_execute", note)
+        found = deciding.decide_all(house.runtime, [question(house, one) for one in names], house.clock.now())
+        event.remove(house.runtime.database.engine, "before_cursor_execute", note)
+        assert [_brief(one) for one in found] == [(True, ())] * len(names)
+        counts.append(len(read))
+    assert counts[0] == counts[1] > 0
 
 
 def test_a_question_that_fails_fails_alone(house: House) -> None:

@@ -7,6 +7,8 @@ from datetime import timedelta
 import pytest
 
 from marketplace.negotiation.models import Agreement
+from marketplace.transfer import deciding
+from marketplace.transfer.deciding import Decided, Question
 from marketplace.transfer.recheck import recheck
 from marketplace.usage import queries, quotas, rules
 from marketplace.usage import service as usage
@@ -42,6 +44,14 @@ def reasons(house: House, agreement: Agreement) -> tuple[str, ...]:
         return usage.authorize(db, house.cast["pharma"].actor, found, asked, now, house.runtime).decision.reasons
 
 
+def together(house: House, *agreements: Agreement) -> list[tuple[str, ...]]:
+    """The reasons of questions that are answered from one snapshot."""
+    who, use = house.cast["pharma"].actor, UseRequest("model_training")
+    asked = [Question(lambda _db: (who, lambda _: None), one.id, use) for one in agreements]
+    found = deciding.decide_all(house.runtime, asked, house.clock.now())
+    return [one.decision.reasons for one in found if isinstance(one, Decided)]
+
+
 def test_uses_before_an_amendment_count_after_it(house: House) -> None:
     first = finalized(house)
     most = limits(first).uses
@@ -56,6 +66,7 @@ def test_uses_before_an_amendment_count_after_it(house: House) -> None:
     assert take(house, third, 2)
     assert reasons(house, third) == ("quota_exceeded",)
     assert reasons(house, first) == ("agreement_superseded",)
+    assert together(house, first, third) == [("agreement_superseded",), ("quota_exceeded",)]
     with house.runtime.database.reading() as db:
         row = db.get_one(UsageQuota, third.id)
     assert (row.uses_limit, row.uses_settled) == (2, 2)
