@@ -229,6 +229,8 @@ ROWS: dict[str, Row] = {
     "move_exchange": only("buyer", auditor=403),
     # books
     "get_asset_costs": only("owner auditor"),
+    "simulate_asset": only("owner auditor"),
+    "get_director_page": only("owner other_provider auditor", 403),
     "list_tariffs": PUBLIC,
     "list_accounts": ANYBODY,
     "list_transactions": ANYBODY,
