@@ -10,10 +10,12 @@ from datetime import datetime
 from sqlmodel import Session, col, func, select
 
 from marketplace.assets.models import Asset, Version
-from marketplace.exchange.models import Listing, Offer
+from marketplace.exchange.indexing import label
+from marketplace.exchange.models import CatalogueLine, CatalogueTerm, Demand, Listing, Offer
 from marketplace.exchange.rules import ListingState
+from marketplace.exchange.visibility import standing
 from marketplace.kernel.actor import Actor, Role
-from marketplace.kernel.errors import Forbidden
+from marketplace.kernel.errors import Forbidden, NotFound, shown
 from marketplace.ledger.models import LedgerTransaction
 from marketplace.legal.models import Opinion, OpinionCondition
 from marketplace.negotiation.duties.models import DeletionCertificate, Duty
@@ -31,6 +33,10 @@ SALES = (ACCESS, "use.transfer")
 
 class NotAProvider(Forbidden):
     """Only a provider, of its own assets, and auditors see this page."""
+
+
+class NoSuchDemand(NotFound):
+    """No such demand."""
 
 
 @dataclass(frozen=True)
@@ -151,3 +157,20 @@ def unpaid(db: Session, provider: str, now: datetime) -> tuple[int, int]:
     )
     found = db.exec(rows).all()
     return sum(price for price, _ in found), sum(price for price, due in found if due <= now)
+
+
+def listings_permitting(db: Session, purposes: Sequence[str], now: datetime) -> int:
+    """How many listings that everybody sees now permit at least one of these purposes."""
+    labels = [label("purpose", one) for one in purposes]
+    rows = select(func.count(col(Listing.id).distinct()))
+    rows = rows.join(CatalogueLine, col(CatalogueLine.listing_id) == col(Listing.id))
+    rows = rows.join(CatalogueTerm, col(CatalogueTerm.number) == col(CatalogueLine.number))
+    return int(db.exec(standing(rows, now).where(col(CatalogueTerm.term).in_(labels))).one())
+
+
+def demand(db: Session, demand_id: str) -> Demand:
+    """One published demand.  Raises NoSuchDemand."""
+    found = db.get(Demand, demand_id)
+    if found is None:
+        raise NoSuchDemand("no demand with this id", got=shown(demand_id))
+    return found

@@ -7,10 +7,21 @@ from typing import Annotated
 from fastapi import Query
 
 from marketplace.costing import queries as costing
-from marketplace.planning import director, queries
+from marketplace.exchange import queries as exchange
+from marketplace.participants import queries as participants
+from marketplace.planning import board, director, matching, queries
 from marketplace.planning.director import Assumed
 from marketplace.planning.forecast import Range
-from marketplace.planning.schemas import AssetLineOut, DirectorOut, SimulationOut
+from marketplace.planning.schemas import (
+    AssetLineOut,
+    BoardOut,
+    DirectorOut,
+    MatchesOut,
+    MatchOut,
+    MentionsOut,
+    ScenarioRowOut,
+    SimulationOut,
+)
 from marketplace.plumbing.web import View, router
 
 routes = router("planning")
@@ -57,3 +68,25 @@ def simulate_asset(
     )
     found = director.outlook(view.db, asset_id, asked, view.now, seed=seed, runs=runs)
     return SimulationOut.model_validate({**vars(found), **vars(found.drawn)})
+
+
+@routes.get("/demand-board", operation_id="get_demand_board")
+def get_demand_board(view: View) -> BoardOut:
+    """What buyers look for and what is listed, by scenario, beside a third party's count of mentions."""
+    rows = [ScenarioRowOut.model_validate(one) for one in board.board(view.db, view.now)]
+    return BoardOut(rows=rows, mentions_of=MentionsOut.model_validate(board.mentions()))
+
+
+@routes.get("/demands/{demand_id}/matches", operation_id="list_demand_matches")
+def list_demand_matches(
+    view: View,
+    demand_id: str,
+    cursor: Annotated[str | None, Query(max_length=500)] = None,
+    limit: Annotated[int, Query(ge=1, le=100)] = 50,
+) -> MatchesOut:
+    """A page of the catalogue judged by a demand: what fits, and for every filter that is not passed, why."""
+    asked = queries.demand(view.db, demand_id)
+    foreign = participants.participant(view.db, asked.buyer_id).foreign_controlled
+    page = exchange.visible(view.db, view.now, cursor=cursor, limit=limit)
+    found = matching.ordered([matching.match(asked, row, foreign_controlled=foreign) for row in page.rows])
+    return MatchesOut(demand=asked.id, matches=[MatchOut.model_validate(one) for one in found], next=page.next_cursor)

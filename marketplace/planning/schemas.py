@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -112,3 +112,69 @@ class SimulationOut(BaseModel):
     percentiles: dict[int, int] = Field(description="Percent -> result that so many runs do not exceed.")
     mean: int = Field(description="Rounded down to the fen.")
     loss_per_mille: int = Field(description="Runs that end below zero, in thousandths.")
+
+
+class ScenarioRowOut(BaseModel):
+    """One scenario of the board; a demand or listing may count in several."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    code: str = Field(examples=["public_health"])
+    en: str
+    zh: str
+    purposes: list[str]
+    demands: int
+    buyers: int
+    listings: int = Field(description="Listings that everybody sees now and that permit such a purpose.")
+    gap: int
+    mentions: int | None = Field(description="Figure of a third party, see `mentions_of`; null: not known.")
+    named_as_thin: bool = Field(description="Said by the same third party.")
+
+
+class MentionsOut(BaseModel):
+    """Where the mentions come from: never this exchange's own statistics."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    third_party: bool
+    source: str
+    as_of: date
+    total: int
+
+
+class BoardOut(BaseModel):
+    """What is looked for and what is offered, the widest gap first."""
+
+    rows: list[ScenarioRowOut]
+    mentions_of: MentionsOut
+
+
+class FilterOut(BaseModel):
+    """One condition of a demand."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    name: str = Field(examples=["purpose"])
+    passed: bool
+    words: dict[str, str] = Field(description="en, zh: what was asked and what is there.")
+
+
+class MatchOut(BaseModel):
+    """A listing before a demand."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    listing: str
+    asset: str
+    asset_name: str
+    asset_name_en: str
+    fits: bool
+    filters: list[FilterOut]
+
+
+class MatchesOut(BaseModel):
+    """A page of listings, what fits first."""
+
+    demand: str
+    matches: list[MatchOut]
+    next: str | None

@@ -152,6 +152,8 @@ ROWS: dict[str, Row] = {
     "list_market_references": PUBLIC,
     "publish_demand": only("buyer other_buyer", 403),
     "list_demands": ANYBODY,
+    "list_demand_matches": ANYBODY,
+    "get_demand_board": ANYBODY,
     # negotiation: the two parties of a request
     "request_access": only("buyer other_buyer", 403),
     "list_requests": ANYBODY,

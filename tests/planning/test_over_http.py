@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 
 from marketplace.client.problem import ProblemError
+from marketplace.exchange.demands import publish_demand
+from marketplace.exchange.schemas import DemandIn
 from marketplace.planning import routes as planning
 from tests.costing.books import meter_asset, meter_sale, post_all
+from tests.exchange.parts import PARAMETERS, listed
 from tests.house import House
 from tests.participants.small_market import open_market
 from tests.settlement.parts import sold
@@ -62,3 +65,20 @@ def test_a_range_the_wrong_way_round_is_told(house: House, market: Any) -> None:
     with pytest.raises(ProblemError) as refused:
         market.client("hospital").get("/v1/assets/ast_1/simulation", {**OUTLOOK, "price_low": 10_000_001})
     assert refused.value.status == 422
+
+
+def test_board_and_matches_are_read_by_every_member(house: House, market: Any) -> None:
+    listing = listed(house)
+    asked = DemandIn(title="an example of a demand", purpose=PARAMETERS["purposes"][0], modality="XX")
+    with house.db() as db:
+        demand = publish_demand(db, house.cast["pharma"].actor, asked, house.clock.now()).id
+    for name in ("pharma", "hospital", "auditor"):
+        found = market.client(name).get("/v1/demand-board")
+        assert (len(found["rows"]), found["mentions_of"]["third_party"]) == (13, True)
+        assert {one["demands"] for one in found["rows"] if asked.purpose in one["purposes"]} == {1}
+        (match,) = market.client(name).get(f"/v1/demands/{demand}/matches")["matches"]
+        assert (match["listing"], match["fits"]) == (listing.id, False)
+        assert {one["name"]: one["passed"] for one in match["filters"]} == {"purpose": True, "modality": False}
+    with pytest.raises(ProblemError) as unknown:
+        market.client("pharma").get("/v1/demands/dem_none/matches")
+    assert unknown.value.status == 404
