@@ -39,6 +39,7 @@ from marketplace.negotiation.rounds import routes as rounds
 from marketplace.negotiation.succession import routes as succession
 from marketplace.participants import routes as participants
 from marketplace.participants.authentication import authenticate, judge_headers, recognise
+from marketplace.planning import routes as planning
 from marketplace.plumbing import health, problems, telemetry
 from marketplace.plumbing.db import Database
 from marketplace.plumbing.limits import Limits
@@ -85,6 +86,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     notices.routes,
     dataspace.routes,
     costing.routes,
+    planning.routes,
     ledger.routes,
     audit.routes,
     console.routes,

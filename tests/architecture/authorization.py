@@ -152,6 +152,8 @@ ROWS: dict[str, Row] = {
     "list_market_references": PUBLIC,
     "publish_demand": only("buyer other_buyer", 403),
     "list_demands": ANYBODY,
+    "list_demand_matches": ANYBODY,
+    "get_demand_board": ANYBODY,
     # negotiation: the two parties of a request
     "request_access": only("buyer other_buyer", 403),
     "list_requests": ANYBODY,
@@ -232,6 +234,8 @@ ROWS: dict[str, Row] = {
     "move_exchange": only("buyer", auditor=403),
     # books
     "get_asset_costs": only("owner auditor"),
+    "simulate_asset": only("owner auditor"),
+    "get_director_page": only("owner other_provider auditor", 403),
     "list_tariffs": PUBLIC,
     "list_accounts": ANYBODY,
     "list_transactions": ANYBODY,

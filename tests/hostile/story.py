@@ -25,6 +25,8 @@ from marketplace.audit.models import Entry
 from marketplace.client.api import ApiClient, in_process
 from marketplace.dataspace.beginning import ask_for_contract
 from marketplace.dataspace.house import House as ByTheHouse
+from marketplace.exchange.demands import publish_demand
+from marketplace.exchange.schemas import DemandIn
 from marketplace.governance.models import AssetSecret, GovernanceJob
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import canonical
@@ -158,6 +160,12 @@ def _admit(house: House, name: str, role: Role, number: int) -> SeedParty:
     return SeedParty(made.id, key, Actor(made.id, frozenset({str(role)}), kid=key.kid))
 
 
+def _demand(house: House) -> str:
+    asked = DemandIn(title="示例需求：胸部CT", purpose="scientific_research")
+    with house.db() as db:
+        return publish_demand(db, house.cast["pharma"].actor, asked, house.clock.now()).id
+
+
 def _arrange(house: House) -> dict[str, str]:
     version = certified(house)
     _files(house, version)
@@ -196,6 +204,7 @@ def _arrange(house: House) -> dict[str, str]:
         "listing_id": listing.id,
         "review_listing.listing_id": reviewed.id,
         "notice_id": notice,
+        "demand_id": _demand(house),
         "request_id": requested(house, listing, "ai_company", justification=REQUEST).id,
         "agreement_id": agreement.id,
         "earlier_id": agreement.id,

@@ -1,0 +1,110 @@
+"""The director's page after a sale, a use and an invoice, by the real verbs: it says what the books say."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from marketplace.ledger import queries as books
+from marketplace.negotiation import queries as negotiation
+from marketplace.planning import director, queries
+from marketplace.planning.queries import NotAProvider
+from tests.house import House
+from tests.settlement.parts import FEE_FEN, PRICE_FEN, USE_FEN, billed, pay, post, sold, use
+
+
+def page(house: House, who: str = "hospital") -> director.Page:
+    with house.runtime.database.reading() as db:
+        return director.page(db, house.cast[who].id, house.clock.now())
+
+
+def test_the_page_of_a_provider_without_assets_is_empty(house: House) -> None:
+    found = page(house, "insurer")
+    assert (found.assets, found.total_fen, found.stop.cost_fen, found.risk.live_agreements) == ([], 0, 0, 0)
+    assert found.risk.smallest_group is None
+
+
+def test_the_totals_are_the_balances_of_the_ledger(house: House) -> None:
+    sold(house, uses=2)
+    found = page(house)
+    with house.runtime.database.reading() as db:
+        held = {one.account: one.amount_minor for one in books.balances(db, owner=house.cast["hospital"].id)}
+    spent = [held.get(f"expense:{one}", 0) for one in ("collection", "governance", "legal", "certificate", "listing")]
+    carried = [held.get(f"asset:data-{one}", 0) for one in ("inventory", "intangible")]
+    assert found.complete
+    assert found.total_fen == sum(spent) + sum(carried) > 0
+    assert found.stop.impairment_fen == sum(carried)
+    assert sum(found.stop.sunk.values()) == found.total_fen
+    levies = held["expense:surcharge"] + held["expense:exchange-fee"]
+    assert found.kept_fen == -held["revenue:access"] - levies > 0
+
+
+def test_an_unpaid_invoice_stands_on_the_page_until_it_is_paid(house: House) -> None:
+    sold(house, uses=1)
+    invoice = billed(house)
+    owed = invoice.total_fen - FEE_FEN
+    assert (page(house).risk.unpaid_fen, page(house).risk.overdue_fen) == (owed, 0)
+    house.clock.advance(invoice.due_at - house.clock.now())
+    assert page(house).risk.overdue_fen == owed
+    pay(house, invoice)
+    assert (page(house).risk.unpaid_fen, page(house).risk.overdue_fen) == (0, 0)
+
+
+def test_a_stop_at_half_of_the_term_gives_half_back_and_forgoes_as_much_use_as_there_was(house: House) -> None:
+    agreement = sold(house, uses=3)
+    before = page(house).stop
+    assert [one.agreement for one in before.ended] == [agreement]
+    with house.db() as db:
+        signed = negotiation.agreement(db, agreement)
+        begins, ends = max(signed.starts_at, signed.finalized_at or signed.starts_at), signed.ends_at
+    house.clock.advance(begins + (ends - begins) / 2 - house.clock.now())
+    (one,) = page(house).stop.ended
+    with house.runtime.database.reading() as db:
+        charged = queries.charged(db, house.cast["hospital"].id)
+    assert charged[agreement, "use.transfer"] == 3 * USE_FEN
+    assert abs(one.lost_fen - 3 * USE_FEN) <= 1
+    assert abs(one.refund_fen - charged.get((agreement, "sale.access"), 0) // 2) <= 1
+
+
+def test_after_its_end_an_agreement_is_no_longer_stopped(house: House) -> None:
+    agreement = sold(house)
+    with house.db() as db:
+        ends = negotiation.agreement(db, agreement).ends_at
+    house.clock.advance(ends - house.clock.now() + timedelta(seconds=1))
+    found = page(house)
+    assert (found.stop.ended, found.risk.live_agreements) == ([], 0)
+
+
+def test_an_asset_pays_back_sooner_the_more_it_is_used(house: House) -> None:
+    agreement = sold(house, uses=1)
+    house.clock.advance(timedelta(days=30))
+    slow = page(house).assets[0]
+    use(house, agreement, 8)
+    post(house)
+    fast = page(house).assets[0]
+    assert fast.sheet.kept_fen > slow.sheet.kept_fen
+    assert slow.payback_at is not None
+    assert fast.payback_at is not None
+    assert house.clock.now() <= fast.payback_at <= slow.payback_at
+
+
+def test_a_provider_sees_its_own_page_an_auditor_every_and_nobody_else_any(house: House) -> None:
+    hospital = house.cast["hospital"].id
+    assert queries.whose(house.cast["hospital"].actor, None) == hospital
+    assert queries.whose(house.cast["auditor"].actor, hospital) == hospital
+    for name in ("insurer", "pharma", "exchange"):
+        with pytest.raises(NotAProvider):
+            queries.whose(house.cast[name].actor, hospital)
+    with pytest.raises(NotAProvider):
+        queries.whose(house.cast["pharma"].actor, None)
+
+
+def test_the_outlook_starts_from_the_cost_in_the_books(house: House) -> None:
+    sold(house)
+    found = page(house)
+    unsold = director.Assumed(director.Range(1, PRICE_FEN), director.Range(0, 0), director.Range(0, 300), 0)
+    with house.runtime.database.reading() as db:
+        seen = director.outlook(db, found.assets[0].asset.id, unsold, house.clock.now(), seed=3, runs=20)
+    assert (seen.worst, seen.middle, seen.best) == (-found.assets[0].sheet.total_fen,) * 3
+    assert seen.drawn.loss_per_mille == 1000
