@@ -67,6 +67,8 @@ BYTES: dict[str, tuple[str, str]] = {
     "get_checkpoint": ("text/plain", "A signed note (C2SP tlog-checkpoint)"),
     "get_proof_file": ("text/plain", "A proof as text (C2SP tlog-proof)"),
     "get_tile": ("application/octet-stream", "Hashes of 32 bytes each"),
+    "export_books": ("*/*", "Transactions and postings in the form asked for, with the balances before and after"),
+    "get_accounting_disclosure_csv": ("text/csv", "One line for each asset, amounts in yuan"),
     "get_entry_bundle": ("application/octet-stream", "Entries, each after its length in two bytes (C2SP tlog-tiles)"),
 }
 

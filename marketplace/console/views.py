@@ -14,7 +14,7 @@ from marketplace.assets.stages import PASSPORT
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
-from marketplace.console import charges, charts, codes, duties, formats, policies, rounds, succession
+from marketplace.console import charges, charts, codes, duties, events, formats, policies, rounds, succession
 from marketplace.console.reader import Reader
 from marketplace.costing.sheet import DEFAULT_PRICES_FEN, CostSheet, cost_sheet
 from marketplace.exchange.catalogue import CatalogueRow
@@ -125,7 +125,7 @@ def entry_rows(reader: Reader, before: int | None, limit: int) -> list[dict[str,
             "id": row.id,
             "leaf": row.leaf_index,
             "when": formats.minute(row.at, reader.language),
-            "event": reader.name(codes.TAGS, row.tag) if row.id in shown else "",
+            "event": reader.name(events.TAGS, row.tag) if row.id in shown else "",
         }
         for row in found
     ]
@@ -133,7 +133,7 @@ def entry_rows(reader: Reader, before: int | None, limit: int) -> list[dict[str,
 
 def event_of(reader: Reader, entry: Entry) -> str:
     """What an entry records, in plain words; empty unless everything about it is an invented example."""
-    return reader.name(codes.TAGS, entry.tag) if _examples(reader.db, [entry]) else ""
+    return reader.name(events.TAGS, entry.tag) if _examples(reader.db, [entry]) else ""
 
 
 def _examples(db: Session, entries: list[Entry]) -> set[str]:
@@ -171,7 +171,7 @@ def _use_row(reader: Reader, row: Entry) -> dict[str, Any]:
         "id": row.id,
         "leaf": row.leaf_index,
         "when": formats.minute(row.at, reader.language),
-        "event": reader.name(codes.TAGS, row.tag),
+        "event": reader.name(events.TAGS, row.tag),
         "refused": row.tag == Tag.USE_REFUSED,
         "purpose": policies.purpose(facts["purpose"], reader.language) if "purpose" in facts else "",
         "detail": " ".join(reasons) or served,

@@ -35,6 +35,8 @@ LONGEST_TEXT = 600
 # A token is no example to publish, however short its life.
 MADE_UP = {"access_token": "eyJhbGciOiJFZERTQSJ9.eyJpc3MiOiJleGFtcGxlIn0.c2lnbmF0dXJl"}
 BY_NAME: dict[str, Any] = {
+    "currency": "CNY",
+    "minor": "5000000",
     "id": "exm_01a1f0000000700080000000000000aa",
     "reason": "made for this example",
     "note": "made for this example",
@@ -262,6 +264,8 @@ def _text(schema: dict[str, Any], name: str) -> str:
     pattern = schema.get("pattern", "")
     if "0-9a-f]{64}" in pattern:
         return str(BY_NAME["sha256"])
+    if pattern == r"^20\d{2}-(0[1-9]|1[0-2])$":
+        return "2026-01"
     if pattern == r"^\d{4}-\d{2}-\d{2}$":
         return "2026-09-01"
     if name in BY_NAME:
