@@ -43,6 +43,7 @@ BY_NAME: dict[str, Any] = {
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "status": "pass",
 }
+BY_PATTERN = {r"^20\d{2}-(0[1-9]|1[0-2])$": "2026-01", r"^\d{4}-\d{2}-\d{2}$": "2026-09-01"}
 
 
 Kept: TypeAlias = dict[tuple[str, str], tuple[Any, Any]]
@@ -264,10 +265,8 @@ def _text(schema: dict[str, Any], name: str) -> str:
     pattern = schema.get("pattern", "")
     if "0-9a-f]{64}" in pattern:
         return str(BY_NAME["sha256"])
-    if pattern == r"^20\d{2}-(0[1-9]|1[0-2])$":
-        return "2026-01"
-    if pattern == r"^\d{4}-\d{2}-\d{2}$":
-        return "2026-09-01"
+    if pattern in BY_PATTERN:
+        return BY_PATTERN[pattern]
     if name in BY_NAME:
         return str(BY_NAME[name])[: schema.get("maxLength", 100)]
     text = f"{name or 'text'} of this example"
