@@ -110,9 +110,13 @@ class Database:
     def session(self, *, write: bool) -> Session:
         """A session whose transaction starts at its first statement.
 
-        write: SQLite takes its write lock at once (BEGIN IMMEDIATE), so that what was read cannot change.
+        write: SQLite takes its write lock at once (BEGIN IMMEDIATE), so that what was read cannot change; what only
+        reads sees one state of the database from its first statement on.
         """
         bind = self.engine.execution_options(marketplace_write=write)
+        if not write and not self.is_sqlite:
+            # In READ COMMITTED a stop between two statements shows its epoch beside facts from before it.
+            bind = bind.execution_options(isolation_level="REPEATABLE READ")
         return self._session_class(bind, expire_on_commit=False, autoflush=True)
 
     @contextmanager

@@ -24,6 +24,8 @@ from marketplace.negotiation.models import Agreement
 from marketplace.plumbing.policy import Decision
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.snapshots import snapshot
+from marketplace.transfer import queries
+from marketplace.transfer.leaving import as_seen, shortfall
 from marketplace.usage import queries as usage_queries
 from marketplace.usage import rules as usage_rules
 from marketplace.usage import service as usage
@@ -74,7 +76,9 @@ def decide_all(runtime: Runtime, questions: Sequence[Question], now: datetime) -
     NoSuchAgreement, ClockBehind.  Records: usage:decided for each.
     """
     with runtime.database.reading() as db, snapshot(db):
-        usage_queries.read_ahead(db, [one.agreement_id for one in questions])
+        names = [one.agreement_id for one in questions]
+        usage_queries.read_ahead(db, names)
+        queries.read_deliveries(db, names)
         gathered = [_gathered(db, one, now, runtime) for one in questions]
 
     judged = [one if isinstance(one, Failed) else one() for one in gathered]
@@ -100,11 +104,19 @@ def _gathered(
         skew = runtime.settings.clock_skew_seconds
         moment = usage_rules.floored(now, usage_queries.latest_entry(db), skew_seconds=skew)
         agreement = negotiation.agreement(db, question.agreement_id)
-        facts = usage.gather(db, actor, agreement, question.use, moment)
+        use = as_seen(db, agreement, question.use)
+        delivery = queries.delivery(db, agreement.id)
+        facts = usage.gather(db, actor, agreement, use, moment)
     except Exception as error:  # noqa: BLE001 - a fault of one question must not fail the others
         return Failed(error, actor)
-    known = actor
-    return lambda: _Judged(known, spend, agreement, usage.judge(runtime, facts))
+    known, applied = actor, delivery.transformations if delivery is not None else None
+
+    def judged() -> _Judged:
+        ruling = usage.judge(runtime, facts)
+        lack = shortfall(ruling, applied, use) if ruling.decision.allow and applied is not None else None
+        return _Judged(known, spend, agreement, ruling.refused(lack) if lack else ruling)
+
+    return judged
 
 
 def _record(db: Session, asked: _Judged, ruling: Ruling, now: datetime, runtime: Runtime) -> Decided | Failed:

@@ -39,7 +39,8 @@ from marketplace.negotiation.rounds.terms import Terms
 from marketplace.negotiation.rules import NEGOTIATION, Reason, Side, State
 from marketplace.negotiation.steps import record_request, save
 from marketplace.participants import queries as participants
-from marketplace.plumbing.policy import Decision
+from marketplace.plumbing import policyreleases
+from marketplace.plumbing.policy import UNAVAILABLE, Decision, denial
 from marketplace.plumbing.runtime import Runtime
 
 KIND = "answer-rule"
@@ -91,12 +92,15 @@ def answer(runtime: Runtime, request_id: str) -> Decision | None:
     Records: negotiation:offer_made or negotiation:answer_left_to_people, with rule and policy revision.
     """
     with runtime.database.reading() as db:
-        question = gather(db, request_id, runtime.clock.now())
+        question, found = gather(db, request_id, runtime.clock.now()), policyreleases.newest(db)
     if question is None:
         return None
-    decision = runtime.policy.decide(PACKAGE, question.facts)
+    decision = policyreleases.decide(runtime, found, runtime.clock.now(), PACKAGE, question.facts)
     with runtime.database.transaction() as db:
-        settle(db, question, decision, runtime.clock.now())
+        now = runtime.clock.now()
+        if not policyreleases.still_decides(db, decision, now, runtime.settings):
+            decision = denial(UNAVAILABLE, decision.revision)
+        settle(db, question, decision, now)
     return decision
 
 

@@ -46,6 +46,8 @@ def accept(db: Session, actor: Actor, content: bytes, now: datetime, runtime: Ru
     """
     if not actor.has(Role.PLATFORM_OPERATOR):
         raise NotThePolicyOperator("only the platform operator replaces policies", action="ask the platform operator")
+    # Before the former one is read: of two at once, the later sees what the earlier accepted.
+    epochs.hold_off_uses(db)
     former = next(iter(policyreleases.releases(db)), None)
 
     found = _readable(content, runtime.settings)
@@ -55,7 +57,6 @@ def accept(db: Session, actor: Actor, content: bytes, now: datetime, runtime: Ru
         return Refused(fault, record(db, actor, Tag.POLICY_REFUSED, now, facts=facts | {"fault": str(fault)}))
 
     assert isinstance(found, Bundle)
-    epochs.hold_off_uses(db)
     stored = runtime.store.put([content], limit=policybundle.LARGEST)
     runtime.policy.learn(found.files)
     facts |= {"revision": found.revision, "version": found.version, "publisher": found.kid}

@@ -1,7 +1,8 @@
 """Decisions that every policy must make, whatever else it says: a bundle that grants one of these uses never decides.
 
 The trial asks one use that fits its contract, and the same use with one fact changed that no policy may overlook:
-parties, signatures, state, term, version, consent, certificate, opinion, an unknown term.  A bundle may be stricter
+parties, signatures, state, term, listing, delivery, version, consent, certificate, opinion, an unknown term.  And
+nothing is offered where nothing is known of a proposal.  A bundle may be stricter
 than the trial, never laxer.
 """
 
@@ -19,6 +20,7 @@ from marketplace.plumbing.policyfiles import PolicyFiles
 from marketplace.usage.facts import AccessFacts, compile_uses
 
 PACKAGE: Final = "access"
+_ANSWERS: Final = "negotiation"
 _NOW: Final = 1_800_000_000
 _USES: Final[Json] = {
     "@type": "Agreement",
@@ -85,10 +87,12 @@ _NEVER: Final[tuple[tuple[str, Any], ...]] = (
     ("asked.asset", "ast_other"),
     ("asked.action", "distribute"),
     ("asked.purpose", "marketing"),
+    ("asked.delivery_mode", "secure_environment"),
     ("agreement.state", "suspended"),
     ("agreement.signers", ["prt_buyer"]),
     ("agreement.terms_signed", False),
     ("agreement.parties_active", False),
+    ("agreement.listing_stands", False),
     ("agreement.starts_at", _NOW + 1),
     ("agreement.ends_at", _NOW),
     ("version.id", "ver_other"),
@@ -119,6 +123,7 @@ def try_out(files: PolicyFiles) -> Trial:
     except (RuntimeError, ValueError):
         return Trial.BROKEN
     answers = [(forbidden, engine.decide(PACKAGE, facts)) for forbidden, facts in _cases()]
+    answers.append((True, engine.decide(_ANSWERS, {})))
     if any(UNAVAILABLE in answer.reasons for _, answer in answers):
         return Trial.ODD
     return Trial.LAX if any(forbidden and answer.allow for forbidden, answer in answers) else Trial.PASSED
