@@ -105,3 +105,15 @@ def test_old_answers_are_forgotten_and_young_ones_kept(house: House) -> None:
     forget_old_answers(house.runtime)
     with house.runtime.database.reading() as db:
         assert db.exec(select(KeptAnswer.id)).all() == [f"{days - 1}"]
+
+
+def test_who_only_reads_sees_one_state_of_the_database_to_the_end(both: House) -> None:
+    with both.arrange() as db:
+        open_epoch(db, "agr_1")
+    with both.runtime.database.reading() as reader:
+        before = total(reader, ("agr_1",))
+        with both.arrange() as db:
+            bump(db, "agr_1", "agreement_terminated")
+        assert total(reader, ("agr_1",)) == before
+    with both.runtime.database.reading() as db:
+        assert total(db, ("agr_1",)) == before + 1

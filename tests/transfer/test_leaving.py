@@ -15,7 +15,8 @@ from marketplace.governance.required import required
 from marketplace.kernel.canonical import read_strictly
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.refusals import clauses_behind
-from marketplace.transfer import opening
+from marketplace.transfer import deciding, opening
+from marketplace.transfer.deciding import Decided, Question
 from marketplace.transfer.delivery import prepare
 from marketplace.transfer.making import FileNotRemade, agreement_secret, make
 from marketplace.transfer.marks import mark_of, read_marks, sealed
@@ -218,3 +219,17 @@ def test_what_leaves_is_the_same_each_time_whatever_was_done_to_it(house: House)
     with house.runtime.database.reading() as db:
         first, second = plan_of(db, "agr_1"), plan_of(db, "agr_1")
     assert list(make(house.runtime, first)) == list(make(house.runtime, second))
+
+
+@pytest.mark.parametrize(("least", "allowed"), [(2, True), (9, False)])
+def test_asked_beforehand_the_answer_is_that_of_the_use(house: House, least: int, allowed: bool) -> None:
+    policy = with_duties(uses(), small_groups(least, "patient_sex"), WATERMARK, limits=(AGGREGATE, THREE))
+    agreed_on_scans(house, policy, [*[WOMAN] * 6, *[MAN] * 6])
+    delivered(house)
+    question = Question(lambda _db: (house.cast["pharma"].actor, lambda _: None), "agr_1", UseRequest("statistics"))
+    (told,) = deciding.decide_all(house.runtime, [question], house.clock.now())
+    assert isinstance(told, Decided)
+    answer = use(house)
+    assert isinstance(answer, Opened) == told.decision.allow == allowed
+    if isinstance(answer, Refused):
+        assert answer.decision.reasons == told.decision.reasons
