@@ -65,9 +65,10 @@ def credit(
     return note
 
 
+    held = queries.hold_shares(db, [line.id for line in lines])
 def _require_not_paid_out(db: Session, lines: Sequence[InvoiceLine]) -> None:
     for line in lines:
-        ordered = [one.owner for one in queries.shares_of_line(db, line.id) if one.order_id]
+        ordered = [one.owner for one in held if one.order_id and one.line_id == line.id]
         if ordered:
             raise SharesPaidOut(
                 "shares of this line have gone to the bank",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,6 +29,7 @@ BUYER_FEE = "exchange.buyer_fee"
 DEPOSIT = "escrow.deposit"
 SALES = ("sale.access", "use.transfer", "sale.success")
 
+_PAYING_ORDER = (col(Share.owner), col(Share.line_id), col(Share.role))
 
 class NoSuchInvoice(NotFound):
     """No such invoice."""
@@ -185,6 +186,12 @@ def shares_of(db: Session, actor: Actor) -> Sequence[Share]:
         mine = (
             col(Share.provider_id) == actor.participant,
             col(Share.issuer_id) == actor.participant,
+def hold_shares(db: Session, line_ids: Collection[str]) -> Sequence[Share]:
+    """The shares of lines in order, read anew and held to the end of the transaction: nobody orders them meanwhile."""
+    rows = select(Share).where(col(Share.line_id).in_(line_ids)).order_by(*_PAYING_ORDER).with_for_update()
+    return db.exec(rows.execution_options(populate_existing=True)).all()
+
+
             col(Share.owner) == actor.participant,
         )
         rows = rows.where(or_(*mine))
@@ -192,12 +199,17 @@ def shares_of(db: Session, actor: Actor) -> Sequence[Share]:
 
 
 def unpaid_shares(db: Session, issuer: str) -> list[tuple[Share, BankAccount]]:
-    """What an exchange owes to owners with a bank account and has not ordered, by owner; its own fees are not."""
+    """What an exchange owes to owners with a bank account and has not ordered, by owner; its own fees are not.
+
+    Read anew and held to the end of the transaction: whoever orders or credits beside waits, and finds them ordered.
+    """
     rows = (
         select(Share, BankAccount)
         .join(BankAccount, col(BankAccount.owner) == col(Share.owner))
         .where(Share.issuer_id == issuer, Share.owner != issuer, col(Share.order_id).is_(None), ~col(Share.void))
-        .order_by(col(Share.owner), col(Share.line_id), col(Share.role))
+        .order_by(*_PAYING_ORDER)
+        .with_for_update(of=Share)
+        .execution_options(populate_existing=True)
     )
     return [(share, account) for share, account in db.exec(rows)]
 
