@@ -60,8 +60,7 @@ def credit(
     entry = record_invoice(db, actor, Tag(step.tag), note, now, {"credits": found.id, "reason": str(reason)})
     for line in lines:
         _take_back(db, found, line, reason, entry, now)
-    if whole:
-        let_go(db, lines, now)
+    let_go(db, lines, now)
     return note
 
 
