@@ -169,6 +169,7 @@ def _line(db: Session, found: Invoice, position: int, one: Billable) -> InvoiceL
         id=new_id("inl"),
         invoice_id=found.id,
         position=position,
+        meter_event=one.event.id,
         transaction_id=one.transaction.id,
         kind=one.transaction.kind,
         at=one.event.at,

@@ -64,8 +64,8 @@ def credit(
     return note
 
 
-    held = queries.hold_shares(db, [line.id for line in lines])
 def _require_not_paid_out(db: Session, lines: Sequence[InvoiceLine]) -> None:
+    held = queries.hold_shares(db, [line.id for line in lines])
     for line in lines:
         ordered = [one.owner for one in held if one.order_id and one.line_id == line.id]
         if ordered:
@@ -115,7 +115,7 @@ def _take_back(
         _reverse(db, payment_key(line, share.role), reason, now)
     for what in ("sale", "fee"):
         _reverse(db, payment_key(line, what), reason, now)
-    ledger.reverse(db, SERVICE_ACTOR, line.transaction_id, reason, now)
+    ledger.reverse(db, SERVICE_ACTOR, queries.standing(db, line), reason, now)
     if books.by_key(db, payment_key(line, "paid")) is not None:
         parties = {"buyer": found.buyer_id, "venue": found.issuer_id}
         about = Dimensions(asset=line.asset_id, agreement=line.agreement_id)

@@ -134,8 +134,8 @@ def _post(
 
 
 def _split(db: Session, line: InvoiceLine) -> PriceSplit:
-    """The levies as they were posted with the sale, whatever the tariffs say by now."""
-    posted = queries.parts(db, line.transaction_id)
+    """The levies as the books hold them with the sale, whatever the tariffs say by now."""
+    posted = queries.parts(db, queries.standing(db, line))
     return PriceSplit(line.price_fen, posted["vat"], posted["surcharge"], posted["exchange_fee"])
 
 

@@ -14,12 +14,16 @@ import pytest
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
+from marketplace.costing import queries as costs
+from marketplace.costing import rerating
+from marketplace.costing.tariffs import FOLDER, TariffBook, TariffSheet, tariff_book
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.clock import CHINA
 from marketplace.settlement import billing, queries
 from marketplace.settlement.document import invoice_pdf
 from marketplace.settlement.rules import NotTheExchange
 from tests.contracts.test_documents import DOCUMENTS
+from tests.costing.test_tariffs import sheet
 from tests.exchange.parts import listed
 from tests.house import House, open_house
 from tests.negotiation.parts import finalized
@@ -28,12 +32,16 @@ from tests.settlement.parts import (
     PER_USE,
     PRICE_FEN,
     USE_FEN,
+    balance,
     bill,
     billed,
+    credit,
     exchange,
     imbalance,
     lines,
+    pay,
     post,
+    shares,
     sold,
     transactions,
     use,
@@ -50,6 +58,44 @@ def test_one_invoice_holds_access_uses_and_the_fee_of_the_exchange(house: House)
     assert {one.agreement_id for one in lines(house, invoice)} == {agreement}
     (told,) = entries(house, Tag.INVOICE_ISSUED)
     assert (told["facts"]["number"], told["facts"]["total_fen"]) == (invoice.number, invoice.total_fen)
+
+
+def rerate_all(house: House, **values: int) -> None:
+    """A correction for days that are over: kind of tariff with `_` for `.` -> its right value."""
+    named = {one.tariff.kind.replace(".", "_"): one for one in tariff_book().published}
+    items = [
+        named[kind].tariff.model_dump() | {"value": value, "range": None, "supersedes": named[kind].id}
+        for kind, value in values.items()
+    ]
+    files = sorted(FOLDER.glob("*.json"))
+    sheets = [TariffSheet.model_validate_json(file.read_bytes()) for file in files]
+    book = TariffBook([*sheets, sheet(*items, name="correction")])
+    with house.db() as db:
+        assert rerating.rerate(db, costs.events_after(db, "", 100), house.clock.now(), book=book)
+
+
+def test_what_was_rated_again_is_not_billed_again_and_paid_by_the_right_levies(house: House) -> None:
+    sold(house, uses=1)
+    invoice = billed(house)
+    rerate_all(house, exchange_supplier_fee=50)
+    assert bill(house) is None
+    pay(house, invoice)
+    for line in lines(house, invoice):
+        if line.kind != queries.BUYER_FEE:
+            assert shares(house, line)["exchange_fee"] == line.price_fen * 50 // 1000
+    for who, account in (("hospital", "receivable"), ("exchange", "receivable"), ("pharma", "payable")):
+        assert balance(house, house.cast[who].id, account) == 0
+
+
+def test_a_credit_note_takes_back_the_posting_that_stands(house: House) -> None:
+    sold(house, uses=1)
+    invoice = billed(house)
+    rerate_all(house, exchange_supplier_fee=50)
+    credit(house, invoice)
+    for who, account in (("hospital", "receivable"), ("hospital", "revenue:access"), ("pharma", "payable")):
+        assert balance(house, house.cast[who].id, account) == 0
+    assert imbalance(house) == 0
+    assert bill(house) is None
 
 
 def test_each_line_names_the_entries_that_prove_it(house: House) -> None:
