@@ -164,12 +164,12 @@ def lines(db: Session, invoice_id: str) -> Sequence[InvoiceLine]:
     return db.exec(rows.order_by(col(InvoiceLine.position))).all()
 
 
-def holding_invoices(db: Session, agreement_id: str) -> Sequence[str]:
-    """Unpaid invoices for which an agreement is held suspended."""
+def holding_invoices(db: Session, agreement_ids: Collection[str]) -> Sequence[str]:
+    """Unpaid invoices for which any of these agreements is held suspended."""
     rows = (
         select(Invoice.id)
         .join(InvoiceLine, col(InvoiceLine.invoice_id) == col(Invoice.id))
-        .where(InvoiceLine.agreement_id == agreement_id, col(InvoiceLine.credited_by).is_(None))
+        .where(col(InvoiceLine.agreement_id).in_(agreement_ids), col(InvoiceLine.credited_by).is_(None))
         .where(Invoice.state == "overdue", col(Invoice.suspended_at).is_not(None))
     )
     return db.exec(rows.distinct()).all()

@@ -1,4 +1,4 @@
-"""Invoices with their lines, shares, schemes, bank accounts, payment orders, what the bank has told.
+"""Invoices with their lines, shares, schemes, bank accounts, payment orders, what the bank has told; who is unpaid.
 
 Revision ID: 0023
 Revises: 0022
@@ -33,6 +33,8 @@ def upgrade() -> None:
     _payouts()
     _shares()
     _outcomes()
+    with op.batch_alter_table("agreement") as batch_op:
+        batch_op.add_column(sa.Column("unpaid", sa.Boolean(), nullable=False, server_default=sa.false()))
 
 
 def _invoices() -> None:
