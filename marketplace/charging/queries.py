@@ -9,7 +9,7 @@ from sqlmodel import Session, col, func, select
 
 from marketplace.audit import documents
 from marketplace.charging.models import ChargedStudy, MonthlyCharge
-from marketplace.exchange.pricing import Month
+from marketplace.exchange.pricing import Month, rate_of, read_plan
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import AgreementState
@@ -25,6 +25,12 @@ def signed_plan(db: Session, agreement: Agreement) -> Json:
 def first_of(db: Session, agreement_id: str) -> str:
     """Id of the agreement under which an agreement's months are counted: itself, or the first that it amended."""
     return [agreement_id, *amended(db, agreement_id)][-1]
+
+
+def has_minimum(db: Session, agreement: Agreement) -> bool:
+    """Whether a month of an agreement costs something at least."""
+    rate = rate_of(read_plan(signed_plan(db, agreement)))
+    return rate is not None and rate.minimum_fen > 0
 
 
 def closes(agreement: Agreement, after: datetime) -> bool:

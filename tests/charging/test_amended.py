@@ -89,8 +89,7 @@ def test_a_month_has_one_minimum_of_the_plan_in_force_at_its_end(house: House) -
     house.clock.advance(timedelta(days=25))
     due = 6000 * 22 // 30 - 2000  # in force on 22 days of September
     for expected in (due, 0):
-        with house.db() as db:
-            assert close_minimums(db, "2026-09", house.clock.now()) == expected
+        assert close_minimums(house.runtime, house.clock.now()) == expected
     assert metered(house)[f"use.minimum:{first}:2026-09"] == due
     assert findings(house) == []
 

@@ -19,9 +19,12 @@ from marketplace.costing import rerating
 from marketplace.costing.tariffs import FOLDER, TariffBook, TariffSheet, tariff_book
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.clock import CHINA
+from marketplace.negotiation.models import Agreement
 from marketplace.settlement import billing, queries
+from marketplace.settlement.billing import MonthNotOver
 from marketplace.settlement.document import invoice_pdf
 from marketplace.settlement.rules import NotTheExchange
+from tests.charging.parts import metered
 from tests.contracts.test_documents import DOCUMENTS
 from tests.costing.test_tariffs import sheet
 from tests.exchange.parts import listed
@@ -165,6 +168,33 @@ def test_a_month_that_ended_is_billed_with_its_minimum_by_the_clock(house: House
     days = 30 - begun.astimezone(CHINA).day + 1
     assert prices == sorted([FEE_FEN, USE_FEN, 3_000_000 * days // 30 - USE_FEN])
     assert imbalance(house) == 0
+
+
+MINIMUM = {"kind": "per_use", "price_fen": USE_FEN, "monthly_minimum_fen": 3_000_000}
+
+
+def test_months_that_a_service_slept_through_are_closed_and_one_unreadable_agreement_stops_no_other(
+    house: House,
+) -> None:
+    listing = listed(house, **PER_USE | {"price_plan": MINIMUM})
+    purpose = PER_USE["parameters"]["purposes"][0]
+    torn, whole = sorted(finalized(house, listing=listing, purpose=purpose).id for _ in range(2))
+    with house.arrange() as db:
+        db.get_one(Agreement, torn).document = "0" * 64
+    house.clock.advance(timedelta(days=70))
+    for _ in range(2):
+        billing.close_minimums(house.runtime, house.clock.now())
+    closed = {key for key in metered(house) if key.startswith("use.minimum")}
+    assert closed == {f"use.minimum:{whole}:{month}" for month in ("2026-09", "2026-10")}
+    assert metered(house)[f"use.minimum:{whole}:2026-10"] == 3_000_000
+
+
+def test_a_month_that_runs_is_not_billed_as_a_month(house: House) -> None:
+    sold(house)
+    with pytest.raises(MonthNotOver):
+        bill(house, month="2026-09")
+    house.clock.advance(timedelta(days=31))
+    assert billed(house, month="2026-09").period == "2026-09"
 
 
 def test_nobody_but_the_exchange_itself_issues(house: House) -> None:
