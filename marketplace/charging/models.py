@@ -7,10 +7,12 @@ from sqlmodel import Field, SQLModel
 
 
 class MonthlyCharge(SQLModel, table=True):
-    """What an agreement was charged for in one month of China's calendar, `2026-09`.
+    """What an agreement was charged for in one month of China's calendar, `2026-09`, and with it every amendment of it.
 
+    agreement_id: the first one of that line.
     counted: what was metered and not free, in the quanta of the plan's measure (uses, studies, bytes); trial_used: what
-    was free.  cap_fen: of the signed plan, None = none; the database itself holds it up as the last of two guards.
+    was free.  cap_fen: of the plan in force, or what was charged already where an amendment set a lower one, None =
+    none; the database itself holds it up as the last of two guards.
     """
 
     __tablename__ = "monthly_charge"
@@ -28,7 +30,10 @@ class MonthlyCharge(SQLModel, table=True):
 
 
 class ChargedStudy(SQLModel, table=True):
-    """A study that was counted: once for each month as a scan, once for the agreement (month "") as a case."""
+    """A study that was counted: once for each month as a scan, once for the agreement (month "") as a case.
+
+    agreement_id: the first one of a line of amendments.
+    """
 
     __tablename__ = "charged_study"
 

@@ -68,5 +68,5 @@ def preview(plan: Json, before: Month, quanta: int, now: datetime) -> Preview:
 
 def preview_of_agreement(db: Session, agreement: Agreement, quanta: int, now: datetime) -> Preview:
     """What so much more would cost under an agreement in the month that runs."""
-    before = queries.month(db, agreement.id, rules.month_of(now))
+    before = queries.month(db, queries.first_of(db, agreement.id), rules.month_of(now))
     return preview(queries.signed_plan(db, agreement), before, quanta, now)

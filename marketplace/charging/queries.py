@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import datetime
 
 from sqlmodel import Session, col, func, select
 
 from marketplace.audit import documents
 from marketplace.charging.models import ChargedStudy, MonthlyCharge
-from marketplace.exchange.pricing import Month
+from marketplace.exchange.pricing import Month, rate_of, read_plan
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.rules import AgreementState
+from marketplace.negotiation.succession.queries import amended
 
 
 def signed_plan(db: Session, agreement: Agreement) -> Json:
@@ -19,8 +22,35 @@ def signed_plan(db: Session, agreement: Agreement) -> Json:
     return plan
 
 
+def first_of(db: Session, agreement_id: str) -> str:
+    """Id of the agreement under which an agreement's months are counted: itself, or the first that it amended."""
+    return [agreement_id, *amended(db, agreement_id)][-1]
+
+
+def has_minimum(db: Session, agreement: Agreement) -> bool:
+    """Whether a month of an agreement costs something at least."""
+    rate = rate_of(read_plan(signed_plan(db, agreement)))
+    return rate is not None and rate.minimum_fen > 0
+
+
+def closes(agreement: Agreement, after: datetime) -> bool:
+    """Whether an agreement closes the month that ends at a moment: in force by then, and not amended before it."""
+    if agreement.finalized_at is None or agreement.finalized_at >= after:
+        return False
+    ended = agreement.terminated_at if agreement.state == AgreementState.SUPERSEDED else None
+    return ended is None or ended >= after
+
+
+def term(db: Session, agreement: Agreement, first: str) -> tuple[datetime, datetime]:
+    """From when, by the first of its line, until when an agreement allowed uses; it is in force or was."""
+    begun = db.get_one(Agreement, first)
+    assert begun.finalized_at is not None
+    ends = min(agreement.ends_at, agreement.terminated_at or agreement.ends_at)
+    return max(begun.starts_at, begun.finalized_at), ends
+
+
 def month(db: Session, agreement_id: str, name: str) -> Month:
-    """What an agreement was charged for in a month so far."""
+    """What an agreement, the first of its line, was charged for in a month so far."""
     row = db.get(MonthlyCharge, (agreement_id, name), populate_existing=True)
     free = select(func.coalesce(func.sum(MonthlyCharge.trial_used), 0)).where(
         MonthlyCharge.agreement_id == agreement_id
@@ -30,7 +60,7 @@ def month(db: Session, agreement_id: str, name: str) -> Month:
 
 
 def counted_before(db: Session, agreement_id: str, name: str, studies: Collection[str]) -> set[str]:
-    """Those of the studies that were counted already."""
+    """Those of the studies that were counted already under an agreement, the first of its line."""
     if not studies:
         return set()
     rows = select(ChargedStudy.study).where(ChargedStudy.agreement_id == agreement_id, ChargedStudy.month == name)
@@ -38,6 +68,6 @@ def counted_before(db: Session, agreement_id: str, name: str, studies: Collectio
 
 
 def months(db: Session, agreement_id: str) -> list[MonthlyCharge]:
-    """Every month in which an agreement was charged by the month, in order."""
+    """Every month in which an agreement, the first of its line, was charged by the month, in order."""
     rows = select(MonthlyCharge).where(MonthlyCharge.agreement_id == agreement_id)
     return list(db.exec(rows.order_by(col(MonthlyCharge.month))))

@@ -11,7 +11,7 @@ from marketplace.audit.entry import Tag
 from marketplace.audit.recheck import RowFinding, rows, told
 from marketplace.charging.models import ChargedStudy, MonthlyCharge
 
-_Key = tuple[str | None, str]
+_Key = tuple[str, str]
 
 
 def recheck(db: Session) -> Iterator[RowFinding]:
@@ -20,7 +20,7 @@ def recheck(db: Session) -> Iterator[RowFinding]:
     free: dict[_Key, int] = defaultdict(int)
     studies: dict[_Key, int] = defaultdict(int)
     for entry, facts in told(db, Tag.USE_PRICED):
-        key = (entry.agreement, str(facts["month"]))
+        key = (str(facts.get("counted_under", entry.agreement)), str(facts["month"]))
         last[key] = (entry.id, int(facts["counted"]), facts["charged_fen"])
         free[key] += int(facts["free"])
         if facts["measure"] in {"case", "scan"}:

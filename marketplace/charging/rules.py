@@ -36,6 +36,15 @@ def month_bounds(month: str) -> tuple[datetime, datetime]:
     return first, first + timedelta(days=monthrange(year, number)[1])
 
 
+def months_over(now: datetime, number: int) -> list[str]:
+    """The last so many months that are over at a moment, the oldest first."""
+    found: list[str] = []
+    for _ in range(number):
+        first, _after = month_bounds(found[-1] if found else month_of(now))
+        found.append(month_of(first - timedelta(microseconds=1)))
+    return found[::-1]
+
+
 def days_in_force(month: str, begins: datetime, ends: datetime) -> tuple[int, int]:
     """(days begun of the month on which a term runs, days of the month)."""
     first, after = month_bounds(month)

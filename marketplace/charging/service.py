@@ -31,7 +31,8 @@ def charge(db: Session, actor: Actor, agreement: Agreement, plan: Json, used: Us
     """Charge what one leg of a transfer served, by the signed plan; returns the fen it cost.
 
     A use is metered once, also at zero; what other units come to is metered beside it.  A month never costs more than
-    the plan's cap, however many are charged at once.  A leg is charged once, by whoever closes it.
+    the plan's cap, however many are charged at once; an amendment goes on with the counters of what it
+    amended.  A leg is charged once, by whoever closes it.
     Raises MonthMoved.  Records: costing:metered, and charging:use_priced where the month counts.
     """
     rate = rate_of(read_plan(plan))
@@ -39,12 +40,12 @@ def charge(db: Session, actor: Actor, agreement: Agreement, plan: Json, used: Us
     if rate is None or (rate.linear and rate.measure == "use"):
         amount = price_of_use(plan).minor * used.uses
         return _meter_use(db, actor, agreement, used, amount, now)
-    name = rules.month_of(now)
-    before = _hold(db, agreement, name, rate)
-    charged = charge_of(rate, before, rules.quanta(rate, used, _count_studies(db, agreement, name, rate, used)))
+    name, first = rules.month_of(now), queries.first_of(db, agreement.id)
+    before = _hold(db, first, name, rate)
+    charged = charge_of(rate, before, rules.quanta(rate, used, _count_studies(db, first, name, rate, used)))
 
-    _advance(db, agreement, name, before, charged)
-    _record(db, actor, agreement, used, name, rate, charged, now)
+    _advance(db, first, name, before, charged)
+    _record(db, actor, agreement, first, used, name, rate, charged, now)
 
     if rate.measure == "use":
         return _meter_use(db, actor, agreement, used, charged.amount_fen, now)
@@ -58,59 +59,65 @@ def charge(db: Session, actor: Actor, agreement: Agreement, plan: Json, used: Us
 def close_month(db: Session, agreement: Agreement, month: str, now: datetime) -> int:
     """Charge what a month that is over costs at least and was not charged; returns the fen.
 
-    A month that is not over, or one that was closed before, is left as it is.
+    A month that is not over, or one that was closed before, is left as it is.  The minimum of a month is that of the
+    plan in force at its end, for the days of the whole line of amendments.
     Records: costing:metered, charging:use_priced.
     """
     rate = rate_of(read_plan(queries.signed_plan(db, agreement)))
     _, after = rules.month_bounds(month)
 
-    if rate is None or not rate.minimum_fen or agreement.finalized_at is None or now < after:
+    if rate is None or not rate.minimum_fen or now < after or not queries.closes(agreement, after):
         return 0
-    ends = min(agreement.ends_at, agreement.terminated_at or agreement.ends_at)
-    days, total = rules.days_in_force(month, max(agreement.starts_at, agreement.finalized_at), ends)
-    if not minimum_of(rate, queries.month(db, agreement.id, month).charged_fen, days, total):
+    first = queries.first_of(db, agreement.id)
+    days, total = rules.days_in_force(month, *queries.term(db, agreement, first))
+    if not minimum_of(rate, queries.month(db, first, month).charged_fen, days, total):
         return 0
-    before = _hold(db, agreement, month, rate)
+    before = _hold(db, first, month, rate)
     due = minimum_of(rate, before.charged_fen, days, total)
     charged = Charge(0, 0, due, False, Month(before.counted, before.charged_fen + due, before.trial_used))
 
-    _advance(db, agreement, month, before, charged)
+    _advance(db, first, month, before, charged)
     used = Used(f"minimum:{month}", 0, 0, 0)
-    _record(db, SERVICE_ACTOR, agreement, used, month, rate, charged, now)
+    _record(db, SERVICE_ACTOR, agreement, first, used, month, rate, charged, now)
 
-    _meter(db, SERVICE_ACTOR, agreement, f"use.minimum:{agreement.id}:{month}", due, now)
+    _meter(db, SERVICE_ACTOR, agreement, f"use.minimum:{first}:{month}", due, now)
     return due
 
 
-def _hold(db: Session, agreement: Agreement, month: str, rate: Rate) -> Month:
+def _hold(db: Session, first: str, month: str, rate: Rate) -> Month:
     """Make sure the month is there and keep other charges of this agreement waiting until the transaction ends."""
     insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = insert(MonthlyCharge).values(
-        agreement_id=agreement.id, month=month, counted=0, charged_fen=0, trial_used=0, cap_fen=rate.cap_fen
+        agreement_id=first, month=month, counted=0, charged_fen=0, trial_used=0, cap_fen=rate.cap_fen
     )
     db.exec(row.on_conflict_do_nothing(index_elements=["agreement_id", "month"]))
-    held = select(MonthlyCharge.month).where(MonthlyCharge.agreement_id == agreement.id)
+    held = select(MonthlyCharge.month).where(MonthlyCharge.agreement_id == first)
     db.exec(held.order_by(col(MonthlyCharge.month)).with_for_update()).all()
-    return queries.month(db, agreement.id, month)
+    found = queries.month(db, first, month)
+    # A cap that an amendment has lowered below what was charged allows no more; what was charged stays.
+    cap = None if rate.cap_fen is None else max(rate.cap_fen, found.charged_fen)
+    db.get_one(MonthlyCharge, (first, month)).cap_fen = cap
+    db.flush()
+    return found
 
 
-def _count_studies(db: Session, agreement: Agreement, month: str, rate: Rate, used: Used) -> int:
+def _count_studies(db: Session, first: str, month: str, rate: Rate, used: Used) -> int:
     """Note the studies of a use that were not counted before; how many."""
     if not rules.measures_studies(rate):
         return 0
     scope = "" if rate.measure == "case" else month
-    new = sorted(used.studies - queries.counted_before(db, agreement.id, scope, used.studies))
-    db.add_all(ChargedStudy(agreement_id=agreement.id, month=scope, study=study) for study in new)
+    new = sorted(used.studies - queries.counted_before(db, first, scope, used.studies))
+    db.add_all(ChargedStudy(agreement_id=first, month=scope, study=study) for study in new)
     db.flush()
     return len(new)
 
 
-def _advance(db: Session, agreement: Agreement, month: str, before: Month, charged: Charge) -> None:
+def _advance(db: Session, first: str, month: str, before: Month, charged: Charge) -> None:
     after = charged.after
     moved = db.exec(
         update(MonthlyCharge)
         .where(
-            col(MonthlyCharge.agreement_id) == agreement.id,
+            col(MonthlyCharge.agreement_id) == first,
             col(MonthlyCharge.month) == month,
             col(MonthlyCharge.counted) == before.counted,
             col(MonthlyCharge.charged_fen) == before.charged_fen,
@@ -123,13 +130,14 @@ def _advance(db: Session, agreement: Agreement, month: str, before: Month, charg
         .execution_options(synchronize_session=False)
     )
     if moved.rowcount != 1:
-        raise MonthMoved("the month was charged at the same moment", got=f"{agreement.id} {month}", action="try again")
+        raise MonthMoved("the month was charged at the same moment", got=f"{first} {month}", action="try again")
 
 
 def _record(
     db: Session,
     actor: Actor,
     agreement: Agreement,
+    first: str,
     used: Used,
     month: str,
     rate: Rate,
@@ -148,6 +156,7 @@ def _record(
         "charged_fen": charged.after.charged_fen,
         "capped": charged.capped,
     }
+    facts |= {"counted_under": first} if first != agreement.id else {}
     about = {"asset": agreement.asset_id, "version": agreement.version_id, "agreement": agreement.id}
     record(db, actor, Tag.USE_PRICED, now, **about, facts=facts)
 

@@ -42,6 +42,7 @@ class Agreement(SQLModel, table=True):
     document: SHA-256 of the canonical document both parties sign; uses: the ODRL agreement inside it.
     state: `drafted` until both signed, `finalized`, `suspended` (by suspended_by), `terminated`, `expired`; a moment
     after ends_at it is still `finalized`, so every reader compares the end too.
+    unpaid: an overdue invoice holds it, whoever has suspended it meanwhile: nothing resumes until that is paid.
     starts_at and ends_at bound every use; how many uses and bytes: `exchange.terms.quota(uses)`.
     """
 
@@ -63,6 +64,7 @@ class Agreement(SQLModel, table=True):
     state: str = "drafted"
     reason: str = ""
     suspended_by: str = ""
+    unpaid: bool = False
     drafted_at: datetime = Field(sa_type=UtcDateTime)
     starts_at: datetime = Field(sa_type=UtcDateTime)
     ends_at: datetime = Field(sa_type=UtcDateTime)

@@ -84,10 +84,14 @@ def hold(db: Session, agreement: Agreement, reason: str, now: datetime) -> None:
 def hold_for(db: Session, agreement: Agreement, why: Stop, now: datetime) -> None:
     """Stop every use until `release` is called with the same reason, by the service itself.
 
-    Of an agreement that was amended, what stands in its place is stopped.
-    Nothing changes unless that is in force.  Records: negotiation:agreement_suspended.
+    Of an agreement that was amended, what stands in its place is stopped.  Unless that is in force only an overdue
+    invoice is noted, which then outlasts a suspension by anybody else.  The caller records the cause.
+    Records: negotiation:agreement_suspended.
     """
-    agreement = queries.agreement(db, succession.in_place_of(db, agreement.id))
+    agreement = _standing(db, agreement)
+    if why == Stop.INVOICE_OVERDUE:
+        agreement.unpaid = True
+        db.add(agreement)
     if agreement.state != _S.FINALIZED or agreement.ends_at <= now:
         return
     step = AGREEMENT.step(_S.FINALIZED, _S.SUSPENDED, [Side.SERVICE])
@@ -100,17 +104,22 @@ def hold_for(db: Session, agreement: Agreement, why: Stop, now: datetime) -> Non
 
 
 def release(db: Session, agreement: Agreement, why: Stop, now: datetime) -> None:
-    """Let uses begin again that the service itself stopped for this reason; what another holds stays stopped.
+    """Let uses begin again that the service itself stopped, once this reason is met; what another holds stays stopped.
 
-    Of an agreement that was amended, what stands in its place, once nothing of the line is missing.
-    Records: negotiation:agreement_resumed.
+    Of an agreement that was amended, what stands in its place, once nothing of the line is missing.  While the other
+    reason stands it stays suspended for that one.
+    Records: negotiation:agreement_resumed, or negotiation:agreement_suspended with the other reason.
     """
-    agreement = queries.agreement(db, succession.in_place_of(db, agreement.id))
+    agreement = _standing(db, agreement)
     met = {Stop.USE_REPORT_MISSING: "use_reported", Stop.INVOICE_OVERDUE: "invoice_paid"}[why]
+    if why == Stop.INVOICE_OVERDUE:
+        agreement.unpaid = False
+        db.add(agreement)
     db.flush()
-    if why == Stop.USE_REPORT_MISSING and _report_missing(db, agreement):
+    if (agreement.state, agreement.suspended_by) != (_S.SUSPENDED, SERVICE):
         return
-    if (agreement.state, agreement.suspended_by, agreement.reason) != (_S.SUSPENDED, SERVICE, str(why)):
+    if left := _missing(db, agreement):
+        _hand_to_service(db, agreement, left, now)
         return
     step = AGREEMENT.step(_S.SUSPENDED, _S.FINALIZED, [Side.SERVICE])
 
@@ -134,12 +143,12 @@ def resume(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: dat
 def resume_by(db: Session, actor: Actor, agreement: Agreement, act: AgreementAct, now: datetime) -> None:
     """Let uses begin again by a signed act; a running one does not come back, its key goes on with it.
 
-    While a report of use is overdue the agreement stays suspended, from now on by the service.  The caller holds it.
-    Raises WrongState, NotYourStep, NotYourSuspension.  Records: negotiation:agreement_resumed.
+    While a report of use or an invoice is overdue the agreement stays suspended, from now on by the service.
+    The caller holds it.  Raises WrongState, NotYourStep, NotYourSuspension.  Records: negotiation:agreement_resumed.
     """
     step = _resumption(actor, agreement)
-    if _report_missing(db, agreement):
-        _hand_to_service(db, agreement, now)
+    if left := _missing(db, agreement):
+        _hand_to_service(db, agreement, left, now)
         return
 
     agreement.state, agreement.reason, agreement.suspended_by = _S.FINALIZED, "", ""
@@ -148,9 +157,21 @@ def resume_by(db: Session, actor: Actor, agreement: Agreement, act: AgreementAct
     _resumed(db, agreement, _record(db, actor, agreement, step, WhyIn(reason=act.reason), now, act), now)
 
 
-def _report_missing(db: Session, agreement: Agreement) -> bool:
-    """Whether a report is overdue under an agreement or one that it amended."""
-    return any(report_missing(db, name) for name in (agreement.id, *succession.amended(db, agreement.id)))
+def _standing(db: Session, agreement: Agreement) -> Agreement:
+    """What stands in an agreement's place, held; the caller holds the agreement itself."""
+    name = succession.in_place_of(db, agreement.id)
+    if name == agreement.id:
+        return agreement
+    found = queries.agreement(db, name)
+    queries.lock_agreement(db, found)
+    return found
+
+
+def _missing(db: Session, agreement: Agreement) -> Stop | None:
+    """What the service itself stops an agreement for: a report overdue under it or one that it amended, an invoice."""
+    if any(report_missing(db, name) for name in (agreement.id, *succession.amended(db, agreement.id))):
+        return Stop.USE_REPORT_MISSING
+    return Stop.INVOICE_OVERDUE if agreement.unpaid else None
 
 
 def _resumption(actor: Actor, agreement: Agreement) -> Step:
@@ -165,9 +186,12 @@ def _resumption(actor: Actor, agreement: Agreement) -> Step:
     return step
 
 
-def _hand_to_service(db: Session, agreement: Agreement, now: datetime) -> None:
+def _hand_to_service(db: Session, agreement: Agreement, why: Stop, now: datetime) -> None:
+    """Keep an agreement suspended, by the service for this reason; nothing changes where it is so already."""
+    if (agreement.suspended_by, agreement.reason) == (SERVICE, str(why)):
+        return
     step = AGREEMENT.step(_S.SUSPENDED, _S.SUSPENDED, [Side.SERVICE])
-    agreement.reason, agreement.suspended_by = str(Stop.USE_REPORT_MISSING), SERVICE
+    agreement.reason, agreement.suspended_by = str(why), SERVICE
     db.add(agreement)
     _record(db, SERVICE_ACTOR, agreement, step, WhyIn(reason=agreement.reason), now)
 

@@ -13,11 +13,13 @@ from structlog import get_logger
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
 from marketplace.charging import rules as months
+from marketplace.charging.queries import has_minimum
 from marketplace.charging.service import close_month
 from marketplace.costing.service import post_pending
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
+from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
 from marketplace.negotiation.models import Agreement
 from marketplace.participants import queries as participants
@@ -30,6 +32,12 @@ from marketplace.settlement.queries import Billable
 from marketplace.settlement.rules import InvoiceState, NotTheExchange
 
 CHASE_TASK = "settlement.chase_invoice"
+CLOSE_BACK = 12
+"""Months: how long a service may have slept until a month is not closed by itself any more."""
+
+
+class MonthNotOver(Conflict):
+    """A month is billed when it is over."""
 
 
 def issue(
@@ -39,10 +47,17 @@ def issue(
 
     month: a month of China's calendar that is over, with its minimum charges; None = everything until now.
     Numbers follow each other without gaps: a number is given in the transaction that issues.
-    Raises NotTheExchange.  Records: settlement:invoice_issued.
+    Raises NotTheExchange, MonthNotOver.  Records: settlement:invoice_issued.
     """
     _require_exchange(actor, issuer)
     until = months.month_bounds(month)[1] if month else now + timedelta(microseconds=1)
+    if month and now < until:
+        raise MonthNotOver(
+            "the month runs",
+            expected=f"from {timestamp(until)}",
+            got=timestamp(now),
+            action="bill without a month for everything until now",
+        )
     find = partial(queries.billable, db, issuer, buyer, until, minimum_of=month or "")
 
     if not find():
@@ -64,12 +79,15 @@ def issue(
 
 
 def bill_months(runtime: Runtime) -> int:
-    """Issue the invoices of the month that ended last, for the schedule; how many.  Running it again issues none."""
+    """Issue the invoices of the month that ended last, for the schedule; how many.  Running it again issues none.
+
+    Minimum charges of earlier months that nobody closed, because the service slept, are on the invoice that follows.
+    """
     now = runtime.clock.now()
     first, _ = months.month_bounds(months.month_of(now))
     month = months.month_of(first - timedelta(microseconds=1))
+    close_minimums(runtime, now)
     with runtime.database.transaction() as db:
-        close_minimums(db, month, now)
         post_pending(db, now, limit=1000)
     with runtime.database.reading() as db:
         waiting = queries.to_bill(db, first, minimum_of=month)
@@ -83,13 +101,31 @@ def bill_months(runtime: Runtime) -> int:
     return issued
 
 
-def close_minimums(db: Session, month: str, now: datetime) -> int:
-    """Charge every agreement what a month that is over costs at least; returns the fen."""
-    first, after = months.month_bounds(month)
-    rows = select(Agreement).where(
+def close_minimums(runtime: Runtime, now: datetime) -> int:
+    """Charge every agreement what the months that are over cost at least, back to a year ago; returns the fen."""
+    over = months.months_over(now, CLOSE_BACK)
+    first, after = months.month_bounds(over[0])[0], months.month_bounds(over[-1])[1]
+    rows = select(Agreement.id).where(
         Agreement.starts_at < after, Agreement.ends_at > first, col(Agreement.finalized_at).is_not(None)
     )
-    return sum(close_month(db, one, month, now) for one in db.exec(rows).all())
+    with runtime.database.reading() as db:
+        names = db.exec(rows.order_by(col(Agreement.id))).all()
+    charged = 0
+    for name in names:
+        try:
+            charged += _close(runtime, name, over, now)
+        except Exception as error:  # noqa: BLE001 - one agreement that cannot be read must not hold up the others
+            get_logger().error("month cannot be closed", agreement=name, error=type(error).__name__)
+    return charged
+
+
+def _close(runtime: Runtime, agreement_id: str, over: Sequence[str], now: datetime) -> int:
+    with runtime.database.reading() as db:
+        if not has_minimum(db, db.get_one(Agreement, agreement_id)):
+            return 0
+    with runtime.database.transaction() as db:
+        agreement = db.get_one(Agreement, agreement_id)
+        return sum(close_month(db, agreement, month, now) for month in over)
 
 
 def next_number(db: Session, issuer: str, kind: str, now: datetime) -> str:
@@ -169,6 +205,7 @@ def _line(db: Session, found: Invoice, position: int, one: Billable) -> InvoiceL
         id=new_id("inl"),
         invoice_id=found.id,
         position=position,
+        meter_event=one.event.id,
         transaction_id=one.transaction.id,
         kind=one.transaction.kind,
         at=one.event.at,

@@ -11,6 +11,7 @@ from marketplace.audit.entry import Tag
 from marketplace.kernel.actor import SERVICE, SERVICE_ACTOR
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import stopping
+from marketplace.negotiation.succession import queries as succession
 from marketplace.plumbing.epochs import Stop
 from marketplace.settlement import queries, rules
 from marketplace.settlement.billing import record_invoice
@@ -51,12 +52,13 @@ def _hold(db: Session, found: Invoice, now: datetime) -> None:
 
 
 def let_go(db: Session, lines: Sequence[InvoiceLine], now: datetime) -> None:
-    """Let the agreements of these lines go on, where no other unpaid invoice holds them.
+    """Let the agreements of these lines go on, where no other unpaid invoice holds them or what they amended.
 
     Records: negotiation:agreement_resumed.
     """
     for agreement_id in sorted({one.agreement_id for one in lines if one.agreement_id}):
-        if not queries.holding_invoices(db, agreement_id):
+        standing = succession.in_place_of(db, agreement_id)
+        if not queries.holding_invoices(db, (standing, *succession.amended(db, standing))):
             agreement = negotiation.agreement(db, agreement_id)
             negotiation.lock_agreement(db, agreement)
             stopping.release(db, agreement, Stop.INVOICE_OVERDUE, now)

@@ -18,6 +18,7 @@ from marketplace.participants import queries as participants
 from marketplace.settlement import queries
 from marketplace.settlement.billing import keep_document, next_number, record_invoice
 from marketplace.settlement.chasing import let_go
+from marketplace.settlement.deposits import returned
 from marketplace.settlement.document import invoice_document
 from marketplace.settlement.models import Invoice, InvoiceLine
 from marketplace.settlement.postings import payment, payment_key
@@ -26,6 +27,10 @@ from marketplace.settlement.rules import INVOICE, InvoiceState
 
 class NothingToCredit(Conflict):
     """Every line that was asked for is credited already, or is not on this invoice."""
+
+
+class DepositReturned(Conflict):
+    """The deposit went back to the buyer already."""
 
 
 class SharesPaidOut(Conflict):
@@ -38,7 +43,7 @@ def credit(
     """Take lines of an invoice back, all when none are named; returns the credit note.
 
     In the books the charge, its payment and its shares are reversed; where it was paid, the refund is posted.
-    Raises NothingToCredit, SharesPaidOut, WrongState, NotYourStep.
+    Raises NothingToCredit, SharesPaidOut, DepositReturned, WrongState, NotYourStep.
     Records: settlement:invoice_credited, ledger:posted.
     """
     queries.lock(db, found)
@@ -49,6 +54,7 @@ def credit(
         raise NothingToCredit("nothing is left to credit", expected="an uncredited line", got=f"{sorted(positions)}")
     step = INVOICE.step(InvoiceState(found.state), InvoiceState.CREDITED, actor.roles)
     _require_not_paid_out(db, lines)
+    _require_not_returned(db, lines)
 
     note = _note(db, found, lines, reason, now)
     whole = found.credited_fen + note.total_fen == found.total_fen
@@ -60,14 +66,14 @@ def credit(
     entry = record_invoice(db, actor, Tag(step.tag), note, now, {"credits": found.id, "reason": str(reason)})
     for line in lines:
         _take_back(db, found, line, reason, entry, now)
-    if whole:
-        let_go(db, lines, now)
+    let_go(db, lines, now)
     return note
 
 
 def _require_not_paid_out(db: Session, lines: Sequence[InvoiceLine]) -> None:
+    held = queries.hold_shares(db, [line.id for line in lines])
     for line in lines:
-        ordered = [one.owner for one in queries.shares_of_line(db, line.id) if one.order_id]
+        ordered = [one.owner for one in held if one.order_id and one.line_id == line.id]
         if ordered:
             raise SharesPaidOut(
                 "shares of this line have gone to the bank",
@@ -75,6 +81,17 @@ def _require_not_paid_out(db: Session, lines: Sequence[InvoiceLine]) -> None:
                 got=f"line {line.position}: {', '.join(ordered)}",
                 action="settle it with the provider outside, or charge it less next month",
             )
+
+
+def _require_not_returned(db: Session, lines: Sequence[InvoiceLine]) -> None:
+    back = [one.position for one in lines if returned(db, one)]
+    if back:
+        raise DepositReturned(
+            "the deposit of this line went back to the buyer",
+            expected="lines without a returned deposit",
+            got=f"line {back[0]}",
+            action="name the other lines",
+        )
 
 
 def _note(db: Session, found: Invoice, lines: Sequence[InvoiceLine], reason: ReversalReason, now: datetime) -> Invoice:
@@ -115,7 +132,7 @@ def _take_back(
         _reverse(db, payment_key(line, share.role), reason, now)
     for what in ("sale", "fee"):
         _reverse(db, payment_key(line, what), reason, now)
-    ledger.reverse(db, SERVICE_ACTOR, line.transaction_id, reason, now)
+    ledger.reverse(db, SERVICE_ACTOR, queries.standing(db, line), reason, now)
     if books.by_key(db, payment_key(line, "paid")) is not None:
         parties = {"buyer": found.buyer_id, "venue": found.issuer_id}
         about = Dimensions(asset=line.asset_id, agreement=line.agreement_id)

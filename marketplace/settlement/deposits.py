@@ -12,17 +12,39 @@ from marketplace.ledger import service as ledger
 from marketplace.ledger.rules import Dimensions
 from marketplace.negotiation.models import Agreement
 from marketplace.settlement import queries
-from marketplace.settlement.models import InvoiceLine
+from marketplace.settlement.models import InvoiceLine, Outcome
 from marketplace.settlement.postings import payment, payment_key
+from marketplace.settlement.rules import OutcomeState
+
+
+def due_back(db: Session, agreement_id: str) -> bool:
+    """Whether nothing is left to secure: the target was missed, or it was met and the price is paid."""
+    found = db.get(Outcome, agreement_id, populate_existing=True)
+    if found is None or found.state != OutcomeState.SETTLED:
+        return False
+    rows = select(InvoiceLine).where(InvoiceLine.agreement_id == agreement_id, InvoiceLine.kind == "sale.success")
+    price = db.exec(rows).first()
+    return not found.met or (price is not None and books.by_key(db, payment_key(price, "paid")) is not None)
+
+
+def returned(db: Session, line: InvoiceLine) -> bool:
+    """Whether a line is a deposit that went back; the line is held, so that it does not go back meanwhile."""
+    if line.kind != queries.DEPOSIT:
+        return False
+    db.refresh(line, with_for_update=True)
+    return books.by_key(db, payment_key(line, "returned")) is not None
 
 
 def return_deposit(db: Session, agreement: Agreement, entry: str, now: datetime) -> int:
     """Give back the deposit of an agreement if it was paid; returns the fen.  A second time changes nothing.
 
+    One that is paid later goes back with that payment, `due_back`; one that a credit note took back is not returned.
+
     entry: log entry of the cause.  Records: ledger:posted.
     """
     rows = select(InvoiceLine).where(InvoiceLine.agreement_id == agreement.id, InvoiceLine.kind == queries.DEPOSIT)
-    line = db.exec(rows).first()
+    # Held: a credit note for the deposit may be made at the same moment.
+    line = db.exec(rows.with_for_update().execution_options(populate_existing=True)).first()
 
     if line is None or line.credited_by is not None or books.by_key(db, payment_key(line, "paid")) is None:
         return 0

@@ -54,9 +54,11 @@ class Invoice(SQLModel, table=True):
 
 
 class InvoiceLine(SQLModel, table=True):
-    """One transaction of the books on one invoice, once; credited_by: the credit note that took it back.
+    """One metered event on one invoice, once, however often it is rated again.
 
-    entry_id, posting_entry_id: log entries of the cause and of its posting, which prove the line.
+    credited_by: the credit note that took it back.
+    transaction_id: its posting when the invoice was issued; entry_id, posting_entry_id: log entries of the cause and of
+    that posting, which prove the line.
     """
 
     __tablename__ = "invoice_line"
@@ -65,6 +67,7 @@ class InvoiceLine(SQLModel, table=True):
     id: str = Field(primary_key=True)
     invoice_id: str = Field(foreign_key="invoice.id", index=True)
     position: int
+    meter_event: str = Field(unique=True, foreign_key="meter_event.id")
     transaction_id: str = Field(unique=True, foreign_key="ledger_transaction.id")
     kind: str
     at: datetime = Field(sa_type=UtcDateTime)

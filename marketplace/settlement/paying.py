@@ -19,7 +19,7 @@ from marketplace.negotiation import queries as negotiation
 from marketplace.settlement import queries
 from marketplace.settlement.billing import record_invoice
 from marketplace.settlement.chasing import let_go
-from marketplace.settlement.deposits import return_deposit
+from marketplace.settlement.deposits import due_back, return_deposit
 from marketplace.settlement.models import BankEntry, Invoice, InvoiceLine, Share
 from marketplace.settlement.postings import payment, payment_key
 from marketplace.settlement.rules import INVOICE, InvoiceState
@@ -93,6 +93,8 @@ def _settle(db: Session, found: Invoice, line: InvoiceLine, entry: str, now: dat
     _post(db, "invoice.payment", line, "paid", parties, amounts, entry, now, about)
     if line.kind in {queries.BUYER_FEE, queries.DEPOSIT}:
         _post(db, "settlement.fee", line, "fee", parties, amounts, entry, now, about)
+        if line.kind == queries.DEPOSIT and line.agreement_id is not None and due_back(db, line.agreement_id):
+            return_deposit(db, negotiation.agreement(db, line.agreement_id), entry, now)
         return
     split = _split(db, line)
     chosen, owners = _chosen(db, line.provider_id)
@@ -134,8 +136,8 @@ def _post(
 
 
 def _split(db: Session, line: InvoiceLine) -> PriceSplit:
-    """The levies as they were posted with the sale, whatever the tariffs say by now."""
-    posted = queries.parts(db, line.transaction_id)
+    """The levies as the books hold them with the sale, whatever the tariffs say by now."""
+    posted = queries.parts(db, queries.standing(db, line))
     return PriceSplit(line.price_fen, posted["vat"], posted["surcharge"], posted["exchange_fee"])
 
 

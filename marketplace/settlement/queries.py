@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,6 +13,7 @@ from sqlmodel import Session, col, func, select
 from marketplace.costing.models import MeterEvent
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
+from marketplace.ledger import queries as books
 from marketplace.ledger.accounts import chart
 from marketplace.ledger.models import LedgerTransaction, Posting
 from marketplace.settlement.models import (
@@ -28,6 +29,7 @@ from marketplace.settlement.models import (
 BUYER_FEE = "exchange.buyer_fee"
 DEPOSIT = "escrow.deposit"
 SALES = ("sale.access", "use.transfer", "sale.success")
+_PAYING_ORDER = (col(Share.owner), col(Share.line_id), col(Share.role))
 
 
 class NoSuchInvoice(NotFound):
@@ -81,7 +83,7 @@ def _until(before: datetime, minimum_of: str) -> ColumnElement[bool]:
 
 def _unbilled() -> tuple[ColumnElement[bool], ...]:
     reversal = aliased(LedgerTransaction)
-    lined = select(InvoiceLine.id).where(InvoiceLine.transaction_id == LedgerTransaction.id)
+    lined = select(InvoiceLine.id).where(InvoiceLine.meter_event == LedgerTransaction.meter_event)
     taken_back = select(reversal.id).where(reversal.reverses == LedgerTransaction.id)
     return (
         col(LedgerTransaction.kind).in_((*SALES, DEPOSIT, BUYER_FEE)),
@@ -94,6 +96,12 @@ def _unbilled() -> tuple[ColumnElement[bool], ...]:
 def _at(issuer: str) -> ColumnElement[bool]:
     fee = and_(col(MeterEvent.kind) == BUYER_FEE, col(MeterEvent.payee_id) == issuer)
     return or_(fee, and_(col(MeterEvent.kind) != BUYER_FEE, col(MeterEvent.venue_id) == issuer))
+
+
+def standing(db: Session, line: InvoiceLine) -> str:
+    """The posting of a line's event that stands now: another one than was billed where a tariff was corrected since."""
+    found = books.standing(db, [line.meter_event]).get(line.meter_event)
+    return found[0].id if found else line.transaction_id
 
 
 def parts(db: Session, transaction_id: str) -> dict[str, int]:
@@ -156,12 +164,12 @@ def lines(db: Session, invoice_id: str) -> Sequence[InvoiceLine]:
     return db.exec(rows.order_by(col(InvoiceLine.position))).all()
 
 
-def holding_invoices(db: Session, agreement_id: str) -> Sequence[str]:
-    """Unpaid invoices for which an agreement is held suspended."""
+def holding_invoices(db: Session, agreement_ids: Collection[str]) -> Sequence[str]:
+    """Unpaid invoices for which any of these agreements is held suspended."""
     rows = (
         select(Invoice.id)
         .join(InvoiceLine, col(InvoiceLine.invoice_id) == col(Invoice.id))
-        .where(InvoiceLine.agreement_id == agreement_id, col(InvoiceLine.credited_by).is_(None))
+        .where(col(InvoiceLine.agreement_id).in_(agreement_ids), col(InvoiceLine.credited_by).is_(None))
         .where(Invoice.state == "overdue", col(Invoice.suspended_at).is_not(None))
     )
     return db.exec(rows.distinct()).all()
@@ -178,6 +186,12 @@ def shares_of_line(db: Session, line_id: str) -> Sequence[Share]:
     return db.exec(select(Share).where(Share.line_id == line_id).order_by(col(Share.role))).all()
 
 
+def hold_shares(db: Session, line_ids: Collection[str]) -> Sequence[Share]:
+    """The shares of lines in order, read anew and held to the end of the transaction: nobody orders them meanwhile."""
+    rows = select(Share).where(col(Share.line_id).in_(line_ids)).order_by(*_PAYING_ORDER).with_for_update()
+    return db.exec(rows.execution_options(populate_existing=True)).all()
+
+
 def shares_of(db: Session, actor: Actor) -> Sequence[Share]:
     """Shares of the caller's own sales, of those it issued, and those it gets; all of them for auditors."""
     rows = select(Share)
@@ -192,12 +206,17 @@ def shares_of(db: Session, actor: Actor) -> Sequence[Share]:
 
 
 def unpaid_shares(db: Session, issuer: str) -> list[tuple[Share, BankAccount]]:
-    """What an exchange owes to owners with a bank account and has not ordered, by owner; its own fees are not."""
+    """What an exchange owes to owners with a bank account and has not ordered, by owner; its own fees are not.
+
+    Read anew and held to the end of the transaction: whoever orders or credits beside waits, and finds them ordered.
+    """
     rows = (
         select(Share, BankAccount)
         .join(BankAccount, col(BankAccount.owner) == col(Share.owner))
         .where(Share.issuer_id == issuer, Share.owner != issuer, col(Share.order_id).is_(None), ~col(Share.void))
-        .order_by(col(Share.owner), col(Share.line_id), col(Share.role))
+        .order_by(*_PAYING_ORDER)
+        .with_for_update(of=Share)
+        .execution_options(populate_existing=True)
     )
     return [(share, account) for share, account in db.exec(rows)]
 

@@ -14,8 +14,10 @@ from marketplace.exchange.queries import listing
 from marketplace.kernel.actor import SERVICE, SERVICE_ACTOR, Actor
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Conflict, Forbidden
+from marketplace.kernel.transitions import WrongState
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.rules import AgreementState
 from marketplace.negotiation.steps import record_agreement
 from marketplace.plumbing import outbox
 from marketplace.settlement import rules
@@ -69,6 +71,8 @@ def declare(db: Session, actor: Actor, agreement: Agreement, value_permille: int
         raise NotTheVerifier("another participant verifies", expected=plan.verifier, got=actor.participant)
     assert agreement.finalized_at is not None
     measured_at = agreement.finalized_at + timedelta(days=plan.window_days)
+    if agreement.state == AgreementState.SUPERSEDED:
+        raise WrongState("another agreement stands in the place of this one", got=agreement.state)
     if now < measured_at:
         raise TooEarly("the window runs", expected=f"from {timestamp(measured_at)}", got=timestamp(now))
     if found is not None and found.state != OutcomeState.DISPUTED and found.value_permille == value_permille:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -14,7 +16,7 @@ from marketplace.settlement.bank.orders import NAMESPACE, NoOwnAccount, NothingT
 from marketplace.settlement.bank.statements import UnreadableStatement, read_statement
 from marketplace.settlement.crediting import SharesPaidOut
 from marketplace.settlement.models import PaymentOrder
-from tests.house import House
+from tests.house import House, open_house
 from tests.settlement.parts import all_shares, bank, billed, choose, credit, exchange, pay, sold
 from tests.transfer.doors import entries
 
@@ -103,6 +105,29 @@ def test_an_exchange_without_account_orders_nothing_and_what_was_ordered_is_not_
         (invoice,) = queries.invoices_of(db, exchange(paid))
     with pytest.raises(SharesPaidOut):
         credit(paid, invoice)
+
+
+@pytest.mark.parametrize("beside", ["order", "credit"])
+def test_what_is_being_ordered_is_neither_ordered_nor_credited_beside(
+    tmp_path: Path, either_url: str, beside: str
+) -> None:
+    with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(1) as pool:
+        sold(house)
+        invoice = billed(house)
+        pay(house, invoice)
+        for who in ("exchange", "hospital"):
+            bank(house, who)
+        with house.db() as db:
+            first = orders.order_payments(db, exchange(house), house.clock.now())
+            second = pool.submit(order, house) if beside == "order" else pool.submit(credit, house, invoice)
+            with pytest.raises(TimeoutError):  # it waits for the first one
+                second.result(timeout=1)
+        with pytest.raises(NothingToPay if beside == "order" else SharesPaidOut):
+            second.result(timeout=20)
+        owed = [share.amount_fen for share in all_shares(house) if share.owner == house.cast["hospital"].id]
+        with house.db() as db:
+            assert [one.total_fen for one in queries.orders_of(db, exchange(house))] == [sum(owed)] == [first.total_fen]
+        assert not any(share.void for share in all_shares(house))
 
 
 def test_the_number_of_an_account_stays_out_of_the_log(paid: House) -> None:

@@ -14,12 +14,19 @@ import pytest
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
+from marketplace.costing import queries as costs
+from marketplace.costing import rerating
+from marketplace.costing.tariffs import FOLDER, TariffBook, TariffSheet, tariff_book
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.clock import CHINA
+from marketplace.negotiation.models import Agreement
 from marketplace.settlement import billing, queries
+from marketplace.settlement.billing import MonthNotOver
 from marketplace.settlement.document import invoice_pdf
 from marketplace.settlement.rules import NotTheExchange
+from tests.charging.parts import metered
 from tests.contracts.test_documents import DOCUMENTS
+from tests.costing.test_tariffs import sheet
 from tests.exchange.parts import listed
 from tests.house import House, open_house
 from tests.negotiation.parts import finalized
@@ -28,12 +35,16 @@ from tests.settlement.parts import (
     PER_USE,
     PRICE_FEN,
     USE_FEN,
+    balance,
     bill,
     billed,
+    credit,
     exchange,
     imbalance,
     lines,
+    pay,
     post,
+    shares,
     sold,
     transactions,
     use,
@@ -50,6 +61,44 @@ def test_one_invoice_holds_access_uses_and_the_fee_of_the_exchange(house: House)
     assert {one.agreement_id for one in lines(house, invoice)} == {agreement}
     (told,) = entries(house, Tag.INVOICE_ISSUED)
     assert (told["facts"]["number"], told["facts"]["total_fen"]) == (invoice.number, invoice.total_fen)
+
+
+def rerate_all(house: House, **values: int) -> None:
+    """A correction for days that are over: kind of tariff with `_` for `.` -> its right value."""
+    named = {one.tariff.kind.replace(".", "_"): one for one in tariff_book().published}
+    items = [
+        named[kind].tariff.model_dump() | {"value": value, "range": None, "supersedes": named[kind].id}
+        for kind, value in values.items()
+    ]
+    files = sorted(FOLDER.glob("*.json"))
+    sheets = [TariffSheet.model_validate_json(file.read_bytes()) for file in files]
+    book = TariffBook([*sheets, sheet(*items, name="correction")])
+    with house.db() as db:
+        assert rerating.rerate(db, costs.events_after(db, "", 100), house.clock.now(), book=book)
+
+
+def test_what_was_rated_again_is_not_billed_again_and_paid_by_the_right_levies(house: House) -> None:
+    sold(house, uses=1)
+    invoice = billed(house)
+    rerate_all(house, exchange_supplier_fee=50)
+    assert bill(house) is None
+    pay(house, invoice)
+    for line in lines(house, invoice):
+        if line.kind != queries.BUYER_FEE:
+            assert shares(house, line)["exchange_fee"] == line.price_fen * 50 // 1000
+    for who, account in (("hospital", "receivable"), ("exchange", "receivable"), ("pharma", "payable")):
+        assert balance(house, house.cast[who].id, account) == 0
+
+
+def test_a_credit_note_takes_back_the_posting_that_stands(house: House) -> None:
+    sold(house, uses=1)
+    invoice = billed(house)
+    rerate_all(house, exchange_supplier_fee=50)
+    credit(house, invoice)
+    for who, account in (("hospital", "receivable"), ("hospital", "revenue:access"), ("pharma", "payable")):
+        assert balance(house, house.cast[who].id, account) == 0
+    assert imbalance(house) == 0
+    assert bill(house) is None
 
 
 def test_each_line_names_the_entries_that_prove_it(house: House) -> None:
@@ -119,6 +168,33 @@ def test_a_month_that_ended_is_billed_with_its_minimum_by_the_clock(house: House
     days = 30 - begun.astimezone(CHINA).day + 1
     assert prices == sorted([FEE_FEN, USE_FEN, 3_000_000 * days // 30 - USE_FEN])
     assert imbalance(house) == 0
+
+
+MINIMUM = {"kind": "per_use", "price_fen": USE_FEN, "monthly_minimum_fen": 3_000_000}
+
+
+def test_months_that_a_service_slept_through_are_closed_and_one_unreadable_agreement_stops_no_other(
+    house: House,
+) -> None:
+    listing = listed(house, **PER_USE | {"price_plan": MINIMUM})
+    purpose = PER_USE["parameters"]["purposes"][0]
+    torn, whole = sorted(finalized(house, listing=listing, purpose=purpose).id for _ in range(2))
+    with house.arrange() as db:
+        db.get_one(Agreement, torn).document = "0" * 64
+    house.clock.advance(timedelta(days=70))
+    for _ in range(2):
+        billing.close_minimums(house.runtime, house.clock.now())
+    closed = {key for key in metered(house) if key.startswith("use.minimum")}
+    assert closed == {f"use.minimum:{whole}:{month}" for month in ("2026-09", "2026-10")}
+    assert metered(house)[f"use.minimum:{whole}:2026-10"] == 3_000_000
+
+
+def test_a_month_that_runs_is_not_billed_as_a_month(house: House) -> None:
+    sold(house)
+    with pytest.raises(MonthNotOver):
+        bill(house, month="2026-09")
+    house.clock.advance(timedelta(days=31))
+    assert billed(house, month="2026-09").period == "2026-09"
 
 
 def test_nobody_but_the_exchange_itself_issues(house: House) -> None:

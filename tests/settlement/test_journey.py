@@ -16,7 +16,9 @@ from marketplace.settlement import chasing, queries
 from marketplace.settlement.crediting import NothingToCredit
 from marketplace.settlement.paying import WrongAmount
 from marketplace.settlement.waterfall import schemes
+from tests.exchange.parts import listed
 from tests.house import House
+from tests.negotiation.parts import finalized
 from tests.settlement import parts
 from tests.settlement.parts import (
     FEE_FEN,
@@ -175,6 +177,20 @@ def test_a_second_unpaid_invoice_keeps_the_agreement_held(house: House) -> None:
     assert state(house, agreement)[0] == "suspended"
     credit(house, second)
     assert state(house, agreement)[0] == "finalized"
+
+
+def test_a_credit_note_for_one_agreements_lines_lets_that_agreement_go_on(house: House) -> None:
+    listing = listed(house)
+    first, second = (finalized(house, listing=listing).id for _ in range(2))
+    post(house)
+    invoice = billed(house)
+    house.clock.advance(timedelta(days=44))
+    chase(house, invoice.id)
+    credit(house, invoice, [one.position for one in lines(house, invoice) if one.agreement_id == second])
+    assert state(house, first) == ("suspended", "invoice_overdue")
+    assert state(house, second) == ("finalized", "")
+    with house.db() as db:
+        assert queries.invoice(db, invoice.id).state == "overdue"
 
 
 def test_the_cost_of_the_asset_is_repaid_first_and_never_twice(house: House) -> None:

@@ -10,14 +10,15 @@ from marketplace.audit.entry import Tag
 from marketplace.exchange.pricing import PlanDoesNotFit
 from marketplace.kernel.transitions import WrongState
 from marketplace.negotiation import queries as negotiation
-from marketplace.settlement import results
+from marketplace.settlement import queries, results
+from marketplace.settlement.crediting import DepositReturned
 from marketplace.settlement.models import Outcome
 from marketplace.settlement.results import NothingDeclared, NotTheVerifier, TooEarly
 from marketplace.settlement.rules import RulingStands
 from tests.exchange.parts import certified, listed, offered
 from tests.house import House
 from tests.negotiation.parts import finalized
-from tests.settlement.parts import balance, bill, billed, imbalance, lines, pay, post, shares
+from tests.settlement.parts import balance, bill, billed, credit, imbalance, lines, pay, post, shares
 from tests.transfer.doors import entries
 
 PRICE, DEPOSIT = 20_000_000, 2_000_000
@@ -108,6 +109,62 @@ def test_where_it_is_missed_the_deposit_goes_back_and_nothing_is_due(house: Hous
         results.settle(db, agreement, house.clock.now())
     assert balance(house, pharma, "asset:cash") == before + DEPOSIT
     assert len(entries(house, Tag.OUTCOME_SETTLED)) == 1
+
+
+def test_a_deposit_that_is_paid_after_the_result_was_missed_goes_back_at_once(house: House) -> None:
+    made = finalized(house, listing=listed(house, price_plan=PLAN)).id
+    post(house)
+    invoice = billed(house)
+    after_window(house)
+    declare(house, made, 929)
+    assert settle(house, made) == "settled"
+    pay(house, invoice)
+    assert held(house) == 0 == balance(house, house.cast["pharma"].id, "asset:deposit")
+    assert imbalance(house) == 0
+
+
+@pytest.mark.parametrize("first", ["deposit", "price"])
+def test_deposit_and_price_that_are_paid_in_any_order_leave_nothing_held(house: House, first: str) -> None:
+    made = finalized(house, listing=listed(house, price_plan=PLAN)).id
+    post(house)
+    deposit = billed(house)
+    after_window(house)
+    declare(house, made, 931)
+    settle(house, made)
+    post(house)
+    price = billed(house)
+    for invoice in (deposit, price) if first == "deposit" else (price, deposit):
+        assert held(house) == DEPOSIT
+        pay(house, invoice, f"bank-{invoice.number}")
+    assert held(house) == 0 == balance(house, house.cast["pharma"].id, "asset:deposit")
+    assert imbalance(house) == 0
+
+
+def test_a_deposit_that_went_back_is_not_credited_too(house: House, agreement: str) -> None:
+    pharma = house.cast["pharma"].id
+    after_window(house)
+    declare(house, agreement, 929)
+    settle(house, agreement)
+    before = balance(house, pharma, "asset:cash")
+    with house.db() as db:
+        (invoice,) = queries.invoices_of(db, house.cast["exchange"].actor)
+    (line,) = [one for one in lines(house, invoice) if one.kind == queries.DEPOSIT]
+    with pytest.raises(DepositReturned):
+        credit(house, invoice, [line.position])
+    assert (held(house), balance(house, pharma, "asset:cash")) == (0, before)
+
+
+def test_a_deposit_that_was_credited_does_not_go_back_again(house: House, agreement: str) -> None:
+    pharma = house.cast["pharma"].id
+    with house.db() as db:
+        (invoice,) = queries.invoices_of(db, house.cast["exchange"].actor)
+    (line,) = [one for one in lines(house, invoice) if one.kind == queries.DEPOSIT]
+    credit(house, invoice, [line.position])
+    before = balance(house, pharma, "asset:cash")
+    after_window(house)
+    declare(house, agreement, 929)
+    settle(house, agreement)
+    assert (held(house), balance(house, pharma, "asset:cash")) == (0, before)
 
 
 def test_a_dispute_holds_the_settlement_until_the_verifier_has_spoken_again(house: House, agreement: str) -> None:

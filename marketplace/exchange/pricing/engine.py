@@ -103,17 +103,19 @@ def gross(rate: Rate, counted: int) -> int:
 def charge_of(rate: Rate, before: Month, quanta: int) -> Charge:
     """What further quanta cost after what a month has had; never brings the month above its cap.
 
-    Raises BadQuantity.
+    What the month had under another plan, before an amendment, is not priced again.  Raises BadQuantity.
     """
     if quanta < 0:
         raise BadQuantity("a metered quantity is at least 0", got=str(quanta))
     free = min(quanta, max(rate.trial - before.trial_used, 0))
     counted = before.counted + quanta - free
     due = gross(rate, counted)
-    allowed = due if rate.cap_fen is None else min(due, rate.cap_fen)
-    amount = max(allowed - before.charged_fen, 0)
+    further = due - gross(rate, before.counted)
+    left = further if rate.cap_fen is None else rate.cap_fen - before.charged_fen
+    amount = max(min(further, left), 0)
     after = Month(counted, before.charged_fen + amount, before.trial_used + free)
-    return Charge(quanta, free, amount, allowed < due, after)
+    capped = rate.cap_fen is not None and max(due, before.charged_fen + further) > rate.cap_fen
+    return Charge(quanta, free, amount, capped, after)
 
 
 def minimum_of(rate: Rate, charged_fen: int, days: int, days_of_month: int) -> int:

@@ -1,4 +1,4 @@
-"""Invoices with their lines, shares, schemes, bank accounts, payment orders, what the bank has told.
+"""Invoices with their lines, shares, schemes, bank accounts, payment orders, what the bank has told; who is unpaid.
 
 Revision ID: 0023
 Revises: 0022
@@ -33,6 +33,8 @@ def upgrade() -> None:
     _payouts()
     _shares()
     _outcomes()
+    with op.batch_alter_table("agreement") as batch_op:
+        batch_op.add_column(sa.Column("unpaid", sa.Boolean(), nullable=False, server_default=sa.false()))
 
 
 def _invoices() -> None:
@@ -73,6 +75,7 @@ def _lines() -> None:
         sa.Column("id", sa.String(), nullable=False),
         sa.Column("invoice_id", sa.String(), nullable=False),
         sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("meter_event", sa.String(), nullable=False),
         sa.Column("transaction_id", sa.String(), nullable=False),
         sa.Column("kind", sa.String(), nullable=False),
         sa.Column("at", UtcDateTime(), nullable=False),
@@ -86,11 +89,13 @@ def _lines() -> None:
         sa.Column("credited_by", sa.String(), nullable=True),
         sa.ForeignKeyConstraint(["credited_by"], ["invoice.id"], name=op.f("fk_invoice_line_credited_by")),
         sa.ForeignKeyConstraint(["invoice_id"], ["invoice.id"], name=op.f("fk_invoice_line_invoice_id")),
+        sa.ForeignKeyConstraint(["meter_event"], ["meter_event.id"], name=op.f("fk_invoice_line_meter_event")),
         sa.ForeignKeyConstraint(
             ["transaction_id"], ["ledger_transaction.id"], name=op.f("fk_invoice_line_transaction_id")
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_invoice_line")),
         sa.UniqueConstraint("invoice_id", "position", name=op.f("uq_invoice_line_invoice_id_position")),
+        sa.UniqueConstraint("meter_event", name=op.f("uq_invoice_line_meter_event")),
         sa.UniqueConstraint("transaction_id", name=op.f("uq_invoice_line_transaction_id")),
     )
     with op.batch_alter_table("invoice_line") as batch_op:

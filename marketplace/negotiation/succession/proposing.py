@@ -12,7 +12,7 @@ from marketplace.audit.words import keep_why
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.fitness import fitting_uses
 from marketplace.exchange.models import Offer
-from marketplace.exchange.pricing import read_plan
+from marketplace.exchange.pricing import PlanDoesNotFit, Rate, rate_of, read_plan
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.exchange.standing import Standing
 from marketplace.exchange.templates import LANGUAGES, template
@@ -70,6 +70,8 @@ def propose(
     _require_followed(db, agreement, kind, now)
     starts_at, ends_at = _term(agreement, row, kind, asked, now)
     offer = _offer(db, row, agreement, before, asked, (ends_at - starts_at).days)
+    if kind == SuccessorKind.AMENDMENT:
+        _require_countable(db, agreement, rate_of(read_plan(offer.price_plan)))
 
     successor = _draft(agreement, row, offer, (starts_at, ends_at), now)
     document = _document(db, agreement, successor, row, offer, now)
@@ -111,6 +113,26 @@ def _require_followed(db: Session, agreement: Agreement, kind: SuccessorKind, no
             expected="no successor that is proposed or in force",
             got=f"{known.agreement_id}, {known.state}",
             action="sign, refuse or withdraw that one, or propose a successor of it",
+        )
+
+
+def _require_countable(db: Session, agreement: Agreement, new: Rate | None) -> None:
+    """What was charged goes on being counted under an amendment, so it counts the same.  Raises PlanDoesNotFit."""
+    if agreement.price_plan["kind"] == "results":
+        raise PlanDoesNotFit(
+            "an agreement that is paid for its result is not amended: its deposit and its window have begun",
+            expected="an agreement with another price plan",
+            got="results",
+            action="terminate it and ask for access anew, or propose a renewal",
+        )
+    line = [agreement, *(negotiation.agreement(db, name) for name in queries.amended(db, agreement.id))]
+    measures = {rate.measure for one in line if (rate := rate_of(read_plan(one.price_plan)))}
+    if new is not None and measures and new.measure not in measures:
+        raise PlanDoesNotFit(
+            "an amendment counts what the agreement counted, else a month cannot be charged",
+            expected=", ".join(sorted(measures)),
+            got=new.measure,
+            action="propose a renewal with the other plan",
         )
 
 
