@@ -12,7 +12,7 @@ from marketplace.audit.words import keep_why
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.fitness import fitting_uses
 from marketplace.exchange.models import Offer
-from marketplace.exchange.pricing import read_plan
+from marketplace.exchange.pricing import read_plan, require_regime
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.exchange.standing import Standing
 from marketplace.exchange.templates import LANGUAGES, template
@@ -142,6 +142,7 @@ def _offer(db: Session, row: CatalogueRow, agreement: Agreement, before: Json, a
     chosen = template(before["template"])
     parameters = before["parameters"] | asked.parameters
     plan = asked.price_plan or read_plan(agreement.price_plan)
+    require_regime(read_plan(row.offer.price_plan), plan)
     uses = fitting_uses(
         db,
         row.version,

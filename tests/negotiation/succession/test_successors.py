@@ -13,6 +13,7 @@ from marketplace.audit import documents
 from marketplace.audit.models import Entry
 from marketplace.costing.models import MeterEvent
 from marketplace.exchange.parameters import BadParameters
+from marketplace.exchange.pricing import PlanDoesNotFit
 from marketplace.exchange.standing import NoValidCertificate
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.transitions import WrongState
@@ -214,6 +215,22 @@ def test_a_successor_is_judged_as_at_the_first_signing(house: House) -> None:
     with pytest.raises(NoValidCertificate):
         sign_successor(house, second.id, "hospital")
     assert (agreement_of(house, first.id).state, agreement_of(house, second.id).state) == ("finalized", "drafted")
+
+
+def test_no_successor_leaves_the_price_regime_that_the_exchange_signed(house: House) -> None:
+    guided = {"kind": "one_off", "price_fen": 300, "regime": "guided_cap", "cap_fen": 400}
+    first = finalized(house, listing=listed(house, price_plan=guided, term_days=30))
+    for plan in (
+        {"kind": "one_off", "price_fen": 10**9},
+        guided | {"price_fen": 401, "cap_fen": 401},
+        guided | {"regime": "cost_only", "cost_fen": 10**9},
+    ):
+        for proposed in (amend, renew):
+            with pytest.raises(PlanDoesNotFit):
+                proposed(house, first.id, "hospital", price_plan=plan)
+    assert chain(house, first.id).successors == []
+    amended(house, first.id, price_plan=guided | {"price_fen": 400})
+    assert sales(house) == [300, 100]
 
 
 def test_what_was_ended_early_is_not_renewed(house: House) -> None:
