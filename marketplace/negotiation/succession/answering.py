@@ -113,18 +113,31 @@ def _require_signable(
         raise SuccessorLapsed(
             "nobody signed in time", expected=f"before {timestamp(follows.expires_at)}", action="propose it again"
         )
-    if follows.kind == SuccessorKind.AMENDMENT:
-        if predecessor.state != AgreementState.FINALIZED or predecessor.ends_at <= now:
-            raise WrongState("only an agreement in force is amended", expected="finalized", got=predecessor.state)
-        latest = queries.head(db, predecessor)[1]
-        if follows.previous != latest:
-            raise PredecessorMoved(
-                "another act followed the agreement since",
-                expected=f"a successor that follows {latest}",
-                got=follows.previous,
-                action="withdraw this amendment and propose it again",
-            )
+    _require_followed(db, follows, predecessor, now)
     signing.require_basis(db, agreement, now)
+
+
+def _require_followed(db: Session, follows: AgreementSuccessor, predecessor: Agreement, now: datetime) -> None:
+    """Whether the agreement is still one that this successor can follow; what was terminated is followed by nothing."""
+    if follows.kind == SuccessorKind.RENEWAL:
+        if predecessor.state not in {AgreementState.FINALIZED, AgreementState.EXPIRED}:
+            raise WrongState(
+                "only an agreement in force or at the end of its term is renewed",
+                expected="finalized or expired",
+                got=predecessor.state,
+                action="resume it first if it is suspended, or ask for access anew",
+            )
+        return
+    if predecessor.state != AgreementState.FINALIZED or predecessor.ends_at <= now:
+        raise WrongState("only an agreement in force is amended", expected="finalized", got=predecessor.state)
+    latest = queries.head(db, predecessor)[1]
+    if follows.previous != latest:
+        raise PredecessorMoved(
+            "another act followed the agreement since",
+            expected=f"a successor that follows {latest}",
+            got=follows.previous,
+            action="withdraw this amendment and propose it again",
+        )
 
 
 def _put_in_force(

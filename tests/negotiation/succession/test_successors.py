@@ -241,6 +241,34 @@ def test_what_was_ended_early_is_not_renewed(house: House) -> None:
             (amend if kind == SuccessorKind.AMENDMENT else renew)(house, first.id, "pharma", parameters={"max_uses": 2})
 
 
+@pytest.mark.parametrize("signed_before", [True, False])
+@pytest.mark.parametrize("by", ["hospital", "pharma"])
+def test_a_renewal_does_not_come_into_force_after_a_termination(house: House, by: str, signed_before: bool) -> None:
+    first = finalized(house, listing=listed(house, term_days=30))
+    second = renew(house, first.id, "pharma")
+    if signed_before:
+        sign_successor(house, second.id, "hospital")
+    terminate(house, first.id, by)
+    with pytest.raises(WrongState):
+        sign_successor(house, second.id, "pharma")
+    assert agreement_of(house, second.id).state == "drafted"
+    assert sales(house) == [PRICE_FEN]
+    terminate(house, second.id, "pharma")
+    assert [one.state for one in chain(house, first.id).successors] == ["withdrawn"]
+
+
+def test_a_renewal_of_a_suspended_agreement_waits_until_it_is_resumed(house: House) -> None:
+    first = finalized(house, listing=listed(house, term_days=30))
+    second = renew(house, first.id, "pharma")
+    suspend(house, first.id, "hospital")
+    with pytest.raises(WrongState):
+        sign_successor(house, second.id, "pharma")
+    resume(house, first.id, "hospital")
+    for who in ("pharma", "hospital"):
+        sign_successor(house, second.id, who)
+    assert agreement_of(house, second.id).state == "finalized"
+
+
 def test_both_sides_are_told_of_every_step(house: House) -> None:
     first = finalized(house)
     second = amend(house, first.id, "pharma", parameters={"max_uses": 9})
