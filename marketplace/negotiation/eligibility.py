@@ -6,6 +6,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from marketplace.assets import queries as assets
 from marketplace.audit.entry import Tag, record
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.exchange.terms import permitted_purposes
@@ -13,6 +14,7 @@ from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict
 from marketplace.negotiation.duties.queries import overdue_between
+from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import Buyer, Refusal, named_purpose, refusal
 from marketplace.participants import queries as participants
 
@@ -40,9 +42,16 @@ def refusal_of(db: Session, buyer_id: str, purpose: str, row: CatalogueRow) -> R
 
 def require_eligible(db: Session, buyer_id: str, purpose: str, row: CatalogueRow) -> None:
     """Raises RefusedOnReview."""
-    refused = refusal_of(db, buyer_id, purpose, row)
-    if refused is not None:
-        raise RefusedOnReview(refused.explanation, got=", ".join(refused.reasons))
+    _raise(refusal_of(db, buyer_id, purpose, row))
+
+
+def require_eligible_for(db: Session, agreement: Agreement) -> None:
+    """Judge the buyer for every purpose that an agreement permits.  Raises RefusedOnReview (gates H12, H11, H5)."""
+    known = known_buyer(db, agreement.buyer_id, agreement.provider_id)
+    genomic = assets.asset(db, agreement.asset_id).contains_genomic
+    permitted = permitted_purposes(agreement.uses)
+    for purpose in sorted(permitted):
+        _raise(refusal(purpose, permitted, known, contains_genomic=genomic))
 
 
 def record_refusal(
@@ -52,3 +61,8 @@ def record_refusal(
     facts: Json = {"listing": row.listing.id, "purpose": named_purpose(purpose), "reasons": list(refused.reasons)}
     record(db, actor, Tag.ACCESS_REFUSED, now, asset=row.asset.id, version=row.version.id, facts=facts | about)
     return refused
+
+
+def _raise(refused: Refusal | None) -> None:
+    if refused is not None:
+        raise RefusedOnReview(refused.explanation, got=", ".join(refused.reasons))

@@ -9,7 +9,7 @@ from marketplace.exchange.pricing.engine import (
     minimum_of,
     rate_of,
 )
-from marketplace.exchange.pricing.fitting import PlanDoesNotFit, check_fit
+from marketplace.exchange.pricing.fitting import PlanDoesNotFit, check_fit, require_regime
 from marketplace.exchange.pricing.plans import (
     Buyout,
     ComputeHour,
@@ -59,4 +59,5 @@ __all__ = [
     "price_of_use",
     "rate_of",
     "read_plan",
+    "require_regime",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from marketplace.exchange.pricing.engine import rate_of
-from marketplace.exchange.pricing.plans import AnyPlan, Buyout, Metered, Results, Subscription
+from marketplace.exchange.pricing.plans import AnyPlan, Buyout, Hybrid, Metered, Results, Subscription
 from marketplace.kernel.errors import Invalid
 
 
@@ -53,3 +53,32 @@ def check_fit(plan: AnyPlan, *, term_days: int, contains_genomic: bool, duties: 
             expected="a template without the duty delete, e.g. buyout/v1",
             got="delete",
         )
+
+
+def require_regime(listed: AnyPlan, plan: AnyPlan) -> None:
+    """Refuse a plan that leaves the regulated price under which a listing was signed.
+
+    A market price may change freely.  Raises PlanDoesNotFit (gates H16: guided cap, H4: cost only).
+    """
+    if listed.regime == "market":
+        return
+    if (plan.regime, _unit(plan)) != (listed.regime, _unit(listed)):
+        raise PlanDoesNotFit(
+            "the exchange signed this listing under another price regime",
+            expected=f"regime {listed.regime}, {_unit(listed)}",
+            got=f"regime {plan.regime}, {_unit(plan)}",
+            action="keep kind and regime of the listing, or publish another listing",
+        )
+    for name in ("cap_fen", "cost_fen"):
+        limit, said = getattr(listed, name), getattr(plan, name)
+        if limit is not None and (said is None or said > limit):
+            raise PlanDoesNotFit(
+                "the limit of a regulated price is that of the listing",
+                expected=f"{name} at most {limit}",
+                got=str(said),
+            )
+
+
+def _unit(plan: AnyPlan) -> str:
+    """What a limit of a price is for: the kind of plan, and what a hybrid one meters."""
+    return f"{plan.kind} by {plan.measure}" if isinstance(plan, Hybrid) else plan.kind

@@ -73,6 +73,18 @@ def require_reviewed(db: Session, request: AccessRequest, terms: Terms) -> None:
         )
 
 
+def require_no_reviews(db: Session, listing_id: str) -> None:
+    """Raises ReviewsMissing where the rule of a listing demands approvals, which are given in a negotiation only."""
+    rule = queries.rule(db, listing_id)
+    if rule is not None and rule.reviews:
+        raise ReviewsMissing(
+            "the provider's rule demands approvals, and a successor is approved by nobody",
+            expected="a listing whose rule names no reviews",
+            got=", ".join(one["office"] for one in rule.reviews),
+            action="ask for access anew, so that the offices approve the terms, or let the provider change its rule",
+        )
+
+
 def missing_reviews(db: Session, request: AccessRequest, terms: Terms) -> dict[str, int]:
     """Office -> approvals that are still needed for these terms; empty when they may be offered."""
     rule = queries.rule(db, request.listing_id)

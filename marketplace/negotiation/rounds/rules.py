@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict
 
-from marketplace.exchange.pricing import price_of_access, price_of_use
+from marketplace.exchange.pricing import Metered, Results, price_of_access, price_of_use, read_plan
 from marketplace.exchange.terms import PURPOSES
+from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Invalid, shown
 from marketplace.negotiation.rounds.schemas import AnswerRuleIn
 from marketplace.negotiation.rounds.terms import Terms
@@ -65,11 +66,28 @@ class AnswerFacts(_Closed):
 
 
 def changed(listed: Terms, proposed: Terms) -> list[str]:
-    """Names of the terms that differ from the listing: the kind of price plan, not its price; not the start."""
+    """Names of the terms that differ from the listing; not the start, nor the prices that the rule has bounds for.
+
+    price_kind: of the price plan anything else than those prices.
+    """
     names = [name for name in ("parameters", "term_days") if getattr(listed, name) != getattr(proposed, name)]
-    if listed.price_plan["kind"] != proposed.price_plan["kind"]:
+    if not _same_but_bounded(listed.price_plan, proposed.price_plan):
         names.append("price_kind")
     return names
+
+
+def _same_but_bounded(listed: Json, proposed: Json) -> bool:
+    """Whether plans are the same but for price of access and of use; the whole plan where a rule sees no such price."""
+    # A subscription's period is its term, which `changed` names by itself.
+    bounded = {"price_fen", "access_fen", "period_days"}
+    beside = set() if _unbounded(listed) or _unbounded(proposed) else bounded
+    return read_plan(listed).model_dump(exclude=beside) == read_plan(proposed).model_dump(exclude=beside)
+
+
+def _unbounded(plan: Json) -> bool:
+    """Whether a plan has a price that is neither of access nor of a use: of a case, a scan, a byte, of results."""
+    read = read_plan(plan)
+    return isinstance(read, Results) or (isinstance(read, Metered) and price_of_use(plan).minor == 0)
 
 
 def proposal_facts(number: int, by: str, listed: Terms, proposed: Terms) -> ProposalFacts:

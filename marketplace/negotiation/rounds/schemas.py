@@ -79,8 +79,8 @@ class ReviewIn(BaseModel):
 class AutomaticIn(BaseModel):
     """What is offered as asked without a person: every condition must hold.
 
-    price_not_below_fen: price of access; price_per_use_not_below_fen: of each use; rounds_at_most: a later round is
-    for people; terms_unchanged: parameters, plan and term are those of the listing.
+    price_not_below_fen: price of access; price_per_use_not_below_fen: of each use; whatever else the price plan says is
+    as listed; rounds_at_most: a later round is for people; terms_unchanged: parameters and term are as listed too.
     """
 
     model_config = ConfigDict(extra="forbid")

@@ -12,7 +12,7 @@ from marketplace.audit import documents
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.fitness import fitting_uses
 from marketplace.exchange.models import Offer
-from marketplace.exchange.pricing import read_plan
+from marketplace.exchange.pricing import read_plan, require_regime
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.exchange.templates import template
 from marketplace.kernel.canonical import Json, digest
@@ -82,18 +82,21 @@ def asked_first(db: Session, request: AccessRequest) -> Terms:
 
 
 def fitting(db: Session, row: CatalogueRow, terms: Terms, now: datetime) -> CatalogueRow:
-    """The listing as if it offered these terms, once they meet everything that a published offer meets.
+    """The listing as if it offered these terms, once they meet everything that a published offer meets,
+    and its price regime.
 
     Raises BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly, StartOutOfRange,
     TermOutlivesCertificate.
     """
+    plan = read_plan(terms.price_plan)
+    require_regime(read_plan(row.offer.price_plan), plan)
     uses = fitting_uses(
         db,
         row.version,
         row.asset,
         template(row.offer.template),
         parameters=terms.parameters,
-        price_plan=read_plan(terms.price_plan),
+        price_plan=plan,
         delivery_mode=row.offer.delivery_mode,
         term_days=terms.term_days,
     )

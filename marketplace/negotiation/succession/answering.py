@@ -20,7 +20,9 @@ from marketplace.kernel.transitions import WrongState
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import signing
 from marketplace.negotiation.duties.opening import end_reports
+from marketplace.negotiation.eligibility import require_eligible_for
 from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.rounds.reviewing import require_no_reviews
 from marketplace.negotiation.rules import AGREEMENT, AgreementState, Side
 from marketplace.negotiation.schemas import WhyIn
 from marketplace.negotiation.steps import record_agreement
@@ -53,8 +55,8 @@ def sign(
     """Accept a side's signature over a successor, in any order, once; with the second one it is in force.
 
     An amendment takes its predecessor's place in the same transaction, whose uses stop; a renewal leaves it alone.
-    Raises NotTheAgreement, WrongState, SuccessorLapsed, PredecessorMoved, BadSignature, UnknownKey, and what
-    `signing.require_basis` raises.
+    Raises NotTheAgreement, WrongState, SuccessorLapsed, PredecessorMoved, ReviewsMissing, RefusedOnReview,
+    BadSignature, UnknownKey, and what `signing.require_basis` raises.
     Records: participant:signature_accepted, negotiation:agreement_signed, _superseded, _finalized.
     """
     negotiation.lock_agreement(db, agreement)
@@ -66,6 +68,8 @@ def sign(
     signing.require_document(agreement, signature)
     if actor.participant not in signed:
         _require_signable(db, agreement, follows, predecessor, now)
+        if actor.participant == agreement.provider_id:
+            require_no_reviews(db, agreement.listing_id)
     accept(db, actor.participant, signature.document, signature.jws, typ=signing.TYP, now=now)
     if actor.participant in signed:
         return agreement
@@ -113,18 +117,32 @@ def _require_signable(
         raise SuccessorLapsed(
             "nobody signed in time", expected=f"before {timestamp(follows.expires_at)}", action="propose it again"
         )
-    if follows.kind == SuccessorKind.AMENDMENT:
-        if predecessor.state != AgreementState.FINALIZED or predecessor.ends_at <= now:
-            raise WrongState("only an agreement in force is amended", expected="finalized", got=predecessor.state)
-        latest = queries.head(db, predecessor)[1]
-        if follows.previous != latest:
-            raise PredecessorMoved(
-                "another act followed the agreement since",
-                expected=f"a successor that follows {latest}",
-                got=follows.previous,
-                action="withdraw this amendment and propose it again",
-            )
+    _require_followed(db, follows, predecessor, now)
     signing.require_basis(db, agreement, now)
+    require_eligible_for(db, agreement)
+
+
+def _require_followed(db: Session, follows: AgreementSuccessor, predecessor: Agreement, now: datetime) -> None:
+    """Whether the agreement is still one that this successor can follow; what was terminated is followed by nothing."""
+    if follows.kind == SuccessorKind.RENEWAL:
+        if predecessor.state not in {AgreementState.FINALIZED, AgreementState.EXPIRED}:
+            raise WrongState(
+                "only an agreement in force or at the end of its term is renewed",
+                expected="finalized or expired",
+                got=predecessor.state,
+                action="resume it first if it is suspended, or ask for access anew",
+            )
+        return
+    if predecessor.state != AgreementState.FINALIZED or predecessor.ends_at <= now:
+        raise WrongState("only an agreement in force is amended", expected="finalized", got=predecessor.state)
+    latest = queries.head(db, predecessor)[1]
+    if follows.previous != latest:
+        raise PredecessorMoved(
+            "another act followed the agreement since",
+            expected=f"a successor that follows {latest}",
+            got=follows.previous,
+            action="withdraw this amendment and propose it again",
+        )
 
 
 def _put_in_force(

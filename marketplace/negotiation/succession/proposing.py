@@ -12,7 +12,7 @@ from marketplace.audit.words import keep_why
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.fitness import fitting_uses
 from marketplace.exchange.models import Offer
-from marketplace.exchange.pricing import PlanDoesNotFit, Rate, rate_of, read_plan
+from marketplace.exchange.pricing import PlanDoesNotFit, Rate, rate_of, read_plan, require_regime
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.exchange.standing import Standing
 from marketplace.exchange.templates import LANGUAGES, template
@@ -27,7 +27,9 @@ from marketplace.negotiation.agreement import agreement_document, agreement_uses
 from marketplace.negotiation.clauses import Facts
 from marketplace.negotiation.differences import differences, paper_of_agreement
 from marketplace.negotiation.drafting import START_WITHIN, StartOutOfRange, TermOutlivesCertificate
+from marketplace.negotiation.eligibility import require_eligible_for
 from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.rounds.reviewing import require_no_reviews
 from marketplace.negotiation.rules import AgreementState
 from marketplace.negotiation.steps import record_agreement
 from marketplace.negotiation.succession import queries
@@ -58,9 +60,10 @@ def propose(
 ) -> Agreement:
     """Draft a successor that names its predecessor and says in words what is otherwise; both sides are to sign it.
 
-    Everything that a new offer is judged by is judged: template, terms, price plan, listing, certificate and opinion.
+    What a new offer is judged by is judged: template, terms, price plan, listing, certificate, opinion, buyer.
     Raises NotYourStep, WrongState, AlreadySucceeded, NotInCatalogue, StartOutOfRange, EndsTooEarly, NothingChanged,
-    TermOutlivesCertificate, BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly.
+    TermOutlivesCertificate, BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly, ReviewsMissing,
+    RefusedOnReview.
     Records: negotiation:successor_proposed.
     """
     negotiation.lock_agreement(db, agreement)
@@ -68,6 +71,7 @@ def propose(
     before = documents.content(db, agreement.document)
 
     _require_followed(db, agreement, kind, now)
+    require_no_reviews(db, agreement.listing_id)
     starts_at, ends_at = _term(agreement, row, kind, asked, now)
     offer = _offer(db, row, agreement, before, asked, (ends_at - starts_at).days)
     if kind == SuccessorKind.AMENDMENT:
@@ -75,6 +79,7 @@ def propose(
 
     successor = _draft(agreement, row, offer, (starts_at, ends_at), now)
     document = _document(db, agreement, successor, row, offer, now)
+    require_eligible_for(db, successor)
     changes = differences(paper_of_agreement(before), paper_of_agreement(document))
     if kind == SuccessorKind.AMENDMENT and not changes:
         raise NothingChanged("the agreement says all this already", got=agreement.id)
@@ -164,6 +169,7 @@ def _offer(db: Session, row: CatalogueRow, agreement: Agreement, before: Json, a
     chosen = template(before["template"])
     parameters = before["parameters"] | asked.parameters
     plan = asked.price_plan or read_plan(agreement.price_plan)
+    require_regime(read_plan(row.offer.price_plan), plan)
     uses = fitting_uses(
         db,
         row.version,

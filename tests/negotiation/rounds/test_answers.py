@@ -25,7 +25,7 @@ from marketplace.participants.models import Participant
 from marketplace.plumbing.policy import RegorusEngine
 from marketplace.transfer import queries as transfer
 from marketplace.transfer.models import StopNotice, StopNoticeReader
-from tests.exchange.parts import PARAMETERS, PRICE_FEN, listed, suspend_certificate
+from tests.exchange.parts import PARAMETERS, PRICE_FEN, listed, suspend_certificate, terms_of
 from tests.house import House
 from tests.negotiation.parts import approve, requested, sign, state
 from tests.negotiation.rounds.parts import (
@@ -100,6 +100,81 @@ def test_what_the_rule_does_not_cover_waits_for_people(
     (left,) = facts(house, "answer_left_to_people")
     assert (left["reasons"], left["revision"]) == (reasons, house.runtime.policy.revision)
     assert approve(house, request).state == "drafted"
+
+
+EITHER = "model_validation"
+"""A purpose that the templates of both a buyout and a use permit."""
+BY_USE = {"kind": "per_use", "price_fen": 90_000, "access_fen": PRICE_FEN}
+BY_CASE = {"kind": "per_case", "price_fen": 90_000, "access_fen": PRICE_FEN}
+RESULTS = {"kind": "results", "price_fen": PRICE_FEN, "deposit_fen": 1_000_000, "kpi": "sensitivity",
+           "baseline_permille": 800, "target_permille": 900, "window_days": 200, "verifier": "law_firm"}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("plan", "otherwise"),
+    [
+        ({"kind": "buyout", "price_fen": PRICE_FEN}, {"exclusive": True}),
+        ({"kind": "one_off", "price_fen": PRICE_FEN}, {"regime": "guided_cap", "cap_fen": PRICE_FEN}),
+        (BY_USE, {"monthly_cap_fen": 0}),
+        (BY_USE, {"trial_units": 10**9}),
+        (BY_USE, {"tiers": [{"above": 1, "price_fen": 0}]}),
+        (BY_USE, {"price_fen": 0}),
+        (BY_USE | {"monthly_minimum_fen": 100_000}, {"monthly_minimum_fen": 0}),
+        (BY_CASE, {"price_fen": 0}),
+        (BY_CASE | {"kind": "per_scan"}, {"price_fen": 1}),
+        (BY_CASE | {"kind": "per_gb"}, {"price_fen": 1}),
+        (BY_CASE | {"kind": "hybrid", "measure": "use"}, {"measure": "gigabyte"}),
+        (RESULTS, {"deposit_fen": 0}),
+        (RESULTS, {"target_permille": 801}),
+        (RESULTS, {"price_fen": 1, "deposit_fen": 0}),
+        (RESULTS, {"verifier": "insurer"}),
+    ],
+)
+def test_a_price_plan_that_differs_beyond_the_bounds_of_the_rule_waits_for_people(
+    house: House, plan: dict[str, Any], otherwise: dict[str, Any]
+) -> None:
+    plan = named(house, plan)
+    request = requested(
+        house, by_plan(house, plan), purpose=EITHER, terms={"price_plan": plan | named(house, otherwise)}
+    )
+    work(house)
+    assert seen(house, request) == ("REQUESTED", "left_to_people", "provider")
+    assert facts(house, "answer_left_to_people")[-1]["reasons"] == ["price_kind_changed"]
+
+
+@pytest.mark.parametrize(
+    ("plan", "asked"),
+    [
+        ({"kind": "buyout", "price_fen": PRICE_FEN}, {}),
+        (BY_CASE, {}),
+        (RESULTS, {}),
+        (BY_USE, {"price_fen": 80_000, "access_fen": PRICE_FEN - 1}),
+        (BY_USE | {"monthly_cap_fen": 10**6}, {"price_fen": 80_000}),
+        ({"kind": "subscription", "price_fen": PRICE_FEN, "period_days": 365}, {"period_days": 300}),
+    ],
+)
+def test_a_price_plan_as_listed_and_prices_within_the_bounds_are_offered(
+    house: House, plan: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    plan = named(house, plan)
+    terms = {"price_plan": plan | asked, "term_days": asked.get("period_days", 365)}
+    request = requested(house, by_plan(house, plan), purpose=EITHER, terms=terms)
+    work(house)
+    assert seen(house, request) == ("OFFERED", "offered_by_rule", "buyer")
+
+
+def by_plan(house: House, plan: dict[str, Any]) -> Listing:
+    """A listing with this price plan, under a rule that minds no price and no other terms."""
+    template = "buyout/v1" if plan["kind"] == "buyout" else "model-training/v1"
+    listing = listed(house, **terms_of(template, purposes=[EITHER]) | {"price_plan": plan})
+    unbounded = {"purposes": [EITHER], "price_not_below_fen": 0, "terms_unchanged": False}
+    set_rule(house, listing.id, automatic=AUTOMATIC | unbounded)
+    return listing
+
+
+def named(house: House, plan: dict[str, Any]) -> dict[str, Any]:
+    """A plan whose verifier is a participant of the cast."""
+    return plan | ({"verifier": house.cast[plan["verifier"]].id} if "verifier" in plan else {})
 
 
 def test_a_counter_offer_is_judged_too_until_the_round_is_one_for_people(house: House) -> None:

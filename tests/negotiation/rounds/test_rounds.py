@@ -262,6 +262,49 @@ def test_every_round_must_meet_what_a_published_offer_meets(house: House) -> Non
     assert len(proposals(house, request)) == 1
 
 
+GUIDED = {"kind": "one_off", "price_fen": 300, "regime": "guided_cap", "cap_fen": 400}
+COST = {"kind": "one_off", "price_fen": 300, "regime": "cost_only", "cost_fen": 400}
+
+
+@pytest.mark.parametrize(
+    ("plan", "otherwise"),
+    [
+        (GUIDED, {"kind": "one_off", "price_fen": 10**9}),
+        (GUIDED, GUIDED | {"price_fen": 500, "cap_fen": 500}),
+        (GUIDED, GUIDED | {"kind": "per_use"}),
+        (COST, GUIDED),
+        (COST, COST | {"cost_fen": 401}),
+        ({"kind": "one_off", "price_fen": 0, "regime": "free"}, {"kind": "one_off", "price_fen": 1}),
+    ],
+)
+def test_no_round_leaves_the_price_regime_that_the_exchange_signed(
+    house: House, plan: dict[str, object], otherwise: dict[str, object]
+) -> None:
+    listing = listed(house, price_plan=plan)
+    for asked in (ask, offer_unasked):
+        with pytest.raises(PlanDoesNotFit):
+            asked(house, listing, terms={"price_plan": otherwise})
+    request = requested(house, listing)
+    with pytest.raises(PlanDoesNotFit):
+        offer(house, request, price_plan=otherwise)
+    approve(house, request)
+    with pytest.raises(PlanDoesNotFit):
+        counter(house, request, price_plan=otherwise)
+    assert seen(house, request) == ("OFFERED", "offered_as_asked", "buyer")
+    assert len(proposals(house, request)) == 1
+
+
+def test_a_price_within_the_regime_of_the_listing_is_open_to_negotiation(house: House) -> None:
+    request = requested(house, listed(house, price_plan=GUIDED))
+    offer(house, request, price_plan=GUIDED | {"price_fen": 400})
+    countered(house, request, price_plan=GUIDED | {"price_fen": 200, "cap_fen": 300})
+    assert content(house, approve(house, request).document)["price_plan"]["cap_fen"] == 300
+
+
+def offer_unasked(house: House, listing: Listing, terms: dict[str, object]) -> object:
+    return offer_directly(house, listing.id, **terms)
+
+
 def test_a_counter_offer_for_a_purpose_the_terms_do_not_permit_is_refused_and_the_offer_stands(house: House) -> None:
     request = requested(house)
     agreement = approve(house, request)

@@ -13,6 +13,7 @@ from marketplace.audit import documents
 from marketplace.audit.models import Entry
 from marketplace.costing.models import MeterEvent
 from marketplace.exchange.parameters import BadParameters
+from marketplace.exchange.pricing import PlanDoesNotFit
 from marketplace.exchange.standing import NoValidCertificate
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.transitions import WrongState
@@ -216,12 +217,56 @@ def test_a_successor_is_judged_as_at_the_first_signing(house: House) -> None:
     assert (agreement_of(house, first.id).state, agreement_of(house, second.id).state) == ("finalized", "drafted")
 
 
+def test_no_successor_leaves_the_price_regime_that_the_exchange_signed(house: House) -> None:
+    guided = {"kind": "one_off", "price_fen": 300, "regime": "guided_cap", "cap_fen": 400}
+    first = finalized(house, listing=listed(house, price_plan=guided, term_days=30))
+    for plan in (
+        {"kind": "one_off", "price_fen": 10**9},
+        guided | {"price_fen": 401, "cap_fen": 401},
+        guided | {"regime": "cost_only", "cost_fen": 10**9},
+    ):
+        for proposed in (amend, renew):
+            with pytest.raises(PlanDoesNotFit):
+                proposed(house, first.id, "hospital", price_plan=plan)
+    assert chain(house, first.id).successors == []
+    amended(house, first.id, price_plan=guided | {"price_fen": 400})
+    assert sales(house) == [300, 100]
+
+
 def test_what_was_ended_early_is_not_renewed(house: House) -> None:
     first = finalized(house)
     terminate(house, first.id, "hospital")
     for kind in SuccessorKind:
         with pytest.raises(WrongState):
             (amend if kind == SuccessorKind.AMENDMENT else renew)(house, first.id, "pharma", parameters={"max_uses": 2})
+
+
+@pytest.mark.parametrize("signed_before", [True, False])
+@pytest.mark.parametrize("by", ["hospital", "pharma"])
+def test_a_renewal_does_not_come_into_force_after_a_termination(house: House, by: str, signed_before: bool) -> None:
+    first = finalized(house, listing=listed(house, term_days=30))
+    second = renew(house, first.id, "pharma")
+    if signed_before:
+        sign_successor(house, second.id, "hospital")
+    terminate(house, first.id, by)
+    with pytest.raises(WrongState):
+        sign_successor(house, second.id, "pharma")
+    assert agreement_of(house, second.id).state == "drafted"
+    assert sales(house) == [PRICE_FEN]
+    terminate(house, second.id, "pharma")
+    assert [one.state for one in chain(house, first.id).successors] == ["withdrawn"]
+
+
+def test_a_renewal_of_a_suspended_agreement_waits_until_it_is_resumed(house: House) -> None:
+    first = finalized(house, listing=listed(house, term_days=30))
+    second = renew(house, first.id, "pharma")
+    suspend(house, first.id, "hospital")
+    with pytest.raises(WrongState):
+        sign_successor(house, second.id, "pharma")
+    resume(house, first.id, "hospital")
+    for who in ("pharma", "hospital"):
+        sign_successor(house, second.id, who)
+    assert agreement_of(house, second.id).state == "finalized"
 
 
 def test_both_sides_are_told_of_every_step(house: House) -> None:
