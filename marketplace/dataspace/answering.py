@@ -78,3 +78,7 @@ class Answering(Protocol):
     def content(self, db: Session, exchange: Exchange, move: Move, runtime: Runtime, now: datetime) -> Json:
         """What a move of ours says beside the ids: the offer, the agreement, the address of the data."""
         ...
+
+    def taken(self, db: Session, exchange: Exchange, move: Move, runtime: Runtime, now: datetime) -> Json:
+        """What we answer a move of the other side with, beside the state that it led to."""
+        ...

@@ -142,11 +142,13 @@ async def _move(request: Request, protocol: Protocol) -> Response:
     if move is None:
         raise BadMessage("the protocol has no such message", action="see its HTTP binding")
 
-    def work(db: Session, runtime: Runtime) -> Exchange:
+    def work(db: Session, runtime: Runtime) -> Json:
         answers, now, asked = request.app.state.answering, runtime.clock.now(), request.path_params["exchange"]
-        return hearing.hear(db, talk, asked, move, message, answers, runtime, now)
+        heard = hearing.hear(db, talk, asked, move, message, answers, runtime, now)
+        more: Json = answers.taken(db, heard, move, runtime, now)
+        return acknowledgement(heard) | more
 
-    return JSONResponse(acknowledgement(await in_transaction(request, work)))
+    return JSONResponse(await in_transaction(request, work))
 
 
 def _ids(message: Json) -> Json:

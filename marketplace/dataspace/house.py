@@ -111,11 +111,19 @@ class House:
                 return {"agreement": self.agreement(db, exchange, now)} | self._draft(db, exchange)
             case Protocol.TRANSFER, "start" if exchange.side == Side.PROVIDER:
                 base = base_of(runtime.settings, exchange.participant_id)
-                return {"dataAddress": data_address(exchange, base, runtime, now)}
+                return {"dataAddress": data_address(db, exchange, base, runtime, now)}
             case Protocol.TRANSFER, "suspend" | "terminate" if exchange.agreement_id:
                 return flow.why(db, exchange)
             case _:
                 return {}
+
+    def taken(self, db: Session, exchange: Exchange, move: Move, runtime: Runtime, now: datetime) -> Json:
+        flows = (exchange.protocol, exchange.side, exchange.state) == (Protocol.TRANSFER, Side.PROVIDER, "STARTED")
+        if not flows or move.name != "start":
+            return {}
+        # Its former token died with the suspension, and a start of ours does not follow its own.
+        base = base_of(runtime.settings, exchange.participant_id)
+        return {"dataAddress": data_address(db, exchange, base, runtime, now)}
 
     def agreement(self, db: Session, exchange: Exchange, now: datetime) -> Json:
         """The agreement in the protocol's form: the rules of the last offer, both parties, its moment."""
