@@ -11,7 +11,7 @@ from marketplace.charging.schemas import PreviewOut, shown
 from marketplace.exchange.pricing import Month
 from marketplace.exchange.queries import visible_listing
 from marketplace.negotiation.queries import readable_agreement
-from marketplace.plumbing.web import PublicView, View, router
+from marketplace.plumbing.web import OpenView, View, router
 
 routes = router("charging")
 
@@ -22,9 +22,9 @@ Quantity = Annotated[
 
 
 @routes.get("/catalogue/{listing_id}/price", operation_id="preview_listing_price")
-def preview_listing_price(view: PublicView, listing_id: str, quantity: Quantity = 1) -> PreviewOut:
+def preview_listing_price(view: OpenView, listing_id: str, quantity: Quantity = 1) -> PreviewOut:
     """What access and so much use of a visible listing would cost in a fresh month, by the engine that bills."""
-    row = visible_listing(view.db, listing_id, view.now)
+    row = visible_listing(view.db, listing_id, view.now, reader=view.actor.participant)
     return shown(preview(row.offer.price_plan, Month(), quantity, view.now))
 
 

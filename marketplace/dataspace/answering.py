@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sqlmodel import Session
 
@@ -13,8 +13,10 @@ from marketplace.dataspace.identity import Identity
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.states import Move
 from marketplace.kernel.canonical import Json
-from marketplace.participants.models import Participant
 from marketplace.plumbing.runtime import Runtime
+
+if TYPE_CHECKING:
+    from marketplace.dataspace.hearing import Talk
 
 FILTERS = ("text", "modality", "body_part", "purpose")
 """What a catalogue may be filtered by: the parameters of `exchange.catalogue.visible`."""
@@ -47,13 +49,16 @@ class Answering(Protocol):
     patience: Patience
 
     def datasets(
-        self, db: Session, hosted: Participant, wanted: Mapping[str, str], cursor: str | None, now: datetime
+        self, db: Session, talk: Talk, wanted: Mapping[str, str], cursor: str | None, now: datetime
     ) -> DatasetPage:
-        """A page of what a participant offers now.  wanted: by `FILTERS`.  Raises BadCursor, UnknownCode."""
+        """A page of what a participant offers to who asks now.  wanted: by `FILTERS`.
+
+        Raises BadCursor, UnknownCode.
+        """
         ...
 
-    def dataset(self, db: Session, hosted: Participant, dataset_id: str, now: datetime) -> Json:
-        """One data set that is offered now.  Raises NotInCatalogue."""
+    def dataset(self, db: Session, talk: Talk, dataset_id: str, now: datetime) -> Json:
+        """One data set that is offered to who asks now.  Raises NotInCatalogue."""
         ...
 
     def opened(self, db: Session, exchange: Exchange, message: Json, now: datetime) -> Sequence[str]:
@@ -77,4 +82,8 @@ class Answering(Protocol):
 
     def content(self, db: Session, exchange: Exchange, move: Move, runtime: Runtime, now: datetime) -> Json:
         """What a move of ours says beside the ids: the offer, the agreement, the address of the data."""
+        ...
+
+    def taken(self, db: Session, exchange: Exchange, move: Move, runtime: Runtime, now: datetime) -> Json:
+        """What we answer a move of the other side with, beside the state that it led to."""
         ...

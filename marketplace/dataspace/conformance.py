@@ -13,7 +13,7 @@ from sqlmodel import Session
 
 from marketplace.dataspace import datasets as described
 from marketplace.dataspace.answering import DatasetPage, Patience
-from marketplace.dataspace.hearing import OtherTerms
+from marketplace.dataspace.hearing import OtherTerms, Talk
 from marketplace.dataspace.house import House
 from marketplace.dataspace.identity import Identity, SignedTokens, UnknownConnector, require_trusted
 from marketplace.dataspace.models import Exchange
@@ -21,7 +21,7 @@ from marketplace.dataspace.policies import rules_of
 from marketplace.dataspace.states import Move, Protocol, Side
 from marketplace.kernel.canonical import Json
 from marketplace.participants import connectors
-from marketplace.participants.models import Connector, Participant
+from marketplace.participants.models import Connector
 from marketplace.plumbing.runtime import Runtime
 
 KIT = "Bearer conformance-kit"
@@ -138,16 +138,16 @@ class Table(House):
     )
 
     def datasets(
-        self, db: Session, hosted: Participant, wanted: Mapping[str, str], cursor: str | None, now: datetime
+        self, db: Session, talk: Talk, wanted: Mapping[str, str], cursor: str | None, now: datetime
     ) -> DatasetPage:
-        page = super().datasets(db, hosted, wanted, cursor, now)
+        page = super().datasets(db, talk, wanted, cursor, now)
         ours = [_dataset(one) for one in (*CATALOGUE, *PROVIDES)] if cursor is None and not wanted else []
         return DatasetPage([*ours, *page.datasets], page.next_cursor)
 
-    def dataset(self, db: Session, hosted: Participant, dataset_id: str, now: datetime) -> Json:
+    def dataset(self, db: Session, talk: Talk, dataset_id: str, now: datetime) -> Json:
         if dataset_id in CATALOGUE or dataset_id in PROVIDES:
             return _dataset(dataset_id)
-        return super().dataset(db, hosted, dataset_id, now)
+        return super().dataset(db, talk, dataset_id, now)
 
     def opened(self, db: Session, exchange: Exchange, message: Json, now: datetime) -> Sequence[str]:
         if not _is_the_kits(exchange):

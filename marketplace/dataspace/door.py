@@ -79,7 +79,7 @@ async def _catalogue(request: Request) -> Response:
     cursor = request.query_params.get("cursor")
     runtime: Runtime = request.app.state.runtime
     with runtime.database.reading() as db:
-        page = request.app.state.answering.datasets(db, talk.hosted, wanted, cursor, runtime.clock.now())
+        page = request.app.state.answering.datasets(db, talk, wanted, cursor, runtime.clock.now())
     base, headers = base_of(runtime.settings, talk.hosted.id), {}
     if page.next_cursor is not None:
         asked = "".join(f"&{name}={quote(value)}" for name, value in wanted.items())
@@ -104,9 +104,7 @@ async def _dataset(request: Request) -> Response:
     talk = await known_talk(request)
     runtime: Runtime = request.app.state.runtime
     with runtime.database.reading() as db:
-        found = request.app.state.answering.dataset(
-            db, talk.hosted, request.path_params["dataset"], runtime.clock.now()
-        )
+        found = request.app.state.answering.dataset(db, talk, request.path_params["dataset"], runtime.clock.now())
     return JSONResponse(datasets.alone(found, base_of(runtime.settings, talk.hosted.id)))
 
 
@@ -142,11 +140,13 @@ async def _move(request: Request, protocol: Protocol) -> Response:
     if move is None:
         raise BadMessage("the protocol has no such message", action="see its HTTP binding")
 
-    def work(db: Session, runtime: Runtime) -> Exchange:
+    def work(db: Session, runtime: Runtime) -> Json:
         answers, now, asked = request.app.state.answering, runtime.clock.now(), request.path_params["exchange"]
-        return hearing.hear(db, talk, asked, move, message, answers, runtime, now)
+        heard = hearing.hear(db, talk, asked, move, message, answers, runtime, now)
+        more: Json = answers.taken(db, heard, move, runtime, now)
+        return acknowledgement(heard) | more
 
-    return JSONResponse(acknowledgement(await in_transaction(request, work)))
+    return JSONResponse(await in_transaction(request, work))
 
 
 def _ids(message: Json) -> Json:

@@ -14,10 +14,11 @@ from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.rules import AgreementState
 
 _A, _T = AgreementState, TransferState
+_ENDED = (_A.TERMINATED, _A.EXPIRED, _A.SUPERSEDED)
 _MOVES: Final = {
     (_A.FINALIZED, _T.REQUESTED): "start",
     (_A.SUSPENDED, _T.STARTED): "suspend",
-    **{(ended, state): "terminate" for ended in (_A.TERMINATED, _A.EXPIRED) for state in (_T.STARTED, _T.SUSPENDED)},
+    **{(ended, state): "terminate" for ended in _ENDED for state in (_T.REQUESTED, _T.STARTED, _T.SUSPENDED)},
 }
 
 

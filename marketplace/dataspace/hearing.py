@@ -11,6 +11,7 @@ from sqlmodel import Session
 from marketplace.dataspace import queries
 from marketplace.dataspace.addresses import require_address
 from marketplace.dataspace.answering import Answering
+from marketplace.dataspace.identity import require_trusted
 from marketplace.dataspace.messages import check
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.moving import enter, keep_heard, open_exchange, pids, proceed
@@ -63,11 +64,11 @@ def open_by_peer(
     """Take up a request for a contract or for data, or an offer that a provider makes first.
 
     The same process id from the same connector is the same exchange.
-    Raises BadMessage, OutgoingRefused, AddressNotRegistered, and what `Answering.opened` raises.
+    Raises BadMessage, ConnectorRefused, OutgoingRefused, AddressNotRegistered, and what `Answering.opened` raises.
     Records: dataspace:exchange_opened, dataspace:exchange_moved.
     """
     check(message, move.message)
-    connectors.held(db, talk.connector.id)
+    require_trusted(db, connectors.held(db, talk.connector.id), now)
     side = Side.CONSUMER if move.name == "offer" else Side.PROVIDER
     peer_pid = message["consumerPid" if side is Side.PROVIDER else "providerPid"]
     known = queries.named_by_peer(db, talk.hosted.id, talk.connector.id, move.protocol, peer_pid)
@@ -102,11 +103,12 @@ def hear(
 ) -> Exchange:
     """Take a move of the other side; the same message again changes nothing, one out of turn changes nothing either.
 
-    Raises BadMessage, NoSuchExchange, OnItsWay, OtherProcess, OtherTerms, WrongState, NotYourStep, and what
-    `Answering.heard` raises.  Records: dataspace:exchange_moved.
+    Raises BadMessage, NoSuchExchange, ConnectorRefused, OnItsWay, OtherProcess, OtherTerms, WrongState, NotYourStep,
+    and what `Answering.heard` raises.  Records: dataspace:exchange_moved.
     """
     exchange = queries.between(db, talk.hosted.id, talk.connector.id, move.protocol, exchange_id)
     queries.lock(db, exchange)
+    require_trusted(db, connectors.connector(db, talk.connector.id), now)
     former = queries.last_heard(db, exchange.id)
 
     check(message, move.message)

@@ -15,7 +15,7 @@ from marketplace.dataspace import flow
 from marketplace.dataspace.addresses import base_of
 from marketplace.dataspace.answering import DatasetPage, Patience
 from marketplace.dataspace.beginning import first_content
-from marketplace.dataspace.hearing import OtherTerms
+from marketplace.dataspace.hearing import OtherTerms, Talk
 from marketplace.dataspace.identity import Identity, SignedTokens
 from marketplace.dataspace.messages import SIGNED
 from marketplace.dataspace.models import Exchange
@@ -23,6 +23,7 @@ from marketplace.dataspace.policies import rules_of
 from marketplace.dataspace.pulling import data_address, require_transferable, stop_bytes
 from marketplace.dataspace.states import Move, Protocol, Side
 from marketplace.exchange import queries as exchange_room
+from marketplace.exchange.queries import CatalogueRow
 from marketplace.exchange.terms import permitted_purposes
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
@@ -36,10 +37,10 @@ from marketplace.negotiation.service import end_negotiation, request_access
 from marketplace.negotiation.signing import sign
 from marketplace.participants import connectors
 from marketplace.participants import queries as participants
-from marketplace.participants.models import Participant
 from marketplace.plumbing.runtime import Runtime
 
 PAGE = 50
+_PRIVATE = "private."  # begins the cursor of a page of offers to the caller by name, which come first
 ASKED = "Asked for over the Dataspace Protocol."
 
 
@@ -62,16 +63,24 @@ class House:
     )
 
     def datasets(
-        self, db: Session, hosted: Participant, wanted: Mapping[str, str], cursor: str | None, now: datetime
+        self, db: Session, talk: Talk, wanted: Mapping[str, str], cursor: str | None, now: datetime
     ) -> DatasetPage:
         filters: dict[str, Any] = dict(wanted)
-        narrowed = exchange_room.Wanted(provider=hosted.id, **filters)
-        page = exchange_room.visible(db, now, narrowed, cursor=cursor, limit=PAGE)
-        return DatasetPage([described.dataset(row) for row in page.rows], page.next_cursor)
+        asker = participants.participant(db, talk.actor.participant)
+        private = exchange_room.Wanted(provider=talk.hosted.id, named=asker.id, **filters)
+        public = exchange_room.Wanted(provider=talk.hosted.id, asker=asker, **filters)
+        rows: list[CatalogueRow] = []
+        if cursor is None or cursor.startswith(_PRIVATE):
+            page = exchange_room.visible(db, now, private, cursor=cursor and cursor.removeprefix(_PRIVATE), limit=PAGE)
+            rows, cursor = [*page.rows], None
+            if page.next_cursor is not None:
+                return DatasetPage([described.dataset(row) for row in rows], _PRIVATE + page.next_cursor)
+        page = exchange_room.visible(db, now, public, cursor=cursor, limit=PAGE)
+        return DatasetPage([described.dataset(row) for row in (*rows, *page.rows)], page.next_cursor)
 
-    def dataset(self, db: Session, hosted: Participant, dataset_id: str, now: datetime) -> Json:
-        row = exchange_room.visible_listing(db, dataset_id, now)
-        if row.provider.id != hosted.id:
+    def dataset(self, db: Session, talk: Talk, dataset_id: str, now: datetime) -> Json:
+        row = exchange_room.visible_listing(db, dataset_id, now, reader=talk.actor.participant)
+        if row.provider.id != talk.hosted.id:
             raise described.not_here(dataset_id)
         return described.dataset(row)
 
@@ -111,11 +120,19 @@ class House:
                 return {"agreement": self.agreement(db, exchange, now)} | self._draft(db, exchange)
             case Protocol.TRANSFER, "start" if exchange.side == Side.PROVIDER:
                 base = base_of(runtime.settings, exchange.participant_id)
-                return {"dataAddress": data_address(exchange, base, runtime, now)}
+                return {"dataAddress": data_address(db, exchange, base, runtime, now)}
             case Protocol.TRANSFER, "suspend" | "terminate" if exchange.agreement_id:
                 return flow.why(db, exchange)
             case _:
                 return {}
+
+    def taken(self, db: Session, exchange: Exchange, move: Move, runtime: Runtime, now: datetime) -> Json:
+        flows = (exchange.protocol, exchange.side, exchange.state) == (Protocol.TRANSFER, Side.PROVIDER, "STARTED")
+        if not flows or move.name != "start":
+            return {}
+        # Its former token died with the suspension, and a start of ours does not follow its own.
+        base = base_of(runtime.settings, exchange.participant_id)
+        return {"dataAddress": data_address(db, exchange, base, runtime, now)}
 
     def agreement(self, db: Session, exchange: Exchange, now: datetime) -> Json:
         """The agreement in the protocol's form: the rules of the last offer, both parties, its moment."""
@@ -130,7 +147,7 @@ class House:
         }
 
     def _requested(self, db: Session, exchange: Exchange, message: Json, now: datetime) -> Sequence[str]:
-        row = exchange_room.visible_listing(db, exchange.subject, now)
+        row = exchange_room.visible_listing(db, exchange.subject, now, reader=_peer(db, exchange).participant)
         if row.provider.id != exchange.participant_id:
             raise described.not_here(exchange.subject)
         offered, asked = described.offer(row), message["offer"]

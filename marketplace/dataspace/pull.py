@@ -22,7 +22,7 @@ from marketplace.plumbing.turns import Turns, in_own_thread
 from marketplace.plumbing.web import record_raised
 from marketplace.transfer.opening import Download
 from marketplace.transfer.routes import answer_download
-from marketplace.usage.rules import ClockBehind, UseRequest
+from marketplace.usage.rules import ClockBehind
 
 
 async def download(request: Request) -> Response:
@@ -36,10 +36,9 @@ async def download(request: Request) -> Response:
 
 def _answered(request: Request) -> Response:
     pull = _pull(request)
-    use = UseRequest(pull.purpose, grounds=(pull.exchange.id,))
     headers = request.headers
     asked = Download(
-        pull.exchange.agreement_id, use, None, headers.get("range"), headers.get("if-range"), pull.exchange.id
+        pull.exchange.agreement_id, pull.use, None, headers.get("range"), headers.get("if-range"), pull.exchange.id
     )
     try:
         return answer_download(request, request.app.state.runtime, pull.actor, asked)

@@ -22,11 +22,12 @@ from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import AGREEMENT, AgreementState
 from marketplace.participants import compact, connectors
 from marketplace.participants import queries as participants
-from marketplace.participants.compact import BadToken
+from marketplace.participants.compact import BadToken, Compact
 from marketplace.participants.models import Connector
 from marketplace.plumbing import epochs
 from marketplace.plumbing.problems import Unauthenticated
 from marketplace.plumbing.runtime import Runtime
+from marketplace.usage.rules import UseRequest
 
 TYP: Final = "dataspace-data+jwt"
 STOPPED: Final = "transfer_stopped"
@@ -47,11 +48,11 @@ class DataTokenRefused(Unauthenticated):
 
 @dataclass(frozen=True)
 class Pull:
-    """An open transfer that a token names.  actor: the buyer, with the roles of the register."""
+    """An open transfer that a token names.  actor: the buyer, with the roles of the register; use: what it asks."""
 
     exchange: Exchange
     actor: Actor
-    purpose: str
+    use: UseRequest
 
 
 def require_transferable(db: Session, exchange: Exchange, buyer: Actor, now: datetime) -> Agreement:
@@ -69,12 +70,12 @@ def require_transferable(db: Session, exchange: Exchange, buyer: Actor, now: dat
     return agreement
 
 
-def data_address(exchange: Exchange, base: str, runtime: Runtime, now: datetime) -> Json:
-    """Where the consumer pulls, with a token for this transfer and its agreement alone."""
+def data_address(db: Session, exchange: Exchange, base: str, runtime: Runtime, now: datetime) -> Json:
+    """Where the consumer pulls, with a token for this transfer and its agreement alone, until either is stopped."""
     endpoint, issued_at = f"{base}/data/{exchange.id}", int(now.timestamp())
     key = exchange.agreement_id or exchange.subject
     claims = {"iss": runtime.settings.public_url, "aud": endpoint, "sub": exchange.id, "agreement": key}
-    claims |= {"jti": new_id("tok")}
+    claims |= {"jti": new_id("tok")} | _bound_to(db, exchange, connectors.connector(db, exchange.connector_id))
     times = {"iat": issued_at, "exp": issued_at + runtime.settings.dataspace_token_seconds}
     token = runtime.service_key.sign_claims(claims | times, typ=TYP)
     properties = {"authorization": token, "authType": "bearer"}
@@ -88,7 +89,7 @@ def data_address(exchange: Exchange, base: str, runtime: Runtime, now: datetime)
 
 
 def stop_bytes(db: Session, exchange: Exchange, now: datetime) -> None:
-    """Cut running answers of a transfer within one window; its token opens nothing until it is started again.
+    """Cut running answers of a transfer within one window; tokens of before open nothing any more.
 
     Records: dataspace:exchange_stopped.
     """
@@ -100,17 +101,32 @@ def stop_bytes(db: Session, exchange: Exchange, now: datetime) -> None:
 def opened_by(db: Session, token: str, exchange_id: str, endpoint: str, runtime: Runtime, now: datetime) -> Pull:
     """The transfer that a token opens now.  Raises DataTokenRefused."""
     try:
-        _check_token(token, exchange_id, endpoint, runtime, now)
+        found = _checked(token, exchange_id, endpoint, runtime, now)
         exchange, connector = _flowing(db, exchange_id, now)
+        for name, value in _bound_to(db, exchange, connector).items():
+            found.text_claim(name, value)
     except (BadToken, NotFound) as error:
         raise DataTokenRefused(error.detail, action="wait for the next start of the transfer") from error
     buyer = participants.participant(db, connector.participant_id)
     agreement = negotiation.agreement(db, exchange.agreement_id)
     purpose = negotiation.request(db, agreement.request_id).purpose
-    return Pull(exchange, Actor(buyer.id, frozenset(buyer.roles)), purpose)
+    grounds = grounds_of(exchange)
+    ends = connector.certified_until
+    use = UseRequest(purpose, grounds=grounds, grounds_epoch=epochs.total(db, grounds), until=ends)
+    return Pull(exchange, Actor(buyer.id, frozenset(buyer.roles)), use)
 
 
-def _check_token(token: str, exchange_id: str, endpoint: str, runtime: Runtime, now: datetime) -> None:
+def grounds_of(exchange: Exchange) -> tuple[str, ...]:
+    """What ends a pull when it is stopped, beside the agreement: the transfer and its connector."""
+    return (exchange.id, exchange.connector_id)
+
+
+def _bound_to(db: Session, exchange: Exchange, connector: Connector) -> dict[str, str]:
+    """What a token stands for: no stop since it was made, and the key that the connector had."""
+    return {"epoch": str(epochs.total(db, grounds_of(exchange))), "connector_kid": connector.jwk["kid"]}
+
+
+def _checked(token: str, exchange_id: str, endpoint: str, runtime: Runtime, now: datetime) -> Compact:
     found = compact.read(token)
     found.require_header(typ=frozenset({TYP}), known=_HEADER)
     found.require_signature(runtime.service_key.public_jwk)
@@ -119,6 +135,7 @@ def _check_token(token: str, exchange_id: str, endpoint: str, runtime: Runtime, 
     expires_at = found.moment_claim("exp")
     if expires_at <= now or found.moment_claim("iat") > now + timedelta(seconds=runtime.settings.clock_skew_seconds):
         raise compact.wrong_moment("the token has expired", now, expires_at)
+    return found
 
 
 def _flowing(db: Session, exchange_id: str, now: datetime) -> tuple[Exchange, Connector]:

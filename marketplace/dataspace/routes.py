@@ -14,6 +14,7 @@ from marketplace.dataspace.schemas import (
     NegotiationIn,
     TransferIn,
 )
+from marketplace.dataspace.showing import shown, shown_in_full, shown_message
 from marketplace.plumbing.web import Verb, View, router
 
 routes = router("dataspace")
@@ -24,7 +25,7 @@ def negotiate(verb: Verb, asked: NegotiationIn) -> ExchangeOut:
     """Open a negotiation with a provider behind a registered connector: for buyers."""
     where, answers = (asked.connector_id, asked.address), answering(verb.runtime.settings)
     opened = ask_for_contract(verb.db, verb.actor, *where, asked.offer, answers, verb.runtime, verb.now)
-    return ExchangeOut.model_validate(opened)
+    return shown(verb.actor, opened)
 
 
 @routes.post("/dataspace/transfers", status_code=201, operation_id="ask_for_data")
@@ -41,21 +42,20 @@ def transfer(verb: Verb, asked: TransferIn) -> ExchangeOut:
         verb.now,
         transfer_format=asked.format,
     )
-    return ExchangeOut.model_validate(opened)
+    return shown(verb.actor, opened)
 
 
 @routes.get("/dataspace/exchanges", operation_id="list_exchanges")
 def list_exchanges(view: View) -> list[ExchangeOut]:
     """Negotiations and transfers of the caller with connectors elsewhere, the latest first; all for auditors."""
-    return [ExchangeOut.model_validate(one) for one in queries.exchanges_of(view.db, view.actor)]
+    return [shown(view.actor, one) for one in queries.exchanges_of(view.db, view.actor)]
 
 
 @routes.get("/dataspace/exchanges/{exchange_id}", operation_id="get_exchange")
 def get_exchange(view: View, exchange_id: str) -> ExchangeDetail:
     """One exchange with everything that was said and how each message of ours ended."""
     found = queries.own(view.db, view.actor, exchange_id)
-    said = [MessageOut.model_validate(one) for one in queries.messages(view.db, found.id)]
-    return ExchangeDetail(**ExchangeOut.model_validate(found).model_dump(), messages=said)
+    return shown_in_full(view.actor, found, queries.messages(view.db, found.id))
 
 
 @routes.post("/dataspace/exchanges/{exchange_id}/moves", status_code=202, operation_id="move_exchange")
@@ -64,4 +64,5 @@ def move_exchange(verb: Verb, exchange_id: str, asked: MoveIn) -> MessageOut:
     found = queries.own(verb.db, verb.actor, exchange_id)
     extra = {SIGNED: {"jws": asked.signature}} if asked.signature else {}
     answers = answering(verb.runtime.settings)
-    return MessageOut.model_validate(move_on(verb.db, found, asked.move, extra, answers, verb.runtime, verb.now))
+    said = move_on(verb.db, found, asked.move, extra, answers, verb.runtime, verb.now)
+    return shown_message(verb.actor, found, said)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
+from marketplace.audit.documents import EVERYBODY
 from marketplace.exchange.catalogue import CataloguePage, CatalogueRow, Wanted, visible, visible_listing
-from marketplace.exchange.models import Demand, Listing, MarketReference, Offer
+from marketplace.exchange.models import Demand, Listing, MarketReference, Offer, OfferBuyer
 from marketplace.exchange.rules import DELISTED_FROM, ListingState
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
@@ -96,6 +97,12 @@ def public_listings(db: Session, asset_id: str) -> Sequence[Listing]:
 def listing_of(db: Session, offer_id: str) -> Listing | None:
     """The listing of an offer, if it was ever submitted."""
     return db.exec(select(Listing).where(Listing.offer_id == offer_id)).first()
+
+
+def readers(db: Session, listing: Listing, offer: Offer) -> Sequence[str]:
+    """Who may read the document of a listing: everybody, but of a private offer its two sides and its exchange."""
+    buyers = db.exec(select(OfferBuyer.buyer_id).where(OfferBuyer.offer_id == offer.id)).all()
+    return sorted({offer.provider_id, listing.operator_id, *buyers}) if buyers else EVERYBODY
 
 
 def held_listing_of(db: Session, offer: Offer) -> Listing | None:

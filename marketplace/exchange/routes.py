@@ -36,7 +36,7 @@ from marketplace.exchange.terms.purposes import match
 from marketplace.kernel.canonical import Json
 from marketplace.participants import queries as participants
 from marketplace.plumbing.conditional import UNCHANGED, IfNoneMatch, answer_model
-from marketplace.plumbing.web import Call, PublicView, Verb, View, router
+from marketplace.plumbing.web import Call, OpenView, PublicView, Verb, View, router
 
 routes = router("exchange")
 
@@ -201,13 +201,13 @@ def count_catalogue(view: PublicView, request: Request, wanted: Narrowed) -> Fac
     responses=UNCHANGED,
 )
 def get_catalogue_listing(
-    view: PublicView, listing_id: str, purpose: PurposeCode = None, held: IfNoneMatch = None
+    view: OpenView, listing_id: str, purpose: PurposeCode = None, held: IfNoneMatch = None
 ) -> Response:
     """One visible listing in full, with the terms that are enforced and the proofs it rests on.
 
     Asked with a purpose, it says which permission permits it, or why none does.
     """
-    row = queries.visible_listing(view.db, listing_id, view.now)
+    row = queries.visible_listing(view.db, listing_id, view.now, reader=view.actor.participant)
     found = match(row.offer.uses, purpose) if purpose is not None else None
     detail = CatalogueDetail(**_detail(row), purpose_match=found and PurposeMatch.model_validate(found))
     return answer_model(detail, held)

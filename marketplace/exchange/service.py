@@ -153,7 +153,7 @@ def prepare_listing(db: Session, actor: Actor, listing: Listing, now: datetime) 
     require_deliverable(db, version, offer.uses, offer.delivery_mode)
 
     prepared = listing_document(listing, offer, asset, version, standing, provider, now)
-    listing.document = documents.keep(db, "listing", prepared, now)
+    listing.document = documents.keep(db, "listing", prepared, now, readers=queries.readers(db, listing, offer))
     _move(db, actor, listing, step, now)
     return listing.document
 

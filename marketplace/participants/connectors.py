@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlmodel import Session, col, select
 
@@ -17,7 +18,10 @@ from marketplace.kernel.ids import new_id
 from marketplace.participants import queries, rules
 from marketplace.participants.models import Connector
 from marketplace.participants.schemas import ConnectorIn
+from marketplace.plumbing import epochs
 from marketplace.plumbing.outgoing import require_origin
+
+SUSPENDED: Final = "connector_suspended"
 
 
 class NoSuchConnector(NotFound):
@@ -78,7 +82,9 @@ def register(db: Session, actor: Actor, asked: ConnectorIn, now: datetime) -> Co
 
 
 def suspend(db: Session, actor: Actor, connector_id: str, reason: str, now: datetime) -> Connector:
-    """Refuse a component from this moment.  reason: free text, kept as a document for its operator.
+    """Refuse a component from this moment; its running answers end within one window.
+
+    reason: free text, kept as a document for its operator.
 
     Raises NoSuchConnector, NotTheRegistrarOfConnectors, ConnectorAlreadySuspended.
     Records: participant:connector_suspended.
@@ -92,9 +98,10 @@ def suspend(db: Session, actor: Actor, connector_id: str, reason: str, now: date
     found.suspended_at = now
     db.add(found)
     db.flush()
+    number = epochs.bump(db, found.id, SUSPENDED)
 
     words = keep_text(db, reason, now, (found.participant_id, actor.participant))
-    record(db, actor, Tag.CONNECTOR_SUSPENDED, now, facts=_named(found) | {"words": words})
+    record(db, actor, Tag.CONNECTOR_SUSPENDED, now, facts=_named(found) | {"epoch": number, "words": words})
     return found
 
 
@@ -147,7 +154,7 @@ def all_connectors(db: Session) -> Sequence[Connector]:
 def trouble(db: Session, found: Connector, now: datetime) -> str | None:
     """Why a component is refused now: `connector_suspended`, `certification_ended` or `party_suspended`; else None."""
     if found.suspended_at is not None:
-        return "connector_suspended"
+        return SUSPENDED
     if found.certified_until <= now:
         return "certification_ended"
     return "party_suspended" if queries.participant(db, found.participant_id).suspended_at is not None else None

@@ -282,3 +282,11 @@ def public_database(request: Request) -> Call:
 
 
 PublicView = Annotated[Call, Depends(public_database)]
+
+
+def _anyone(request: Request) -> Call:
+    """For routes that anyone may read and that show a caller more who says who it is."""
+    return _view(request) if "authorization" in request.headers else public_database(request)
+
+
+OpenView = Annotated[Call, Depends(_anyone)]

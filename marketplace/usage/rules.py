@@ -36,7 +36,8 @@ class UseRequest:
     that is already counted; bytes: what would be sent.  place: ISO 3166 code of where the data will be used, empty =
     where the buyer is registered; ethics_approval: number of the ethics decision.  output and smallest_group: what
     leaves and the persons in its smallest group, as the delivery was made; a record is a group of one, 0 = none left.
-    grounds: further subjects whose stop ends this use, e.g. the transfer of the Dataspace Protocol that it serves.
+    grounds: further subjects whose stop ends this use, e.g. the transfer of the Dataspace Protocol that it serves;
+    grounds_epoch: the sum of their epochs when the caller found them sound, None = now.  until: when they lapse.
     """
 
     purpose: str
@@ -50,6 +51,8 @@ class UseRequest:
     output: str = "records"
     smallest_group: int = 1
     grounds: tuple[str, ...] = ()
+    grounds_epoch: int | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, n
     """Everything the policy is told about a use, in one read."""
     subjects = (*queries.subjects_of(agreement), *asked.grounds)
     # The epoch is read before the facts: a bump in between is then noticed when the use is recorded.
-    epoch = queries.epoch(db, subjects)
+    epoch = _epoch(db, agreement, asked)
     version = assets.version(db, agreement.version_id)
     certificate = valid_certificate(db, version, now)
     opinion = valid_opinion(db, version, now)
@@ -92,10 +92,18 @@ def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, n
         epoch=epoch,
     ).model_dump()
     ends = [agreement.ends_at]
+    ends += [asked.until] if asked.until else []
     ends += [certificate.valid_until] if certificate else []
     ends += [opinion.expires_at, *queries.open_conditions(db, opinion)] if opinion else []
     stops_at = min([_seconds(end) for end in ends] + rules.lapses(facts["uses"], sides.final_at))
     return Gathered(facts, subjects, epoch, stops_at, now, policyreleases.newest(db))
+
+
+def _epoch(db: Session, agreement: Agreement, asked: UseRequest) -> int:
+    """The sum of the epochs that a use rests on; those of its own grounds as the caller found them."""
+    if asked.grounds_epoch is None:
+        return queries.epoch(db, (*queries.subjects_of(agreement), *asked.grounds))
+    return queries.epoch(db, queries.subjects_of(agreement)) + asked.grounds_epoch
 
 
 def judge(runtime: Runtime, gathered: Gathered) -> Ruling:

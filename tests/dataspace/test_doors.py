@@ -22,7 +22,7 @@ from marketplace.participants import connectors, service
 from marketplace.settings import Settings
 from tests.dataspace.peer import IDENTIFIER, Peer, message, speaking
 from tests.dataspace.schemas import problems_of
-from tests.exchange.parts import listed
+from tests.exchange.parts import certified, listed, terms_of
 from tests.house import House
 from tests.transfer.doors import entries
 
@@ -244,6 +244,35 @@ PRODUCTION = (
     "witness_public_key",
     "object_store_url",
 )
+
+
+def test_private_offers_are_shown_and_sold_to_their_buyer_alone(peer: Peer, house: House) -> None:
+    version = certified(house)
+    others = listed(house, version, buyers=[house.cast["ai_company"].id])
+    ours = listed(house, version, buyers=[house.cast["pharma"].id])
+    insurers = listed(house, version, **terms_of("insurance-actuarial/v1"))
+    public = listed(house, version)
+    shown = peer.post("/catalog/request", CATALOGUE).json()["dataset"]
+    assert [one["@id"] for one in shown] == [ours.id, public.id]
+    assert peer.get(f"/catalog/datasets/{others.id}").status_code == 404
+    offer = peer.get(f"/catalog/datasets/{ours.id}").json()["hasPolicy"][0]
+    for target, status in ((others, 404), (ours, 201)):
+        content = {"consumerPid": f"urn:peer:{target.id}", "callbackAddress": peer.heard.origin}
+        said = message(N, "request", offer=offer | {"target": target.id}, **content)
+        assert peer.post("/negotiations/request", said).status_code == status
+    assert insurers.id not in {one["@id"] for one in shown}
+
+
+def test_private_offers_come_first_page_by_page(peer: Peer, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("marketplace.dataspace.house.PAGE", 1)
+    version, seen, link = certified(house), [], "/catalog/request"
+    private = [listed(house, version, buyers=[house.cast["pharma"].id]).id for _ in range(2)]
+    public = [listed(house, version).id for _ in range(2)]
+    while link:
+        answer = peer.get(link)
+        seen += [one["@id"] for one in answer.json()["dataset"]]
+        link = "/catalog" + answer.links["next"]["url"].partition("/catalog")[2] if "next" in answer.links else ""
+    assert seen == [*reversed(private), *reversed(public)]
 
 
 def test_production_refuses_the_conformance_mode() -> None:

@@ -30,6 +30,7 @@ from tests.hostile.story import _files as put_files
 from tests.house import House
 from tests.legal.parts import signed
 from tests.negotiation.parts import WHY, approve, sign, state
+from tests.negotiation.succession.parts import resume
 from tests.transfer.doors import entries
 from workers.relay import run_due
 
@@ -220,7 +221,8 @@ def test_a_transfer_follows_its_agreement_when_the_provider_stops_and_resumes_it
     (told,) = by_provider(stopping.suspend)
     assert (told["@type"], told["code"]) == ("TransferSuspensionMessage", "agreement_suspended")
     assert pull(peer, address).status_code == 401
-    (told,) = by_provider(stopping.resume)
+    resume(house, agreement, "hospital")
+    (told,) = settle(peer)
     assert told["@type"] == "TransferStartMessage"
     assert pull(peer, told["dataAddress"]).status_code == 200
     (told,) = by_provider(stopping.terminate)
@@ -236,19 +238,22 @@ def test_what_the_buyer_suspended_stays_suspended_when_the_agreement_resumes(
     _, agreement = agreed(peer, listing)
     ours, _ = started(peer, agreement)
     assert say(peer, T, ours, "suspend", "suspension").status_code == 200
-    for verb in (stopping.suspend, stopping.resume):
-        with house.db() as db:
-            verb(db, house.cast["hospital"].actor, negotiation.agreement(db, agreement), WHY, house.clock.now())
-        assert settle(peer) == []
+    with house.db() as db:
+        stopping.suspend(db, house.cast["hospital"].actor, negotiation.agreement(db, agreement), WHY, house.clock.now())
+    assert settle(peer) == []
+    resume(house, agreement, "hospital")
+    assert settle(peer) == []
     assert peer.get(f"/transfers/{ours}").json()["state"] == "SUSPENDED"
 
 
-def test_a_suspended_transfer_goes_on_after_a_new_start(peer: Peer, listing: Listing) -> None:
+def test_a_suspended_transfer_goes_on_after_a_new_start_with_a_new_token(peer: Peer, listing: Listing) -> None:
     _, agreement = agreed(peer, listing)
     ours, address = started(peer, agreement)
     assert say(peer, T, ours, "suspend", "suspension").status_code == 200
-    assert say(peer, T, ours, "start", "start").status_code == 200
-    assert pull(peer, address).status_code == 200
+    again = say(peer, T, ours, "start", "start")
+    assert again.status_code == 200
+    assert pull(peer, again.json()["dataAddress"]).status_code == 200
+    assert pull(peer, address).status_code == 401, "a token from before the suspension is dead"
 
 
 def test_a_data_token_opens_its_own_transfer_for_a_short_time_only(peer: Peer, listing: Listing) -> None:
