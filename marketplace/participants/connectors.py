@@ -13,7 +13,7 @@ from marketplace.audit.words import keep_text
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
-from marketplace.kernel.errors import Conflict, Forbidden, Invalid, NotFound
+from marketplace.kernel.errors import Conflict, Forbidden, Invalid, NotFound, shown
 from marketplace.kernel.ids import new_id
 from marketplace.participants import queries, rules
 from marketplace.participants.models import Connector
@@ -130,7 +130,7 @@ def connector(db: Session, connector_id: str) -> Connector:
     """One connector.  Raises NoSuchConnector."""
     found = db.get(Connector, connector_id)
     if found is None:
-        raise NoSuchConnector("no connector with this id", got=connector_id)
+        raise NoSuchConnector("no connector with this id", got=shown(connector_id))
     return found
 
 

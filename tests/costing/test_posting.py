@@ -235,7 +235,7 @@ def test_every_rated_event_balances_for_every_party(kind, quantity, price, venue
     assert sum(line.amount_minor for line in draft.lines) == 0
     assert all(line.amount_minor for line in draft.lines)
     charged = [one for one in draft.lines if one.owner == payer and one.account.startswith("expense:")]
-    if payer != "prt_b":
+    if payer != "prt_b" and kind != "escrow.deposit":  # held for the payer, not spent
         assert sum(one.amount_minor for one in charged) == quantity * price
 
 

@@ -243,6 +243,7 @@ PRODUCTION = (
     "log_signer_public_key",
     "witness_public_key",
     "object_store_url",
+    "policy_publisher_key",
 )
 
 

@@ -204,7 +204,8 @@ def test_the_end_is_asked_for_once_per_deadline(house: House) -> None:
     with house.db() as db:
         rows = db.exec(select(outbox.OutboxRow).where(outbox.OutboxRow.task == "negotiation.expire")).all()
     assert [(row.args, row.due_at) for row in rows] == [({"request": request.id}, request.expires_at)]
-    assert set(tasks.TASKS) == {f"negotiation.{name}" for name in ("expire", "remind", "answer", "end", "chase_duty")}
+    names = ("expire", "remind", "answer", "end", "chase_duty", "chase_act", "lapse_successor")
+    assert set(tasks.TASKS) == {f"negotiation.{name}" for name in names}
 
 
 def test_entries_hold_no_words_of_the_justification(house: House) -> None:

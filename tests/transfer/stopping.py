@@ -129,10 +129,10 @@ def transfers(house: House) -> list[Transfer]:
         return list(queries.of_agreement(db, "agr_1"))
 
 
-def told(client: TestClient, who: str = "pharma") -> list[dict[str, Any]]:
-    """The notices of stops in a party's inbox with their content, the first one first."""
+def told(client: TestClient, who: str = "pharma", kinds: tuple[str, ...] = ("stop-notice",)) -> list[dict[str, Any]]:
+    """The notices of these kinds in a party's inbox with their content, the first one first."""
     listed = get(client, who, "/v1/stop-notices").json()["notices"]
-    found = [one for one in listed if one["kind"] == "stop-notice"]
+    found = [one for one in listed if one["kind"] in kinds]
     return [get(client, who, f"/v1/stop-notices/{one['id']}").json() for one in reversed(found)]
 
 

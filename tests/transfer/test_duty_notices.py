@@ -34,6 +34,8 @@ from tests.transfer.stopping import WINDOW, calling, get, post, told
 SCHEMA = json.loads((ROOT / "contracts" / "documents" / "duty-notice.schema.json").read_text("utf-8"))
 HERE = f"/v1/agreements/{AGREEMENT}"
 
+DUTIES = ("stop-notice", "duty-notice")
+
 
 @pytest.fixture
 def owing(tmp_path: Path) -> Iterator[House]:
@@ -61,7 +63,7 @@ def test_reminder_demand_and_missing_report_are_told_to_both_parties(owing: Hous
     pass_days(owing, 1)
     assert running.next() is None
     for who in ("pharma", "hospital"):
-        notices = told(client, who)
+        notices = told(client, who, DUTIES)
         assert sorted((one["kind"], one["reason"]) for one in notices) == [
             ("duty-notice", "use_report_demand"),
             ("duty-notice", "use_report_missing"),
@@ -78,7 +80,7 @@ def test_reminder_demand_and_missing_report_are_told_to_both_parties(owing: Hous
             )
             if one["kind"] == "duty-notice":
                 jsonschema.validate(one["content"], SCHEMA)
-    assert told(client, "pharma") == told(client, "hospital")
+    assert told(client, "pharma", DUTIES) == told(client, "hospital", DUTIES)
     (stop,) = [one["content"] for one in notices if one["kind"] == "stop-notice"]
     assert (stop["stopped_by"], [one["last_byte"] for one in stop["transfers"]]) == ("service", [2 * WINDOW - 1])
     assert get(client, "institute", "/v1/stop-notices").json()["notices"] == []
@@ -87,7 +89,7 @@ def test_reminder_demand_and_missing_report_are_told_to_both_parties(owing: Hous
 
 def test_the_notice_names_when_the_missing_report_has_consequences(owing: House, client: TestClient) -> None:
     pass_days(owing, EVERY)
-    demand = told(client)[-1]["content"]
+    demand = told(client, kinds=DUTIES)[-1]["content"]
     assert demand["reason"] == "use_report_demand"
     owed = get(client, "pharma", f"{HERE}/duties").json()["duties"][0]
     assert (owed["state"], owed["due_at"][:19]) == ("demanded", demand["due_at"][:19])
