@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.words import keep_text
 from marketplace.kernel.actor import Actor, Role
-from marketplace.kernel.canonical import Json
+from marketplace.kernel.canonical import Json, sha256_hex
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Conflict, Forbidden, Invalid, NotFound, shown
 from marketplace.kernel.ids import new_id
@@ -54,6 +54,8 @@ def register(db: Session, actor: Actor, asked: ConnectorIn, now: datetime) -> Co
     Raises NotTheRegistrarOfConnectors, NoSuchParticipant, OutgoingRefused, BadKey, WeakKey, CertificationEnded,
     IdentifierTaken.  Records: participant:connector_registered.
     """
+    if not queries.known(db, asked.participant_id):
+        raise queries.NoSuchParticipant("no participant with this id", got=shown(asked.participant_id))
     owner = queries.participant(db, asked.participant_id)
     queries.lock(db, owner)
 
@@ -76,7 +78,10 @@ def register(db: Session, actor: Actor, asked: ConnectorIn, now: datetime) -> Co
 
     facts: Json = _named(connector) | {"kid": public["kid"], "jwk": public, "addresses": addresses}
     facts |= {"software": connector.software, "software_version": connector.software_version}
-    facts |= {"certificate": connector.certificate_number, "certified_until": timestamp(connector.certified_until)}
+    facts |= {
+        "certificate": sha256_hex(connector.certificate_number.encode()),
+        "certified_until": timestamp(connector.certified_until),
+    }
     record(db, actor, Tag.CONNECTOR_REGISTERED, now, facts=facts)
     return connector
 

@@ -92,8 +92,8 @@ class ConnectorIn(BaseModel):
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/%-]{1,199}$",
         examples=["did:web:connector.example:pharma"],
     )
-    software: Name = Field(examples=["Example connector"])
-    software_version: str = Field(min_length=1, max_length=40, examples=["0.15.1"])
+    software: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,79}$", examples=["example-connector"])
+    software_version: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._+-]{0,39}$", examples=["0.15.1"])
     jwk: dict[str, Any] = Field(description="Public JWK (RFC 7517) of the component, Ed25519 or P-256.")
     addresses: list[Annotated[str, StringConstraints(max_length=200)]] = Field(
         min_length=1,

@@ -99,7 +99,7 @@ def _connector(kit: Participant, callback_port: int, now: datetime) -> Connector
     return ConnectorIn(
         participant_id=kit.id,
         identifier=IDENTIFIER,
-        software="Eclipse Dataspace TCK",
+        software="dataspace-tck",
         software_version="1.0.1",
         jwk=generate_key().public_jwk,
         addresses=[f"http://127.0.0.1:{callback_port}"],

@@ -140,7 +140,7 @@ def connector_in(participant: str, key: SigningKey, origin: str, house: House) -
     return ConnectorIn(
         participant_id=participant,
         identifier=IDENTIFIER,
-        software="Example connector",
+        software="example-connector",
         software_version="1.0",
         jwk={name: key.public_jwk[name] for name in ("kty", "crv", "x")},
         addresses=[origin],

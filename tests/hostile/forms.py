@@ -66,7 +66,7 @@ def connector_form(participant: str, identifier: str) -> dict[str, Any]:
     return {
         "participant_id": participant,
         "identifier": identifier,
-        "software": "Example connector",
+        "software": "example-connector",
         "software_version": "1.0",
         "jwk": {name: jwk[name] for name in ("kty", "crv", "x")},
         "addresses": [CONNECTOR],

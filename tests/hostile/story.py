@@ -278,7 +278,7 @@ def _connector(house: House) -> dict[str, str]:
     asked = ConnectorIn(
         participant_id=house.cast["ai_company"].id,
         identifier="did:web:connector.example",
-        software="Example connector",
+        software="example-connector",
         software_version="1.0",
         jwk=generate_key().public_jwk,
         addresses=[CONNECTOR],

@@ -30,8 +30,9 @@ SHAPES = ("Zhang Wei 张伟", "zhang_wei", "prt_zhangwei")
 PERSON = "Zhang Wei, ward 7"
 ACTING = ("owner", "buyer", "registrar", "operator")
 PLANTED = re.compile(r"zhang.?wei|张伟|\\u5f20\\u4f1f", re.IGNORECASE)
-# Organisations stand in clear in entries: their legal names are no person's.
+# Organisations and their components stand in clear in entries: their names are no person's.
 ORGANISATIONS = {("admit_participant", "legal_name"), ("admit_participant", "legal_name_en")}
+ORGANISATIONS |= {("register_connector", one) for one in ("identifier", "software", "software_version")}
 # A batch label and a query parameter may be anything of these forms.
 IN_ADDRESSES = {"batch": "zhang_wei", "path": "zhang_wei.dcm"}
 QUERIES = ("purpose", "action", "q", "search", "cursor", "actor", "asset", "agreement", "date", "sha256", "entry")

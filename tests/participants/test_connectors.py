@@ -29,7 +29,7 @@ def register(house: House, who: str = "operator", **changes: Any) -> Connector:
     form = {
         "participant_id": house.cast["pharma"].id,
         "identifier": "did:web:connector.example",
-        "software": "Example connector",
+        "software": "example-connector",
         "software_version": "1.0",
         "jwk": generate_key().public_jwk,
         "addresses": ["https://connector.example:443"],
