@@ -31,6 +31,7 @@ from marketplace.ledger.models import LedgerTransaction
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import stopping
 from marketplace.negotiation.schemas import WhyIn
+from marketplace.participants.service import register_key
 from marketplace.transfer import service
 from marketplace.transfer.models import Transfer
 from marketplace.usage.models import UsageQuota
@@ -71,6 +72,7 @@ class Run:
         made = crowd.arrange(self._folder, agreements=1, size=SIZE, price=PRICE_FEN)
         with crowd.enter(self._folder, transfer_lease_seconds=1) as house:
             content = _content(house, made.version)
+            _bring_key(house)
             server = self._server()
             rounds = 0
             while sum(self.report.streams.values()) < self._options.streams and rounds < 60:
@@ -125,6 +127,13 @@ def _content(house: House, version: str) -> bytes:
     with house.runtime.database.reading() as db:
         file = db.exec(select(VersionFile).where(VersionFile.version_id == version)).one()
     return b"".join(house.runtime.store.read(file.sha256))
+
+
+def _bring_key(house: House) -> None:
+    """The hospital of this process signs with a key of its own, added as any participant adds one."""
+    hospital = house.cast["hospital"]
+    with house.runtime.database.transaction() as db:
+        register_key(db, hospital.actor, hospital.id, hospital.key.public_jwk, house.runtime.clock.now())
 
 
 def _suspend(house: House) -> None:

@@ -153,7 +153,7 @@ def test_an_unchanged_tool_accepts_our_inclusion_proof_and_checkpoint(tools: Too
     [
         ("entry.json", lambda text: text.replace('"bytes":10', '"bytes":11'), "could not verify inclusion"),
         ("entry.json.spicy", lambda text: re.sub(r"^index \d+", "index 7", text), "could not verify inclusion"),
-        ("entry.json.spicy", lambda text: re.sub(r"\n[A-Za-z]", "\nz", text, count=1), "could not verify inclusion"),
+        ("entry.json.spicy", lambda text: re.sub(r"\n[^z]", "\nz", text, count=1), "could not verify inclusion"),
         ("entry.json.spicy", wrong_root, "could not verify checkpoint"),
     ],
 )
