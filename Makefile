@@ -33,7 +33,7 @@ demo: setup ## The main job as a story (SOURCE=folder of DICOM, JSON=file)
 	@$(BIN)/python -m marketplace demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(DECLARE),--declare "$(DECLARE)") $(if $(JSON),--json-file "$(JSON)") $(if $(DEMO_DATA),--data "$(DEMO_DATA)")
 
 test: $(VENV)/dev.stamp ## All tests
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 crash: $(VENV)/dev.stamp ## Kill every process under load, then let every system call fail (KILLS=60 FORM=both)
 	@$(BIN)/python -m tests.harness.crash --kills $(or $(KILLS),60) --form $(or $(FORM),both)

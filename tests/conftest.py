@@ -37,3 +37,14 @@ def either_url(request: pytest.FixtureRequest) -> str:
         connection.execute("DROP SCHEMA public CASCADE")
         connection.execute("CREATE SCHEMA public")
     return url
+
+
+LONG = ("harness", "journeys", "outside", "hostile", "dataspace", "workers")
+"""Folders whose files take longest."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, so that no worker is left alone with one when the others are done."""
+    here = Path(__file__).parent
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.relative_to(here).parts[0], len(LONG)))
