@@ -6,7 +6,6 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.kernel.canonical import Json
@@ -15,10 +14,9 @@ from marketplace.kernel.ids import new_id
 from marketplace.kernel.signing import SigningKey
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
-from marketplace.participants.signatures import sign_as_service
 from marketplace.transfer import queries
 from marketplace.transfer.models import StopNotice
-from marketplace.transfer.notices import keep_for
+from marketplace.transfer.notices import issue
 
 KIND = "contract-notice"
 
@@ -36,21 +34,19 @@ def notify(db: Session, told: Json, key: SigningKey, now: datetime) -> StopNotic
 
     notice_id, parties = new_id("ntc"), (agreement.provider_id, agreement.buyer_id)
     content = _render(notice_id, agreement, told, now)
-    name = sign_as_service(db, documents.keep(db, KIND, content, now, readers=parties), key, now=now)
-    notice = StopNotice(
-        id=notice_id,
-        kind=KIND,
-        agreement_id=agreement.id,
-        stop_entry=told["entry"],
-        reason=told["reason"],
-        stopped_by=told["party"],
-        stopped_at=parse_timestamp(told["said_at"]),
-        document=name,
-        made_at=now,
+    notice = issue(
+        db,
+        content,
+        key,
+        now,
+        agreement=agreement.id,
+        entry=told["entry"],
+        by=told["party"],
+        at=parse_timestamp(told["said_at"]),
+        readers=parties,
     )
-    keep_for(db, notice, parties, now)
 
-    facts: Json = {"notice": notice_id, "document": name, "reason": told["reason"], "about": told["entry"]}
+    facts: Json = {"notice": notice_id, "document": notice.document, "reason": told["reason"], "about": told["entry"]}
     about = {"asset": agreement.asset_id, "version": agreement.version_id, "agreement": agreement.id}
     record(db, SERVICE_ACTOR, Tag.CONTRACT_NOTIFIED, now, **about, facts=facts)
     return notice

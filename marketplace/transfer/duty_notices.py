@@ -6,7 +6,6 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE, SERVICE_ACTOR
 from marketplace.kernel.canonical import Json
@@ -16,10 +15,9 @@ from marketplace.kernel.signing import SigningKey
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.duties.rules import MISSING, DutyState, Kind
 from marketplace.negotiation.models import Agreement
-from marketplace.participants.signatures import sign_as_service
 from marketplace.transfer import queries
 from marketplace.transfer.models import StopNotice
-from marketplace.transfer.notices import keep_for
+from marketplace.transfer.notices import issue
 
 KIND = "duty-notice"
 _SAID = {DutyState.REMINDED: "reminder", DutyState.DEMANDED: "demand", DutyState.OVERDUE: "missing"}
@@ -39,21 +37,19 @@ def notify(db: Session, told: Json, key: SigningKey, now: datetime) -> StopNotic
     notice_id, reason = new_id("ntc"), reason_of(told)
     parties = (agreement.provider_id, agreement.buyer_id)
     content = _render(notice_id, agreement, told, now)
-    name = sign_as_service(db, documents.keep(db, KIND, content, now, readers=parties), key, now=now)
-    notice = StopNotice(
-        id=notice_id,
-        kind=KIND,
-        agreement_id=agreement.id,
-        stop_entry=told["entry"],
-        reason=reason,
-        stopped_by=SERVICE,
-        stopped_at=parse_timestamp(told["said_at"]),
-        document=name,
-        made_at=now,
+    notice = issue(
+        db,
+        content,
+        key,
+        now,
+        agreement=agreement.id,
+        entry=told["entry"],
+        by=SERVICE,
+        at=parse_timestamp(told["said_at"]),
+        readers=parties,
     )
-    keep_for(db, notice, parties, now)
 
-    facts: Json = {"notice": notice_id, "document": name, "reason": reason, "about": told["entry"]}
+    facts: Json = {"notice": notice_id, "document": notice.document, "reason": reason, "about": told["entry"]}
     about = {"asset": agreement.asset_id, "version": agreement.version_id, "agreement": agreement.id}
     record(db, SERVICE_ACTOR, Tag.DUTY_NOTIFIED, now, **about, facts=facts)
     return notice

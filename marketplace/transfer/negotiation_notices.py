@@ -6,7 +6,6 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE, SERVICE_ACTOR
 from marketplace.kernel.canonical import Json
@@ -16,10 +15,9 @@ from marketplace.kernel.signing import SigningKey
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rules import Side
-from marketplace.participants.signatures import sign_as_service
 from marketplace.transfer import queries
 from marketplace.transfer.models import StopNotice
-from marketplace.transfer.notices import keep_for
+from marketplace.transfer.notices import issue
 
 KIND = "negotiation-notice"
 REASON = "answer_due"
@@ -38,21 +36,19 @@ def notify(db: Session, told: Json, key: SigningKey, now: datetime) -> StopNotic
 
     notice_id, reader = new_id("ntc"), _reader(request, told)
     content = _render(notice_id, request, told, now)
-    name = sign_as_service(db, documents.keep(db, KIND, content, now, readers=[reader]), key, now=now)
-    notice = StopNotice(
-        id=notice_id,
-        kind=KIND,
-        agreement_id=told["agreement"],
-        stop_entry=told["entry"],
-        reason=REASON,
-        stopped_by=SERVICE,
-        stopped_at=parse_timestamp(told["said_at"]),
-        document=name,
-        made_at=now,
+    notice = issue(
+        db,
+        content,
+        key,
+        now,
+        agreement=told["agreement"],
+        entry=told["entry"],
+        by=SERVICE,
+        at=parse_timestamp(told["said_at"]),
+        readers=(reader,),
     )
-    keep_for(db, notice, (reader,), now)
 
-    facts: Json = {"notice": notice_id, "document": name, "reason": REASON, "about": told["entry"]}
+    facts: Json = {"notice": notice_id, "document": notice.document, "reason": REASON, "about": told["entry"]}
     record(db, SERVICE_ACTOR, Tag.NEGOTIATION_NOTIFIED, now, agreement=told["agreement"], facts=facts)
     return notice
 

@@ -6,6 +6,7 @@ and cannot call this one: the stop left an outbox row in its own transaction.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -103,20 +104,19 @@ def notify(db: Session, agreement_id: str, stopped: Stopped, key: SigningKey, no
     notice_id = new_id("ntc")
     content = _render(db, notice_id, agreement, stopped, now)
     parties = (agreement.provider_id, agreement.buyer_id)
-    name = sign_as_service(db, documents.keep(db, KIND, content, now, readers=parties), key, now=now)
-    notice = StopNotice(
-        id=notice_id,
-        agreement_id=agreement_id,
-        stop_entry=stopped.entry,
-        reason=stopped.reason,
-        stopped_by=stopped.stopped_by,
-        stopped_at=stopped.stopped_at,
-        document=name,
-        made_at=now,
+    notice = issue(
+        db,
+        content,
+        key,
+        now,
+        agreement=agreement_id,
+        entry=stopped.entry,
+        by=stopped.stopped_by,
+        at=stopped.stopped_at,
+        readers=parties,
     )
-    keep_for(db, notice, parties, now)
 
-    facts: Json = {"notice": notice_id, "document": name, "reason": stopped.reason, "stop": stopped.entry}
+    facts: Json = {"notice": notice_id, "document": notice.document, "reason": stopped.reason, "stop": stopped.entry}
     facts |= {"transfers": len(content["transfers"]), "bytes": content["bytes_total"]}
     record(
         db,
@@ -138,16 +138,43 @@ def _close_stopped(db: Session, agreement_id: str, reason: str, now: datetime) -
             close(db, SERVICE_ACTOR, row.id, row.leg, reason, now)
 
 
-def keep_for(db: Session, notice: StopNotice, parties: tuple[str, ...], now: datetime) -> None:
-    """Put a notice into its readers' inboxes, and send it to the address of whoever has one."""
+def issue(
+    db: Session,
+    content: Json,
+    key: SigningKey,
+    now: datetime,
+    *,
+    agreement: str | None,
+    entry: str,
+    by: str,
+    at: datetime,
+    readers: Sequence[str],
+) -> StopNotice:
+    """Sign a notice as the service, put it into its readers' inboxes, and send it to the address of whoever has one.
+
+    content: its document, whose `notice`, `type` and `reason` it bears.  entry, by, at: of what it tells.
+    """
+    name = sign_as_service(db, documents.keep(db, content["type"], content, now, readers=readers), key, now=now)
+    notice = StopNotice(
+        id=content["notice"],
+        kind=content["type"],
+        agreement_id=agreement,
+        stop_entry=entry,
+        reason=content["reason"],
+        stopped_by=by,
+        stopped_at=at,
+        document=name,
+        made_at=now,
+    )
     db.add(notice)
     db.flush()
-    for party in parties:
+    for party in readers:
         db.add(StopNoticeReader(notice_id=notice.id, party=party))
         if db.get(NoticeAddress, party) is not None:
-            key = f"{notice.id}:{party}"
-            outbox.enqueue(db, PUSH_TASK, {"notice": notice.id, "party": party}, key=key, now=now)
+            row = f"{notice.id}:{party}"
+            outbox.enqueue(db, PUSH_TASK, {"notice": notice.id, "party": party}, key=row, now=now)
     db.flush()
+    return notice
 
 
 def _render(db: Session, notice_id: str, agreement: Agreement, stopped: Stopped, now: datetime) -> Json:

@@ -9,6 +9,7 @@ from sqlmodel import Session, SQLModel, delete, insert, select, update
 
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.evidence import WITHOUT_ENTRY, NoEntry
+from marketplace.audit.models import Entry
 from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.participants.models import Participant, SeenToken
 from marketplace.plumbing.epochs import Epoch, bump, open_epoch
@@ -118,8 +119,13 @@ def test_what_changes_nothing_needs_no_entry(house: House) -> None:
 
 
 def test_an_exempt_table_changes_without_an_entry(house: House) -> None:
+    with house.runtime.database.reading() as db:
+        before = db.exec(select(Entry.id)).all()
     with house.db() as db:
         db.add(SeenToken(id="one", expires_at=START))
+    with house.runtime.database.reading() as db:
+        assert db.get(SeenToken, "one") is not None
+        assert db.exec(select(Entry.id)).all() == before
 
 
 def test_every_exemption_names_a_table_that_exists_and_says_why() -> None:

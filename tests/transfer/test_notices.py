@@ -72,7 +72,7 @@ def test_a_task_that_runs_twice_or_again_after_a_crash_makes_one_notice(ready: H
         raise RuntimeError("killed")
 
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(notices, "keep_for", crash)
+        patched.setattr(notices, "StopNoticeReader", crash)
         with pytest.raises(notices.NoticesMissing):
             notices.notify_stop(ready.runtime, stopped)
     (open_still,) = transfers(ready)
