@@ -47,9 +47,10 @@ opa: # The version that docker-compose.yml runs; without Go or network the tests
 	@test -x .tools/opa || ! command -v go >/dev/null || { echo "Building OPA ..."; \
 		GOBIN=$(CURDIR)/.tools go install github.com/open-policy-agent/opa@v$$(sed -n 's|.*openpolicyagent/opa:||p' docker-compose.yml) >/dev/null 2>&1 || echo "OPA could not be built here."; }
 
-regal: # The linter of policies; where its Go module cannot be had, its test is skipped and says so
-	@test -x .tools/regal || ! command -v go >/dev/null || { echo "Building Regal ..."; \
-		GOBIN=$(CURDIR)/.tools go install github.com/open-policy-agent/regal@latest >/dev/null 2>&1 || echo "Regal could not be built here: the policies are not linted by it."; }
+regal: # The linter of policies (REGAL_SOURCE=folder of its sources, where its Go module cannot be had); else its test is skipped and says so
+	@test -x .tools/regal || ! command -v go >/dev/null || { echo "Building Regal ..."; mkdir -p .tools; \
+		$(if $(REGAL_SOURCE),cd "$(REGAL_SOURCE)" && go build -o "$(CURDIR)/.tools/regal" .,GOBIN=$(CURDIR)/.tools go install github.com/open-policy-agent/regal@v0.42.0) >/dev/null 2>&1 \
+		|| echo "Regal could not be built here: the policies are not linted by it."; }
 
 outside: $(VENV)/dev.stamp ## A verifier that is not ours reads a log of ours (needs Go and its modules)
 	@$(BIN)/python -m pytest tests/outside -n 0 -rs

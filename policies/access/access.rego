@@ -184,16 +184,6 @@ duties contains duty if {
 	some duty in permission.duties
 }
 
-# Reasons: why not, for people; a code of contracts/policy/reasons.json.
-
-reasons contains "unknown_term" if not terms_known
-
-reasons contains "terms_not_signed" if not terms_signed
-
-reasons contains "wrong_party" if not party_fits
-
-reasons contains "wrong_asset" if not asset_fits
-
 report_missing if {
 	input.agreement.state == "suspended"
 	input.agreement.held_for == "use_report_missing"
@@ -203,6 +193,16 @@ invoice_overdue if {
 	input.agreement.state == "suspended"
 	input.agreement.held_for == "invoice_overdue"
 }
+
+# Reasons: why not, for people; a code of contracts/policy/reasons.json.
+
+reasons contains "unknown_term" if not terms_known
+
+reasons contains "terms_not_signed" if not terms_signed
+
+reasons contains "wrong_party" if not party_fits
+
+reasons contains "wrong_asset" if not asset_fits
 
 reasons contains "agreement_suspended" if {
 	not agreement_final

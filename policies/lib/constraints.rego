@@ -9,6 +9,7 @@ import data.lib.vocabulary
 import rego.v1
 
 # METADATA
+# scope: document
 # title: An action is covered by itself and by the wider action that includes it
 covers(granted, asked) if {
 	granted == asked
@@ -18,6 +19,7 @@ covers(granted, asked) if {
 covers(granted, asked) if vocabulary.included_in[asked] == granted
 
 # METADATA
+# scope: document
 # title: A group of constraints holds
 holds(constraint, seen) if {
 	constraint.logic == "and"
@@ -82,6 +84,7 @@ holds_fourth(constraint, seen) if {
 }
 
 # METADATA
+# scope: document
 # title: One comparison agrees with what is seen
 agrees(constraint, seen) if {
 	seen[constraint.left] in constraint.values
@@ -101,12 +104,13 @@ agrees(constraint, seen) if {
 }
 
 # METADATA
+# scope: document
 # title: The comparisons for which a constraint fails, in groups too
 missed(constraint, seen) := {part |
 	some part in (((first | second) | third) | (fourth | fifth))
 	part.left
 } if {
-	first := {part | some part in [constraint]; not holds(part, seen)}
+	first := {constraint | not holds(constraint, seen)}
 	second := {part | some whole in first; some part in whole.parts; not holds_second(part, seen)}
 	third := {part | some whole in second; some part in whole.parts; not holds_third(part, seen)}
 	fourth := {part | some whole in third; some part in whole.parts; not holds_fourth(part, seen)}
@@ -114,6 +118,7 @@ missed(constraint, seen) := {part |
 }
 
 # METADATA
+# scope: document
 # title: The reason code of a comparison that does not agree
 reason_of(constraint) := "purpose_not_permitted" if constraint.left == "purpose"
 

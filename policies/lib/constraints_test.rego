@@ -67,7 +67,7 @@ test_refused_with_the_reason_of_each_constraint_that_fails if {
 
 test_refused_when_the_days_since_the_signatures_are_over if {
 	late := array.concat(
-		access_test.replace("/agreement/final_at", 1),
+		access_test.set_to("/agreement/final_at", 1),
 		[{"op": "add", "path": "/uses/permissions/0/constraints/-", "value": numbered("elapsedTime", "lteq", 86400)}],
 	)
 	onwards := array.concat(late, [
@@ -80,7 +80,7 @@ test_refused_when_the_days_since_the_signatures_are_over if {
 
 test_refused_days_since_signatures_that_were_never_made if {
 	never := array.concat(
-		access_test.replace("/agreement/final_at", 0),
+		access_test.set_to("/agreement/final_at", 0),
 		[{"op": "add", "path": "/uses/permissions/0/constraints/-", "value": numbered("elapsedTime", "lteq", 999999)}],
 	)
 	access_test.answer(never) == access_test.refused(["expired"])
@@ -88,7 +88,7 @@ test_refused_days_since_signatures_that_were_never_made if {
 
 test_allowed_with_a_declared_ethics_approval if {
 	approved := array.concat(
-		access_test.replace("/asked/ethics_approval", "ER-2026-017"),
+		access_test.set_to("/asked/ethics_approval", "ER-2026-017"),
 		[{"op": "add", "path": "/uses/permissions/0/constraints/-", "value": failing.ethics_approval_missing}],
 	)
 	access_test.answer(approved) == access_test.allowed
@@ -176,7 +176,7 @@ test_prohibitions_that_change_nothing_for_a_lawful_use if {
 
 test_refused_abroad if {
 	every path in ["/asked/place", "/agreement/buyer_place"] {
-		patch := access_test.replace(path, "DE")
+		patch := access_test.set_to(path, "DE")
 		with_prohibition("mkt:transferAbroad", patch) == access_test.refused(["transfer_abroad"])
 		access_test.answer(patch) == access_test.allowed
 	}

@@ -84,20 +84,20 @@ known_comparison(constraint) if {
 }
 
 known_comparison(constraint) if {
-	words := vocabulary.words[constraint.left]
 	constraint.operator in vocabulary.operators[constraint.left]
 	count(constraint.values) > 0
 	count(constraint.values) <= vocabulary.most_values[constraint.operator]
+	words := vocabulary.words[constraint.left]
 	every value in constraint.values {
 		value in words
 	}
 }
 
 known_comparison(constraint) if {
-	form := vocabulary.forms[constraint.left]
 	constraint.operator in vocabulary.operators[constraint.left]
 	count(constraint.values) > 0
 	count(constraint.values) <= vocabulary.most_values[constraint.operator]
+	form := vocabulary.forms[constraint.left]
 	every value in constraint.values {
 		regex.match(form, value)
 	}
@@ -113,8 +113,8 @@ known_duty(duty) if {
 }
 
 known_duty(duty) if {
-	choices := vocabulary.duty_choices[duty.action]
 	count(duty.constraints) > 0
+	choices := vocabulary.duty_choices[duty.action]
 	every constraint in duty.constraints {
 		constraint.left in choices
 		known_limit(constraint)
@@ -129,16 +129,16 @@ known_limit(constraint) if {
 }
 
 known_limit(constraint) if {
-	words := vocabulary.duty_words[constraint.left]
 	known_list(constraint)
+	words := vocabulary.duty_words[constraint.left]
 	every value in constraint.values {
 		value in words
 	}
 }
 
 known_limit(constraint) if {
-	form := vocabulary.duty_forms[constraint.left]
 	known_list(constraint)
+	form := vocabulary.duty_forms[constraint.left]
 	every value in constraint.values {
 		regex.match(form, value)
 	}

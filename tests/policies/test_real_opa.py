@@ -160,13 +160,13 @@ def test_the_linter_of_policies_finds_nothing() -> None:
 
 
 def test_rego_tests_hold_and_reach_nearly_every_line(capsys: pytest.CaptureFixture[str]) -> None:
-    done = run("test", str(POLICIES), "--coverage", f"--threshold={LEAST_COVERAGE}")
+    done = run("test", str(POLICIES), "--coverage", f"--threshold={LEAST_COVERAGE}", "--timeout", "60s")
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr
-    reached = json.loads(run("test", str(POLICIES), "--coverage").stdout)["coverage"]
+    reached = json.loads(run("test", str(POLICIES), "--coverage", "--timeout", "60s").stdout)["coverage"]
     with capsys.disabled():
         print(f" opa test: {reached:.1f} % of the policies' lines reached ", end="")
     assert reached >= LEAST_COVERAGE
-    assert run("test", str(POLICIES)).stdout.strip().startswith("PASS")
+    assert run("test", str(POLICIES), "--timeout", "60s").stdout.strip().startswith("PASS")
 
 
 def test_the_server_decides_as_the_engine_in_process(server: OpaEngine, facts: dict[str, Any]) -> None:
