@@ -81,6 +81,7 @@ SEALED = frozenset(
         "stage_record",
         "stop_notice",
         "stop_notice_reader",
+        "successor_review",
         "use_report",
         "version",
     }

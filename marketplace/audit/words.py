@@ -59,6 +59,8 @@ REASONS = frozenset(
         "use_report_missing",
         "use_reported",
         "assignment_prohibited",
+        "predecessor_terminated",
+        "corrected",
     }
 )
 

@@ -184,6 +184,8 @@ ROWS: dict[str, Row] = {
     "sign_act": only(_PARTIES),
     "propose_amendment": only(_PARTIES, states="finalized"),
     "propose_renewal": only(_PARTIES, states="finalized"),
+    "review_successor": only("owner", buyer=403),
+    "return_successor": only(_PARTIES),
     "ask_assignment": only("buyer", owner=403, states="finalized suspended"),
     "refuse_assignment": only("owner", buyer=403),
     "get_duties": only(_READERS),

@@ -269,6 +269,8 @@ FORMS: dict[str, Form] = {
     "sign_act": _signature("agreement-act"),
     "propose_amendment": _plain(_SUCCESSOR),
     "propose_renewal": _plain(_SUCCESSOR),
+    "review_successor": _plain({"office": "data_protection", "document": "ab" * 32}),
+    "return_successor": _plain(_WHY),
     "ask_assignment": lambda story, identity: {"assignee": story.house.cast["insurer"].id},
     "refuse_assignment": _plain(_WHY),
     "export_log": lambda story, identity: {"asset": story.ids["asset_id"]},

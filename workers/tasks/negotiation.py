@@ -55,6 +55,12 @@ def lapse_successor(runtime: Runtime, args: dict[str, Any]) -> None:
         succession.lapse(db, args["agreement"], runtime.clock.now())
 
 
+def remind_successor(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Remind who has to sign or correct a successor; one that moved is left alone.  args: agreement."""
+    with runtime.database.transaction() as db:
+        acts.remind(db, args["agreement"], runtime.clock.now())
+
+
 TASKS: dict[str, Callable[[Runtime, dict[str, Any]], None]] = {
     "negotiation.expire": expire,
     "negotiation.remind": remind,
@@ -63,4 +69,5 @@ TASKS: dict[str, Callable[[Runtime, dict[str, Any]], None]] = {
     "negotiation.chase_duty": chase_duty,
     "negotiation.chase_act": chase_act,
     "negotiation.lapse_successor": lapse_successor,
+    "negotiation.remind_successor": remind_successor,
 }

@@ -29,18 +29,15 @@ from marketplace.negotiation.differences import differences, paper_of_agreement
 from marketplace.negotiation.drafting import START_WITHIN, StartOutOfRange, TermOutlivesCertificate
 from marketplace.negotiation.eligibility import require_eligible_for
 from marketplace.negotiation.models import Agreement
-from marketplace.negotiation.rounds.reviewing import require_no_reviews
 from marketplace.negotiation.rules import AgreementState
 from marketplace.negotiation.steps import record_agreement
-from marketplace.negotiation.succession import queries
+from marketplace.negotiation.succession import answering, queries
 from marketplace.negotiation.succession.models import AgreementSuccessor
-from marketplace.negotiation.succession.notices import tell
-from marketplace.negotiation.succession.rules import ANSWER_SUCCESSOR_WITHIN, SuccessorKind, SuccessorState
+from marketplace.negotiation.succession.notices import ask_for_deadline, tell
+from marketplace.negotiation.succession.rules import SuccessorKind, SuccessorState, answer_until
 from marketplace.negotiation.succession.schemas import SuccessorIn
 from marketplace.participants import queries as participants
-from marketplace.plumbing import epochs, outbox
-
-LAPSE_TASK = "negotiation.lapse_successor"
+from marketplace.plumbing import epochs
 
 
 class AlreadySucceeded(Conflict):
@@ -61,17 +58,17 @@ def propose(
     """Draft a successor that names its predecessor and says in words what is otherwise; both sides are to sign it.
 
     What a new offer is judged by is judged: template, terms, price plan, listing, certificate, opinion, buyer.
+    Where one was returned to this side, the new proposal corrects it and takes its place.
     Raises NotYourStep, WrongState, AlreadySucceeded, NotInCatalogue, StartOutOfRange, EndsTooEarly, NothingChanged,
-    TermOutlivesCertificate, BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly, ReviewsMissing,
+    TermOutlivesCertificate, BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly,
     RefusedOnReview.
-    Records: negotiation:successor_proposed.
+    Records: negotiation:successor_proposed, and negotiation:successor_corrected.
     """
     negotiation.lock_agreement(db, agreement)
     row = exchange.visible_listing(db, agreement.listing_id, now, reader=agreement.buyer_id)
     before = documents.content(db, agreement.document)
 
-    _require_followed(db, agreement, kind, now)
-    require_no_reviews(db, agreement.listing_id)
+    returned = _require_followed(db, actor, agreement, kind, now)
     starts_at, ends_at = _term(agreement, row, kind, asked, now)
     offer = _offer(db, row, agreement, before, asked, (ends_at - starts_at).days)
     if kind == SuccessorKind.AMENDMENT:
@@ -92,6 +89,8 @@ def propose(
         "changes": {language: [getattr(one, language) for one in changes] for language in LANGUAGES},
     }
     readers = (agreement.provider_id, agreement.buyer_id)
+    if returned is not None:
+        answering.correct(db, actor, returned, now)
     successor.document = documents.keep(db, "agreement", document, now, readers=readers)
     follows = _follow(db, actor, agreement, successor, kind, previous, asked, now)
 
@@ -100,8 +99,10 @@ def propose(
     return successor
 
 
-def _require_followed(db: Session, agreement: Agreement, kind: SuccessorKind, now: datetime) -> None:
-    """Raises WrongState, AlreadySucceeded."""
+def _require_followed(
+    db: Session, actor: Actor, agreement: Agreement, kind: SuccessorKind, now: datetime
+) -> AgreementSuccessor | None:
+    """The successor of the same kind that this side has to correct, if any.  Raises WrongState, AlreadySucceeded."""
     running = agreement.state == AgreementState.FINALIZED and agreement.ends_at > now
     over = agreement.state in {AgreementState.FINALIZED, AgreementState.EXPIRED}
     if not (running if kind == SuccessorKind.AMENDMENT else over):
@@ -112,6 +113,12 @@ def _require_followed(db: Session, agreement: Agreement, kind: SuccessorKind, no
             action="resume it first if it is suspended, or ask for access anew",
         )
     known = queries.standing_successor(db, agreement.id)
+    if known is not None and (known.state, known.kind, known.proposed_by) == (
+        SuccessorState.RETURNED,
+        kind,
+        actor.participant,
+    ):
+        return known
     if known is not None:
         raise AlreadySucceeded(
             "an agreement has one successor at a time",
@@ -119,6 +126,7 @@ def _require_followed(db: Session, agreement: Agreement, kind: SuccessorKind, no
             got=f"{known.agreement_id}, {known.state}",
             action="sign, refuse or withdraw that one, or propose a successor of it",
         )
+    return None
 
 
 def _require_countable(db: Session, agreement: Agreement, new: Rate | None) -> None:
@@ -248,7 +256,6 @@ def _follow(
     side = negotiation.side_of(agreement, actor)
     if side is None:
         raise NotYourStep("only the two sides of an agreement propose its successor", got=actor.participant)
-    until = now + ANSWER_SUCCESSOR_WITHIN
     follows = AgreementSuccessor(
         agreement_id=successor.id,
         predecessor_id=agreement.id,
@@ -259,14 +266,14 @@ def _follow(
         reason=asked.reason,
         state=SuccessorState.PROPOSED,
         proposed_at=now,
-        expires_at=min(until, agreement.ends_at) if kind == SuccessorKind.AMENDMENT else until,
+        expires_at=answer_until(kind, agreement.ends_at, now),
     )
     db.add(successor)
     db.flush()
     db.add(follows)
     db.flush()
     epochs.open_epoch(db, successor.id)
-    outbox.enqueue(db, LAPSE_TASK, {"agreement": successor.id}, key=successor.id, now=now, due=follows.expires_at)
+    ask_for_deadline(db, follows, now)
     return follows
 
 

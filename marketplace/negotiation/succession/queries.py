@@ -8,8 +8,13 @@ from sqlmodel import Session, col, select
 
 from marketplace.kernel.errors import Conflict
 from marketplace.negotiation.models import Agreement
-from marketplace.negotiation.succession.models import AgreementAct, AgreementAssignment, AgreementSuccessor
-from marketplace.negotiation.succession.rules import ActState, SuccessorKind, SuccessorState
+from marketplace.negotiation.succession.models import (
+    AgreementAct,
+    AgreementAssignment,
+    AgreementSuccessor,
+    SuccessorReview,
+)
+from marketplace.negotiation.succession.rules import WAITING, ActState, SuccessorKind, SuccessorState
 from marketplace.plumbing.snapshots import once_per_snapshot, remember
 
 
@@ -77,9 +82,15 @@ def successors(db: Session, agreement_id: str) -> Sequence[AgreementSuccessor]:
 
 
 def standing_successor(db: Session, agreement_id: str) -> AgreementSuccessor | None:
-    """The successor that is proposed or in force; an agreement has one at most."""
-    stand = {str(SuccessorState.PROPOSED), str(SuccessorState.IN_FORCE)}
+    """The successor that is proposed, returned or in force; an agreement has one at most."""
+    stand = {*WAITING, SuccessorState.IN_FORCE}
     return next((one for one in successors(db, agreement_id) if one.state in stand), None)
+
+
+def reviews(db: Session, document: str) -> Sequence[SuccessorReview]:
+    """Who approved a successor, by its document, for which office, in order."""
+    rows = select(SuccessorReview).where(SuccessorReview.document == document)
+    return db.exec(rows.order_by(col(SuccessorReview.approved_at), col(SuccessorReview.reviewer))).all()
 
 
 def amended(db: Session, agreement_id: str) -> Iterator[str]:
