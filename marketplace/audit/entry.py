@@ -96,6 +96,7 @@ class Tag(StrEnum):
     REQUEST_EXPIRED = "negotiation:request_expired"
     REQUEST_REMINDED = "negotiation:request_reminded"
     ANSWER_RULE_SET = "negotiation:answer_rule_set"
+    ACCEPTANCE_RULE_SET = "negotiation:acceptance_rule_set"
     ANSWER_LEFT = "negotiation:answer_left_to_people"
     TERMS_REVIEWED = "negotiation:terms_reviewed"
     OFFER_MADE = "negotiation:offer_made"

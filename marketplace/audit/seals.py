@@ -25,6 +25,7 @@ from marketplace.plumbing.epochs import NOTIFY_TASK, Epoch
 
 SEALED = frozenset(
     {
+        "acceptance_rule",
         "access_request",
         "agreement",
         "agreement_act",

@@ -74,6 +74,7 @@ TAGS: Words = {
     Tag.REQUEST_WITHDRAWN: ("Request withdrawn", "申请撤回"),
     Tag.REQUEST_EXPIRED: ("Request expired", "申请逾期"),
     Tag.REQUEST_REMINDED: ("Party reminded that its answer is due", "提醒一方答复"),
+    Tag.ACCEPTANCE_RULE_SET: ("Buyer's signed rule for offers set", "设定使用方答复规则"),
     Tag.ANSWER_RULE_SET: ("Rule for answers set", "设定答复规则"),
     Tag.ANSWER_LEFT: ("Answer left to people", "转由人工答复"),
     Tag.TERMS_REVIEWED: ("Terms approved by a reviewer", "审核人批准条款"),

@@ -170,6 +170,8 @@ ROWS: dict[str, Row] = {
     "review_terms": only("owner", other_buyer=403),
     "offer_directly": only("owner", 403),
     "get_answer_rule": only("owner"),
+    "get_acceptance_rule": only("buyer other_buyer", 403),
+    "set_acceptance_rule": only("buyer other_buyer", 403),
     "set_answer_rule": only("owner", exchange=403),
     "list_agreements": ANYBODY,
     "get_agreement": only(_READERS),
