@@ -13,7 +13,7 @@ from marketplace.kernel.transitions import NotYourStep, WrongState
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rounds.reviewing import NoSuchOffice, NotAReviewer, ReviewsMissing
 from marketplace.negotiation.rules import REMIND_BEFORE
-from marketplace.negotiation.succession import proposing, reviewing, standing
+from marketplace.negotiation.succession import place, reviewing, standing
 from marketplace.negotiation.succession.models import SuccessorReview
 from marketplace.negotiation.succession.rules import ANSWER_SUCCESSOR_WITHIN, SuccessorKind
 from tests.exchange.parts import listed
@@ -139,9 +139,9 @@ def test_a_returned_successor_is_corrected_by_a_new_one_that_needs_approvals_of_
         sign_successor(house, second.id, "hospital")
     with pytest.raises(WrongState):
         review_successor(house, second.id, "p-1", "management")
-    with pytest.raises(proposing.AlreadySucceeded):
+    with pytest.raises(place.AlreadySucceeded):
         amend(house, first.predecessor_id, "hospital", parameters={"max_uses": 8})
-    with pytest.raises(proposing.AlreadySucceeded):
+    with pytest.raises(place.AlreadySucceeded):
         renew(house, first.predecessor_id, "pharma")
     third = amend(house, first.predecessor_id, "pharma", parameters={"max_uses": 8})
     assert [one.state for one in chain(house, first.predecessor_id).successors] == ["corrected", "proposed"]

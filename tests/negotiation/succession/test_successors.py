@@ -21,7 +21,7 @@ from marketplace.negotiation.agreement import agreement_text
 from marketplace.negotiation.contract import contract_pdf
 from marketplace.negotiation.drafting import TermOutlivesCertificate
 from marketplace.negotiation.models import Agreement
-from marketplace.negotiation.succession import proposing, standing
+from marketplace.negotiation.succession import place, proposing, standing
 from marketplace.negotiation.succession.rules import SuccessorKind
 from marketplace.plumbing import epochs
 from tests.exchange.parts import PRICE_FEN, listed, suspend_certificate
@@ -155,7 +155,7 @@ def test_the_other_side_refuses_and_the_own_side_withdraws(house: House, who: st
 def test_an_amendment_nobody_signs_lapses_and_another_may_follow(house: House) -> None:
     first = finalized(house)
     second = amend(house, first.id, "pharma", parameters={"max_uses": 9})
-    with pytest.raises(proposing.AlreadySucceeded):
+    with pytest.raises(place.AlreadySucceeded):
         amend(house, first.id, "hospital", parameters={"max_uses": 7})
     house.clock.advance(timedelta(days=30))
     with pytest.raises(standing.SuccessorLapsed):
