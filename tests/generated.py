@@ -105,6 +105,9 @@ def _reasons() -> str:
     lines += ["", "## Why an answer is left to people", ""]
     lines += ["Generated from `contracts/policy/negotiation-reasons.json`.", ""]
     lines += _table("policy/negotiation-reasons.json")
+    lines += ["", "## Why a buyer's rule leaves an offer to people", ""]
+    lines += ["Generated from `contracts/policy/acceptance-reasons.json`.", ""]
+    lines += _table("policy/acceptance-reasons.json")
     lines += ["", "## Why a negotiation stands where it does", ""]
     lines += ["Generated from `contracts/negotiation/reasons.json`.", ""]
     lines += _table("negotiation/reasons.json")

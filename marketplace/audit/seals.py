@@ -25,6 +25,7 @@ from marketplace.plumbing.epochs import NOTIFY_TASK, Epoch
 
 SEALED = frozenset(
     {
+        "acceptance_rule",
         "access_request",
         "agreement",
         "agreement_act",
@@ -81,6 +82,7 @@ SEALED = frozenset(
         "stage_record",
         "stop_notice",
         "stop_notice_reader",
+        "successor_review",
         "use_report",
         "version",
     }

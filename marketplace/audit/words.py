@@ -42,6 +42,9 @@ REASONS = frozenset(
         "completed",
         "returned_for_completion",
         "left_to_people",
+        "left_to_buyers_people",
+        "accepted_by_rule",
+        "countered_by_rule",
         "offered_as_asked",
         "offered_otherwise",
         "offered_by_rule",
@@ -59,6 +62,8 @@ REASONS = frozenset(
         "use_report_missing",
         "use_reported",
         "assignment_prohibited",
+        "predecessor_terminated",
+        "corrected",
     }
 )
 

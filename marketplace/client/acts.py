@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from marketplace.client.api import ApiClient, NotTheDocument
+from marketplace.client.problem import ProblemError
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import Invalid
 
@@ -60,14 +61,20 @@ def propose(
 ) -> Any:
     """Propose an `amendment` or a `renewal` and sign it; it is in force when the other side has signed too.
 
-    What is left out stays as it is.  Returns the successor, an agreement.  Raises ProblemError.
+    What is left out stays as it is.  A provider whose own offices must approve it first signs it later.
+    Returns the successor, an agreement.  Raises ProblemError.
     """
     asked: dict[str, Any] = {"reason": reason, "note": note, "parameters": dict(parameters or {})}
     asked |= {"ends_at": ends_at} if ends_at else {}
     asked |= {"price_plan": dict(price_plan)} if price_plan else {}
     successor = client.post(f"/v1/agreements/{agreement}/{kind}", asked)
     made = client.sign(successor["document"], "agreement")
-    return client.post(f"/v1/agreements/{successor['id']}/signature", made)
+    try:
+        return client.post(f"/v1/agreements/{successor['id']}/signature", made)
+    except ProblemError as refused:
+        if refused.slug != "reviews-missing":
+            raise
+        return client.get(f"/v1/agreements/{successor['id']}")
 
 
 def read_parameters(given: list[str]) -> dict[str, Any]:

@@ -10,6 +10,9 @@ import typer
 
 from marketplace.commands.options import HERE, AsJson, Party, Url, client_of, show
 
+Bounds = Annotated[
+    Path | None, typer.Option("--rule", help="JSON with the bounds, as `automatic` of acceptance-rule.schema.json.")
+]
 request_commands = typer.Typer(help="Access requests and the rounds of their negotiation.", no_args_is_help=True)
 
 Terms = Annotated[
@@ -97,6 +100,26 @@ def review_terms(
     with client_of(url, party) as client:
         body = {"office": office, "terms": _read(terms)}
         show(client.post(f"/v1/requests/{request}/reviews", body), as_json)
+
+
+@request_commands.command("rule")
+def set_acceptance_rule(
+    listing: str, party: Party, rule: Bounds = None, url: Url = HERE, as_json: AsJson = False
+) -> None:
+    """Sign how offers to you under a listing are answered by themselves; without --rule people answer again."""
+    from marketplace.client import accepting
+
+    with client_of(url, party) as client:
+        show(accepting.set_rule(client, listing, _read(rule) if rule else None), as_json)
+
+
+@request_commands.command("sign-accepted")
+def sign_accepted(listing: str, party: Party, rule: Path, url: Url = HERE, as_json: AsJson = False) -> None:
+    """Sign the agreements that your rule accepted under a listing; RULE: your own copy of its bounds."""
+    from marketplace.client import accepting
+
+    with client_of(url, party) as client:
+        show(accepting.sign_accepted(client, listing, _read(rule)), as_json)
 
 
 @request_commands.command("decline")

@@ -121,6 +121,23 @@ def renew_agreement(
     _propose("renewal", agreement, party, reason, note, parameters, until, price_plan, url, as_json=as_json)
 
 
+@agreement_commands.command("review")
+def review_successor(agreement: str, office: str, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
+    """Approve a proposed successor for an office of the provider, as the person of MARKETPLACE_PERSON."""
+    with client_of(url, party) as client:
+        document = client.get(f"/v1/agreements/{agreement}")["document"]
+        show(client.post(f"/v1/agreements/{agreement}/reviews", {"office": office, "document": document}), as_json)
+
+
+@agreement_commands.command("return")
+def return_successor(
+    agreement: str, party: Party, reason: Reason, note: Note = "", url: Url = HERE, as_json: AsJson = False
+) -> None:
+    """Give a proposed successor back to the side that proposed it, for correction by a new proposal."""
+    with client_of(url, party) as client:
+        show(client.post(f"/v1/agreements/{agreement}/return", {"reason": reason, "note": note}), as_json)
+
+
 @agreement_commands.command("succession")
 def show_succession(agreement: str, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
     """What followed an agreement: acts, successors, assignments, with reasons and signatures."""

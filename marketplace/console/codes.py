@@ -36,6 +36,8 @@ SUCCESSOR_KINDS: Words = {
 }
 SUCCESSOR_STATES: Words = {
     "proposed": ("proposed, not yet signed by both", "已提出，双方尚未签署完毕"),
+    "returned": ("returned for correction", "已退回更正"),
+    "corrected": ("corrected by another proposal", "已更正重提"),
     "in_force": ("in force", "已生效"),
     "refused": ("refused", "已拒绝"),
     "withdrawn": ("withdrawn", "已撤回"),

@@ -49,7 +49,7 @@ def _successor(reader: Reader, one: SuccessorOut) -> dict[str, Any]:
         "reason": _reason(reader, one.reason),
         "changes": [getattr(each, reader.language) for each in one.changes],
         "state": reader.name(codes.SUCCESSOR_STATES, one.state),
-        "open": one.state == "proposed",
+        "open": one.state in ("proposed", "returned"),
         "signatures": _signatures(reader, one.signatures),
         "document": one.document,
     }

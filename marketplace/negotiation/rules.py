@@ -50,6 +50,9 @@ class Reason(StrEnum):
     RETURNED = "returned_for_completion"
     COUNTERED = "counter_offered"
     LEFT = "left_to_people"
+    LEFT_BY_BUYER = "left_to_buyers_people"
+    ACCEPTED_BY_RULE = "accepted_by_rule"
+    COUNTERED_BY_RULE = "countered_by_rule"
     AS_ASKED = "offered_as_asked"
     OTHERWISE = "offered_otherwise"
     BY_RULE = "offered_by_rule"
@@ -83,8 +86,8 @@ NEGOTIATION = Machine(
         step(_N.REQUESTED, _N.REQUESTED, "provider", Tag.REQUEST_RETURNED),
         step(_N.REQUESTED, _N.OFFERED, "provider service", Tag.OFFER_MADE),
         step(_N.REQUESTED, _N.AGREED, "provider", Tag.AGREEMENT_SIGNED),
-        step(_N.OFFERED, _N.REQUESTED, "buyer", Tag.OFFER_COUNTERED),
-        step(_N.OFFERED, _N.ACCEPTED, "buyer", Tag.OFFER_ACCEPTED),
+        step(_N.OFFERED, _N.REQUESTED, "buyer service", Tag.OFFER_COUNTERED),
+        step(_N.OFFERED, _N.ACCEPTED, "buyer service", Tag.OFFER_ACCEPTED),
         step(_N.ACCEPTED, _N.AGREED, "provider", Tag.AGREEMENT_SIGNED),
         step(_N.AGREED, _N.VERIFIED, "buyer service", Tag.AGREEMENT_VERIFIED),
         step(_N.VERIFIED, _N.FINALIZED, "service", Tag.AGREEMENT_FINALIZED),

@@ -206,8 +206,9 @@ def terminate(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: 
 
     In effect at once; the act that is made of it is still to be signed by that side.
     A draft that is not in force ends with its negotiation, a proposed successor is refused or withdrawn.
-    Records: negotiation:agreement_terminated, or for a draft negotiation:request_declined or _withdrawn, for a
-    successor negotiation:successor_refused or _withdrawn.
+    What was proposed to follow it and is not in force is withdrawn with it.
+    Records: negotiation:agreement_terminated and negotiation:successor_withdrawn, or for a draft
+    negotiation:request_declined or _withdrawn, for a successor negotiation:successor_refused or _withdrawn.
     """
     request = queries.lock_agreement(db, agreement)
 
@@ -228,6 +229,7 @@ def terminate(db: Session, actor: Actor, agreement: Agreement, why: WhyIn, now: 
 
     act.entry_id = entry = _record(db, actor, agreement, step, why, now, act)
     epochs.stop(db, (agreement.id,), Stop.AGREEMENT_TERMINATED, actor, entry, now)
+    answering.withdraw_all(db, agreement, now)
     exclusivity.end(db, agreement.id, now)
     end_duties(db, agreement, now)
     return agreement

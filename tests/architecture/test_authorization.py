@@ -25,7 +25,7 @@ OF_THE_THING = frozenset({400, 409, 412, 416, 422, 428, 503})
 # "It is not there yet", to somebody who may see that: told apart by the problem's own name.
 NOT_THERE_YET = frozenset(
     {
-        "no-answer-rule", "no-bundle", "no-delivery", "no-notice-address", "no-such-checkpoint",
+        "no-acceptance-rule", "no-answer-rule", "no-bundle", "no-delivery", "no-notice-address", "no-such-checkpoint",
         "no-such-declaration", "no-such-file", "no-such-job", "not-sealed",
     }
 )  # fmt: skip

@@ -19,6 +19,7 @@ from marketplace.commands import party
 from marketplace.main import create_app
 from tests.house import House
 from tests.negotiation.parts import finalized
+from tests.negotiation.rounds.parts import set_rule
 from tests.negotiation.succession.parts import agreement_of, chain, declare_resumption, suspend
 
 
@@ -27,7 +28,7 @@ def clients(house: House) -> Iterator[dict[str, ApiClient]]:
     url = house.runtime.settings.public_url
     with in_process(create_app(house.runtime), url) as http:
         yield {
-            name: ApiClient(http, url, house.cast[name].id, house.cast[name].key, house.clock)
+            name: ApiClient(http, url, house.cast[name].id, house.cast[name].key, house.clock, person="p-1")
             for name in ("hospital", "pharma")
         }
 
@@ -129,3 +130,30 @@ def test_the_command_line_declares_proposes_and_shows(
     shown = run("pharma", "succession", agreement.id)
     assert [one["kind"] for one in shown["acts"]] == ["suspension", "resumption"]
     assert [one["state"] for one in shown["successors"]] == ["in_force"]
+
+
+def test_offices_approve_or_return_a_successor_over_http_and_on_the_command_line(
+    house: House, clients: dict[str, ApiClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = finalized(house)
+    set_rule(house, first.listing_id, reviews=[{"office": "management"}])
+    hospital, pharma = clients["hospital"], clients["pharma"]
+
+    @contextmanager
+    def connected(*_: Any) -> Iterator[ApiClient]:
+        yield hospital
+
+    monkeypatch.setattr(party, "client_of", connected)
+    more = {"reason": "more_uses_needed", "parameters": {"max_uses": 10}}
+    second = acts.propose(hospital, first.id, "amendment", **more)
+    assert (second["state"], second["signatures"]) == ("drafted", [])
+    run = CliRunner()
+    ended = run.invoke(app, ["agreement", "return", second["id"], "--reason", "data_error", "--as", "x", "--json"])
+    assert (ended.exit_code, json.loads(ended.output)["state"]) == (0, "returned")
+    third = acts.propose(hospital, first.id, "amendment", **more)
+    said = run.invoke(app, ["agreement", "review", third["id"], "management", "--as", "x", "--json"])
+    assert json.loads(said.output)["missing"] == {}
+    for client in (hospital, pharma):
+        signed = client.post(f"/v1/agreements/{third['id']}/signature", client.sign(third["document"], "agreement"))
+    assert signed["state"] == "finalized"
+    assert agreement_of(house, first.id).state == "superseded"

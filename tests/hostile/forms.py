@@ -142,6 +142,25 @@ def _proof(name: str, content: dict[str, Any]) -> Form:
     return form
 
 
+def _acceptance_rule(story: Story, identity: str) -> dict[str, Any]:
+    party = story.house.cast[IDENTITIES[identity] or "hospital"]
+    rule = {
+        "type": "acceptance-rule",
+        "v": 1,
+        "listing": story.ids["listing_id"],
+        "buyer": party.id,
+        "automatic": {
+            "purposes": ["model_training"],
+            "price_at_most_fen": 1,
+            "price_per_use_at_most_fen": 0,
+            "rounds_at_most": 1,
+            "counter_price_fen": None,
+        },
+        "nonce": "ab" * 16,
+    }
+    return {"rule": rule, "jws": party.key.sign_detached(canonical(rule), typ="acceptance-rule+jws")}
+
+
 _REPORT = {"type": "use-report", "uses": [], "results": ["none"], "staff": ["research"]}
 _DELETION = {
     "type": "deletion-certificate",
@@ -247,6 +266,7 @@ FORMS: dict[str, Form] = {
         "purpose": "model_training",
         "terms": _terms(story, identity),
     },
+    "set_acceptance_rule": _acceptance_rule,
     "set_answer_rule": _plain(
         {
             "automatic": {
@@ -269,6 +289,8 @@ FORMS: dict[str, Form] = {
     "sign_act": _signature("agreement-act"),
     "propose_amendment": _plain(_SUCCESSOR),
     "propose_renewal": _plain(_SUCCESSOR),
+    "review_successor": _plain({"office": "data_protection", "document": "ab" * 32}),
+    "return_successor": _plain(_WHY),
     "ask_assignment": lambda story, identity: {"assignee": story.house.cast["insurer"].id},
     "refuse_assignment": _plain(_WHY),
     "export_log": lambda story, identity: {"asset": story.ids["asset_id"]},

@@ -8,7 +8,7 @@ from typing import Any
 from marketplace.negotiation import service, stopping
 from marketplace.negotiation.duties import chasing
 from marketplace.negotiation.duties.rules import Kind
-from marketplace.negotiation.rounds import answering, reminding
+from marketplace.negotiation.rounds import accepting, answering, reminding
 from marketplace.negotiation.succession import answering as succession
 from marketplace.negotiation.succession import chasing as acts
 from marketplace.plumbing.runtime import Runtime
@@ -29,6 +29,11 @@ def remind(runtime: Runtime, args: dict[str, Any]) -> None:
 def answer(runtime: Runtime, args: dict[str, Any]) -> None:
     """Ask the provider's rule about what a buyer put on the table; what it does not offer waits for people."""
     answering.answer(runtime, args["request"])
+
+
+def accept(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Ask the buyer's rule about what was offered; what it neither accepts nor counters waits for people."""
+    accepting.answer(runtime, args["request"])
 
 
 def end(runtime: Runtime, args: dict[str, Any]) -> None:
@@ -55,12 +60,20 @@ def lapse_successor(runtime: Runtime, args: dict[str, Any]) -> None:
         succession.lapse(db, args["agreement"], runtime.clock.now())
 
 
+def remind_successor(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Remind who has to sign or correct a successor; one that moved is left alone.  args: agreement."""
+    with runtime.database.transaction() as db:
+        acts.remind(db, args["agreement"], runtime.clock.now())
+
+
 TASKS: dict[str, Callable[[Runtime, dict[str, Any]], None]] = {
     "negotiation.expire": expire,
     "negotiation.remind": remind,
     "negotiation.answer": answer,
+    "negotiation.accept": accept,
     "negotiation.end": end,
     "negotiation.chase_duty": chase_duty,
     "negotiation.chase_act": chase_act,
     "negotiation.lapse_successor": lapse_successor,
+    "negotiation.remind_successor": remind_successor,
 }

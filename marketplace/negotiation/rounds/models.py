@@ -50,6 +50,22 @@ class AnswerRule(SQLModel, table=True):
     set_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class AcceptanceRule(SQLModel, table=True):
+    """What a buyer lets be answered by itself of the offers made to it under a listing.
+
+    document: SHA-256 of the canonical rule that the buyer signed, readable by it alone.
+    automatic: as `schemas.AcceptableIn`, None = never.
+    """
+
+    __tablename__ = "acceptance_rule"
+
+    buyer_id: str = Field(primary_key=True, foreign_key="participant.id")
+    listing_id: str = Field(primary_key=True, foreign_key="listing.id")
+    document: str
+    automatic: dict[str, Any] | None = Field(default=None, sa_type=JsonColumn)
+    set_at: datetime = Field(sa_type=UtcDateTime)
+
+
 class ProposalReview(SQLModel, table=True):
     """A person of the provider approved terms for an office.  terms: SHA-256 of the terms; reviewer: a commitment."""
 

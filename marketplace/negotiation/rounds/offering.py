@@ -20,6 +20,7 @@ from marketplace.negotiation.eligibility import record_refusal, refusal_of, requ
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rounds import queries as rounds
 from marketplace.negotiation.rounds import terms as table
+from marketplace.negotiation.rounds.asking import ask_for_acceptance
 from marketplace.negotiation.rounds.reviewing import require_reviewed
 from marketplace.negotiation.rounds.schemas import DirectOfferIn, TermsIn
 from marketplace.negotiation.rounds.terms import Terms
@@ -84,6 +85,7 @@ def send_offer(
     request.agreement_id, request.answered_at = agreement.id, now
     request.purpose, request.reason, request.note = terms.purpose, reason, ""
     move(db, actor, request, step, now, table.about(rounds.latest(db, request.id)) | (about or {}))
+    ask_for_acceptance(db, request, now)
     return agreement
 
 
@@ -142,6 +144,7 @@ def offer_directly(db: Session, actor: Actor, asked: DirectOfferIn, now: datetim
     require_reviewed(db, request, terms)
     request.agreement_id = _draft(db, request, meant, terms, now).id
     save(db, request, now)
+    ask_for_acceptance(db, request, now)
 
     record_request(db, actor, Tag.OFFER_MADE, request, now, table.about(proposal))
     return request

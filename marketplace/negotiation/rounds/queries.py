@@ -7,11 +7,15 @@ from collections.abc import Sequence
 from sqlmodel import Session, col, select
 
 from marketplace.kernel.errors import NotFound
-from marketplace.negotiation.rounds.models import AnswerRule, Proposal, ProposalReview
+from marketplace.negotiation.rounds.models import AcceptanceRule, AnswerRule, Proposal, ProposalReview
 
 
 class NoAnswerRule(NotFound):
     """No rule for answers was set for this listing."""
+
+
+class NoAcceptanceRule(NotFound):
+    """No rule for offers under this listing was signed."""
 
 
 def proposals(db: Session, request_id: str) -> Sequence[Proposal]:
@@ -37,6 +41,25 @@ def rule_of(db: Session, listing_id: str) -> AnswerRule:
     if found is None:
         raise NoAnswerRule("people answer every request under this listing", got=listing_id)
     return found
+
+
+def acceptance_rule(db: Session, buyer_id: str, listing_id: str) -> AcceptanceRule | None:
+    """A buyer's rule for offers under a listing, if it signed one."""
+    return db.get(AcceptanceRule, (buyer_id, listing_id))
+
+
+def acceptance_rule_of(db: Session, buyer_id: str, listing_id: str) -> AcceptanceRule:
+    """A buyer's rule for offers under a listing.  Raises NoAcceptanceRule."""
+    found = acceptance_rule(db, buyer_id, listing_id)
+    if found is None:
+        raise NoAcceptanceRule("your people answer every offer under this listing", got=listing_id)
+    return found
+
+
+def latest_by(db: Session, request_id: str, by: str) -> Proposal | None:
+    """What one side proposed last, if it did."""
+    rows = select(Proposal).where(Proposal.request_id == request_id, Proposal.by == by)
+    return db.exec(rows.order_by(col(Proposal.round).desc())).first()
 
 
 def reviews(db: Session, request_id: str, terms: str) -> Sequence[ProposalReview]:

@@ -61,18 +61,26 @@ def counter(
     if refused is not None:
         return record_refusal(db, actor, terms.purpose, row, refused, now, {"request": request.id})
 
-    return _put_instead(db, actor, request, terms, step, now)
+    return put_instead(db, actor, request, terms, step, Reason.COUNTERED, now, {})
 
 
-def _put_instead(
-    db: Session, actor: Actor, request: AccessRequest, terms: Terms, step: Step, now: datetime
+def put_instead(
+    db: Session,
+    actor: Actor,
+    request: AccessRequest,
+    terms: Terms,
+    step: Step,
+    reason: Reason,
+    now: datetime,
+    about: Json,
 ) -> AccessRequest:
+    """Put other terms on the table by a checked step of the buyer's side.  about: further facts of the entry."""
     replaced: Json = {"replaced": request.agreement_id}
     close_draft(db, request, "superseded", now)
     proposal = table.put_on_table(db, request, terms, Side.BUYER, now)
     request.agreement_id, request.purpose = None, terms.purpose
-    request.reason, request.note = Reason.COUNTERED, ""
-    move(db, actor, request, step, now, table.about(proposal) | replaced)
+    request.reason, request.note = reason, ""
+    move(db, actor, request, step, now, table.about(proposal) | replaced | about)
     ask_for_answer(db, request, now)
     return request
 

@@ -49,7 +49,7 @@ def review(db: Session, actor: Actor, request: AccessRequest, asked: ReviewIn, n
     step_of(request, actor, State.OFFERED, now, Side.PROVIDER)
     terms = table.on_table(db, request).changed(asked.terms)
     table.fitting(db, row, terms, now)
-    reviewer = _speaker(db, actor, rule.reviews if rule else [], asked.office, now)
+    reviewer = speaker(db, actor, rule.reviews if rule else [], asked.office, now)
     key = {"request_id": request.id, "terms": terms.sha256, "office": asked.office, "reviewer": reviewer}
     if db.get(ProposalReview, tuple(key.values())) is not None:
         return terms
@@ -70,18 +70,6 @@ def require_reviewed(db: Session, request: AccessRequest, terms: Terms) -> None:
             expected=", ".join(f"{number} more of {office}" for office, number in missing.items()),
             got=terms.sha256,
             action="POST /v1/requests/{request_id}/reviews as each of these persons, then offer the same terms",
-        )
-
-
-def require_no_reviews(db: Session, listing_id: str) -> None:
-    """Raises ReviewsMissing where the rule of a listing demands approvals, which are given in a negotiation only."""
-    rule = queries.rule(db, listing_id)
-    if rule is not None and rule.reviews:
-        raise ReviewsMissing(
-            "the provider's rule demands approvals, and a successor is approved by nobody",
-            expected="a listing whose rule names no reviews",
-            got=", ".join(one["office"] for one in rule.reviews),
-            action="ask for access anew, so that the offices approve the terms, or let the provider change its rule",
         )
 
 
@@ -109,8 +97,8 @@ def still_missing(offices: Sequence[Mapping[str, Any]], given: Sequence[tuple[st
     return {office: number for office, number in needed.items() if number > 0}
 
 
-def _speaker(db: Session, actor: Actor, offices: Sequence[Mapping[str, Any]], office: str, now: datetime) -> str:
-    """The commitment to the person who acts, who must speak for the office."""
+def speaker(db: Session, actor: Actor, offices: Sequence[Mapping[str, Any]], office: str, now: datetime) -> str:
+    """The commitment to the person who acts, who must speak for the office.  Raises NoSuchOffice, NotAReviewer."""
     known = {one["office"]: one["persons"] for one in offices}
     if office not in known:
         raise NoSuchOffice("name an office of the rule", expected=" or ".join(known) or "none", got=office)

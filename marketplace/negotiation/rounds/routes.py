@@ -7,10 +7,12 @@ from fastapi import Response
 from marketplace.exchange import queries as exchange
 from marketplace.negotiation import queries
 from marketplace.negotiation.replies import agreement_out, refused
-from marketplace.negotiation.rounds import answering, offering, replying, reviewing
+from marketplace.negotiation.rounds import accepting, answering, offering, replying, reviewing
 from marketplace.negotiation.rounds import queries as rounds
 from marketplace.negotiation.rounds.schemas import (
     AcceptanceIn,
+    AcceptanceRuleIn,
+    AcceptanceRuleOut,
     AnswerRuleIn,
     AnswerRuleOut,
     DirectOfferIn,
@@ -92,3 +94,17 @@ def set_answer_rule(verb: Verb, listing_id: str, asked: AnswerRuleIn) -> AnswerR
     """The provider says how requests under a listing are answered from now on."""
     listing = exchange.own_listing(verb.db, verb.actor, listing_id)
     return AnswerRuleOut.model_validate(answering.set_rule(verb.db, verb.actor, listing, asked, verb.now))
+
+
+@routes.get("/listings/{listing_id}/acceptance-rule", operation_id="get_acceptance_rule")
+def get_acceptance_rule(view: View, listing_id: str) -> AcceptanceRuleOut:
+    """How offers to the calling buyer under a listing are answered."""
+    accepting.require_buyer(view.actor)
+    return AcceptanceRuleOut.model_validate(rounds.acceptance_rule_of(view.db, view.actor.participant, listing_id))
+
+
+@routes.post("/listings/{listing_id}/acceptance-rule", operation_id="set_acceptance_rule")
+def set_acceptance_rule(verb: Verb, listing_id: str, asked: AcceptanceRuleIn) -> AcceptanceRuleOut:
+    """The buyer says by a signed document how offers to it under a listing are answered from now on."""
+    rule = accepting.set_rule(verb.db, verb.actor, listing_id, asked, verb.now)
+    return AcceptanceRuleOut.model_validate(rule)

@@ -1,6 +1,11 @@
-"""What an automatic answer may rest on: the closed input of `policies/negotiation/`, built from terms and parties."""
+"""What an automatic answer may rest on: the closed input of `policies/negotiation/`, built from terms and parties;
+and of `policies/acceptance/`, by which a buyer answers."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -8,10 +13,11 @@ from marketplace.exchange.pricing import Metered, Results, price_of_access, pric
 from marketplace.exchange.terms import PURPOSES
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Invalid, shown
-from marketplace.negotiation.rounds.schemas import AnswerRuleIn
+from marketplace.negotiation.rounds.schemas import AcceptableIn, AnswerRuleIn
 from marketplace.negotiation.rounds.terms import Terms
 
 PACKAGE = "negotiation"
+ACCEPTANCE = "acceptance"
 
 
 class UnsoundRule(Invalid):
@@ -65,6 +71,91 @@ class AnswerFacts(_Closed):
     contains_genomic: bool
 
 
+class AcceptableFacts(_Closed):
+    """The buyer's rule as it stands, see `schemas.AcceptableIn`.  counters: whether another price may be asked for."""
+
+    purposes: list[str]
+    price_at_most_fen: int
+    price_per_use_at_most_fen: int
+    rounds_at_most: int
+    counters: bool
+
+
+class OfferFacts(_Closed):
+    """What would be accepted, or asked for.  offered: it lies with the buyer; changed: names of terms that differ."""
+
+    round: int
+    offered: bool
+    purpose: str
+    price_fen: int
+    price_per_use_fen: int
+    changed: list[str]
+
+
+class ProviderFacts(_Closed):
+    """What is known of who offers."""
+
+    id: str
+    verified: bool
+    suspended: bool
+
+
+class AcceptingFacts(_Closed):
+    """What is known of the buyer whose rule it is.  overdue: reason codes of what it owes."""
+
+    id: str
+    verified: bool
+    suspended: bool
+    foreign_controlled: bool
+    overdue: list[str]
+
+
+class AcceptanceFacts(_Closed):
+    """The whole input of `data.acceptance.decision`, before its digest is added.  now: Unix seconds."""
+
+    now: int
+    move: Literal["accept", "counter"]
+    rule: AcceptableFacts
+    proposal: OfferFacts
+    provider: ProviderFacts
+    buyer: AcceptingFacts
+    contains_genomic: bool
+
+
+def offer_facts(number: int, own: Terms, offered: Terms, *, lies: bool) -> OfferFacts:
+    """An offer, or a counter-offer to be, against what the buyer asked for itself, or the listing if it did not."""
+    beside = [name for name in ("purpose", "starts_at") if getattr(own, name) != getattr(offered, name)]
+    return OfferFacts(
+        round=number,
+        offered=lies,
+        purpose=offered.purpose,
+        price_fen=price_of_access(offered.price_plan).minor,
+        price_per_use_fen=price_of_use(offered.price_plan).minor,
+        changed=[*changed(own, offered), *beside],
+    )
+
+
+def at_price(terms: Terms, fen: int) -> Terms | None:
+    """The same terms at another price of access; None where their price plan has no such price."""
+    name = "access_fen" if isinstance(read_plan(terms.price_plan), Metered) else "price_fen"
+    if isinstance(read_plan(terms.price_plan), Results):
+        return None
+    return replace(terms, price_plan={**terms.price_plan, name: fen})
+
+
+def require_acceptable(asked: AcceptableIn | None) -> None:
+    """Refuse purposes nobody can ask for and counter-offers above the own bound.  Raises UnsoundRule."""
+    if asked is None:
+        return
+    _require_known(asked.purposes)
+    if asked.counter_price_fen is not None and asked.counter_price_fen > asked.price_at_most_fen:
+        raise UnsoundRule(
+            "what is asked for instead would not be accepted",
+            expected=f"at most {asked.price_at_most_fen}",
+            got=str(asked.counter_price_fen),
+        )
+
+
 def changed(listed: Terms, proposed: Terms) -> list[str]:
     """Names of the terms that differ from the listing; not the start, nor the prices that the rule has bounds for.
 
@@ -104,10 +195,7 @@ def proposal_facts(number: int, by: str, listed: Terms, proposed: Terms) -> Prop
 
 def require_sound(asked: AnswerRuleIn) -> None:
     """Refuse purposes nobody can ask for and approvals nobody can give.  Raises UnsoundRule."""
-    known = PURPOSES["known"]
-    for purpose in asked.automatic.purposes if asked.automatic else []:
-        if purpose not in known:
-            raise UnsoundRule("no such purpose", expected=" or ".join(known), got=shown(purpose))
+    _require_known(asked.automatic.purposes if asked.automatic else [])
     offices = [one.office for one in asked.reviews]
     for one in asked.reviews:
         if offices.count(one.office) > 1:
@@ -118,3 +206,10 @@ def require_sound(asked: AnswerRuleIn) -> None:
                 expected=f"at least {one.approvals} persons, or none for anybody",
                 got=str(len(set(one.persons))),
             )
+
+
+def _require_known(purposes: Iterable[str]) -> None:
+    known = PURPOSES["known"]
+    for purpose in purposes:
+        if purpose not in known:
+            raise UnsoundRule("no such purpose", expected=" or ".join(known), got=shown(purpose))

@@ -21,6 +21,12 @@ PersonName = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Fen = Annotated[int, Field(ge=0, le=10**13, strict=True)]
 
 
+class _Signed(BaseModel):
+    """Part of a document whose canonical bytes a party signs: one spelling for each value."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+
 class TermsIn(BaseModel):
     """Terms within the listing's template; what is left out stays as it lies on the table.
 
@@ -110,6 +116,55 @@ class AnswerRuleIn(BaseModel):
 
     automatic: AutomaticIn | None = None
     reviews: list[OfficeIn] = Field(default_factory=list, max_length=5)
+
+
+class AcceptableIn(_Signed):
+    """What is accepted for the buyer without a person: every condition must hold, all else is as it asked or as listed.
+
+    price_at_most_fen: price of access; price_per_use_at_most_fen: of each use; rounds_at_most: a later round is for
+    people; counter_price_fen: asked for where only the price of access is too high, null: people answer.
+    """
+
+    purposes: list[Purpose] = Field(min_length=1, max_length=40, examples=[["model_training"]])
+    price_at_most_fen: Fen
+    price_per_use_at_most_fen: Fen
+    rounds_at_most: int = Field(ge=1, le=20)
+    counter_price_fen: Fen | None
+
+
+class AcceptanceRuleDocument(_Signed):
+    """The document of `contracts/documents/acceptance-rule.schema.json`, as the buyer signs it.
+
+    automatic: null: people answer every offer; nonce: chance, so that nobody finds the bounds by trying hashes.
+    """
+
+    type: Literal["acceptance-rule"]
+    v: Annotated[int, Field(ge=1, le=1)]
+    listing: str = Field(min_length=1, max_length=80)
+    buyer: str = Field(min_length=1, max_length=80)
+    automatic: AcceptableIn | None
+    nonce: str = Field(pattern=r"^[0-9a-f]{32}$")
+
+
+class AcceptanceRuleIn(BaseModel):
+    """A rule and the buyer's detached JWS (typ acceptance-rule+jws) over its canonical bytes."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    rule: AcceptanceRuleDocument
+    jws: str = Field(max_length=4096)
+
+
+class AcceptanceRuleOut(BaseModel):
+    """The rule in force; its exact bytes are at /v1/documents/{document}."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    listing_id: str
+    buyer_id: str
+    document: Sha256
+    automatic: dict[str, Any] | None
+    set_at: datetime
 
 
 class OfficeOut(BaseModel):

@@ -14,15 +14,10 @@ from marketplace.exchange import exclusivity
 from marketplace.exchange.pricing import price_of_access
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
-from marketplace.kernel.clock import timestamp
-from marketplace.kernel.errors import Conflict
-from marketplace.kernel.transitions import WrongState
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import signing
 from marketplace.negotiation.duties.opening import end_reports
-from marketplace.negotiation.eligibility import require_eligible_for
 from marketplace.negotiation.models import Agreement
-from marketplace.negotiation.rounds.reviewing import require_no_reviews
 from marketplace.negotiation.rules import AGREEMENT, AgreementState, Side
 from marketplace.negotiation.schemas import WhyIn
 from marketplace.negotiation.steps import record_agreement
@@ -30,18 +25,19 @@ from marketplace.negotiation.succession import queries
 from marketplace.negotiation.succession.acts import overtake
 from marketplace.negotiation.succession.models import AgreementSuccessor
 from marketplace.negotiation.succession.notices import tell
-from marketplace.negotiation.succession.rules import SUCCESSOR, SuccessorKind, SuccessorState, price_due
+from marketplace.negotiation.succession.reviewing import require_approved
+from marketplace.negotiation.succession.rules import (
+    PREDECESSOR_TERMINATED,
+    SUCCESSOR,
+    WAITING,
+    SuccessorKind,
+    SuccessorState,
+    price_due,
+)
+from marketplace.negotiation.succession.standing import require_signable
 from marketplace.participants.signatures import accept
 from marketplace.plumbing import epochs
 from marketplace.plumbing.epochs import Stop
-
-
-class SuccessorLapsed(Conflict):
-    """The deadline of this successor has passed."""
-
-
-class PredecessorMoved(Conflict):
-    """Something has happened to the agreement since its amendment was proposed."""
 
 
 def sign(
@@ -67,9 +63,8 @@ def sign(
 
     signing.require_document(agreement, signature)
     if actor.participant not in signed:
-        _require_signable(db, agreement, follows, predecessor, now)
-        if actor.participant == agreement.provider_id:
-            require_no_reviews(db, agreement.listing_id)
+        require_signable(db, agreement, follows, predecessor, now)
+        require_approved(db, agreement, actor, signed)
     accept(db, actor.participant, signature.document, signature.jws, typ=signing.TYP, now=now)
     if actor.participant in signed:
         return agreement
@@ -95,7 +90,7 @@ def close(
 
 
 def lapse(db: Session, agreement_id: str, now: datetime) -> None:
-    """End a proposed successor whose deadline has passed; anything else is left as it is.
+    """End a proposed or returned successor whose deadline has passed; anything else is left as it is.
 
     Records: negotiation:successor_lapsed.
     """
@@ -103,46 +98,29 @@ def lapse(db: Session, agreement_id: str, now: datetime) -> None:
     negotiation.lock_agreement(db, agreement)
     follows = queries.succession(db, agreement_id)
 
-    if follows is None or follows.state != SuccessorState.PROPOSED or follows.expires_at > now:
+    if follows is None or follows.state not in WAITING or follows.expires_at > now:
         return
     _end(db, SERVICE_ACTOR, agreement, follows, SuccessorState.LAPSED, WhyIn(reason="deadline_passed"), now)
 
 
-def _require_signable(
-    db: Session, agreement: Agreement, follows: AgreementSuccessor, predecessor: Agreement, now: datetime
-) -> None:
-    if follows.state != SuccessorState.PROPOSED:
-        raise WrongState("this successor is not open for signature", expected="proposed", got=follows.state)
-    if follows.expires_at <= now:
-        raise SuccessorLapsed(
-            "nobody signed in time", expected=f"before {timestamp(follows.expires_at)}", action="propose it again"
-        )
-    _require_followed(db, follows, predecessor, now)
-    signing.require_basis(db, agreement, now)
-    require_eligible_for(db, agreement)
+def withdraw_all(db: Session, predecessor: Agreement, now: datetime) -> None:
+    """Withdraw what waits to follow an agreement that was terminated: nobody could sign it any more.
+
+    The caller holds the predecessor.  Records: negotiation:successor_withdrawn for each.
+    """
+    for follows in queries.successors(db, predecessor.id):
+        if follows.state in WAITING:
+            successor, why = negotiation.agreement(db, follows.agreement_id), WhyIn(reason=PREDECESSOR_TERMINATED)
+            _end(db, SERVICE_ACTOR, successor, follows, SuccessorState.WITHDRAWN, why, now)
 
 
-def _require_followed(db: Session, follows: AgreementSuccessor, predecessor: Agreement, now: datetime) -> None:
-    """Whether the agreement is still one that this successor can follow; what was terminated is followed by nothing."""
-    if follows.kind == SuccessorKind.RENEWAL:
-        if predecessor.state not in {AgreementState.FINALIZED, AgreementState.EXPIRED}:
-            raise WrongState(
-                "only an agreement in force or at the end of its term is renewed",
-                expected="finalized or expired",
-                got=predecessor.state,
-                action="resume it first if it is suspended, or ask for access anew",
-            )
-        return
-    if predecessor.state != AgreementState.FINALIZED or predecessor.ends_at <= now:
-        raise WrongState("only an agreement in force is amended", expected="finalized", got=predecessor.state)
-    latest = queries.head(db, predecessor)[1]
-    if follows.previous != latest:
-        raise PredecessorMoved(
-            "another act followed the agreement since",
-            expected=f"a successor that follows {latest}",
-            got=follows.previous,
-            action="withdraw this amendment and propose it again",
-        )
+def correct(db: Session, actor: Actor, follows: AgreementSuccessor, now: datetime) -> None:
+    """End a returned successor because its proposer proposes another in its stead.  The caller holds both agreements.
+
+    Raises WrongState, NotYourStep.  Records: negotiation:successor_corrected.
+    """
+    agreement = negotiation.agreement(db, follows.agreement_id)
+    _end(db, actor, agreement, follows, SuccessorState.CORRECTED, WhyIn(reason=str(SuccessorState.CORRECTED)), now)
 
 
 def _put_in_force(

@@ -40,7 +40,9 @@ class AgreementSuccessor(SQLModel, table=True):
     """A proposed successor of an agreement, by the id of its own draft; kinds and states are in `succession.rules`.
 
     previous: SHA-256 of the predecessor's latest act when it was proposed, or of its document.
-    reason: a code, why it was proposed, later why it was refused.
+    reason: a code, why it was proposed, later why it was refused or returned.
+    expires_at: signed by both, or corrected once it was returned, before then; reminded_of: the deadline of which who
+    has to move was reminded.
     """
 
     __tablename__ = "agreement_successor"
@@ -56,6 +58,22 @@ class AgreementSuccessor(SQLModel, table=True):
     proposed_at: datetime = Field(sa_type=UtcDateTime)
     expires_at: datetime = Field(sa_type=UtcDateTime)
     answered_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    reminded_of: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class SuccessorReview(SQLModel, table=True):
+    """A person of the provider approved a proposed successor for an office, before the provider signs it.
+
+    document: SHA-256 of the successor's document, so that nothing else is approved by it; reviewer: a commitment.
+    """
+
+    __tablename__ = "successor_review"
+
+    document: str = Field(primary_key=True)
+    office: str = Field(primary_key=True)
+    reviewer: str = Field(primary_key=True)
+    agreement_id: str = Field(foreign_key="agreement.id", index=True)
+    approved_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class AgreementAssignment(SQLModel, table=True):

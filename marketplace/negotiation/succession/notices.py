@@ -1,4 +1,4 @@
-"""Asking for a notice: what follows a signed agreement is told to both sides, as stops and duties are."""
+"""Asking for a notice: what follows a signed agreement is told to both sides, and deadlines are watched."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ from sqlmodel import Session
 
 from marketplace.kernel.clock import timestamp
 from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.rules import REMIND_BEFORE
+from marketplace.negotiation.succession.models import AgreementSuccessor
 from marketplace.plumbing import outbox
 
 NOTIFY_TASK = "transfer.notify_contract"
+LAPSE_TASK = "negotiation.lapse_successor"
+REMIND_TASK = "negotiation.remind_successor"
 
 
 def tell(db: Session, agreement: Agreement, reason: str, *, party: str, about: str, entry: str, now: datetime) -> None:
@@ -28,3 +32,11 @@ def tell(db: Session, agreement: Agreement, reason: str, *, party: str, about: s
         "said_at": timestamp(now),
     }
     outbox.enqueue(db, NOTIFY_TASK, told, key=entry, now=now)
+
+
+def ask_for_deadline(db: Session, follows: AgreementSuccessor, now: datetime) -> None:
+    """Have who must move reminded before a successor's deadline, and the successor ended at it."""
+    key, deadline = f"{follows.agreement_id}:{timestamp(follows.expires_at)}", follows.expires_at
+    args = {"agreement": follows.agreement_id}
+    outbox.enqueue(db, REMIND_TASK, args, key=key, now=now, due=deadline - REMIND_BEFORE)
+    outbox.enqueue(db, LAPSE_TASK, args, key=key, now=now, due=deadline)

@@ -12,16 +12,16 @@ from marketplace.audit.words import keep_why
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.fitness import fitting_uses
 from marketplace.exchange.models import Offer
-from marketplace.exchange.pricing import PlanDoesNotFit, Rate, rate_of, read_plan, require_regime
+from marketplace.exchange.pricing import rate_of, read_plan, require_regime
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.exchange.standing import Standing
 from marketplace.exchange.templates import LANGUAGES, template
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import require_utc, timestamp
-from marketplace.kernel.errors import Conflict, Invalid
+from marketplace.kernel.errors import Invalid
 from marketplace.kernel.ids import new_id
-from marketplace.kernel.transitions import NotYourStep, WrongState
+from marketplace.kernel.transitions import NotYourStep
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.agreement import agreement_document, agreement_uses, end_of_term
 from marketplace.negotiation.clauses import Facts
@@ -29,22 +29,15 @@ from marketplace.negotiation.differences import differences, paper_of_agreement
 from marketplace.negotiation.drafting import START_WITHIN, StartOutOfRange, TermOutlivesCertificate
 from marketplace.negotiation.eligibility import require_eligible_for
 from marketplace.negotiation.models import Agreement
-from marketplace.negotiation.rounds.reviewing import require_no_reviews
-from marketplace.negotiation.rules import AgreementState
 from marketplace.negotiation.steps import record_agreement
-from marketplace.negotiation.succession import queries
+from marketplace.negotiation.succession import answering, queries
 from marketplace.negotiation.succession.models import AgreementSuccessor
-from marketplace.negotiation.succession.notices import tell
-from marketplace.negotiation.succession.rules import ANSWER_SUCCESSOR_WITHIN, SuccessorKind, SuccessorState
+from marketplace.negotiation.succession.notices import ask_for_deadline, tell
+from marketplace.negotiation.succession.place import require_countable, require_end, require_place
+from marketplace.negotiation.succession.rules import SuccessorKind, SuccessorState, answer_until
 from marketplace.negotiation.succession.schemas import SuccessorIn
 from marketplace.participants import queries as participants
-from marketplace.plumbing import epochs, outbox
-
-LAPSE_TASK = "negotiation.lapse_successor"
-
-
-class AlreadySucceeded(Conflict):
-    """The agreement has a successor already."""
+from marketplace.plumbing import epochs
 
 
 class NothingChanged(Invalid):
@@ -61,21 +54,22 @@ def propose(
     """Draft a successor that names its predecessor and says in words what is otherwise; both sides are to sign it.
 
     What a new offer is judged by is judged: template, terms, price plan, listing, certificate, opinion, buyer.
-    Raises NotYourStep, WrongState, AlreadySucceeded, NotInCatalogue, StartOutOfRange, EndsTooEarly, NothingChanged,
-    TermOutlivesCertificate, BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly, ReviewsMissing,
+    Where one was returned to this side, the new proposal corrects it and takes its place.
+    Raises NotYourStep, WrongState, AlreadySucceeded, RenewalBegins, NotInCatalogue, StartOutOfRange, EndsTooEarly,
+    NothingChanged, TermOutlivesCertificate, BadParameters, UnknownTerm, NotDeliverable, PlanDoesNotFit, ResearchOnly,
     RefusedOnReview.
-    Records: negotiation:successor_proposed.
+    Records: negotiation:successor_proposed, and negotiation:successor_corrected.
     """
     negotiation.lock_agreement(db, agreement)
     row = exchange.visible_listing(db, agreement.listing_id, now, reader=agreement.buyer_id)
     before = documents.content(db, agreement.document)
 
-    _require_followed(db, agreement, kind, now)
-    require_no_reviews(db, agreement.listing_id)
+    returned = require_place(db, actor, agreement, kind, now)
     starts_at, ends_at = _term(agreement, row, kind, asked, now)
+    require_end(db, agreement, kind, ends_at)
     offer = _offer(db, row, agreement, before, asked, (ends_at - starts_at).days)
     if kind == SuccessorKind.AMENDMENT:
-        _require_countable(db, agreement, rate_of(read_plan(offer.price_plan)))
+        require_countable(db, agreement, rate_of(read_plan(offer.price_plan)))
 
     successor = _draft(agreement, row, offer, (starts_at, ends_at), now)
     document = _document(db, agreement, successor, row, offer, now)
@@ -92,53 +86,14 @@ def propose(
         "changes": {language: [getattr(one, language) for one in changes] for language in LANGUAGES},
     }
     readers = (agreement.provider_id, agreement.buyer_id)
+    if returned is not None:
+        answering.correct(db, actor, returned, now)
     successor.document = documents.keep(db, "agreement", document, now, readers=readers)
     follows = _follow(db, actor, agreement, successor, kind, previous, asked, now)
 
     entry = _record(db, actor, successor, follows, asked, now)
     tell(db, agreement, "successor_proposed", party=actor.participant, about=successor.document, entry=entry, now=now)
     return successor
-
-
-def _require_followed(db: Session, agreement: Agreement, kind: SuccessorKind, now: datetime) -> None:
-    """Raises WrongState, AlreadySucceeded."""
-    running = agreement.state == AgreementState.FINALIZED and agreement.ends_at > now
-    over = agreement.state in {AgreementState.FINALIZED, AgreementState.EXPIRED}
-    if not (running if kind == SuccessorKind.AMENDMENT else over):
-        raise WrongState(
-            "an amendment follows an agreement in force, a renewal one that is in force or whose term is over",
-            expected="finalized" if kind == SuccessorKind.AMENDMENT else "finalized or expired",
-            got=agreement.state if not over else "expired",
-            action="resume it first if it is suspended, or ask for access anew",
-        )
-    known = queries.standing_successor(db, agreement.id)
-    if known is not None:
-        raise AlreadySucceeded(
-            "an agreement has one successor at a time",
-            expected="no successor that is proposed or in force",
-            got=f"{known.agreement_id}, {known.state}",
-            action="sign, refuse or withdraw that one, or propose a successor of it",
-        )
-
-
-def _require_countable(db: Session, agreement: Agreement, new: Rate | None) -> None:
-    """What was charged goes on being counted under an amendment, so it counts the same.  Raises PlanDoesNotFit."""
-    if agreement.price_plan["kind"] == "results":
-        raise PlanDoesNotFit(
-            "an agreement that is paid for its result is not amended: its deposit and its window have begun",
-            expected="an agreement with another price plan",
-            got="results",
-            action="terminate it and ask for access anew, or propose a renewal",
-        )
-    line = [agreement, *(negotiation.agreement(db, name) for name in queries.amended(db, agreement.id))]
-    measures = {rate.measure for one in line if (rate := rate_of(read_plan(one.price_plan)))}
-    if new is not None and measures and new.measure not in measures:
-        raise PlanDoesNotFit(
-            "an amendment counts what the agreement counted, else a month cannot be charged",
-            expected=", ".join(sorted(measures)),
-            got=new.measure,
-            action="propose a renewal with the other plan",
-        )
 
 
 def _term(
@@ -248,7 +203,6 @@ def _follow(
     side = negotiation.side_of(agreement, actor)
     if side is None:
         raise NotYourStep("only the two sides of an agreement propose its successor", got=actor.participant)
-    until = now + ANSWER_SUCCESSOR_WITHIN
     follows = AgreementSuccessor(
         agreement_id=successor.id,
         predecessor_id=agreement.id,
@@ -259,14 +213,14 @@ def _follow(
         reason=asked.reason,
         state=SuccessorState.PROPOSED,
         proposed_at=now,
-        expires_at=min(until, agreement.ends_at) if kind == SuccessorKind.AMENDMENT else until,
+        expires_at=answer_until(kind, agreement.ends_at, now),
     )
     db.add(successor)
     db.flush()
     db.add(follows)
     db.flush()
     epochs.open_epoch(db, successor.id)
-    outbox.enqueue(db, LAPSE_TASK, {"agreement": successor.id}, key=successor.id, now=now, due=follows.expires_at)
+    ask_for_deadline(db, follows, now)
     return follows
 
 

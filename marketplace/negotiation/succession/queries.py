@@ -8,7 +8,12 @@ from sqlmodel import Session, col, select
 
 from marketplace.kernel.errors import Conflict
 from marketplace.negotiation.models import Agreement
-from marketplace.negotiation.succession.models import AgreementAct, AgreementAssignment, AgreementSuccessor
+from marketplace.negotiation.succession.models import (
+    AgreementAct,
+    AgreementAssignment,
+    AgreementSuccessor,
+    SuccessorReview,
+)
 from marketplace.negotiation.succession.rules import ActState, SuccessorKind, SuccessorState
 from marketplace.plumbing.snapshots import once_per_snapshot, remember
 
@@ -76,10 +81,16 @@ def successors(db: Session, agreement_id: str) -> Sequence[AgreementSuccessor]:
     return db.exec(rows.order_by(col(AgreementSuccessor.proposed_at), col(AgreementSuccessor.agreement_id))).all()
 
 
-def standing_successor(db: Session, agreement_id: str) -> AgreementSuccessor | None:
-    """The successor that is proposed or in force; an agreement has one at most."""
-    stand = {str(SuccessorState.PROPOSED), str(SuccessorState.IN_FORCE)}
-    return next((one for one in successors(db, agreement_id) if one.state in stand), None)
+def amendment(db: Session, agreement_id: str) -> AgreementSuccessor | None:
+    """The amendment in force that took an agreement's place; there is one at most."""
+    in_force = (SuccessorKind.AMENDMENT, SuccessorState.IN_FORCE)
+    return next((one for one in successors(db, agreement_id) if (one.kind, one.state) == in_force), None)
+
+
+def reviews(db: Session, document: str) -> Sequence[SuccessorReview]:
+    """Who approved a successor, by its document, for which office, in order."""
+    rows = select(SuccessorReview).where(SuccessorReview.document == document)
+    return db.exec(rows.order_by(col(SuccessorReview.approved_at), col(SuccessorReview.reviewer))).all()
 
 
 def amended(db: Session, agreement_id: str) -> Iterator[str]:
@@ -92,13 +103,8 @@ def amended(db: Session, agreement_id: str) -> Iterator[str]:
 
 def in_place_of(db: Session, agreement_id: str) -> str:
     """Id of the agreement that stands in an agreement's place now: itself, or the latest amendment."""
-    following = standing_successor(db, agreement_id)
-    while following is not None and (following.kind, following.state) == (
-        SuccessorKind.AMENDMENT,
-        SuccessorState.IN_FORCE,
-    ):
+    while (following := amendment(db, agreement_id)) is not None:
         agreement_id = following.agreement_id
-        following = standing_successor(db, agreement_id)
     return agreement_id
 
 

@@ -6,9 +6,18 @@ from marketplace.assets.schemas import SignatureIn
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.replies import agreement_out
 from marketplace.negotiation.schemas import AgreementOut, WhyIn
-from marketplace.negotiation.succession import assigning, proposing, shown, signatures
+from marketplace.negotiation.succession import assigning, proposing, queries, reviewing, shown, signatures
 from marketplace.negotiation.succession.rules import SuccessorKind
-from marketplace.negotiation.succession.schemas import ActOut, AssignmentIn, AssignmentOut, SuccessionOut, SuccessorIn
+from marketplace.negotiation.succession.schemas import (
+    ActOut,
+    AssignmentIn,
+    AssignmentOut,
+    SuccessionOut,
+    SuccessorIn,
+    SuccessorOut,
+    SuccessorReviewIn,
+    SuccessorReviewOut,
+)
 from marketplace.plumbing.web import Verb, View, router
 
 routes = router("negotiation")
@@ -42,6 +51,23 @@ def propose_renewal(verb: Verb, agreement_id: str, asked: SuccessorIn) -> Agreem
     agreement = negotiation.own_agreement(verb.db, verb.actor, agreement_id)
     successor = proposing.propose(verb.db, verb.actor, agreement, SuccessorKind.RENEWAL, asked, verb.now)
     return agreement_out(verb.db, successor)
+
+
+@routes.post("/agreements/{agreement_id}/reviews", operation_id="review_successor")
+def review_successor(verb: Verb, agreement_id: str, asked: SuccessorReviewIn) -> SuccessorReviewOut:
+    """A person of the provider approves a proposed successor for an office, before the provider signs it."""
+    agreement = negotiation.own_agreement(verb.db, verb.actor, agreement_id)
+    reviewing.review(verb.db, verb.actor, agreement, asked, verb.now)
+    given = [one.office for one in queries.reviews(verb.db, agreement.document)]
+    missing = reviewing.missing(verb.db, agreement)
+    return SuccessorReviewOut(document=agreement.document, approved=given, missing=missing)
+
+
+@routes.post("/agreements/{agreement_id}/return", operation_id="return_successor")
+def return_successor(verb: Verb, agreement_id: str, why: WhyIn) -> SuccessorOut:
+    """A proposed successor goes back to the side that proposed it, for correction by a new proposal."""
+    agreement = negotiation.own_agreement(verb.db, verb.actor, agreement_id)
+    return shown.successor(verb.db, reviewing.give_back(verb.db, verb.actor, agreement, why, verb.now))
 
 
 @routes.post("/agreements/{agreement_id}/assignment", status_code=201, operation_id="ask_assignment")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from marketplace.audit.entry import Tag
@@ -12,7 +12,9 @@ from marketplace.kernel.transitions import Machine, step
 CHASE_AFTER = (timedelta(days=1), timedelta(days=7))
 """When a side is reminded that an act of its own, in effect already, lacks its signature."""
 ANSWER_SUCCESSOR_WITHIN = timedelta(days=30)
-"""Both sides sign a proposed successor within this time, or it lapses."""
+"""Both sides sign a proposed successor within this time, and a returned one is corrected within it, or it lapses."""
+PREDECESSOR_TERMINATED = "predecessor_terminated"
+"""Why the service withdraws a successor that nobody can sign any more."""
 
 NO_ONWARD_TRANSFER = "no_onward_transfer"
 """The clause under which nobody can take the buyer's place."""
@@ -47,6 +49,8 @@ class SuccessorState(StrEnum):
     """What became of a proposed successor."""
 
     PROPOSED = "proposed"
+    RETURNED = "returned"
+    CORRECTED = "corrected"
     IN_FORCE = "in_force"
     REFUSED = "refused"
     WITHDRAWN = "withdrawn"
@@ -79,11 +83,28 @@ SUCCESSOR = Machine(
     name="successor",
     steps=(
         step(_S.PROPOSED, _S.IN_FORCE, "service", Tag.AGREEMENT_FINALIZED),
-        step(_S.PROPOSED, _S.REFUSED, "buyer provider", Tag.SUCCESSOR_REFUSED),
-        step(_S.PROPOSED, _S.WITHDRAWN, "buyer provider", Tag.SUCCESSOR_WITHDRAWN),
-        step(_S.PROPOSED, _S.LAPSED, "service", Tag.SUCCESSOR_LAPSED),
+        step(_S.PROPOSED, _S.RETURNED, "buyer provider", Tag.SUCCESSOR_RETURNED),
+        step(_S.RETURNED, _S.CORRECTED, "buyer provider", Tag.SUCCESSOR_CORRECTED),
+        *(
+            ended
+            for source in (_S.PROPOSED, _S.RETURNED)
+            for ended in (
+                step(source, _S.REFUSED, "buyer provider", Tag.SUCCESSOR_REFUSED),
+                step(source, _S.WITHDRAWN, "buyer provider service", Tag.SUCCESSOR_WITHDRAWN),
+                step(source, _S.LAPSED, "service", Tag.SUCCESSOR_LAPSED),
+            )
+        ),
     ),
+    allows={_S.PROPOSED: frozenset({"sign"})},
 )
+WAITING = frozenset({_S.PROPOSED, _S.RETURNED})
+"""Neither in force nor at its end."""
+
+
+def answer_until(kind: str, term_ends_at: datetime, now: datetime) -> datetime:
+    """Until when a successor waits for who has to move; an amendment not beyond the term of what it amends."""
+    until = now + ANSWER_SUCCESSOR_WITHIN
+    return min(until, term_ends_at) if kind == SuccessorKind.AMENDMENT else until
 
 
 def assignment_prohibited(document: Json) -> bool:

@@ -7,7 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from marketplace.assets.schemas import Sha256
 from marketplace.exchange.pricing import PricePlan
+from marketplace.negotiation.rounds.schemas import Office
 from marketplace.negotiation.schemas import DifferenceOut, ReasonCode, SignatureOut
 from marketplace.plumbing.moments import Moment
 
@@ -79,6 +81,23 @@ class SuccessorIn(BaseModel):
     ends_at: Moment | None = None
     reason: ReasonCode = Field(examples=["more_uses_needed"])
     note: str = Field(default="", max_length=1000)
+
+
+class SuccessorReviewIn(BaseModel):
+    """A person approves a successor for an office of the provider.  document: the one that was read."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    office: Office = Field(examples=["data_protection"])
+    document: Sha256
+
+
+class SuccessorReviewOut(BaseModel):
+    """How far the approvals of a successor have come.  missing: office -> approvals that are still needed."""
+
+    document: Sha256
+    approved: list[str]
+    missing: dict[str, int]
 
 
 class SuccessorOut(BaseModel):

@@ -2,7 +2,7 @@
 
 The trial asks one use that fits its contract, and the same use with one fact changed that no policy may overlook:
 parties, signatures, state, term, listing, delivery, version, consent, certificate, opinion, an unknown term.  And
-nothing is offered where nothing is known of a proposal.  A bundle may be stricter
+nothing is offered or accepted where nothing is known of a proposal.  A bundle may be stricter
 than the trial, never laxer.
 """
 
@@ -21,6 +21,7 @@ from marketplace.usage.facts import AccessFacts, compile_uses
 
 PACKAGE: Final = "access"
 _ANSWERS: Final = "negotiation"
+_ACCEPTS: Final = "acceptance"
 _NOW: Final = 1_800_000_000
 _USES: Final[Json] = {
     "@type": "Agreement",
@@ -126,6 +127,8 @@ def try_out(files: PolicyFiles) -> Trial:
     answers.append((True, engine.decide(_ANSWERS, {})))
     if any(UNAVAILABLE in answer.reasons for _, answer in answers):
         return Trial.ODD
+    # A bundle from before there were rules of buyers knows none of this package, and accepts nothing for them.
+    answers.append((True, engine.decide(_ACCEPTS, {})))
     return Trial.LAX if any(forbidden and answer.allow for forbidden, answer in answers) else Trial.PASSED
 
 

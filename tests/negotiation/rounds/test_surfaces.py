@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from marketplace.cli import app as command_line
-from marketplace.client.api import ApiClient, in_process
+from marketplace.client.api import ApiClient, NotTheDocument, in_process
 from marketplace.client.problem import ProblemError
 from marketplace.commands import negotiating
 from marketplace.commands.recheck import recheck
@@ -162,3 +162,52 @@ def test_fsck_finds_every_row_of_a_negotiation_as_it_was_recorded(house: House) 
         db.add(proposal)
     with house.runtime.database.reading() as db:
         assert {one.table for one in recheck(db)} >= {"proposal"}
+
+
+def test_a_buyers_machine_signs_its_rule_and_what_was_accepted_by_it(
+    house: House, clients: dict[str, ApiClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing, buyer, provider = listed(house), clients["pharma"], clients["hospital"]
+
+    @contextmanager
+    def connected(*_: Any) -> Iterator[ApiClient]:
+        yield buyer
+
+    monkeypatch.setattr(negotiating, "client_of", connected)
+    bounds = {
+        "purposes": ["model_training"],
+        "price_at_most_fen": PRICE_FEN,
+        "price_per_use_at_most_fen": 0,
+        "rounds_at_most": 2,
+        "counter_price_fen": None,
+    }
+    file, cheaper = tmp_path / "rule.json", tmp_path / "cheaper.json"
+    file.write_text(json.dumps(bounds))
+    cheaper.write_text(json.dumps(bounds | {"price_at_most_fen": PRICE_FEN - 1}))
+    run = CliRunner()
+    with pytest.raises(ProblemError) as none_yet:
+        buyer.get(f"/v1/listings/{listing.id}/acceptance-rule")
+    assert none_yet.value.slug == "no-acceptance-rule"
+    said = run.invoke(
+        command_line,
+        ["request", "rule", listing.id, "--rule", str(file), "--as", "x", "--json"],
+        catch_exceptions=False,
+    )
+    assert json.loads(said.output)["automatic"] == bounds
+    assert buyer.get(f"/v1/listings/{listing.id}/acceptance-rule") == json.loads(said.output)
+    asked = buyer.post(
+        "/v1/requests", {"listing": listing.id, "purpose": "model_training", "justification": "planned study"}
+    )
+    agreement = provider.post(f"/v1/requests/{asked['id']}/approval", {})
+    work(house)
+    assert buyer.get(f"/v1/requests/{asked['id']}")["reason"] == "accepted_by_rule"
+    refused = run.invoke(command_line, ["request", "sign-accepted", listing.id, str(cheaper), "--as", "x"])
+    assert isinstance(refused.exception, NotTheDocument)
+    assert buyer.get(f"/v1/agreements/{agreement['id']}")["signatures"] == []
+    for _ in range(2):
+        signed = run.invoke(command_line, ["request", "sign-accepted", listing.id, str(file), "--as", "x", "--json"])
+        assert [one["id"] for one in json.loads(signed.output)] == [agreement["id"]]
+    done = provider.post(
+        f"/v1/agreements/{agreement['id']}/signature", provider.sign(agreement["document"], "agreement")
+    )
+    assert done["state"] == "finalized"

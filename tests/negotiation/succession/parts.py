@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from marketplace.assets.schemas import SignatureIn
@@ -10,10 +11,10 @@ from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import stopping
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.schemas import WhyIn
-from marketplace.negotiation.succession import answering, proposing, queries
-from marketplace.negotiation.succession.models import AgreementAct
+from marketplace.negotiation.succession import answering, proposing, queries, reviewing
+from marketplace.negotiation.succession.models import AgreementAct, AgreementSuccessor
 from marketplace.negotiation.succession.rules import SuccessorKind
-from marketplace.negotiation.succession.schemas import SuccessionOut, SuccessorIn
+from marketplace.negotiation.succession.schemas import SuccessionOut, SuccessorIn, SuccessorReviewIn
 from marketplace.negotiation.succession.shown import succession
 from marketplace.negotiation.succession.signatures import sign_act
 from tests.house import House
@@ -93,6 +94,21 @@ def sign_successor(house: House, name: str, who: str) -> Agreement:
         assert follows is not None
         made = signed(party, db, agreement.document, "agreement")
         return answering.sign(db, party.actor, agreement, follows, made, house.clock.now())
+
+
+def review_successor(house: House, name: str, person: str | None, office: str, who: str = "hospital") -> dict[str, int]:
+    """Approve a successor as a person of a party; returns what is still missing."""
+    actor = replace(house.cast[who].actor, person=person)
+    with house.db() as db:
+        found = negotiation.agreement(db, name)
+        asked = SuccessorReviewIn.model_validate({"office": office, "document": found.document})
+        reviewing.review(db, actor, found, asked, house.clock.now())
+        return reviewing.missing(db, found)
+
+
+def give_back(house: House, name: str, who: str, why: WhyIn = BREACH) -> AgreementSuccessor:
+    with house.db() as db:
+        return reviewing.give_back(db, house.cast[who].actor, negotiation.agreement(db, name), why, house.clock.now())
 
 
 def settle(house: House) -> None:

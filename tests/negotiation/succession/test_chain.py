@@ -122,7 +122,7 @@ class Following(RuleBasedStateMachine):
         with self.house.runtime.database.reading() as db:
             for old, new in pairwise(self.line):
                 assert agreement_of(self.house, old).state == "superseded"
-                standing = queries.standing_successor(db, old)
+                standing = queries.amendment(db, old)
                 assert standing is not None
                 assert standing.agreement_id == new
             if self.line:

@@ -21,12 +21,13 @@ from marketplace.negotiation.agreement import agreement_text
 from marketplace.negotiation.contract import contract_pdf
 from marketplace.negotiation.drafting import TermOutlivesCertificate
 from marketplace.negotiation.models import Agreement
-from marketplace.negotiation.succession import answering, proposing
+from marketplace.negotiation.succession import place, proposing, standing
 from marketplace.negotiation.succession.rules import SuccessorKind
 from marketplace.plumbing import epochs
 from tests.exchange.parts import PRICE_FEN, listed, suspend_certificate
 from tests.house import House
 from tests.negotiation.parts import finalized
+from tests.negotiation.rounds.parts import facts
 from tests.negotiation.succession.parts import (
     agreement_of,
     amend,
@@ -52,6 +53,15 @@ def sales(house: House) -> list[int | None]:
     with house.runtime.database.reading() as db:
         found = select(MeterEvent).where(MeterEvent.kind == "sale.access").order_by(col(MeterEvent.id))
         return [one.unit_price_fen for one in db.exec(found)]
+
+
+def told(house: House) -> list[tuple[str | None, str]]:
+    """Agreement and reason of every notice, in order."""
+    with house.runtime.database.reading() as db:
+        rows = db.exec(select(Entry).where(col(Entry.tag).startswith("transfer:")).order_by(col(Entry.id))).all()
+    return [
+        (one.agreement, read_strictly(one.body)["facts"].get("reason", "")) for one in rows if "notified" in one.tag
+    ]
 
 
 def test_an_amendment_takes_its_predecessors_place_when_both_have_signed(house: House) -> None:
@@ -145,10 +155,10 @@ def test_the_other_side_refuses_and_the_own_side_withdraws(house: House, who: st
 def test_an_amendment_nobody_signs_lapses_and_another_may_follow(house: House) -> None:
     first = finalized(house)
     second = amend(house, first.id, "pharma", parameters={"max_uses": 9})
-    with pytest.raises(proposing.AlreadySucceeded):
+    with pytest.raises(place.AlreadySucceeded):
         amend(house, first.id, "hospital", parameters={"max_uses": 7})
     house.clock.advance(timedelta(days=30))
-    with pytest.raises(answering.SuccessorLapsed):
+    with pytest.raises(standing.SuccessorLapsed):
         sign_successor(house, second.id, "pharma")
     settle(house)
     assert chain(house, first.id).successors[0].state == "lapsed"
@@ -163,7 +173,7 @@ def test_an_act_between_proposal_and_signature_asks_for_a_new_proposal(house: Ho
     with pytest.raises(WrongState):
         sign_successor(house, second.id, "pharma")
     with pytest.raises(WrongState):
-        terminate(house, first.id, "pharma") and amend(house, first.id, "pharma", parameters={"max_uses": 3})
+        amend(house, first.id, "pharma", parameters={"max_uses": 3})
     assert agreement_of(house, second.id).state == "drafted"
 
 
@@ -172,7 +182,7 @@ def test_a_resumed_agreement_is_not_replaced_by_what_was_proposed_before(house: 
     second = amend(house, first.id, "pharma", parameters={"max_uses": 9})
     suspend(house, first.id, "hospital")
     resume(house, first.id, "hospital")
-    with pytest.raises(answering.PredecessorMoved):
+    with pytest.raises(standing.PredecessorMoved):
         sign_successor(house, second.id, "pharma")
     terminate(house, second.id, "pharma")
     third = amended(house, first.id, parameters={"max_uses": 9})
@@ -243,18 +253,34 @@ def test_what_was_ended_early_is_not_renewed(house: House) -> None:
 
 @pytest.mark.parametrize("signed_before", [True, False])
 @pytest.mark.parametrize("by", ["hospital", "pharma"])
-def test_a_renewal_does_not_come_into_force_after_a_termination(house: House, by: str, signed_before: bool) -> None:
+def test_a_termination_withdraws_a_renewal_that_waits_and_both_are_told(
+    house: House, by: str, signed_before: bool
+) -> None:
     first = finalized(house, listing=listed(house, term_days=30))
     second = renew(house, first.id, "pharma")
     if signed_before:
         sign_successor(house, second.id, "hospital")
-    terminate(house, first.id, by)
+    settle(house)
+    for _ in range(2):
+        terminate(house, first.id, by)
     with pytest.raises(WrongState):
         sign_successor(house, second.id, "pharma")
-    assert agreement_of(house, second.id).state == "drafted"
+    assert agreement_of(house, second.id).state == "terminated"
+    (shown,) = chain(house, first.id).successors
+    assert (shown.state, shown.reason) == ("withdrawn", "predecessor_terminated")
     assert sales(house) == [PRICE_FEN]
-    terminate(house, second.id, "pharma")
-    assert [one.state for one in chain(house, first.id).successors] == ["withdrawn"]
+    settle(house)
+    (withdrawn,) = facts(house, "successor_withdrawn")
+    assert (withdrawn["reason"], withdrawn["by"], withdrawn["document"]) == (
+        "predecessor_terminated",
+        "service",
+        second.document,
+    )
+    assert told(house) == [
+        (first.id, "successor_proposed"),
+        (first.id, "agreement_terminated"),
+        (first.id, "successor_withdrawn"),
+    ]
 
 
 def test_a_renewal_of_a_suspended_agreement_waits_until_it_is_resumed(house: House) -> None:
@@ -276,10 +302,7 @@ def test_both_sides_are_told_of_every_step(house: House) -> None:
     for who in ("pharma", "hospital"):
         sign_successor(house, second.id, who)
     settle(house)
-    with house.runtime.database.reading() as db:
-        rows = db.exec(select(Entry).where(col(Entry.tag).startswith("transfer:")).order_by(col(Entry.id))).all()
-    said = [(one.agreement, read_strictly(one.body)["facts"].get("reason")) for one in rows if "notified" in one.tag]
-    assert said == [
+    assert told(house) == [
         (first.id, "successor_proposed"),
         (first.id, "agreement_superseded"),
         (second.id, "successor_in_force"),
