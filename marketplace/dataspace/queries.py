@@ -98,8 +98,3 @@ def messages(db: Session, exchange_id: str) -> Sequence[ExchangeMessage]:
 def under_way(db: Session, exchange_id: str) -> Sequence[ExchangeMessage]:
     """Messages of ours that are not settled."""
     return [one for one in messages(db, exchange_id) if one.ours and one.state in UNDER_WAY]
-
-
-def last_heard(db: Session, exchange_id: str) -> ExchangeMessage | None:
-    """The last message that was taken from the other side."""
-    return next((one for one in reversed(messages(db, exchange_id)) if not one.ours), None)

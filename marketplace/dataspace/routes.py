@@ -5,7 +5,7 @@ from __future__ import annotations
 from marketplace.dataspace import queries
 from marketplace.dataspace.beginning import ask_for_contract, ask_for_data, move_on
 from marketplace.dataspace.chosen import answering
-from marketplace.dataspace.messages import SIGNED
+from marketplace.dataspace.messages import SIGNED, TERMS
 from marketplace.dataspace.schemas import (
     ExchangeDetail,
     ExchangeOut,
@@ -15,6 +15,8 @@ from marketplace.dataspace.schemas import (
     TransferIn,
 )
 from marketplace.dataspace.showing import shown, shown_in_full, shown_message
+from marketplace.kernel.canonical import Json
+from marketplace.negotiation.rounds.schemas import TermsIn
 from marketplace.plumbing.web import Verb, View, router
 
 routes = router("dataspace")
@@ -24,7 +26,8 @@ routes = router("dataspace")
 def negotiate(verb: Verb, asked: NegotiationIn) -> ExchangeOut:
     """Open a negotiation with a provider behind a registered connector: for buyers."""
     where, answers = (asked.connector_id, asked.address), answering(verb.runtime.settings)
-    opened = ask_for_contract(verb.db, verb.actor, *where, asked.offer, answers, verb.runtime, verb.now)
+    beside = _beside(asked.terms)
+    opened = ask_for_contract(verb.db, verb.actor, *where, asked.offer, answers, verb.runtime, verb.now, beside)
     return shown(verb.actor, opened)
 
 
@@ -62,7 +65,12 @@ def get_exchange(view: View, exchange_id: str) -> ExchangeDetail:
 def move_exchange(verb: Verb, exchange_id: str, asked: MoveIn) -> MessageOut:
     """Have a move of ours sent; the state follows when the other side took it."""
     found = queries.own(verb.db, verb.actor, exchange_id)
-    extra = {SIGNED: {"jws": asked.signature}} if asked.signature else {}
+    extra = _beside(asked.terms) | ({SIGNED: {"jws": asked.signature}} if asked.signature else {})
+    extra |= {"offer": asked.offer} if asked.offer else {}
     answers = answering(verb.runtime.settings)
     said = move_on(verb.db, found, asked.move, extra, answers, verb.runtime, verb.now)
     return shown_message(verb.actor, found, said)
+
+
+def _beside(terms: TermsIn | None) -> Json:
+    return {TERMS: terms.model_dump(mode="json", exclude_none=True)} if terms else {}

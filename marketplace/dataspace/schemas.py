@@ -8,12 +8,14 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from marketplace.dataspace.messages import PULL
+from marketplace.negotiation.rounds.schemas import TermsIn
 
 
 class NegotiationIn(BaseModel):
     """Ask a provider elsewhere for a contract.
 
-    address: its base address, of those registered for the connector; offer: as its catalogue shows it, with `target`.
+    address: its base address, of those registered for the connector; offer: as its catalogue shows it, with `target`,
+    or with other rules; terms: beside it, what its rules have no words for.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -25,6 +27,7 @@ class NegotiationIn(BaseModel):
             {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]},
         ]
     )
+    terms: TermsIn | None = None
 
 
 class TransferIn(BaseModel):
@@ -42,12 +45,15 @@ class MoveIn(BaseModel):
     """What we say next in an exchange.
 
     signature: to `accept` or `verify`, the detached JWS of the caller over the document of the contract.
+    offer: to `request`, the counter-offer, for the same data set; terms: beside it, what its rules have no words for.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     move: Literal["request", "accept", "verify", "start", "suspend", "complete", "terminate"]
     signature: str | None = Field(default=None, max_length=8192)
+    offer: dict[str, Any] | None = None
+    terms: TermsIn | None = None
 
 
 class MessageOut(BaseModel):
