@@ -43,6 +43,7 @@ SEALED = frozenset(
         "collection",
         "connector",
         "consent_withdrawal",
+        "dataspace_agreement",
         "dataspace_exchange",
         "deletion_certificate",
         "delivery",

@@ -9,6 +9,7 @@ from sqlmodel import Session
 from marketplace.dataspace import queries
 from marketplace.dataspace.addresses import base_of, require_address
 from marketplace.dataspace.answering import Answering
+from marketplace.dataspace.holding import require_in_force
 from marketplace.dataspace.identity import require_trusted
 from marketplace.dataspace.messages import PULL, check_offer
 from marketplace.dataspace.models import Exchange, ExchangeMessage
@@ -85,11 +86,12 @@ def ask_for_data(
 ) -> Exchange:
     """Open a transfer as consumer under an agreement of the other side.
 
-    Raises FormatNotOffered, and as `ask_for_contract`.  Records: dataspace:exchange_opened.
+    Raises AgreementOver, FormatNotOffered, and as `ask_for_contract`.  Records: dataspace:exchange_opened.
     """
     if transfer_format != PULL:
         raise FormatNotOffered("data is pulled over HTTP", expected=PULL, got=f"{len(transfer_format)} characters")
     exchange = _opened(db, actor, Protocol.TRANSFER, connector_id, address, runtime, now)
+    require_in_force(db, actor, connector_id, agreement_id, now)
     exchange.subject, exchange.format = agreement_id, transfer_format
     open_exchange(db, actor, exchange, now)
     say(db, exchange, MOVES[Protocol.TRANSFER]["request"], answering, runtime, now)

@@ -120,7 +120,7 @@ def hear(
     step_of(move.protocol, exchange.state, move, Side(exchange.side).other)
     _require_terms(exchange, talk, message)
 
-    reasons = answering.heard(db, exchange, move, message, now)
+    reasons = answering.heard(db, exchange, move, message, runtime, now)
     if reasons:
         return Declined(reasons)
     keep_heard(db, exchange, move, message, now)

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlmodel import Session
 
-from marketplace.dataspace import contracting, flow
+from marketplace.dataspace import contracting, flow, holding
 from marketplace.dataspace import datasets as described
 from marketplace.dataspace.addresses import base_of
 from marketplace.dataspace.answering import DatasetPage, Patience
@@ -73,10 +73,14 @@ class House:
             return ()  # an offer that nobody asked for lies there until the participant answers it
         return contracting.requested(db, exchange, _peer(db, exchange), message, now)
 
-    def heard(self, db: Session, exchange: Exchange, move: Move, message: Json, now: datetime) -> Sequence[str]:
+    def heard(
+        self, db: Session, exchange: Exchange, move: Move, message: Json, runtime: Runtime, now: datetime
+    ) -> Sequence[str]:
         if exchange.protocol == Protocol.TRANSFER:
             self.left(db, exchange, move, now)
-        elif exchange.request_id:
+        if exchange.side == Side.CONSUMER:
+            return _followed(db, exchange, move, message, runtime, now)
+        if exchange.request_id:
             return contracting.heard(db, exchange, _peer(db, exchange), move, message, now)
         return ()
 
@@ -86,7 +90,9 @@ class House:
 
     def next(self, db: Session, exchange: Exchange) -> str | None:
         if exchange.side == Side.CONSUMER:
-            return None  # the participant decides, and signs with its own key
+            # The participant decides, and signs with its own key; that both signatures fit is for the service to say.
+            signed = exchange.state == "AGREED" and holding.is_signed(db, exchange)
+            return "verify" if signed else None
         if exchange.protocol == Protocol.TRANSFER:
             return flow.next_move(db, exchange) if exchange.agreement_id else None
         return contracting.next_move(db, exchange) if exchange.request_id else None
@@ -130,6 +136,20 @@ class House:
             "assignee": consumer,
             "timestamp": timestamp(now),
         }
+
+
+def _followed(
+    db: Session, exchange: Exchange, move: Move, message: Json, runtime: Runtime, now: datetime
+) -> Sequence[str]:
+    """What a provider elsewhere says to a buyer here: its agreement is checked, held once finalized, and ended."""
+    match exchange.protocol, move.name:
+        case Protocol.NEGOTIATION, "agree":
+            holding.check_contract(db, exchange, message, now)
+        case Protocol.NEGOTIATION, "finalize":
+            holding.hold(db, exchange, message, runtime.service_key, now)
+        case Protocol.TRANSFER, "terminate":
+            holding.end(db, exchange, str(message.get("code", "")), now)
+    return ()
 
 
 def _peer(db: Session, exchange: Exchange) -> Actor:

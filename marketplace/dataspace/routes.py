@@ -9,6 +9,7 @@ from marketplace.dataspace.messages import SIGNED, TERMS
 from marketplace.dataspace.schemas import (
     ExchangeDetail,
     ExchangeOut,
+    HeldAgreementOut,
     MessageOut,
     MoveIn,
     NegotiationIn,
@@ -70,6 +71,18 @@ def move_exchange(verb: Verb, exchange_id: str, asked: MoveIn) -> MessageOut:
     answers = answering(verb.runtime.settings)
     said = move_on(verb.db, found, asked.move, extra, answers, verb.runtime, verb.now)
     return shown_message(verb.actor, found, said)
+
+
+@routes.get("/dataspace/agreements", operation_id="list_held_agreements")
+def list_held_agreements(view: View) -> list[HeldAgreementOut]:
+    """What the caller has agreed with providers elsewhere, the latest first; all of it for auditors."""
+    return [HeldAgreementOut.model_validate(one) for one in queries.held_of(view.db, view.actor)]
+
+
+@routes.get("/dataspace/agreements/{held_id}", operation_id="get_held_agreement")
+def get_held_agreement(view: View, held_id: str) -> HeldAgreementOut:
+    """One agreement with a provider elsewhere: whether it is in force, and the documents that say what was agreed."""
+    return HeldAgreementOut.model_validate(queries.own_held(view.db, view.actor, held_id))
 
 
 def _beside(terms: TermsIn | None) -> Json:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from marketplace.dataspace.messages import PULL
 from marketplace.negotiation.rounds.schemas import TermsIn
@@ -99,6 +99,31 @@ class ExchangeOut(BaseModel):
     error: str
     opened_at: datetime
     moved_at: datetime
+
+
+class HeldAgreementOut(BaseModel):
+    """An agreement with a provider elsewhere.
+
+    agreement: the provider's own id, under which data is asked for; document: what both sides said, signed by the
+    service; contract: what both parties signed, null where the provider's connector signs nothing; both are at
+    /v1/documents/{sha256}.  state: in_force, terminated or expired; reason: a code, once ended.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    exchange_id: str
+    buyer_id: str
+    connector_id: str
+    agreement: str
+    dataset: str
+    document: str
+    contract: Annotated[str | None, BeforeValidator(lambda value: value or None)]
+    state: str
+    reason: str
+    held_at: datetime
+    ends_at: datetime | None
+    ended_at: datetime | None
 
 
 class ExchangeDetail(ExchangeOut):
