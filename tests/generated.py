@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from marketplace.assets.stages import STAGES
-from marketplace.dataspace.states import CONTRACT_NEGOTIATION, TRANSFER_PROCESS
+from marketplace.dataspace.states import CONTRACT_NEGOTIATION, HELD_AGREEMENT, TRANSFER_PROCESS
 from marketplace.exchange.rules import LISTING
 from marketplace.governance.rules import JOB
 from marketplace.kernel.transitions import Machine
@@ -37,6 +37,7 @@ MACHINES: tuple[Machine, ...] = (
     PERIODS,
     CONTRACT_NEGOTIATION,
     TRANSFER_PROCESS,
+    HELD_AGREEMENT,
     ACT,
     SUCCESSOR,
     INVOICE,

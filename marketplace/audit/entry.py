@@ -150,6 +150,8 @@ class Tag(StrEnum):
     EXCHANGE_MOVED = "dataspace:exchange_moved"
     EXCHANGE_STOPPED = "dataspace:exchange_stopped"
     EXCHANGE_FAILED = "dataspace:exchange_failed"
+    AGREEMENT_HELD = "dataspace:agreement_held"
+    HELD_AGREEMENT_ENDED = "dataspace:agreement_ended"
     USE_PRICED = "charging:use_priced"
     INVOICE_ISSUED = "settlement:invoice_issued"
     INVOICE_OVERDUE = "settlement:invoice_overdue"

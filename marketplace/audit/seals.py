@@ -44,6 +44,7 @@ SEALED = frozenset(
         "collection",
         "connector",
         "consent_withdrawal",
+        "dataspace_agreement",
         "dataspace_exchange",
         "deletion_certificate",
         "delivery",

@@ -129,6 +129,8 @@ TAGS: Words = {
     Tag.EXCHANGE_MOVED: ("Exchange with a connector moved", "与连接器的会话推进"),
     Tag.EXCHANGE_STOPPED: ("Bytes to a connector stopped", "停止向连接器传输"),
     Tag.EXCHANGE_FAILED: ("Exchange with a connector failed", "与连接器的会话失败"),
+    Tag.AGREEMENT_HELD: ("Agreement with a provider elsewhere held", "与外部提供方的合同存证"),
+    Tag.HELD_AGREEMENT_ENDED: ("Agreement with a provider elsewhere ended", "与外部提供方的合同结束"),
     Tag.USE_PRICED: ("Use priced", "使用计价"),
     Tag.INVOICE_ISSUED: ("Invoice issued", "账单开具"),
     Tag.INVOICE_OVERDUE: ("Invoice overdue", "账单逾期"),

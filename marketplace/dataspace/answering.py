@@ -68,8 +68,12 @@ class Answering(Protocol):
         """
         ...
 
-    def heard(self, db: Session, exchange: Exchange, move: Move, message: Json, now: datetime) -> None:
-        """Do here what a move of the other side means, before it is taken.  Raises what the rooms raise."""
+    def heard(
+        self, db: Session, exchange: Exchange, move: Move, message: Json, runtime: Runtime, now: datetime
+    ) -> Sequence[str]:
+        """Do here what a move of the other side means, before it is taken; reason codes when it is refused, which is
+        recorded.  Raises what the rooms raise.
+        """
         ...
 
     def left(self, db: Session, exchange: Exchange, move: Move, now: datetime) -> None:

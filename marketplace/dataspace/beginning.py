@@ -9,6 +9,7 @@ from sqlmodel import Session
 from marketplace.dataspace import queries
 from marketplace.dataspace.addresses import base_of, require_address
 from marketplace.dataspace.answering import Answering
+from marketplace.dataspace.holding import require_in_force
 from marketplace.dataspace.identity import require_trusted
 from marketplace.dataspace.messages import PULL, check_offer
 from marketplace.dataspace.models import Exchange, ExchangeMessage
@@ -16,7 +17,7 @@ from marketplace.dataspace.moving import open_exchange, say
 from marketplace.dataspace.states import MOVES, Protocol, Side, step_of
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
-from marketplace.kernel.errors import Conflict, Forbidden, Invalid
+from marketplace.kernel.errors import Conflict, Forbidden, Invalid, shown
 from marketplace.kernel.ids import new_id
 from marketplace.participants import connectors
 from marketplace.plumbing.runtime import Runtime
@@ -28,6 +29,10 @@ class NotAnsweredYet(Conflict):
 
 class NoSuchMove(Invalid):
     """The protocol has no such move."""
+
+
+class OtherDataset(Invalid):
+    """The offer is for another data set than this negotiation."""
 
 
 class ConductedHere(Conflict):
@@ -51,8 +56,11 @@ def ask_for_contract(
     answering: Answering,
     runtime: Runtime,
     now: datetime,
+    beside: Json | None = None,
 ) -> Exchange:
     """Open a negotiation as consumer.  address: the provider's base address; offer: with its target.
+
+    beside: further members of the first message, e.g. the terms that the rules of an offer have no words for.
 
     Raises NotABuyer, BadMessage, NoSuchConnector, ConnectorRefused, OutgoingRefused, AddressNotRegistered.
     Records: dataspace:exchange_opened.
@@ -60,7 +68,7 @@ def ask_for_contract(
     exchange = _opened(db, actor, Protocol.NEGOTIATION, connector_id, address, runtime, now)
     exchange.subject, exchange.terms = check_offer(offer)["target"], offer
     open_exchange(db, actor, exchange, now)
-    say(db, exchange, MOVES[Protocol.NEGOTIATION]["request"], answering, runtime, now)
+    say(db, exchange, MOVES[Protocol.NEGOTIATION]["request"], answering, runtime, now, beside)
     return exchange
 
 
@@ -78,11 +86,12 @@ def ask_for_data(
 ) -> Exchange:
     """Open a transfer as consumer under an agreement of the other side.
 
-    Raises FormatNotOffered, and as `ask_for_contract`.  Records: dataspace:exchange_opened.
+    Raises AgreementOver, FormatNotOffered, and as `ask_for_contract`.  Records: dataspace:exchange_opened.
     """
     if transfer_format != PULL:
         raise FormatNotOffered("data is pulled over HTTP", expected=PULL, got=f"{len(transfer_format)} characters")
     exchange = _opened(db, actor, Protocol.TRANSFER, connector_id, address, runtime, now)
+    require_in_force(db, actor, connector_id, agreement_id, now)
     exchange.subject, exchange.format = agreement_id, transfer_format
     open_exchange(db, actor, exchange, now)
     say(db, exchange, MOVES[Protocol.TRANSFER]["request"], answering, runtime, now)
@@ -94,9 +103,10 @@ def move_on(
 ) -> ExchangeMessage:
     """Have a further move of ours sent.  name: as in `states.MOVES`; what it stops here stops at once.
 
-    extra: further members of the message, e.g. the signature that goes with it.  The same move while it is on its way
+    extra: further members of the message, e.g. the signature that goes with it, or the offer of a counter-offer.  The
+    same move while it is on its way
     is the same message.  A negotiation that the house conducts is moved by its own verbs, not by this one.
-    Raises NoSuchMove, NotAnsweredYet, ConductedHere, WrongState, NotYourStep.
+    Raises NoSuchMove, BadMessage, OtherDataset, NotAnsweredYet, ConductedHere, WrongState, NotYourStep.
     Records: dataspace:exchange_moved once it was taken.
     """
     queries.lock(db, exchange)
@@ -109,6 +119,8 @@ def move_on(
         raise ConductedHere(
             "this negotiation follows the contract here", action="approve, sign or decline the request itself"
         )
+    if "offer" in extra:
+        _require_countering(exchange, name, extra["offer"])
     if not exchange.peer_pid:
         raise NotAnsweredYet("the other side has not taken the first message yet", action="try again in a moment")
     for known in queries.under_way(db, exchange.id):
@@ -116,6 +128,15 @@ def move_on(
             return known
 
     return say(db, exchange, move, answering, runtime, now, extra)
+
+
+def _require_countering(exchange: Exchange, name: str, offer: Json) -> None:
+    if name != "request":
+        raise NoSuchMove("only a request carries an offer", expected="request", got=name)
+    if check_offer(offer)["target"] != exchange.subject:
+        raise OtherDataset(
+            "a counter-offer is for the same data set", expected=exchange.subject, got=shown(offer["target"])
+        )
 
 
 def first_content(exchange: Exchange, runtime: Runtime) -> Json:

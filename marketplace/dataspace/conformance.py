@@ -166,9 +166,10 @@ class Table(House):
         visit = exchange.visits[exchange.state] - 1
         return moves[visit] if visit < len(moves) else None
 
-    def heard(self, db: Session, exchange: Exchange, move: Move, message: Json, now: datetime) -> None:
-        if not _is_the_kits(exchange):
-            super().heard(db, exchange, move, message, now)
+    def heard(
+        self, db: Session, exchange: Exchange, move: Move, message: Json, runtime: Runtime, now: datetime
+    ) -> Sequence[str]:
+        return () if _is_the_kits(exchange) else super().heard(db, exchange, move, message, runtime, now)
 
     def left(self, db: Session, exchange: Exchange, move: Move, now: datetime) -> None:
         if not _is_the_kits(exchange):

@@ -50,9 +50,13 @@ def plain_dataset(dataset_id: str, policy: Json) -> Json:
 
 def offer(row: CatalogueRow) -> Json:
     """The offer of a listing: its rules as they stand in our profile, numbers as texts."""
-    uses = row.offer.uses
+    return offered(row.offer.id, row.offer.uses)
+
+
+def offered(offer_id: str, uses: Json) -> Json:
+    """An offer of uses in our profile under an id."""
     rules = {name: [_rule(one) for one in uses[name]] for name in RULES if uses.get(name)}
-    return {"@id": row.offer.id, "@type": "Offer", "profile": uses["profile"]} | rules
+    return {"@id": offer_id, "@type": "Offer", "profile": uses["profile"]} | rules
 
 
 def not_here(dataset_id: str) -> NotInCatalogue:
@@ -66,16 +70,16 @@ def _served(dataset: Json, base: str) -> Json:
 
 def _rule(rule: Json) -> Json:
     """A rule without target and parties, which are the policy's in this protocol."""
-    return {name: _value(one) for name, one in rule.items() if name not in {"target", "assigner", "assignee"}}
+    return {name: wire_value(one) for name, one in rule.items() if name not in {"target", "assigner", "assignee"}}
 
 
-def _value(value: Any) -> Any:
-    """The schemas know texts, objects and lists, but no numbers."""
+def wire_value(value: Any) -> Any:
+    """A value as the protocol carries it: its schemas know texts, objects and lists, but no numbers."""
     match value:
         case dict():
-            return {name: _value(one) for name, one in value.items()}
+            return {name: wire_value(one) for name, one in value.items()}
         case list():
-            return [_value(one) for one in value]
+            return [wire_value(one) for one in value]
         case bool():
             return "true" if value else "false"
         case int():

@@ -128,8 +128,7 @@ async def _open(request: Request, move: Move) -> Response:
 
     opened = await in_transaction(request, work)
     if isinstance(opened, Declined):
-        kind = problems.NEGOTIATION if move.protocol is Protocol.NEGOTIATION else problems.TRANSFER
-        return problems.declined(kind, opened, request.state.ids)
+        return _declined(request, move.protocol, opened)
     return JSONResponse(acknowledgement(opened), status_code=201)
 
 
@@ -140,13 +139,21 @@ async def _move(request: Request, protocol: Protocol) -> Response:
     if move is None:
         raise BadMessage("the protocol has no such message", action="see its HTTP binding")
 
-    def work(db: Session, runtime: Runtime) -> Json:
+    def work(db: Session, runtime: Runtime) -> Json | Declined:
         answers, now, asked = request.app.state.answering, runtime.clock.now(), request.path_params["exchange"]
         heard = hearing.hear(db, talk, asked, move, message, answers, runtime, now)
+        if isinstance(heard, Declined):
+            return heard
         more: Json = answers.taken(db, heard, move, runtime, now)
         return acknowledgement(heard) | more
 
-    return JSONResponse(await in_transaction(request, work))
+    answer = await in_transaction(request, work)
+    return _declined(request, protocol, answer) if isinstance(answer, Declined) else JSONResponse(answer)
+
+
+def _declined(request: Request, protocol: Protocol, answer: Declined) -> Response:
+    kind = problems.NEGOTIATION if protocol is Protocol.NEGOTIATION else problems.TRANSFER
+    return problems.declined(kind, answer, request.state.ids)
 
 
 def _ids(message: Json) -> Json:

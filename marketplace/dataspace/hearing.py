@@ -47,7 +47,10 @@ class Talk:
 
 @dataclass(frozen=True)
 class Declined:
-    """An exchange that was not taken up: recorded where it was judged, an answer and no error.  reasons: codes."""
+    """What was not taken up, an exchange or new terms: recorded where it was judged, an answer and no error.
+
+    reasons: codes.
+    """
 
     reasons: Sequence[str]
 
@@ -100,7 +103,7 @@ def hear(
     answering: Answering,
     runtime: Runtime,
     now: datetime,
-) -> Exchange:
+) -> Exchange | Declined:
     """Take a move of the other side; the same message again changes nothing, one out of turn changes nothing either.
 
     Raises BadMessage, NoSuchExchange, ConnectorRefused, OnItsWay, OtherProcess, OtherTerms, WrongState, NotYourStep,
@@ -109,17 +112,17 @@ def hear(
     exchange = queries.between(db, talk.hosted.id, talk.connector.id, move.protocol, exchange_id)
     queries.lock(db, exchange)
     require_trusted(db, connectors.connector(db, talk.connector.id), now)
-    former = queries.last_heard(db, exchange.id)
-
     check(message, move.message)
     require_silence(db, exchange, now)
     _require_ids(exchange, message)
-    if former is not None and (former.move, former.sha256) == (move.name, digest(message)):
+    if _heard_before(db, exchange, move, message):
         return exchange
     step_of(move.protocol, exchange.state, move, Side(exchange.side).other)
     _require_terms(exchange, talk, message)
 
-    answering.heard(db, exchange, move, message, now)
+    reasons = answering.heard(db, exchange, move, message, runtime, now)
+    if reasons:
+        return Declined(reasons)
     keep_heard(db, exchange, move, message, now)
     enter(db, talk.actor, exchange, move, message, now)
     proceed(db, exchange, answering, runtime, now)
@@ -141,6 +144,13 @@ def _fresh(talk: Talk, move: Move, message: Json, side: Side, peer_pid: str, add
         opened_at=now,
         moved_at=now,
     )
+
+
+def _heard_before(db: Session, exchange: Exchange, move: Move, message: Json) -> bool:
+    """Whether this very message was taken already: with an id of its own at any time, without one as the last."""
+    heard = [one for one in queries.messages(db, exchange.id) if not one.ours]
+    known = heard if "@id" in message else heard[-1:]
+    return (move.name, digest(message)) in {(one.move, one.sha256) for one in known}
 
 
 def _require_ids(exchange: Exchange, message: Json) -> None:

@@ -8,48 +8,28 @@ from typing import Any
 
 from sqlmodel import Session
 
-from marketplace.assets.schemas import SignatureIn
-from marketplace.audit import documents
+from marketplace.dataspace import contracting, flow, holding
 from marketplace.dataspace import datasets as described
-from marketplace.dataspace import flow
 from marketplace.dataspace.addresses import base_of
 from marketplace.dataspace.answering import DatasetPage, Patience
 from marketplace.dataspace.beginning import first_content
-from marketplace.dataspace.hearing import OtherTerms, Talk
+from marketplace.dataspace.hearing import Talk
 from marketplace.dataspace.identity import Identity, SignedTokens
-from marketplace.dataspace.messages import SIGNED
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.policies import rules_of
 from marketplace.dataspace.pulling import data_address, require_transferable, stop_bytes
 from marketplace.dataspace.states import Move, Protocol, Side
 from marketplace.exchange import queries as exchange_room
 from marketplace.exchange.queries import CatalogueRow
-from marketplace.exchange.terms import permitted_purposes
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
-from marketplace.kernel.errors import Conflict, Invalid
-from marketplace.negotiation import queries as negotiation
-from marketplace.negotiation.models import AccessRequest, Agreement
-from marketplace.negotiation.rules import AgreementState, Refusal, State
-from marketplace.negotiation.schemas import RequestIn, WhyIn
-from marketplace.negotiation.service import end_negotiation, request_access
-from marketplace.negotiation.signing import sign
 from marketplace.participants import connectors
 from marketplace.participants import queries as participants
 from marketplace.plumbing.runtime import Runtime
 
 PAGE = 50
 _PRIVATE = "private."  # begins the cursor of a page of offers to the caller by name, which come first
-ASKED = "Asked for over the Dataspace Protocol."
-
-
-class SignatureNeeded(Invalid):
-    """The message bears no signature of the contract."""
-
-
-class NotNegotiable(Conflict):
-    """Other terms than the offered ones are not taken over the protocol yet."""
 
 
 class House:
@@ -91,13 +71,18 @@ class House:
             return ()
         if exchange.side == Side.CONSUMER:
             return ()  # an offer that nobody asked for lies there until the participant answers it
-        return self._requested(db, exchange, message, now)
+        return contracting.requested(db, exchange, _peer(db, exchange), message, now)
 
-    def heard(self, db: Session, exchange: Exchange, move: Move, message: Json, now: datetime) -> None:
+    def heard(
+        self, db: Session, exchange: Exchange, move: Move, message: Json, runtime: Runtime, now: datetime
+    ) -> Sequence[str]:
         if exchange.protocol == Protocol.TRANSFER:
             self.left(db, exchange, move, now)
-        elif exchange.request_id:
-            self._negotiated(db, exchange, move, message, now)
+        if exchange.side == Side.CONSUMER:
+            return _followed(db, exchange, move, message, runtime, now)
+        if exchange.request_id:
+            return contracting.heard(db, exchange, _peer(db, exchange), move, message, now)
+        return ()
 
     def left(self, db: Session, exchange: Exchange, move: Move, now: datetime) -> None:
         if exchange.protocol == Protocol.TRANSFER and exchange.agreement_id and move.name != "start":
@@ -105,19 +90,21 @@ class House:
 
     def next(self, db: Session, exchange: Exchange) -> str | None:
         if exchange.side == Side.CONSUMER:
-            return None  # the participant decides, and signs with its own key
+            # The participant decides, and signs with its own key; that both signatures fit is for the service to say.
+            signed = exchange.state == "AGREED" and holding.is_signed(db, exchange)
+            return "verify" if signed else None
         if exchange.protocol == Protocol.TRANSFER:
             return flow.next_move(db, exchange) if exchange.agreement_id else None
-        return self._answer(db, exchange) if exchange.request_id else None
+        return contracting.next_move(db, exchange) if exchange.request_id else None
 
     def content(self, db: Session, exchange: Exchange, move: Move, runtime: Runtime, now: datetime) -> Json:
         if not exchange.peer_pid:
             return first_content(exchange, runtime)
         match move.protocol, move.name:
-            case Protocol.NEGOTIATION, "request" | "offer":
-                return {"offer": exchange.terms} | self._draft(db, exchange)
-            case Protocol.NEGOTIATION, "agree":
-                return {"agreement": self.agreement(db, exchange, now)} | self._draft(db, exchange)
+            case Protocol.NEGOTIATION, _ if exchange.request_id:
+                return contracting.content(db, exchange, move, self.agreement(db, exchange, now))
+            case Protocol.NEGOTIATION, "request" | "offer" | "agree":
+                return self._as_asked(db, exchange, move, now)
             case Protocol.TRANSFER, "start" if exchange.side == Side.PROVIDER:
                 base = base_of(runtime.settings, exchange.participant_id)
                 return {"dataAddress": data_address(db, exchange, base, runtime, now)}
@@ -134,6 +121,10 @@ class House:
         base = base_of(runtime.settings, exchange.participant_id)
         return {"dataAddress": data_address(db, exchange, base, runtime, now)}
 
+    def _as_asked(self, db: Session, exchange: Exchange, move: Move, now: datetime) -> Json:
+        """Where no room has a part in it: the terms as they lie there, which a counter-offer of ours replaces."""
+        return {"agreement": self.agreement(db, exchange, now)} if move.name == "agree" else {"offer": exchange.terms}
+
     def agreement(self, db: Session, exchange: Exchange, now: datetime) -> Json:
         """The agreement in the protocol's form: the rules of the last offer, both parties, its moment."""
         provider, consumer = exchange.participant_id, connectors.connector(db, exchange.connector_id).identifier
@@ -146,77 +137,22 @@ class House:
             "timestamp": timestamp(now),
         }
 
-    def _requested(self, db: Session, exchange: Exchange, message: Json, now: datetime) -> Sequence[str]:
-        row = exchange_room.visible_listing(db, exchange.subject, now, reader=_peer(db, exchange).participant)
-        if row.provider.id != exchange.participant_id:
-            raise described.not_here(exchange.subject)
-        offered, asked = described.offer(row), message["offer"]
-        if asked["@id"] != offered["@id"] or rules_of(asked) != rules_of(offered):
-            raise NotNegotiable(
-                "the data set has another offer",
-                expected=offered["@id"],
-                action="ask for it as it stands",
-            )
-        # The protocol has no word for what one contract is for: the first purpose that the offer permits.
-        purpose = min(permitted_purposes(row.offer.uses))
-        form = RequestIn(listing=row.listing.id, purpose=purpose, justification=ASKED)
-        answer = request_access(db, _peer(db, exchange), form, now)
-        if isinstance(answer, Refusal):
-            return answer.reasons
-        exchange.request_id = answer.id
-        return ()
 
-    def _negotiated(self, db: Session, exchange: Exchange, move: Move, message: Json, now: datetime) -> None:
-        actor, request = _peer(db, exchange), negotiation.request(db, exchange.request_id)
-        match move.name:
-            case "terminate":
-                end_negotiation(db, actor, request, WhyIn(reason="not_needed_any_more"), now)
-            case "accept":
-                agreement = _drafted(db, request)
-                sign(db, actor, agreement, _signature(message, agreement), now)
-            case "request":
-                raise NotNegotiable("counter-offers are made over the API", action="accept or terminate")
-
-    def _answer(self, db: Session, exchange: Exchange) -> str | None:
-        """The protocol's step that says what the negotiation room has come to."""
-        request = negotiation.request(db, exchange.request_id)
-        if request.state == State.TERMINATED:
-            return "terminate" if exchange.state != State.TERMINATED else None
-        if request.state == State.OFFERED and exchange.state == State.REQUESTED:
-            return "offer"
-        in_force = _drafted(db, request).state == AgreementState.FINALIZED if request.agreement_id else False
-        said = {State.ACCEPTED: "agree", State.VERIFIED: "finalize"}
-        return said.get(State(exchange.state)) if in_force else None
-
-    def _draft(self, db: Session, exchange: Exchange) -> Json:
-        """Our extension: the document that is signed, and the signatures that lie on it."""
-        if not exchange.request_id:
-            return {}
-        agreement = _drafted(db, negotiation.request(db, exchange.request_id))
-        signatures = documents.signatures(db, agreement.document)
-        said = [{"signer": one.signer, "kid": one.kid, "jws": one.jws} for one in signatures]
-        return {SIGNED: {"agreement": agreement.id, "document": agreement.document, "signatures": said}}
+def _followed(
+    db: Session, exchange: Exchange, move: Move, message: Json, runtime: Runtime, now: datetime
+) -> Sequence[str]:
+    """What a provider elsewhere says to a buyer here: its agreement is checked, held once finalized, and ended."""
+    match exchange.protocol, move.name:
+        case Protocol.NEGOTIATION, "agree":
+            holding.check_contract(db, exchange, message, now)
+        case Protocol.NEGOTIATION, "finalize":
+            holding.hold(db, exchange, message, runtime.service_key, now)
+        case Protocol.TRANSFER, "terminate":
+            holding.end(db, exchange, str(message.get("code", "")), now)
+    return ()
 
 
 def _peer(db: Session, exchange: Exchange) -> Actor:
     """The participant behind the connector, with the roles of the register."""
     owner = participants.participant(db, connectors.connector(db, exchange.connector_id).participant_id)
     return Actor(owner.id, frozenset(owner.roles))
-
-
-def _drafted(db: Session, request: AccessRequest) -> Agreement:
-    if request.agreement_id is None:
-        raise OtherTerms("no contract has been drafted yet", action="wait for the offer")
-    return negotiation.agreement(db, request.agreement_id)
-
-
-def _signature(message: Json, agreement: Agreement) -> SignatureIn:
-    signed = message.get(SIGNED)
-    jws = signed.get("jws") if isinstance(signed, dict) else None
-    if not isinstance(jws, str):
-        raise SignatureNeeded(
-            "no contract is in force without both signatures",
-            expected=f"member {SIGNED} with the detached JWS over document {agreement.document}",
-            action="sign the document with the participant's registered key",
-        )
-    return SignatureIn(document=agreement.document, jws=jws)

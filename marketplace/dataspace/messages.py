@@ -20,6 +20,8 @@ PULL = "HttpData-PULL"
 HTTP_ENDPOINT = "https://w3id.org/idsa/v4.1/HTTP"
 SIGNED = "https://w3id.org/medical-data-market/signed/v1"
 """Our extension of a message: signatures of the contract, which plain peers ignore as a member they do not know."""
+TERMS = "https://w3id.org/medical-data-market/terms/v1"
+"""Our extension of an offer: what its rules have no words for, as the terms of an access request."""
 
 
 class BadMessage(Invalid):

@@ -65,3 +65,28 @@ class ExchangeMessage(SQLModel, table=True):
     sending_until: datetime | None = Field(default=None, sa_type=UtcDateTime)
     asked_at: datetime = Field(sa_type=UtcDateTime)
     settled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
+class HeldAgreement(SQLModel, table=True):
+    """What a buyer hosted here has agreed with a provider elsewhere; of our own agreements there is none here.
+
+    agreement: the provider's id of it; dataset: its id there; document: SHA-256 of what both sides said, signed by the
+    service; contract: SHA-256 of the document that both parties signed, empty where the other connector signs none.
+    state: in `states.HeldState`; reason: a code, once ended; ends_at: None where nothing says an end.
+    """
+
+    __tablename__ = "dataspace_agreement"
+
+    id: str = Field(primary_key=True)
+    exchange_id: str = Field(foreign_key="dataspace_exchange.id", unique=True)
+    buyer_id: str = Field(foreign_key="participant.id", index=True)
+    connector_id: str = Field(foreign_key="connector.id", index=True)
+    agreement: str = Field(index=True)
+    dataset: str
+    document: str
+    contract: str = ""
+    state: str
+    reason: str = ""
+    held_at: datetime = Field(sa_type=UtcDateTime)
+    ends_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    ended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
 
-from marketplace.dataspace.models import Exchange, ExchangeMessage
+from marketplace.dataspace.models import Exchange, ExchangeMessage, HeldAgreement
 from marketplace.dataspace.states import FINAL, Protocol
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound, shown
@@ -17,6 +17,10 @@ UNDER_WAY = ("waiting", "sending")
 
 class NoSuchExchange(NotFound):
     """No such negotiation or transfer."""
+
+
+class NoSuchHeldAgreement(NotFound):
+    """No such agreement with a provider elsewhere."""
 
 
 def exchange(db: Session, exchange_id: str) -> Exchange:
@@ -100,6 +104,35 @@ def under_way(db: Session, exchange_id: str) -> Sequence[ExchangeMessage]:
     return [one for one in messages(db, exchange_id) if one.ours and one.state in UNDER_WAY]
 
 
-def last_heard(db: Session, exchange_id: str) -> ExchangeMessage | None:
-    """The last message that was taken from the other side."""
-    return next((one for one in reversed(messages(db, exchange_id)) if not one.ours), None)
+def held(db: Session, held_id: str) -> HeldAgreement:
+    """One agreement with a provider elsewhere: for workers.  Raises NoSuchHeldAgreement."""
+    found = db.get(HeldAgreement, held_id)
+    if found is None:
+        raise NoSuchHeldAgreement("no agreement with a provider elsewhere with this id", got=shown(held_id))
+    return found
+
+
+def own_held(db: Session, actor: Actor, held_id: str) -> HeldAgreement:
+    """One that the caller holds; auditors read all.  Raises NoSuchHeldAgreement."""
+    found = held(db, held_id)
+    if found.buyer_id != actor.participant and not actor.has(Role.AUDITOR):
+        raise NoSuchHeldAgreement("no agreement with a provider elsewhere with this id", got=shown(held_id))
+    return found
+
+
+def held_of(db: Session, actor: Actor) -> Sequence[HeldAgreement]:
+    """What the caller holds, everything for auditors, the latest first."""
+    rows = select(HeldAgreement)
+    if not actor.has(Role.AUDITOR):
+        rows = rows.where(HeldAgreement.buyer_id == actor.participant)
+    return db.exec(rows.order_by(col(HeldAgreement.held_at).desc(), col(HeldAgreement.id).desc())).all()
+
+
+def held_as(db: Session, buyer_id: str, connector_id: str, agreement: str) -> HeldAgreement | None:
+    """What a buyer holds under the provider's own id of it, if anything."""
+    rows = select(HeldAgreement).where(
+        HeldAgreement.buyer_id == buyer_id,
+        HeldAgreement.connector_id == connector_id,
+        HeldAgreement.agreement == agreement,
+    )
+    return db.exec(rows.order_by(col(HeldAgreement.held_at).desc())).first()

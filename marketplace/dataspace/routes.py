@@ -5,16 +5,19 @@ from __future__ import annotations
 from marketplace.dataspace import queries
 from marketplace.dataspace.beginning import ask_for_contract, ask_for_data, move_on
 from marketplace.dataspace.chosen import answering
-from marketplace.dataspace.messages import SIGNED
+from marketplace.dataspace.messages import SIGNED, TERMS
 from marketplace.dataspace.schemas import (
     ExchangeDetail,
     ExchangeOut,
+    HeldAgreementOut,
     MessageOut,
     MoveIn,
     NegotiationIn,
     TransferIn,
 )
 from marketplace.dataspace.showing import shown, shown_in_full, shown_message
+from marketplace.kernel.canonical import Json
+from marketplace.negotiation.rounds.schemas import TermsIn
 from marketplace.plumbing.web import Verb, View, router
 
 routes = router("dataspace")
@@ -24,7 +27,8 @@ routes = router("dataspace")
 def negotiate(verb: Verb, asked: NegotiationIn) -> ExchangeOut:
     """Open a negotiation with a provider behind a registered connector: for buyers."""
     where, answers = (asked.connector_id, asked.address), answering(verb.runtime.settings)
-    opened = ask_for_contract(verb.db, verb.actor, *where, asked.offer, answers, verb.runtime, verb.now)
+    beside = _beside(asked.terms)
+    opened = ask_for_contract(verb.db, verb.actor, *where, asked.offer, answers, verb.runtime, verb.now, beside)
     return shown(verb.actor, opened)
 
 
@@ -62,7 +66,24 @@ def get_exchange(view: View, exchange_id: str) -> ExchangeDetail:
 def move_exchange(verb: Verb, exchange_id: str, asked: MoveIn) -> MessageOut:
     """Have a move of ours sent; the state follows when the other side took it."""
     found = queries.own(verb.db, verb.actor, exchange_id)
-    extra = {SIGNED: {"jws": asked.signature}} if asked.signature else {}
+    extra = _beside(asked.terms) | ({SIGNED: {"jws": asked.signature}} if asked.signature else {})
+    extra |= {"offer": asked.offer} if asked.offer else {}
     answers = answering(verb.runtime.settings)
     said = move_on(verb.db, found, asked.move, extra, answers, verb.runtime, verb.now)
     return shown_message(verb.actor, found, said)
+
+
+@routes.get("/dataspace/agreements", operation_id="list_held_agreements")
+def list_held_agreements(view: View) -> list[HeldAgreementOut]:
+    """What the caller has agreed with providers elsewhere, the latest first; all of it for auditors."""
+    return [HeldAgreementOut.model_validate(one) for one in queries.held_of(view.db, view.actor)]
+
+
+@routes.get("/dataspace/agreements/{held_id}", operation_id="get_held_agreement")
+def get_held_agreement(view: View, held_id: str) -> HeldAgreementOut:
+    """One agreement with a provider elsewhere: whether it is in force, and the documents that say what was agreed."""
+    return HeldAgreementOut.model_validate(queries.own_held(view.db, view.actor, held_id))
+
+
+def _beside(terms: TermsIn | None) -> Json:
+    return {TERMS: terms.model_dump(mode="json", exclude_none=True)} if terms else {}

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from marketplace.dataspace.messages import PULL
+from marketplace.negotiation.rounds.schemas import TermsIn
 
 
 class NegotiationIn(BaseModel):
     """Ask a provider elsewhere for a contract.
 
-    address: its base address, of those registered for the connector; offer: as its catalogue shows it, with `target`.
+    address: its base address, of those registered for the connector; offer: as its catalogue shows it, with `target`,
+    or with other rules; terms: beside it, what its rules have no words for.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -25,6 +27,7 @@ class NegotiationIn(BaseModel):
             {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]},
         ]
     )
+    terms: TermsIn | None = None
 
 
 class TransferIn(BaseModel):
@@ -42,12 +45,15 @@ class MoveIn(BaseModel):
     """What we say next in an exchange.
 
     signature: to `accept` or `verify`, the detached JWS of the caller over the document of the contract.
+    offer: to `request`, the counter-offer, for the same data set; terms: beside it, what its rules have no words for.
     """
 
     model_config = ConfigDict(extra="forbid")
 
     move: Literal["request", "accept", "verify", "start", "suspend", "complete", "terminate"]
     signature: str | None = Field(default=None, max_length=8192)
+    offer: dict[str, Any] | None = None
+    terms: TermsIn | None = None
 
 
 class MessageOut(BaseModel):
@@ -93,6 +99,31 @@ class ExchangeOut(BaseModel):
     error: str
     opened_at: datetime
     moved_at: datetime
+
+
+class HeldAgreementOut(BaseModel):
+    """An agreement with a provider elsewhere.
+
+    agreement: the provider's own id, under which data is asked for; document: what both sides said, signed by the
+    service; contract: what both parties signed, null where the provider's connector signs nothing; both are at
+    /v1/documents/{sha256}.  state: in_force, terminated or expired; reason: a code, once ended.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    exchange_id: str
+    buyer_id: str
+    connector_id: str
+    agreement: str
+    dataset: str
+    document: str
+    contract: Annotated[str | None, BeforeValidator(lambda value: value or None)]
+    state: str
+    reason: str
+    held_at: datetime
+    ends_at: datetime | None
+    ended_at: datetime | None
 
 
 class ExchangeDetail(ExchangeOut):

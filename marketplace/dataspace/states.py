@@ -75,6 +75,24 @@ TRANSFER_PROCESS = Machine(
     allows={_T.STARTED: frozenset({"use"})},
 )
 
+
+class HeldState(StrEnum):
+    """What an agreement with a provider elsewhere is worth here."""
+
+    IN_FORCE = "in_force"
+    TERMINATED = "terminated"
+    EXPIRED = "expired"
+
+
+HELD_AGREEMENT = Machine(
+    name="agreement with a provider elsewhere",
+    steps=(
+        step(HeldState.IN_FORCE, HeldState.TERMINATED, "provider", Tag.HELD_AGREEMENT_ENDED),
+        step(HeldState.IN_FORCE, HeldState.EXPIRED, "provider service", Tag.HELD_AGREEMENT_ENDED),
+    ),
+    allows={HeldState.IN_FORCE: frozenset({"use"})},
+)
+
 MACHINES = {Protocol.NEGOTIATION: CONTRACT_NEGOTIATION, Protocol.TRANSFER: TRANSFER_PROCESS}
 FINAL = frozenset({"FINALIZED", "TERMINATED", "COMPLETED"})
 

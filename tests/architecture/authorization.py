@@ -234,6 +234,8 @@ ROWS: dict[str, Row] = {
     "ask_for_contract": only("buyer other_buyer", 403),
     "ask_for_data": only("buyer other_buyer", 403),
     "list_exchanges": ANYBODY,
+    "list_held_agreements": ANYBODY,
+    "get_held_agreement": only("buyer auditor"),
     "get_exchange": only("buyer auditor"),
     "move_exchange": only("buyer", auditor=403),
     # books

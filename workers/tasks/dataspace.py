@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from marketplace.dataspace import delivering, moving
+from marketplace.dataspace import delivering, holding, moving
 from marketplace.dataspace.chosen import answering
+from marketplace.dataspace.holding import EXPIRE_TASK
 from marketplace.dataspace.sending import SEND_TASK
 from marketplace.negotiation.steps import FOLLOW_TASK
 from marketplace.plumbing.runtime import Runtime
@@ -22,4 +23,10 @@ def follow(runtime: Runtime, args: dict[str, Any]) -> None:
         moving.follow(db, args["request"], answering(runtime.settings), runtime, runtime.clock.now())
 
 
-TASKS = {SEND_TASK: send, FOLLOW_TASK: follow}
+def expire(runtime: Runtime, args: dict[str, Any]) -> None:
+    """End an agreement with a provider elsewhere at the end of its term.  args: held."""
+    with runtime.database.transaction() as db:
+        holding.expire(db, args["held"], runtime.clock.now())
+
+
+TASKS = {SEND_TASK: send, FOLLOW_TASK: follow, EXPIRE_TASK: expire}

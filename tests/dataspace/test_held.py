@@ -1,0 +1,204 @@
+"""What a buyer here has agreed with a provider elsewhere: held as both said it, visible to it, used when it pulls."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import jsonschema
+import pytest
+
+from marketplace.audit import documents
+from marketplace.audit.entry import Tag
+from marketplace.audit.recheck import sealed_rows
+from marketplace.dataspace import queries
+from marketplace.dataspace.beginning import ask_for_contract, ask_for_data, move_on
+from marketplace.dataspace.chosen import answering
+from marketplace.dataspace.holding import AgreementOver
+from marketplace.dataspace.messages import SIGNED
+from marketplace.dataspace.models import Exchange, HeldAgreement
+from marketplace.dataspace.states import Protocol
+from marketplace.exchange.terms import CONTRACTS
+from marketplace.kernel.canonical import Json, canonical, digest
+from marketplace.kernel.clock import timestamp
+from marketplace.kernel.signing import generate_key
+from tests.dataspace.peer import Peer, message, speaking
+from tests.house import House
+from tests.transfer.doors import entries
+from workers.relay import run_due
+
+N, T = Protocol.NEGOTIATION, Protocol.TRANSFER
+OFFER = {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]}
+AGREED = "urn:agreement:1"
+
+
+@pytest.fixture
+def peer(house: House) -> Iterator[Peer]:
+    with speaking(house, party="hospital", hosted="pharma") as found:
+        yield found
+
+
+def where(peer: Peer) -> tuple[str, str]:
+    return peer.connector.id, f"{peer.heard.origin}/dsp/theirs/2025-1"
+
+
+def begun(peer: Peer, offer: Json = OFFER) -> Exchange:
+    """A negotiation that the provider elsewhere has taken."""
+    house = peer.house
+    with house.db() as db:
+        answers, buyer = answering(house.runtime.settings), house.cast["pharma"].actor
+        asked = ask_for_contract(db, buyer, *where(peer), offer, answers, house.runtime, house.clock.now())
+    assert peer.deliver() == 1
+    return now(peer, asked)
+
+
+def now(peer: Peer, exchange: Exchange) -> Exchange:
+    with peer.house.runtime.database.reading() as db:
+        return queries.exchange(db, exchange.id)
+
+
+def hear(peer: Peer, exchange: Exchange, move: str, path: str, **content: Any) -> Any:
+    kind = Protocol(exchange.protocol)
+    body = message(kind, move, providerPid=peer.heard.pid, consumerPid=exchange.id, **content)
+    return peer.post(f"/{'negotiations' if kind is N else 'transfers'}/{exchange.id}/{path}", body)
+
+
+def say(peer: Peer, exchange: Exchange, move: str, **extra: Any) -> str:
+    house = peer.house
+    with house.db() as db:
+        found = queries.exchange(db, exchange.id)
+        move_on(db, found, move, extra, answering(house.runtime.settings), house.runtime, house.clock.now())
+    assert peer.deliver() == 1
+    return now(peer, exchange).state
+
+
+def agreement(peer: Peer, offer: Json = OFFER) -> Json:
+    parties = {"assigner": peer.connector.identifier, "assignee": peer.hosted}
+    when = {"timestamp": timestamp(peer.house.clock.now())}
+    return offer | {"@id": AGREED, "@type": "Agreement"} | parties | when
+
+
+def contract(peer: Peer, **changes: Any) -> Json:
+    """What our extension carries, drafted elsewhere and signed by the provider."""
+    ends_at = timestamp(peer.house.clock.now() + timedelta(days=30))
+    content = {"type": "agreement", "id": AGREED, "ends_at": ends_at, "text": "whatever both agreed"} | changes
+    jws = peer.house.cast["hospital"].key.sign_detached(canonical(content), typ="agreement+jws")
+    return {"document": digest(content), "content": content, "signatures": [{"jws": jws}]}
+
+
+def held(peer: Peer) -> HeldAgreement:
+    with peer.house.runtime.database.reading() as db:
+        (found,) = queries.held_of(db, peer.house.cast["pharma"].actor)
+        assert queries.held_of(db, peer.house.cast["hospital"].actor) == []
+        return found
+
+
+def content(peer: Peer, sha256: str) -> Json:
+    with peer.house.runtime.database.reading() as db:
+        return documents.content(db, sha256)
+
+
+def signers(peer: Peer, sha256: str) -> set[str]:
+    with peer.house.runtime.database.reading() as db:
+        return {one.signer for one in documents.signatures(db, sha256)}
+
+
+def finalized(peer: Peer, offer: Json = OFFER) -> Exchange:
+    """With a plain connector, that agrees at once and signs nothing."""
+    exchange = begun(peer, offer)
+    assert hear(peer, exchange, "agree", "agreement", agreement=agreement(peer, offer)).status_code == 200
+    assert peer.deliver() == 0, "without a contract the buyer decides by itself whether to verify"
+    assert say(peer, exchange, "verify") == "VERIFIED"
+    assert hear(peer, exchange, "finalize", "events").status_code == 200
+    return exchange
+
+
+def test_with_a_plain_connector_what_both_said_is_held_in_words(peer: Peer) -> None:
+    exchange = finalized(peer)
+    found = held(peer)
+    assert (found.agreement, found.dataset, found.contract, found.state) == (AGREED, "dataset-1", "", "in_force")
+    said = content(peer, found.document)
+    schema = json.loads((CONTRACTS / "documents" / "held-agreement.schema.json").read_text("utf-8"))
+    jsonschema.validate(said, schema)
+    assert "signs no document" in said["unsigned"]["en"]
+    assert [(one["by"], one["move"]) for one in said["said"]] == [
+        ("buyer", "request"),
+        ("provider", "agree"),
+        ("buyer", "verify"),
+        ("provider", "finalize"),
+    ]
+    assert signers(peer, found.document) == {"service"}
+    (told,) = entries(peer.house, Tag.AGREEMENT_HELD)
+    assert (told["facts"]["document"], told["facts"]["exchange"]) == (found.document, exchange.id)
+    with peer.house.runtime.database.reading() as db:
+        assert [one for one in sealed_rows(db) if "dataspace" in str(one)] == []
+
+
+def test_with_our_extension_the_contract_is_held_with_both_signatures(peer: Peer) -> None:
+    house, exchange, made = peer.house, begun(peer), contract(peer)
+    assert hear(peer, exchange, "offer", "offers", offer=OFFER, **{SIGNED: made}).status_code == 200
+    body = canonical(made["content"])
+    jws = house.cast["pharma"].key.sign_detached(body, typ="agreement+jws")
+    assert say(peer, exchange, "accept", **{SIGNED: {"jws": jws}}) == "ACCEPTED"
+
+    stranger = generate_key().sign_detached(body, typ="agreement+jws")
+    wrong = [
+        made | {"content": made["content"] | {"text": "something else"}},
+        made | {"signatures": [{"jws": stranger}]},
+        made | {"signatures": []},
+        contract(peer, text="another contract than the buyer signed"),
+        contract(peer, ends_at="never"),
+        contract(peer, id="urn:agreement:2"),
+        "no contract",
+    ]
+    for one in wrong:
+        answer = hear(peer, exchange, "agree", "agreement", agreement=agreement(peer), **{SIGNED: one})
+        assert (answer.status_code, now(peer, exchange).state) == (400, "ACCEPTED"), answer.text
+    assert hear(peer, exchange, "agree", "agreement", agreement=agreement(peer), **{SIGNED: made}).status_code == 200
+    assert peer.deliver() == 1, "both signatures are checked, so the service verifies by itself"
+    assert now(peer, exchange).state == "VERIFIED"
+    for _ in range(2):
+        assert hear(peer, exchange, "finalize", "events").status_code in {200, 400}
+
+    found = held(peer)
+    assert found.contract == made["document"]
+    assert timestamp(found.ends_at or house.clock.now()) == made["content"]["ends_at"]
+    assert signers(peer, found.contract) == {house.cast["hospital"].id, house.cast["pharma"].id}
+    assert content(peer, found.document)["unsigned"] is None
+
+
+def asked(peer: Peer) -> Exchange:
+    house = peer.house
+    with house.db() as db:
+        answers, buyer = answering(house.runtime.settings), house.cast["pharma"].actor
+        return ask_for_data(db, buyer, *where(peer), AGREED, answers, house.runtime, house.clock.now())
+
+
+def test_an_agreement_that_the_provider_ended_carries_no_further_pull(peer: Peer) -> None:
+    finalized(peer)
+    first, second = asked(peer), asked(peer)
+    peer.deliver()
+    assert hear(peer, first, "terminate", "termination", code="no_longer_wanted").status_code == 200
+    assert held(peer).state == "in_force", "a transfer ends without its agreement"
+    assert hear(peer, second, "terminate", "termination", code="agreement_terminated").status_code == 200
+    assert (held(peer).state, held(peer).reason) == ("terminated", "agreement_terminated")
+    assert [one["facts"]["by"] for one in entries(peer.house, Tag.HELD_AGREEMENT_ENDED)] == ["provider"]
+    with pytest.raises(AgreementOver):
+        asked(peer)
+
+
+def test_an_agreement_ends_with_its_term(peer: Peer) -> None:
+    house = peer.house
+    end = house.clock.now() + timedelta(days=2)
+    until = {"leftOperand": "dateTime", "operator": "lteq", "rightOperand": timestamp(end)}
+    finalized(peer, OFFER | {"permission": [{"action": "use", "constraint": [until]}]})
+    assert held(peer).ends_at == end
+    house.clock.advance(timedelta(days=2))
+    with pytest.raises(AgreementOver):
+        asked(peer)
+    for _ in range(2):
+        run_due(house.runtime)
+    assert (held(peer).state, held(peer).reason) == ("expired", "agreement_expired")
+    assert len(entries(house, Tag.HELD_AGREEMENT_ENDED)) == 1
