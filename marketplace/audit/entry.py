@@ -145,6 +145,7 @@ class Tag(StrEnum):
     EXCHANGE_MOVED = "dataspace:exchange_moved"
     EXCHANGE_STOPPED = "dataspace:exchange_stopped"
     EXCHANGE_FAILED = "dataspace:exchange_failed"
+    DATA_ARRIVED = "dataspace:data_arrived"
     USE_PRICED = "charging:use_priced"
     INVOICE_ISSUED = "settlement:invoice_issued"
     INVOICE_OVERDUE = "settlement:invoice_overdue"

@@ -43,6 +43,7 @@ SEALED = frozenset(
         "collection",
         "connector",
         "consent_withdrawal",
+        "dataspace_arrival",
         "dataspace_exchange",
         "deletion_certificate",
         "delivery",

@@ -124,6 +124,7 @@ TAGS: Words = {
     Tag.EXCHANGE_MOVED: ("Exchange with a connector moved", "与连接器的会话推进"),
     Tag.EXCHANGE_STOPPED: ("Bytes to a connector stopped", "停止向连接器传输"),
     Tag.EXCHANGE_FAILED: ("Exchange with a connector failed", "与连接器的会话失败"),
+    Tag.DATA_ARRIVED: ("Data pushed by a connector arrived", "连接器推送的数据已到达"),
     Tag.USE_PRICED: ("Use priced", "使用计价"),
     Tag.INVOICE_ISSUED: ("Invoice issued", "账单开具"),
     Tag.INVOICE_OVERDUE: ("Invoice overdue", "账单逾期"),

@@ -10,7 +10,7 @@ from marketplace.dataspace import queries
 from marketplace.dataspace.addresses import base_of, require_address
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.identity import require_trusted
-from marketplace.dataspace.messages import PULL, check_offer
+from marketplace.dataspace.messages import PULL, TAKEN, check_offer
 from marketplace.dataspace.models import Exchange, ExchangeMessage
 from marketplace.dataspace.moving import open_exchange, say
 from marketplace.dataspace.states import MOVES, Protocol, Side, step_of
@@ -80,8 +80,8 @@ def ask_for_data(
 
     Raises FormatNotOffered, and as `ask_for_contract`.  Records: dataspace:exchange_opened.
     """
-    if transfer_format != PULL:
-        raise FormatNotOffered("data is pulled over HTTP", expected=PULL, got=f"{len(transfer_format)} characters")
+    if transfer_format not in TAKEN:
+        raise FormatNotOffered("not taken so", expected=" or ".join(TAKEN), got=f"{len(transfer_format)} characters")
     exchange = _opened(db, actor, Protocol.TRANSFER, connector_id, address, runtime, now)
     exchange.subject, exchange.format = agreement_id, transfer_format
     open_exchange(db, actor, exchange, now)

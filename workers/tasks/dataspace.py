@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from marketplace.dataspace import delivering, moving
+from marketplace.dataspace import delivering, moving, pushing
 from marketplace.dataspace.chosen import answering
+from marketplace.dataspace.pushing import PUSH_TASK
 from marketplace.dataspace.sending import SEND_TASK
 from marketplace.negotiation.steps import FOLLOW_TASK
 from marketplace.plumbing.runtime import Runtime
@@ -22,4 +23,9 @@ def follow(runtime: Runtime, args: dict[str, Any]) -> None:
         moving.follow(db, args["request"], answering(runtime.settings), runtime, runtime.clock.now())
 
 
-TASKS = {SEND_TASK: send, FOLLOW_TASK: follow}
+def push(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Make one attempt to push the bytes of a transfer.  args: exchange, flow."""
+    pushing.push(runtime, answering(runtime.settings), args["exchange"], args["flow"])
+
+
+TASKS = {PUSH_TASK: push, SEND_TASK: send, FOLLOW_TASK: follow}
