@@ -18,8 +18,10 @@ VERSION = "2025-1"
 CONTEXT = "https://w3id.org/dspace/2025/1/context.jsonld"
 PULL = "HttpData-PULL"
 PUSH = "HttpData-PUSH"
-PUSHED = frozenset({PUSH})
-FORMATS = (PULL, PUSH)
+BUCKET_PUSH = "AmazonS3-PUSH"
+BUCKET_ENDPOINT = "AmazonS3"
+PUSHED = frozenset({PUSH, BUCKET_PUSH})
+FORMATS = (PULL, PUSH, BUCKET_PUSH)
 """How data is had from here."""
 TAKEN = (PULL, PUSH)
 """How data is asked for from here."""

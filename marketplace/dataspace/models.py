@@ -49,7 +49,7 @@ class Push(SQLModel, table=True):
 
     flow: which start of the transfer this is; attempts: of this flow; reached: bytes that were on their way at most;
     state: `waiting`, `pushing`, `stopped`, `acknowledged`, `refused` or `given_up`; status: the HTTP status of the last
-    answer, None without one.
+    answer, None without one; upload: the bucket's own id of what was begun there, empty for other addresses.
     """
 
     __tablename__ = "dataspace_push"
@@ -61,6 +61,7 @@ class Push(SQLModel, table=True):
     reached: int = Field(default=0, sa_type=BigInteger)
     size: int = Field(default=0, sa_type=BigInteger)
     status: int | None = None
+    upload: str = ""
     moved_at: datetime = Field(sa_type=UtcDateTime)
 
 

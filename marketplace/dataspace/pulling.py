@@ -158,7 +158,7 @@ def _flowing(db: Session, exchange_id: str, now: datetime, *, pushed: bool) -> t
     """
     exchange = queries.exchange(db, exchange_id)
     connector = connectors.connector(db, exchange.connector_id)
-    ours = (exchange.protocol, exchange.side) == (Protocol.TRANSFER, Side.PROVIDER) and exchange.agreement_id
+    ours = (exchange.protocol, exchange.side) == (Protocol.TRANSFER, Side.PROVIDER) and bool(exchange.agreement_id)
     ours = ours and (exchange.format in PUSHED) == pushed
     stopping = [one for one in queries.under_way(db, exchange.id) if one.move != "start"]
     if not ours or stopping or not TRANSFER_PROCESS.permits(TransferState(exchange.state), "use"):

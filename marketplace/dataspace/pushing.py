@@ -14,9 +14,10 @@ from sqlmodel import Session
 
 from marketplace.dataspace import queries
 from marketplace.dataspace.answering import Answering
-from marketplace.dataspace.destinations import Destination, read_destination
+from marketplace.dataspace.destinations import BucketDestination, Destination, read_destination
 from marketplace.dataspace.models import Exchange, Push
 from marketplace.dataspace.moving import say
+from marketplace.dataspace.multipart import BucketReceiver
 from marketplace.dataspace.pulling import NotFlowing, Pull, pushed_now
 from marketplace.dataspace.receivers import HttpReceiver, NotTaken, Receiver
 from marketplace.dataspace.states import MOVES, Protocol, TransferState
@@ -41,13 +42,14 @@ _CODES: Final = {"refused": "push_refused", "given_up": "push_undeliverable"}
 @dataclass(frozen=True)
 class Attempt:
     """One attempt.  origins: that may be called; reached: bytes that were on their way at most before it; size:
-    of the whole, 0 while unknown."""
+    of the whole, 0 while unknown; upload: as `Push` has it."""
 
     pull: Pull
-    destination: Destination
+    destination: Destination | BucketDestination
     origins: Sequence[str]
     reached: int
     size: int
+    upload: str
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,14 @@ def _begun(db: Session, exchange_id: str, flow: int, answering: Answering, runti
     row.state = "pushing"
     db.add(row)
     connector = connectors.connector(db, exchange.connector_id)
-    return Attempt(pull, read_destination(connector, exchange.data_address), connector.addresses, row.reached, row.size)
+    destination = read_destination(connector, exchange, exchange.data_address)
+    return Attempt(pull, destination, connector.addresses, row.reached, row.size, row.upload)
 
 
 def _made(runtime: Runtime, answering: Answering, attempt: Attempt) -> Result:
     """Decide the use and pour its bytes, from where the receiver says that it lacks them."""
     pull, reached = attempt.pull, attempt.reached
-    receiver = HttpReceiver(runtime, attempt.destination, attempt.origins)
+    receiver = _receiver(runtime, attempt)
     agreement, key = pull.exchange.agreement_id, pull.exchange.id
     try:
         start = receiver.kept(reached, attempt.size) if reached else 0
@@ -126,6 +129,20 @@ def _made(runtime: Runtime, answering: Answering, attempt: Attempt) -> Result:
                 return Result("again", 0)
     except DomainError as error:
         return _failed(error, answering, reached, 0)
+
+
+def _receiver(runtime: Runtime, attempt: Attempt) -> Receiver:
+    def remember(upload: str) -> None:
+        with runtime.database.transaction() as db:
+            _, row = _held(db, attempt.pull.exchange.id)
+            row.upload = upload
+            db.add(row)
+
+    match attempt.destination:
+        case Destination() as address:
+            return HttpReceiver(runtime, address, attempt.origins)
+        case BucketDestination() as bucket:
+            return BucketReceiver(runtime, bucket, attempt.origins, attempt.upload, remember)
 
 
 def _poured(answering: Answering, receiver: Receiver, outflow: Outflow, reached: int) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -176,13 +176,19 @@ class Peer:
 
 
 @contextmanager
-def speaking(house: House, *, conformance: str = "", party: str = "pharma", hosted: str = "hospital") -> Iterator[Peer]:
-    """A connector of a party, registered by the operator; with `conformance` the table answers it."""
+def speaking(
+    house: House, *, conformance: str = "", party: str = "pharma", hosted: str = "hospital", more: Sequence[str] = ()
+) -> Iterator[Peer]:
+    """A connector of a party, registered by the operator; with `conformance` the table answers it.
+
+    more: further addresses that are registered for it.
+    """
     settings = house.runtime.settings.model_copy(update={"dataspace_conformance": conformance})
     house = replace(house, runtime=replace(house.runtime, settings=settings))
     key = generate_key()
     with listening() as heard:
         asked = connector_in(house.cast[party].id, key, heard.origin, house)
+        asked.addresses.extend(more)
         with house.db() as db:
             connector = connectors.register(db, house.cast["operator"].actor, asked, house.clock.now())
         with TestClient(create_app(house.runtime)) as http:

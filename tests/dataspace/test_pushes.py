@@ -259,27 +259,34 @@ def test_a_push_rests_with_its_agreement_and_goes_on_with_it(peer: Peer, listing
     assert len(entries(house, Tag.USE_ALLOWED)) == 1
 
 
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({"dataAddress": None}, "bad-destination"),
-        ({"dataAddress": {"endpoint": "http://169.254.169.254/latest"}}, "address-not-registered"),
-        ({"dataAddress": {"endpoint": "http://127.0.0.1:1/"}}, "address-not-registered"),
-        ({"dataAddress": {"endpoint": "https://public.example/inbox"}}, "address-not-registered"),
-        ({"dataAddress": {"endpoint": "file:///etc/passwd"}}, "outgoing-refused"),
-        ({"dataAddress": {"endpointType": "example"}}, "bad-destination"),
-        ({"format": "HttpData-OTHER"}, "format-not-offered"),
-    ],
-)
-def test_nothing_is_pushed_to_where_the_connector_does_not_stand(
-    peer: Peer, listing: Listing, house: House, changes: Json, code: str
-) -> None:
+def in_a_bucket(**changes: str) -> Json:
+    named = {"region": "eu-example-1", "bucketName": "deliveries", "accessKeyId": "k", "secretAccessKey": "s"} | changes
+    listed = [{"@type": "EndpointProperty", "name": name, "value": value} for name, value in named.items() if value]
+    return {"@type": "DataAddress", "endpointType": "AmazonS3", "endpointProperties": listed}
+
+
+def test_nothing_is_pushed_to_where_the_connector_does_not_stand(peer: Peer, listing: Listing, house: House) -> None:
     _, agreement = agreed(peer, listing)
-    if changes.get("dataAddress"):
-        changes = changes | {"dataAddress": address(peer, **changes["dataAddress"])}
-    answer = ask(peer, agreement, **changes)
-    assert (answer.status_code, answer.json()["code"]) == (400, code)
-    assert problems_of(answer.json()) == []
+    bucket, here = {"format": "AmazonS3-PUSH"}, {"endpointOverride": peer.heard.origin}
+    for changes, code in (
+        ({"dataAddress": None}, "bad-destination"),
+        ({"dataAddress": address(peer, endpoint="http://169.254.169.254/latest")}, "address-not-registered"),
+        ({"dataAddress": address(peer, endpoint="http://127.0.0.1:1/")}, "address-not-registered"),
+        ({"dataAddress": address(peer, endpoint="https://public.example/inbox")}, "address-not-registered"),
+        ({"dataAddress": address(peer, endpoint="file:///etc/passwd")}, "outgoing-refused"),
+        ({"dataAddress": address(peer, endpointType="example")}, "bad-destination"),
+        ({"format": "HttpData-OTHER"}, "format-not-offered"),
+        (bucket, "bad-destination"),
+        (bucket | {"dataAddress": in_a_bucket()}, "address-not-registered"),  # Amazon's own is not registered
+        (bucket | {"dataAddress": in_a_bucket(endpointOverride="http://127.0.0.1:1")}, "address-not-registered"),
+        (bucket | {"dataAddress": in_a_bucket(**here, secretAccessKey="")}, "bad-destination"),
+        (bucket | {"dataAddress": in_a_bucket(**here, objectName="../others/object")}, "bad-destination"),
+        (bucket | {"dataAddress": in_a_bucket(**here, bucketName="a/b")}, "bad-destination"),
+        (bucket | {"dataAddress": in_a_bucket(**here, region="x@elsewhere")}, "bad-destination"),
+    ):
+        answer = ask(peer, agreement, **changes)
+        assert (answer.status_code, answer.json()["code"]) == (400, code), changes
+        assert problems_of(answer.json()) == []
     with house.runtime.database.reading() as db:
         assert list(queries.transfers_under(db, agreement)) == []
 
@@ -293,13 +300,13 @@ def test_a_resuming_consumer_cannot_turn_the_bytes_elsewhere(peer: Peer, listing
     assert peer.get(f"/transfers/{ours}").json()["state"] == "SUSPENDED"
 
 
-@pytest.mark.parametrize("who", ["auditor", "hospital"])
-def test_nobody_here_reads_the_receivers_token(peer: Peer, listing: Listing, house: House, who: str) -> None:
+def test_nobody_here_reads_the_receivers_token(peer: Peer, listing: Listing, house: House) -> None:
     _, ours = started(peer, listing)
-    with house.runtime.database.reading() as db:
-        exchange: Exchange = queries.own(db, house.cast[who].actor, ours)
-        found = shown_in_full(house.cast[who].actor, exchange, queries.messages(db, ours), db.get(Push, ours))
-    assert TOKEN not in found.model_dump_json()
-    assert found.data_address["endpointProperties"] == WITHHELD
-    assert found.push is not None
-    assert found.push.state == "waiting"
+    for who in ("auditor", "hospital"):
+        with house.runtime.database.reading() as db:
+            exchange: Exchange = queries.own(db, house.cast[who].actor, ours)
+            found = shown_in_full(house.cast[who].actor, exchange, queries.messages(db, ours), db.get(Push, ours))
+        assert TOKEN not in found.model_dump_json()
+        assert found.data_address["endpointProperties"] == WITHHELD
+        assert found.push is not None
+        assert found.push.state == "waiting"

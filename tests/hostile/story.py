@@ -233,7 +233,7 @@ ON_DRAFT = (
 )
 
 
-def _files(house: House, version: Version) -> None:
+def _files(house: House, version: Version, pixels: int = 64) -> None:
     """Two real slices and a manifest below the version, so that a delivery can be made of it.
 
     The rows are changed behind the market's back: no entry says so.
@@ -242,7 +242,7 @@ def _files(house: House, version: Version) -> None:
     with Session(house.runtime.database.engine) as db:
         db.exec(update(Version).where(col(Version.id) == version.id).values(manifest=manifest))
         for number in range(2):
-            stored = house.runtime.store.put([dicom(number)], limit=1 << 20)
+            stored = house.runtime.store.put([dicom(number, pixels)], limit=1 << 24)
             path = f"2.25.10000/2.25.20000/2.25.3000{number}.dcm"
             sent = {"sha256": stored.sha256, "bytes": stored.size, "study": "0", "path": path}
             db.add(VersionFile(version_id=version.id, position=number, **sent))

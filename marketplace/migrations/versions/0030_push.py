@@ -28,6 +28,7 @@ def upgrade() -> None:
         sa.Column("reached", sa.BigInteger(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
         sa.Column("status", sa.Integer(), nullable=True),
+        sa.Column("upload", sa.String(), nullable=False),
         sa.Column("moved_at", UtcDateTime(), nullable=False),
         sa.ForeignKeyConstraint(["exchange_id"], ["dataspace_exchange.id"], name=op.f("fk_dataspace_push_exchange_id")),
         sa.PrimaryKeyConstraint("exchange_id", name=op.f("pk_dataspace_push")),
