@@ -7,7 +7,7 @@ PORT ?= 8000
 DATA ?= var/market
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test crash tamper opa regal check outside conformance bench generate lock clean
+.PHONY: help setup run demo test crash tamper s3 opa regal check outside conformance bench generate lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -41,6 +41,10 @@ crash: $(VENV)/dev.stamp ## Kill every process under load, then let every system
 
 tamper: $(VENV)/dev.stamp ## Change database and files behind the service's back: all must be named (MUTATIONS=1000)
 	@$(BIN)/python -m tests.harness.tamper --mutations $(or $(MUTATIONS),1000)
+
+s3: # A real S3 server for the tests that push into buckets; without Go or network they are skipped and say so
+	@test -x .tools/versitygw || ! command -v go >/dev/null || { echo "Building an S3 server ..."; \
+		GOBIN=$(CURDIR)/.tools go install github.com/versity/versitygw/cmd/versitygw@v1.0.14 >/dev/null 2>&1 || echo "The S3 server could not be built here."; }
 
 opa: # The version that docker-compose.yml runs; without Go or network the tests that need it are skipped and say so
 	@command -v go >/dev/null || echo "Go is not installed: the policies are not checked by OPA itself."

@@ -18,10 +18,12 @@ from structlog import get_logger
 from marketplace.kernel.errors import Invalid
 from marketplace.plumbing import outbox
 from marketplace.plumbing.runtime import Runtime
-from workers.tasks import REGISTRY, TO_OTHERS, Task
+from workers.tasks import LONG, REGISTRY, TO_OTHERS, Task
 
 BATCH = 64
 IDLE_SECONDS = 0.05
+AT_ONCE = 2
+"""Transfers that one server pushes at once."""
 RESEND = timedelta(seconds=5)
 # A loop whose step fails waits twice as long each time, up to this.
 SLOWEST_SECONDS = 5.0
@@ -139,8 +141,10 @@ def embedded_relays(runtime: Runtime) -> list[Loop]:
     """
     release_leases(runtime)
     # One row a step, so that a thread can be stopped between two rows.
-    ours, theirs = partial(run_due, runtime, 1, but=TO_OTHERS), partial(run_due, runtime, 1, only=TO_OTHERS)
-    return [Loop("outbox-relay", ours, IDLE_SECONDS), Loop("outbox-push", theirs, IDLE_SECONDS)]
+    ours, theirs = partial(run_due, runtime, 1, but=TO_OTHERS), partial(run_due, runtime, 1, only=TO_OTHERS - LONG)
+    data = partial(run_due, runtime, 1, only=LONG)
+    pushes = [Loop(f"outbox-data-{number}", data, 4 * IDLE_SECONDS) for number in range(AT_ONCE)]
+    return [Loop("outbox-relay", ours, IDLE_SECONDS), Loop("outbox-push", theirs, IDLE_SECONDS), *pushes]
 
 
 class Dispatcher:

@@ -152,6 +152,7 @@ class Tag(StrEnum):
     EXCHANGE_FAILED = "dataspace:exchange_failed"
     AGREEMENT_HELD = "dataspace:agreement_held"
     HELD_AGREEMENT_ENDED = "dataspace:agreement_ended"
+    DATA_ARRIVED = "dataspace:data_arrived"
     USE_PRICED = "charging:use_priced"
     INVOICE_ISSUED = "settlement:invoice_issued"
     INVOICE_OVERDUE = "settlement:invoice_overdue"

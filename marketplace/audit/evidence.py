@@ -25,6 +25,7 @@ WITHOUT_ENTRY: dict[str, str] = {
     "market_reference": "products that public sources report from elsewhere; nothing of this exchange rests on them",
     "governed_file": "results of a job that still runs; `governance:finished` tells the version made of them",
     "catalogue_line": "the search index repeats published listings and can be built again",
+    "dataspace_push": "how far a push has come; its uses, windows and end are recorded",
     "dataspace_message": "what is on its way to another connector; what was taken or given up is recorded",
     "catalogue_term": "the search index repeats published listings and can be built again",
 }

@@ -45,6 +45,7 @@ SEALED = frozenset(
         "connector",
         "consent_withdrawal",
         "dataspace_agreement",
+        "dataspace_arrival",
         "dataspace_exchange",
         "deletion_certificate",
         "delivery",

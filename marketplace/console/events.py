@@ -131,6 +131,7 @@ TAGS: Words = {
     Tag.EXCHANGE_FAILED: ("Exchange with a connector failed", "与连接器的会话失败"),
     Tag.AGREEMENT_HELD: ("Agreement with a provider elsewhere held", "与外部提供方的合同存证"),
     Tag.HELD_AGREEMENT_ENDED: ("Agreement with a provider elsewhere ended", "与外部提供方的合同结束"),
+    Tag.DATA_ARRIVED: ("Data pushed by a connector arrived", "连接器推送的数据已到达"),
     Tag.USE_PRICED: ("Use priced", "使用计价"),
     Tag.INVOICE_ISSUED: ("Invoice issued", "账单开具"),
     Tag.INVOICE_OVERDUE: ("Invoice overdue", "账单逾期"),

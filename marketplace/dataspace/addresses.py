@@ -41,6 +41,17 @@ def require_address(connector: Connector, url: str, settings: Settings) -> str:
     return url.removesuffix("/")
 
 
+def require_registered(connector: Connector, url: str) -> str:
+    """Return an address whose origin is registered for the connector.  Raises OutgoingRefused, AddressNotRegistered."""
+    if outgoing.origin_of(url) not in connector.addresses:
+        raise AddressNotRegistered(
+            "data is put at a connector's registered addresses only",
+            expected=" or ".join(connector.addresses),
+            action="ask the platform operator to register the address",
+        )
+    return url
+
+
 def address_of(exchange: Exchange, move: Move) -> str:
     """Where a message of ours goes: the other side's path, under its own id once it has named one."""
     base = f"{exchange.address}/{_COLLECTIONS[Protocol(exchange.protocol)]}"

@@ -80,6 +80,10 @@ class Answering(Protocol):
         """Stop at once what a move to come stops, whether or not the other side can be told."""
         ...
 
+    def entered(self, db: Session, exchange: Exchange, now: datetime) -> None:
+        """Begin here what the state that was just entered calls for."""
+        ...
+
     def next(self, db: Session, exchange: Exchange) -> str | None:
         """The name of our own next move in the present state, None to wait."""
         ...

@@ -11,7 +11,7 @@ from marketplace.dataspace.addresses import base_of, require_address
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.holding import require_in_force
 from marketplace.dataspace.identity import require_trusted
-from marketplace.dataspace.messages import PULL, check_offer
+from marketplace.dataspace.messages import PULL, TAKEN, check_offer
 from marketplace.dataspace.models import Exchange, ExchangeMessage
 from marketplace.dataspace.moving import open_exchange, say
 from marketplace.dataspace.states import MOVES, Protocol, Side, step_of
@@ -88,8 +88,8 @@ def ask_for_data(
 
     Raises AgreementOver, FormatNotOffered, and as `ask_for_contract`.  Records: dataspace:exchange_opened.
     """
-    if transfer_format != PULL:
-        raise FormatNotOffered("data is pulled over HTTP", expected=PULL, got=f"{len(transfer_format)} characters")
+    if transfer_format not in TAKEN:
+        raise FormatNotOffered("not taken so", expected=" or ".join(TAKEN), got=f"{len(transfer_format)} characters")
     exchange = _opened(db, actor, Protocol.TRANSFER, connector_id, address, runtime, now)
     require_in_force(db, actor, connector_id, agreement_id, now)
     exchange.subject, exchange.format = agreement_id, transfer_format

@@ -166,6 +166,10 @@ class Table(House):
         visit = exchange.visits[exchange.state] - 1
         return moves[visit] if visit < len(moves) else None
 
+    def entered(self, db: Session, exchange: Exchange, now: datetime) -> None:
+        if not _is_the_kits(exchange):
+            super().entered(db, exchange, now)
+
     def heard(
         self, db: Session, exchange: Exchange, move: Move, message: Json, runtime: Runtime, now: datetime
     ) -> Sequence[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from marketplace.dataspace.messages import CONTEXT, PULL, framed
+from marketplace.dataspace.messages import CONTEXT, FORMATS, framed
 from marketplace.exchange.catalogue import NotInCatalogue
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.kernel.canonical import Json
@@ -39,12 +39,12 @@ def dataset(row: CatalogueRow) -> Json:
 
 
 def plain_dataset(dataset_id: str, policy: Json) -> Json:
-    """What every data set has: its id, its offer, the one way in which it is had."""
+    """What every data set has: its id, its offer, the ways in which it is had."""
     return {
         "@id": dataset_id,
         "@type": "Dataset",
         "hasPolicy": [policy],
-        "distribution": [{"@type": "Distribution", "format": PULL}],
+        "distribution": [{"@type": "Distribution", "format": one} for one in FORMATS],
     }
 
 

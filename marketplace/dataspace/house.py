@@ -13,11 +13,14 @@ from marketplace.dataspace import datasets as described
 from marketplace.dataspace.addresses import base_of
 from marketplace.dataspace.answering import DatasetPage, Patience
 from marketplace.dataspace.beginning import first_content
+from marketplace.dataspace.destinations import is_pushed, require_destination
 from marketplace.dataspace.hearing import Talk
 from marketplace.dataspace.identity import Identity, SignedTokens
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.policies import rules_of
 from marketplace.dataspace.pulling import data_address, require_transferable, stop_bytes
+from marketplace.dataspace.pushing import ask_for_push
+from marketplace.dataspace.receiving import renewed_destination
 from marketplace.dataspace.states import Move, Protocol, Side
 from marketplace.exchange import queries as exchange_room
 from marketplace.exchange.queries import CatalogueRow
@@ -67,6 +70,7 @@ class House:
     def opened(self, db: Session, exchange: Exchange, message: Json, now: datetime) -> Sequence[str]:
         if exchange.protocol == Protocol.TRANSFER:
             agreement = require_transferable(db, exchange, _peer(db, exchange), now)
+            require_destination(db, exchange, message.get("dataAddress"))
             exchange.agreement_id = agreement.id
             return ()
         if exchange.side == Side.CONSUMER:
@@ -77,6 +81,8 @@ class House:
         self, db: Session, exchange: Exchange, move: Move, message: Json, runtime: Runtime, now: datetime
     ) -> Sequence[str]:
         if exchange.protocol == Protocol.TRANSFER:
+            if "dataAddress" in message:
+                require_destination(db, exchange, message["dataAddress"])
             self.left(db, exchange, move, now)
         if exchange.side == Side.CONSUMER:
             return _followed(db, exchange, move, message, runtime, now)
@@ -87,6 +93,10 @@ class House:
     def left(self, db: Session, exchange: Exchange, move: Move, now: datetime) -> None:
         if exchange.protocol == Protocol.TRANSFER and exchange.agreement_id and move.name != "start":
             stop_bytes(db, exchange, now)
+
+    def entered(self, db: Session, exchange: Exchange, now: datetime) -> None:
+        if is_pushed(exchange) and exchange.side == Side.PROVIDER and exchange.state == "STARTED":
+            ask_for_push(db, exchange, now)
 
     def next(self, db: Session, exchange: Exchange) -> str | None:
         if exchange.side == Side.CONSUMER:
@@ -99,15 +109,15 @@ class House:
 
     def content(self, db: Session, exchange: Exchange, move: Move, runtime: Runtime, now: datetime) -> Json:
         if not exchange.peer_pid:
-            return first_content(exchange, runtime)
+            where = renewed_destination(db, exchange, runtime, now) if is_pushed(exchange) else {}
+            return first_content(exchange, runtime) | where
         match move.protocol, move.name:
             case Protocol.NEGOTIATION, _ if exchange.request_id:
                 return contracting.content(db, exchange, move, self.agreement(db, exchange, now))
             case Protocol.NEGOTIATION, "request" | "offer" | "agree":
                 return self._as_asked(db, exchange, move, now)
-            case Protocol.TRANSFER, "start" if exchange.side == Side.PROVIDER:
-                base = base_of(runtime.settings, exchange.participant_id)
-                return {"dataAddress": data_address(db, exchange, base, runtime, now)}
+            case Protocol.TRANSFER, "start":
+                return _where(db, exchange, runtime, now)
             case Protocol.TRANSFER, "suspend" | "terminate" if exchange.agreement_id:
                 return flow.why(db, exchange)
             case _:
@@ -115,11 +125,8 @@ class House:
 
     def taken(self, db: Session, exchange: Exchange, move: Move, runtime: Runtime, now: datetime) -> Json:
         flows = (exchange.protocol, exchange.side, exchange.state) == (Protocol.TRANSFER, Side.PROVIDER, "STARTED")
-        if not flows or move.name != "start":
-            return {}
         # Its former token died with the suspension, and a start of ours does not follow its own.
-        base = base_of(runtime.settings, exchange.participant_id)
-        return {"dataAddress": data_address(db, exchange, base, runtime, now)}
+        return _where(db, exchange, runtime, now) if flows and move.name == "start" else {}
 
     def _as_asked(self, db: Session, exchange: Exchange, move: Move, now: datetime) -> Json:
         """Where no room has a part in it: the terms as they lie there, which a counter-offer of ours replaces."""
@@ -150,6 +157,14 @@ def _followed(
         case Protocol.TRANSFER, "terminate":
             holding.end(db, exchange, str(message.get("code", "")), now)
     return ()
+
+
+def _where(db: Session, exchange: Exchange, runtime: Runtime, now: datetime) -> Json:
+    """The address of the data that goes with a start of ours: where it is pulled, or where it is pushed to."""
+    if is_pushed(exchange):
+        return renewed_destination(db, exchange, runtime, now) if exchange.side == Side.CONSUMER else {}
+    base = base_of(runtime.settings, exchange.participant_id)
+    return {"dataAddress": data_address(db, exchange, base, runtime, now)} if exchange.side == Side.PROVIDER else {}
 
 
 def _peer(db: Session, exchange: Exchange) -> Actor:

@@ -17,6 +17,14 @@ from marketplace.kernel.errors import Invalid
 VERSION = "2025-1"
 CONTEXT = "https://w3id.org/dspace/2025/1/context.jsonld"
 PULL = "HttpData-PULL"
+PUSH = "HttpData-PUSH"
+BUCKET_PUSH = "AmazonS3-PUSH"
+BUCKET_ENDPOINT = "AmazonS3"
+PUSHED = frozenset({PUSH, BUCKET_PUSH})
+FORMATS = (PULL, PUSH, BUCKET_PUSH)
+"""How data is had from here."""
+TAKEN = (PULL, PUSH)
+"""How data is asked for from here."""
 HTTP_ENDPOINT = "https://w3id.org/idsa/v4.1/HTTP"
 SIGNED = "https://w3id.org/medical-data-market/signed/v1"
 """Our extension of a message: signatures of the contract, which plain peers ignore as a member they do not know."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import BigInteger
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -41,6 +42,42 @@ class Exchange(SQLModel, table=True):
     error: str = ""
     opened_at: datetime = Field(sa_type=UtcDateTime)
     moved_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Push(SQLModel, table=True):
+    """How far the bytes of a transfer that we push have come.
+
+    flow: which start of the transfer this is; attempts: of this flow; reached: bytes that were on their way at most;
+    state: `waiting`, `pushing`, `stopped`, `acknowledged`, `refused` or `given_up`; status: the HTTP status of the last
+    answer, None without one; upload: the bucket's own id of what was begun there, empty for other addresses.
+    """
+
+    __tablename__ = "dataspace_push"
+
+    exchange_id: str = Field(primary_key=True, foreign_key="dataspace_exchange.id")
+    flow: int
+    state: str
+    attempts: int = 0
+    reached: int = Field(default=0, sa_type=BigInteger)
+    size: int = Field(default=0, sa_type=BigInteger)
+    status: int | None = None
+    upload: str = ""
+    moved_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Arrival(SQLModel, table=True):
+    """What was pushed to a participant hosted here, whole: it lies in the object store under its SHA-256.
+
+    digest_given: whether the sender named that hash, which was then compared.
+    """
+
+    __tablename__ = "dataspace_arrival"
+
+    exchange_id: str = Field(primary_key=True, foreign_key="dataspace_exchange.id")
+    sha256: str
+    bytes: int = Field(sa_type=BigInteger)
+    digest_given: bool
+    arrived_at: datetime = Field(sa_type=UtcDateTime)
 
 
 class ExchangeMessage(SQLModel, table=True):

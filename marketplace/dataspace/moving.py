@@ -9,10 +9,11 @@ from sqlmodel import Session
 from marketplace.audit.entry import Tag, record
 from marketplace.dataspace import queries
 from marketplace.dataspace.answering import Answering
+from marketplace.dataspace.destinations import forget_destination
 from marketplace.dataspace.messages import framed
 from marketplace.dataspace.models import Exchange, ExchangeMessage
 from marketplace.dataspace.sending import ask
-from marketplace.dataspace.states import MOVES, Move, Protocol, Side
+from marketplace.dataspace.states import FINAL, MOVES, Move, Protocol, Side
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json, digest, sha256_hex
 from marketplace.kernel.ids import new_id
@@ -46,6 +47,8 @@ def enter(db: Session, actor: Actor, exchange: Exchange, move: Move, message: Js
     exchange.agreement = message.get("agreement", exchange.agreement)
     exchange.data_address = message.get("dataAddress", exchange.data_address)
     exchange.state, exchange.moved_at = str(move.target), now
+    if exchange.state in FINAL:
+        forget_destination(db, exchange)
     exchange.visits = exchange.visits | {exchange.state: exchange.visits.get(exchange.state, 0) + 1}
     db.add(exchange)
     db.flush()
@@ -58,6 +61,7 @@ def enter(db: Session, actor: Actor, exchange: Exchange, move: Move, message: Js
 def end(db: Session, actor: Actor, exchange: Exchange, error: str, now: datetime) -> None:
     """End an exchange that the other side cannot be told of.  error: a code.  Records: dataspace:exchange_failed."""
     exchange.state, exchange.error, exchange.moved_at = "TERMINATED", error, now
+    forget_destination(db, exchange)
     db.add(exchange)
     db.flush()
     facts = facts_of(exchange) | {"error": error}
@@ -82,7 +86,8 @@ def keep_heard(db: Session, exchange: Exchange, move: Move, message: Json, now: 
 
 
 def proceed(db: Session, exchange: Exchange, answering: Answering, runtime: Runtime, now: datetime) -> None:
-    """Ask for our own next move, if the state that was entered calls for one."""
+    """Begin what the state that was entered calls for, and ask for our own next move if there is one."""
+    answering.entered(db, exchange, now)
     name = answering.next(db, exchange)
     if name is not None:
         say(db, exchange, MOVES[Protocol(exchange.protocol)][name], answering, runtime, now)

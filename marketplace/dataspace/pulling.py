@@ -10,7 +10,7 @@ from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
 from marketplace.dataspace import queries
-from marketplace.dataspace.messages import HTTP_ENDPOINT, PULL
+from marketplace.dataspace.messages import FORMATS, HTTP_ENDPOINT, PUSHED
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.states import TRANSFER_PROCESS, Protocol, Side, TransferState
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
@@ -42,13 +42,17 @@ class FormatNotOffered(Invalid):
     """The data set is not offered in this format."""
 
 
+class NotFlowing(Conflict):
+    """No byte of this transfer leaves now."""
+
+
 class DataTokenRefused(Unauthenticated):
     """The token does not open this data now."""
 
 
 @dataclass(frozen=True)
 class Pull:
-    """An open transfer that a token names.  actor: the buyer, with the roles of the register; use: what it asks."""
+    """A transfer that flows.  actor: the buyer, with the roles of the register; use: what it asks."""
 
     exchange: Exchange
     actor: Actor
@@ -63,8 +67,8 @@ def require_transferable(db: Session, exchange: Exchange, buyer: Actor, now: dat
     agreement = negotiation.agreement(db, exchange.subject)
     if (agreement.buyer_id, agreement.provider_id) != (buyer.participant, exchange.participant_id):
         raise negotiation.NoSuchAgreement("no agreement with this id", got=shown(exchange.subject))
-    if exchange.format != PULL:
-        raise FormatNotOffered("data is pulled over HTTP", expected=PULL, got=shown(exchange.format))
+    if exchange.format not in FORMATS:
+        raise FormatNotOffered("not offered so", expected=" or ".join(FORMATS), got=shown(exchange.format))
     if not AGREEMENT.permits(AgreementState(agreement.state), "use") or agreement.ends_at <= now:
         raise NotTransferable("the agreement is not in force", expected="finalized", got=agreement.state)
     return agreement
@@ -102,11 +106,20 @@ def opened_by(db: Session, token: str, exchange_id: str, endpoint: str, runtime:
     """The transfer that a token opens now.  Raises DataTokenRefused."""
     try:
         found = _checked(token, exchange_id, endpoint, runtime, now)
-        exchange, connector = _flowing(db, exchange_id, now)
+        exchange, connector = _flowing(db, exchange_id, now, pushed=False)
         for name, value in _bound_to(db, exchange, connector).items():
             found.text_claim(name, value)
-    except (BadToken, NotFound) as error:
+    except (BadToken, NotFlowing, NotFound) as error:
         raise DataTokenRefused(error.detail, action="wait for the next start of the transfer") from error
+    return _pull_of(db, exchange, connector)
+
+
+def pushed_now(db: Session, exchange_id: str, now: datetime) -> Pull:
+    """A push whose bytes may leave now, and the use that they are.  Raises NotFlowing."""
+    return _pull_of(db, *_flowing(db, exchange_id, now, pushed=True))
+
+
+def _pull_of(db: Session, exchange: Exchange, connector: Connector) -> Pull:
     buyer = participants.participant(db, connector.participant_id)
     agreement = negotiation.agreement(db, exchange.agreement_id)
     purpose = negotiation.request(db, agreement.request_id).purpose
@@ -138,14 +151,18 @@ def _checked(token: str, exchange_id: str, endpoint: str, runtime: Runtime, now:
     return found
 
 
-def _flowing(db: Session, exchange_id: str, now: datetime) -> tuple[Exchange, Connector]:
-    """A transfer whose bytes may leave: started, no move of ours that stops them on its way, its connector trusted."""
+def _flowing(db: Session, exchange_id: str, now: datetime, *, pushed: bool) -> tuple[Exchange, Connector]:
+    """A transfer whose bytes may leave: started, no move of ours that stops them on its way, its connector trusted.
+
+    Raises NotFlowing.
+    """
     exchange = queries.exchange(db, exchange_id)
     connector = connectors.connector(db, exchange.connector_id)
-    ours = (exchange.protocol, exchange.side) == (Protocol.TRANSFER, Side.PROVIDER) and exchange.agreement_id
+    ours = (exchange.protocol, exchange.side) == (Protocol.TRANSFER, Side.PROVIDER) and bool(exchange.agreement_id)
+    ours = ours and (exchange.format in PUSHED) == pushed
     stopping = [one for one in queries.under_way(db, exchange.id) if one.move != "start"]
     if not ours or stopping or not TRANSFER_PROCESS.permits(TransferState(exchange.state), "use"):
-        raise BadToken("this transfer does not flow now", expected=TransferState.STARTED, got=exchange.state)
+        raise NotFlowing("this transfer does not flow now", expected=TransferState.STARTED, got=exchange.state)
     if (why := connectors.trouble(db, connector, now)) is not None:
-        raise BadToken("the connector may not be served now", got=why)
+        raise NotFlowing("the connector may not be served now", got=why)
     return exchange, connector

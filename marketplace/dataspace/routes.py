@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+
+from fastapi.responses import FileResponse
+
 from marketplace.dataspace import queries
 from marketplace.dataspace.beginning import ask_for_contract, ask_for_data, move_on
 from marketplace.dataspace.chosen import answering
 from marketplace.dataspace.messages import SIGNED, TERMS
+from marketplace.dataspace.models import Arrival, Push
+from marketplace.dataspace.receiving import arrival, require_receiver
 from marketplace.dataspace.schemas import (
     ExchangeDetail,
     ExchangeOut,
@@ -59,7 +65,24 @@ def list_exchanges(view: View) -> list[ExchangeOut]:
 def get_exchange(view: View, exchange_id: str) -> ExchangeDetail:
     """One exchange with everything that was said and how each message of ours ended."""
     found = queries.own(view.db, view.actor, exchange_id)
-    return shown_in_full(view.actor, found, queries.messages(view.db, found.id))
+    said, bytes_of = queries.messages(view.db, found.id), (view.db.get(Push, found.id), view.db.get(Arrival, found.id))
+    return shown_in_full(view.actor, found, said, *bytes_of)
+
+
+@routes.get(
+    "/dataspace/exchanges/{exchange_id}/content",
+    operation_id="get_pushed_content",
+    response_class=FileResponse,
+    responses={200: {"content": {"application/x-tar": {}}, "description": "The tar as it was pushed, with Range"}},
+)
+def get_pushed_content(view: View, exchange_id: str) -> FileResponse:
+    """The data that a provider elsewhere pushed to the caller."""
+    found = queries.own(view.db, view.actor, exchange_id)
+    arrived = arrival(view.db, require_receiver(view.actor, found))
+    digest = base64.b64encode(bytes.fromhex(arrived.sha256)).decode()
+    headers = {"ETag": f'"{arrived.sha256}"', "Repr-Digest": f"sha-256=:{digest}:", "Cache-Control": "no-store"}
+    path = view.runtime.store.local_path(arrived.sha256)
+    return FileResponse(path, media_type="application/x-tar", filename=f"{found.id}.tar", headers=headers)
 
 
 @routes.post("/dataspace/exchanges/{exchange_id}/moves", status_code=202, operation_id="move_exchange")

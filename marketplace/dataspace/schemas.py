@@ -126,7 +126,37 @@ class HeldAgreementOut(BaseModel):
     ended_at: datetime | None
 
 
+class PushOut(BaseModel):
+    """How far a push of ours has come.
+
+    state: waiting, pushing, stopped, acknowledged, refused or given_up; attempts: since the last start; reached: bytes
+    that were on their way at most; size: of the whole, 0 before the first attempt; status: HTTP, of the last answer.
+    """
+
+    model_config = ConfigDict(from_attributes=True)
+
+    state: str
+    attempts: int
+    reached: int
+    size: int
+    status: int | None
+    moved_at: datetime
+
+
+class ArrivalOut(BaseModel):
+    """What was pushed to the participant here.  digest_given: whether the sender named the SHA-256, which it has."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    sha256: str
+    bytes: int
+    digest_given: bool
+    arrived_at: datetime
+
+
 class ExchangeDetail(ExchangeOut):
-    """The same with everything that was said, in order."""
+    """The same with everything that was said, in order.  push, arrival: of a transfer that is pushed, else None."""
 
     messages: list[MessageOut]
+    push: PushOut | None
+    arrival: ArrivalOut | None

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from marketplace.dataspace.models import Exchange, ExchangeMessage
-from marketplace.dataspace.schemas import ExchangeDetail, ExchangeOut, MessageOut
+from marketplace.dataspace.models import Arrival, Exchange, ExchangeMessage, Push
+from marketplace.dataspace.schemas import ArrivalOut, ExchangeDetail, ExchangeOut, MessageOut, PushOut
 from marketplace.dataspace.states import Side
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
@@ -19,7 +19,11 @@ _HARMLESS = frozenset({"@type", "endpointType"})
 def shown(actor: Actor, exchange: Exchange) -> ExchangeOut:
     """An exchange as the caller may see it."""
     found = ExchangeOut.model_validate(exchange)
-    return found if _pulls(actor, exchange) else found.model_copy(update={"data_address": _without(found.data_address)})
+    return (
+        found
+        if _pulls(actor, exchange)
+        else found.model_copy(update={"data_address": without_values(found.data_address)})
+    )
 
 
 def shown_message(actor: Actor, exchange: Exchange, row: ExchangeMessage) -> MessageOut:
@@ -27,19 +31,29 @@ def shown_message(actor: Actor, exchange: Exchange, row: ExchangeMessage) -> Mes
     found = MessageOut.model_validate(row)
     if _pulls(actor, exchange) or "dataAddress" not in found.body:
         return found
-    return found.model_copy(update={"body": found.body | {"dataAddress": _without(found.body["dataAddress"])}})
+    return found.model_copy(update={"body": found.body | {"dataAddress": without_values(found.body["dataAddress"])}})
 
 
-def shown_in_full(actor: Actor, exchange: Exchange, said: Sequence[ExchangeMessage]) -> ExchangeDetail:
-    """An exchange with its messages, as the caller may see them."""
+def shown_in_full(
+    actor: Actor,
+    exchange: Exchange,
+    said: Sequence[ExchangeMessage],
+    push: Push | None = None,
+    arrival: Arrival | None = None,
+) -> ExchangeDetail:
+    """An exchange with its messages and the bytes that were pushed, as the caller may see them."""
     messages = [shown_message(actor, exchange, one) for one in said]
-    return ExchangeDetail(**shown(actor, exchange).model_dump(), messages=messages)
+    more = {
+        "push": PushOut.model_validate(push) if push else None,
+        "arrival": ArrivalOut.model_validate(arrival) if arrival else None,
+    }
+    return ExchangeDetail(**shown(actor, exchange).model_dump(), messages=messages, **more)
 
 
 def _pulls(actor: Actor, exchange: Exchange) -> bool:
     return exchange.side == Side.CONSUMER and exchange.participant_id == actor.participant
 
 
-def _without(address: Json) -> Json:
+def without_values(address: Json) -> Json:
     """The address without values: its properties may be tokens, and an address may be one by itself."""
     return {name: value if name in _HARMLESS else WITHHELD for name, value in address.items()}

@@ -11,7 +11,7 @@ import queue
 import re
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import httpcore2
@@ -35,6 +35,8 @@ _LOCAL_NAMES = frozenset(
 )
 _OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "upgrade", "expect", "te", "trailer"})
 _LOOPBACK = "127.0.0.1"
+FAILURES = (OSError, queue.Empty, httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError)
+"""What the network raises when an address does not answer as it should."""
 
 
 class OutgoingRefused(Invalid):
@@ -125,6 +127,26 @@ def read_target(url: str, settings: Settings, origins: Collection[str] = ()) -> 
     origins: exact `scheme://host:port` of one registered component; such an address needs to be neither https nor
     public, and no other address is opened by it.
     """
+    target = _read(url)
+    if target.origin in origins:
+        return replace(target, named=True)
+    if target.loopback and settings.outgoing_allow_loopback:
+        return target
+    if target.scheme != "https":
+        raise _refused("the address is not https")
+    if not _is_public_name(target.host):
+        raise _refused("the host is not a public domain name")
+    if target.port not in settings.outgoing_ports:
+        raise _refused("the port is not one that may be called")
+    return target
+
+
+def origin_of(url: str) -> str:
+    """The `scheme://host:port` of an address whose form is allowed.  Raises OutgoingRefused."""
+    return _read(url).origin
+
+
+def _read(url: str) -> Target:
     found = _URL.fullmatch(url) if len(url) <= LONGEST_URL else None
     if found is None:
         raise _refused("the address is not a plain https address without user, fragment and special characters")
@@ -133,16 +155,6 @@ def read_target(url: str, settings: Settings, origins: Collection[str] = ()) -> 
     target = Target(found["scheme"], host, port, path)
     if port > 65535:
         raise _refused("the port is none")
-    if target.origin in origins:
-        return replace(target, named=True)
-    if target.loopback and settings.outgoing_allow_loopback:
-        return target
-    if target.scheme != "https":
-        raise _refused("the address is not https")
-    if not _is_public_name(host):
-        raise _refused("the host is not a public domain name")
-    if port not in settings.outgoing_ports:
-        raise _refused("the port is not one that may be called")
     return target
 
 
@@ -160,23 +172,34 @@ def _is_one_line(header: tuple[str, str]) -> bool:
 def _send(
     method: str, target: Target, body: bytes, headers: Mapping[str, str], settings: Settings, network: Network
 ) -> Answer:
+    require_headers(headers)
+    end = time.monotonic() + settings.outgoing_seconds
+    length = len(body) if method == "POST" else None
+    try:
+        backend = Backend(checked(target, network, end), network, end)
+        request = (method, target, body or None, length, headers)
+        return exchange(*request, backend=backend, network=network, largest=settings.outgoing_answer_kib << 10)
+    except FAILURES as error:
+        raise failed(error, settings) from error
+
+
+def require_headers(headers: Mapping[str, str]) -> None:
+    """Raises OutgoingRefused for a header that is ours to set, or that is not one line of printable ASCII."""
     if {name.lower() for name in headers} & _OURS or not all(map(_is_one_line, headers.items())):
         raise _refused("a header is not the caller's to set, or is not one line of printable ASCII")
-    end = time.monotonic() + settings.outgoing_seconds
-    try:
-        backend = Backend(_checked(target, network, end), network, end)
-        request = (method, target, body, headers)
-        return _exchange(*request, backend=backend, network=network, largest=settings.outgoing_answer_kib << 10)
-    except (OSError, queue.Empty, httpcore2.NetworkError, httpcore2.TimeoutException, httpcore2.ProtocolError) as error:
-        raise OutgoingFailed(
-            "the address did not answer as it should",
-            expected=f"an HTTP answer of at most {settings.outgoing_answer_kib} KiB in {settings.outgoing_seconds} s",
-            got=type(error).__name__,
-            action="check that the address works from the public internet",
-        ) from error
 
 
-def _checked(target: Target, network: Network, end: float) -> list[Address]:
+def failed(error: Exception, settings: Settings) -> OutgoingFailed:
+    """What an error of the network means to a caller."""
+    return OutgoingFailed(
+        "the address did not answer as it should",
+        expected=f"an HTTP answer of at most {settings.outgoing_answer_kib} KiB in {settings.outgoing_seconds} s",
+        got=type(error).__name__,
+        action="check that the address works from the public internet",
+    )
+
+
+def checked(target: Target, network: Network, end: float) -> list[Address]:
     """The addresses to try, all public.  Raises OutgoingRefused when one is not, OSError when there is none."""
     if target.loopback and not target.named:
         return [read_address(_LOOPBACK)]
@@ -209,27 +232,31 @@ def _resolved(target: Target, network: Network, end: float) -> list[str]:
     return answer
 
 
-def _exchange(
+def exchange(
     method: str,
     target: Target,
-    body: bytes,
+    content: bytes | Iterator[bytes] | None,
+    length: int | None,
     headers: Mapping[str, str],
     *,
     backend: httpcore2.NetworkBackend,
     network: Network,
     largest: int,
 ) -> Answer:
-    """One request over one new connection; the pool has neither proxies, retries nor decompression."""
+    """One request over one new connection; the pool has neither proxies, retries nor decompression.
+
+    length: bytes of the content, None = the request has none.  Raises one of FAILURES.
+    """
     default = target.port == (443 if target.scheme == "https" else 80)
     own = {"Host": target.host if default else f"{target.host}:{target.port}", "Connection": "close"}
-    own |= {"Accept-Encoding": "identity"} | ({"Content-Length": str(len(body))} if method == "POST" else {})
+    own |= {"Accept-Encoding": "identity"} | ({"Content-Length": str(length)} if length is not None else {})
     parts = {"scheme": target.scheme, "host": target.host, "target": target.target}
     where = httpcore2.URL(port=target.port, **{name: text.encode("ascii") for name, text in parts.items()})
     sent = [(name.encode("ascii"), value.encode("ascii")) for name, value in {**headers, **own}.items()]
     trust = network.trust() if target.scheme == "https" else None
     with (
         httpcore2.ConnectionPool(ssl_context=trust, network_backend=backend) as pool,
-        pool.stream(method, where, headers=sent, content=body or None) as response,
+        pool.stream(method, where, headers=sent, content=content) as response,
     ):
         received = bytearray()
         for chunk in response.iter_stream():

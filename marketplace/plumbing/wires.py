@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
+import struct
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +17,7 @@ import httpcore2
 from marketplace.plumbing.addresses import Address
 
 _AT_ONCE = 16 << 10
+_RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
 
 def system_resolver(host: str, port: int) -> list[str]:
@@ -54,10 +58,13 @@ class Backend(httpcore2.NetworkBackend):
         failure: OSError = OSError("no address")
         for address in self._addresses:
             try:
-                return _Stream(self._dial(address, port, left(self._end)), self._end)
+                return self._stream(self._dial(address, port, left(self._end)))
             except OSError as error:
                 failure = error
         raise failure
+
+    def _stream(self, connection: socket.socket) -> httpcore2.NetworkStream:
+        return _Stream(connection, self._end)
 
 
 class _Stream(httpcore2.NetworkStream):
@@ -87,6 +94,80 @@ class _Stream(httpcore2.NetworkStream):
     ) -> httpcore2.NetworkStream:
         self._connection.settimeout(left(self._end))
         return _Stream(ssl_context.wrap_socket(self._connection, server_hostname=server_hostname), self._end)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """How a long body is sent.  idle: seconds in which the other side must take something, or answer in full.
+
+    look: seconds between two looks whether it may go on; buffer: bytes that the kernel may hold of it.
+    """
+
+    idle: float
+    look: float
+    buffer: int
+    goes_on: Callable[[], bool]
+
+
+class WatchedBackend(Backend):
+    """Connects likewise; the connection lasts as long as the body, and is reset when it may not go on."""
+
+    def __init__(self, addresses: list[Address], network: Network, end: float, watched: Watched) -> None:
+        super().__init__(addresses, network, end)
+        self._watched = watched
+
+    def _stream(self, connection: socket.socket) -> httpcore2.NetworkStream:
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, self._watched.buffer)
+        return _WatchedStream(connection, self._watched)
+
+
+class _WatchedStream(httpcore2.NetworkStream):
+    """A connection whose writer looks up while it waits; what a stop finds in the kernel's buffer is thrown away."""
+
+    def __init__(self, connection: socket.socket, watched: Watched) -> None:
+        self._connection, self._watched = connection, watched
+        self._answered_by: float | None = None
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
+        self._answered_by = self._answered_by or time.monotonic() + self._watched.idle
+        self._connection.settimeout(left(self._answered_by))
+        return self._connection.recv(max_bytes)
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        view = memoryview(buffer)
+        self._connection.settimeout(self._watched.idle)
+        while view:
+            self._until_writable(time.monotonic() + self._watched.idle)
+            try:
+                view = view[self._connection.send(view[:_AT_ONCE]) :]
+            except (BrokenPipeError, ConnectionResetError) as error:
+                raise httpcore2.WriteError from error  # the answer may have come before the end of the body
+
+    def close(self) -> None:
+        if not self._watched.goes_on():
+            with suppress(OSError):  # already closed
+                self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._connection.close()
+
+    def start_tls(
+        self,
+        ssl_context: ssl.SSLContext,
+        server_hostname: str | None = None,
+        timeout: float | None = None,  # noqa: ARG002
+    ) -> httpcore2.NetworkStream:
+        self._connection.settimeout(self._watched.idle)
+        wrapped = ssl_context.wrap_socket(self._connection, server_hostname=server_hostname)
+        return _WatchedStream(wrapped, self._watched)
+
+    def _until_writable(self, end: float) -> None:
+        ready = select.poll()
+        ready.register(self._connection, select.POLLOUT)
+        while self._watched.goes_on():
+            if ready.poll(self._watched.look * 1000):
+                return
+            left(end)
+        self.close()
+        raise ConnectionAbortedError("the body may not go on")
 
 
 def left(end: float) -> float:

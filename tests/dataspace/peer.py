@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -43,10 +43,53 @@ class Listening:
     statuses: list[int] = field(default_factory=list)
     pid: str = ""
     meanwhile: Callable[[], None] = lambda: None
+    inbox: Inbox = field(default_factory=lambda: Inbox())  # noqa: PLW0108 - the class comes below
 
     @property
     def origin(self) -> str:
         return f"http://127.0.0.1:{self.port}"
+
+
+@dataclass
+class Inbox:
+    """What takes a push at the peer.
+
+    statuses: of the next answers, 201 when there is none left; resumes: whether it keeps what came of a broken one and
+    says so; breaks_after: bytes after which it hangs up, once; at: called after so many bytes, once.
+    """
+
+    statuses: list[int] = field(default_factory=list)
+    resumes: bool = True
+    breaks_after: int | None = None
+    at: tuple[int, Callable[[], None]] | None = None
+    kept: bytes = b""
+    requests: list[dict[str, str]] = field(default_factory=list)
+
+    def take(self, headers: dict[str, str], body: Any) -> tuple[int, dict[str, str]] | None:
+        """The answer to a PUT, None to hang up."""
+        self.requests.append(headers)
+        if self.statuses:
+            body.read(int(headers["content-length"]))
+            return self.statuses.pop(0), {}
+        ranged = headers.get("content-range", "")
+        if ranged.startswith("bytes */"):
+            if not self.resumes:
+                return 400, {}
+            return 308, {"Range": f"bytes=0-{len(self.kept) - 1}"} if self.kept else {}
+        start = int(ranged.removeprefix("bytes ").partition("-")[0]) if ranged else 0
+        self.kept, left = self.kept[:start], int(headers["content-length"])
+        while left:
+            chunk = body.read1(min(left, 512))
+            if not chunk:
+                return None
+            left, self.kept = left - len(chunk), self.kept + chunk
+            if self.at is not None and len(self.kept) >= self.at[0]:
+                called, self.at = self.at[1], None
+                called()
+            if self.breaks_after is not None and len(self.kept) >= self.breaks_after:
+                self.breaks_after = None
+                return None
+        return 201, {}
 
 
 @contextmanager
@@ -66,6 +109,16 @@ def listening() -> Iterator[Listening]:
             self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
+
+        def do_PUT(self) -> None:
+            answer = heard.inbox.take({name.lower(): value for name, value in self.headers.items()}, self.rfile)
+            if answer is None:
+                self.close_connection = True
+                return
+            self.send_response(answer[0])
+            for name, value in (answer[1] | {"Content-Length": "0"}).items():
+                self.send_header(name, value)
+            self.end_headers()
 
         def log_message(self, *_arguments: Any) -> None:
             pass
@@ -123,13 +176,19 @@ class Peer:
 
 
 @contextmanager
-def speaking(house: House, *, conformance: str = "", party: str = "pharma", hosted: str = "hospital") -> Iterator[Peer]:
-    """A connector of a party, registered by the operator; with `conformance` the table answers it."""
+def speaking(
+    house: House, *, conformance: str = "", party: str = "pharma", hosted: str = "hospital", more: Sequence[str] = ()
+) -> Iterator[Peer]:
+    """A connector of a party, registered by the operator; with `conformance` the table answers it.
+
+    more: further addresses that are registered for it.
+    """
     settings = house.runtime.settings.model_copy(update={"dataspace_conformance": conformance})
     house = replace(house, runtime=replace(house.runtime, settings=settings))
     key = generate_key()
     with listening() as heard:
         asked = connector_in(house.cast[party].id, key, heard.origin, house)
+        asked.addresses.extend(more)
         with house.db() as db:
             connector = connectors.register(db, house.cast["operator"].actor, asked, house.clock.now())
         with TestClient(create_app(house.runtime)) as http:

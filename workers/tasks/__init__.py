@@ -31,5 +31,7 @@ REGISTRY: dict[str, Task] = {
     **settlement.TASKS,
     **transfer.TASKS,
 }
-TO_OTHERS = frozenset({"dataspace.send", "transfer.push_notice"})
+TO_OTHERS = frozenset({"dataspace.push", "dataspace.send", "transfer.push_notice"})
 """Tasks that wait for servers of other people."""
+LONG = frozenset({"dataspace.push"})
+"""Those of them that last as long as data flows; they hold up no message."""

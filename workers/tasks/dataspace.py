@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from marketplace.dataspace import delivering, holding, moving
+from marketplace.dataspace import delivering, holding, moving, pushing
 from marketplace.dataspace.chosen import answering
 from marketplace.dataspace.holding import EXPIRE_TASK
+from marketplace.dataspace.pushing import PUSH_TASK
 from marketplace.dataspace.sending import SEND_TASK
 from marketplace.negotiation.steps import FOLLOW_TASK
 from marketplace.plumbing.runtime import Runtime
@@ -29,4 +30,9 @@ def expire(runtime: Runtime, args: dict[str, Any]) -> None:
         holding.expire(db, args["held"], runtime.clock.now())
 
 
-TASKS = {SEND_TASK: send, FOLLOW_TASK: follow, EXPIRE_TASK: expire}
+def push(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Make one attempt to push the bytes of a transfer.  args: exchange, flow."""
+    pushing.push(runtime, answering(runtime.settings), args["exchange"], args["flow"])
+
+
+TASKS = {PUSH_TASK: push, SEND_TASK: send, FOLLOW_TASK: follow, EXPIRE_TASK: expire}

@@ -1,0 +1,154 @@
+"""What a provider elsewhere pushes to a buyer here: by its token alone, whole or in parts, compared with its digest."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from marketplace.audit.entry import Tag
+from marketplace.audit.recheck import sealed_rows
+from marketplace.dataspace import queries
+from marketplace.dataspace.beginning import ask_for_data
+from marketplace.dataspace.chosen import answering
+from marketplace.dataspace.models import Arrival
+from marketplace.dataspace.receiving import NothingArrived, arrival, require_receiver
+from marketplace.dataspace.states import Protocol
+from marketplace.kernel.canonical import Json
+from tests.dataspace.peer import Peer, message, speaking
+from tests.dataspace.schemas import problems_of
+from tests.house import House
+from tests.transfer.doors import entries
+
+T = Protocol.TRANSFER
+CONTENT = bytes(range(256)) * 40
+DIGEST = f"sha-256=:{base64.b64encode(hashlib.sha256(CONTENT).digest()).decode()}:"
+
+
+@pytest.fixture
+def peer(house: House) -> Iterator[Peer]:
+    settings = house.runtime.settings.model_copy(update={"dataspace_inbox_mib": 1})
+    small = replace(house, runtime=replace(house.runtime, settings=settings))
+    with speaking(small, party="hospital", hosted="pharma") as found:
+        yield found
+
+
+def asked(peer: Peer) -> tuple[str, Json]:
+    """A push that the buyer asked for; returns our process id and the address that it named."""
+    house, where = peer.house, (peer.connector.id, f"{peer.heard.origin}/dsp/theirs/2025-1")
+    with house.db() as db:
+        answers, now, buyer = answering(house.runtime.settings), house.clock.now(), house.cast["pharma"].actor
+        form = {"transfer_format": "HttpData-PUSH"}
+        ours = ask_for_data(db, buyer, *where, "urn:agreement:1", answers, house.runtime, now, **form).id
+    peer.deliver()
+    ((_, request, _),) = peer.heard.received
+    peer.heard.received.clear()
+    assert (problems_of(request), request["format"]) == ([], "HttpData-PUSH")
+    return ours, request["dataAddress"]
+
+
+def started(peer: Peer) -> tuple[str, Json]:
+    ours, address = asked(peer)
+    assert say(peer, ours, "start", "start") == 200
+    return ours, address
+
+
+def say(peer: Peer, ours: str, move: str, path: str) -> int:
+    body = message(T, move, providerPid=peer.heard.pid, consumerPid=ours)
+    return int(peer.post(f"/transfers/{ours}/{path}", body).status_code)
+
+
+def put(peer: Peer, address: Json, content: bytes = CONTENT, **headers: str) -> Any:
+    found = {one["name"]: one["value"] for one in address["endpointProperties"]}
+    sent = {"Authorization": f"Bearer {found['authorization']}", "Repr_Digest": DIGEST} | headers
+    named = {name.replace("_", "-"): value for name, value in sent.items() if value}
+    return peer.http.put(address["endpoint"], content=content, headers=named)
+
+
+def test_a_buyer_asks_for_a_push_and_has_what_was_pushed(peer: Peer, house: House) -> None:
+    ours, address = asked(peer)
+    assert put(peer, address).status_code == 409, "nothing is taken before the start"
+    assert say(peer, ours, "start", "start") == 200
+    assert put(peer, address).status_code == 201
+    assert put(peer, address).status_code == 200, "what has arrived is not taken twice"
+    assert say(peer, ours, "complete", "completion") == 200
+    assert put(peer, address).status_code == 409
+
+    buyer, auditor = house.cast["pharma"].actor, house.cast["auditor"].actor
+    with house.runtime.database.reading() as db:
+        exchange = queries.own(db, buyer, ours)
+        found = arrival(db, require_receiver(buyer, exchange))
+        assert b"".join(house.runtime.store.read(found.sha256)) == CONTENT
+        with pytest.raises(NothingArrived):
+            require_receiver(auditor, exchange)
+        kept = exchange.model_dump_json() + "".join(one.model_dump_json() for one in queries.messages(db, ours))
+        assert [one for one in sealed_rows(db) if "dataspace" in str(one)] == []
+    assert (found.bytes, found.digest_given) == (len(CONTENT), True)
+    token = address["endpointProperties"][0]["value"]
+    assert token not in kept, "the token is forgotten with the end of the transfer"
+    (told,) = entries(house, Tag.DATA_ARRIVED)
+    assert told["facts"] == {
+        "exchange": ours,
+        "sha256": hashlib.sha256(CONTENT).hexdigest(),
+        "bytes": len(CONTENT),
+        "digest_given": True,
+    }
+    assert not list((peer.house.runtime.settings.data_folder / "inbox").iterdir())
+
+
+def test_parts_follow_each_other_and_the_sender_may_ask_what_has_come(peer: Peer, house: House) -> None:
+    ours, address = started(peer)
+    size = len(CONTENT)
+    ask = {"Content_Range": f"bytes */{size}"}
+    nothing = put(peer, address, b"", **ask)
+    assert (nothing.status_code, "range" in nothing.headers) == (308, False)
+    first = put(peer, address, CONTENT[:1000], Content_Range=f"bytes 0-999/{size}")
+    assert (first.status_code, first.headers["range"]) == (308, "bytes=0-999")
+    assert put(peer, address, b"", **ask).headers["range"] == "bytes=0-999"
+    assert put(peer, address, CONTENT[2000:], Content_Range=f"bytes 2000-{size - 1}/{size}").status_code == 422
+    assert put(peer, address, CONTENT[1000:2000], Content_Range=f"bytes 1000-9/{size}").status_code == 422
+    assert put(peer, address, CONTENT[900:], Content_Range=f"bytes 900-{size - 1}/{size}").status_code == 201
+    with house.runtime.database.reading() as db:
+        assert db.get_one(Arrival, ours).sha256 == hashlib.sha256(CONTENT).hexdigest()
+
+
+def test_other_data_than_the_digest_names_is_thrown_away(peer: Peer, house: House) -> None:
+    ours, address = started(peer)
+    assert put(peer, address, CONTENT + b"!").status_code == 422
+    assert put(peer, address, b"", Content_Range="bytes */9").headers.get("range") is None
+    assert entries(house, Tag.DATA_ARRIVED) == []
+    assert put(peer, address, Repr_Digest="").status_code == 201, "a sender that names none is taken at its word"
+    with house.runtime.database.reading() as db:
+        assert db.get_one(Arrival, ours).digest_given is False
+
+
+def test_more_than_a_buyer_takes_is_refused_before_it_is_kept(peer: Peer, house: House) -> None:
+    _, address = started(peer)
+    large = bytes((1 << 20) + 1)
+    assert put(peer, address, large).status_code == 413
+    unannounced = iter([large[: 1 << 19]] * 3)
+    token = address["endpointProperties"][0]["value"]
+    answer = peer.http.put(address["endpoint"], content=unannounced, headers={"Authorization": token})
+    assert answer.status_code == 413
+    assert put(peer, address, b"x", Content_Range="bytes 0-0/99999999").status_code == 413
+    assert entries(house, Tag.DATA_ARRIVED) == []
+
+
+def test_a_token_opens_one_inbox_for_a_short_time_and_for_a_trusted_connector(peer: Peer, house: House) -> None:
+    ours, address = started(peer)
+    theirs, peer.heard.pid = peer.heard.pid, ""
+    _, elsewhere = started(peer)
+    peer.heard.pid = theirs
+    mixed = elsewhere | {"endpoint": address["endpoint"]}
+    assert put(peer, mixed).status_code == 401
+    assert put(peer, address, Authorization="Bearer x").status_code == 401
+    assert say(peer, ours, "suspend", "suspension") == 200
+    assert put(peer, address).status_code == 409, "a suspended transfer takes nothing"
+    house.clock.advance(timedelta(seconds=house.runtime.settings.dataspace_token_seconds))
+    assert put(peer, elsewhere).status_code == 401
+    assert entries(house, Tag.DATA_ARRIVED) == []
