@@ -182,10 +182,12 @@ class House:
         request = negotiation.request(db, exchange.request_id)
         if request.state == State.TERMINATED:
             return "terminate" if exchange.state != State.TERMINATED else None
-        if request.state == State.OFFERED and exchange.state == State.REQUESTED:
+        signs = connectors.connector(db, exchange.connector_id).signs
+        if signs and request.state == State.OFFERED and exchange.state == State.REQUESTED:
             return "offer"
         in_force = _drafted(db, request).state == AgreementState.FINALIZED if request.agreement_id else False
-        said = {State.ACCEPTED: "agree", State.VERIFIED: "finalize"}
+        # A plain peer cannot accept by a message: both parties sign over the API, and it is told once that is done.
+        said = {State.ACCEPTED: "agree", State.VERIFIED: "finalize"} | ({} if signs else {State.REQUESTED: "agree"})
         return said.get(State(exchange.state)) if in_force else None
 
     def _draft(self, db: Session, exchange: Exchange) -> Json:
