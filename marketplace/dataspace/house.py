@@ -19,7 +19,7 @@ from marketplace.dataspace.hearing import OtherTerms, Talk
 from marketplace.dataspace.identity import Identity, SignedTokens
 from marketplace.dataspace.messages import SIGNED
 from marketplace.dataspace.models import Exchange
-from marketplace.dataspace.policies import rules_of
+from marketplace.dataspace.policies import rules_of, same_rules
 from marketplace.dataspace.pulling import data_address, require_transferable, stop_bytes
 from marketplace.dataspace.states import Move, Protocol, Side
 from marketplace.exchange import queries as exchange_room
@@ -137,21 +137,36 @@ class House:
     def agreement(self, db: Session, exchange: Exchange, now: datetime) -> Json:
         """The agreement in the protocol's form: the rules of the last offer, both parties, its moment."""
         provider, consumer = exchange.participant_id, connectors.connector(db, exchange.connector_id).identifier
-        return rules_of(exchange.terms) | {
-            "@id": exchange.agreement_id or f"urn:uuid:{exchange.id}",
-            "@type": "Agreement",
-            "target": exchange.subject,
-            "assigner": provider,
-            "assignee": consumer,
-            "timestamp": timestamp(now),
-        }
+        return (
+            rules_of(exchange.terms)
+            | self._profile(db, exchange)
+            | {
+                "@id": self._agreement_id(db, exchange) or f"urn:uuid:{exchange.id}",
+                "@type": "Agreement",
+                "target": exchange.subject,
+                "assigner": provider,
+                "assignee": consumer,
+                "timestamp": timestamp(now),
+            }
+        )
+
+    def _agreement_id(self, db: Session, exchange: Exchange) -> str | None:
+        """What the other side will ask for the data by."""
+        return negotiation.request(db, exchange.request_id).agreement_id if exchange.request_id else None
+
+    def _profile(self, db: Session, exchange: Exchange) -> Json:
+        """The profile that the offered rules are written in; EDC keeps it and leaves it out of its request."""
+        if not exchange.request_id:
+            return {}
+        offer = exchange_room.listing(db, exchange.subject).offer_id
+        return {"profile": exchange_room.offer(db, offer).uses["profile"]}
 
     def _requested(self, db: Session, exchange: Exchange, message: Json, now: datetime) -> Sequence[str]:
         row = exchange_room.visible_listing(db, exchange.subject, now, reader=_peer(db, exchange).participant)
         if row.provider.id != exchange.participant_id:
             raise described.not_here(exchange.subject)
         offered, asked = described.offer(row), message["offer"]
-        if asked["@id"] != offered["@id"] or rules_of(asked) != rules_of(offered):
+        if asked["@id"] != offered["@id"] or not same_rules(asked, offered):
             raise NotNegotiable(
                 "the data set has another offer",
                 expected=offered["@id"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -13,14 +14,14 @@ from marketplace.audit.entry import Tag
 from marketplace.dataspace.messages import CONTEXT
 from marketplace.dataspace.states import Protocol
 from marketplace.exchange.models import Listing
-from marketplace.kernel.canonical import read_strictly
+from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.main import create_app
 from marketplace.negotiation import queries as negotiation
 from marketplace.settings import Settings
 from tests.dataspace.peer import IDENTIFIER, Peer, speaking
 from tests.dataspace.schemas import problems_of
 from tests.dataspace.test_doors import PRODUCTION
-from tests.dataspace.test_house import ask, pull, say, settle, started
+from tests.dataspace.test_house import ask, offer_of, pull, say, settle, started
 from tests.exchange.parts import certified, listed
 from tests.hostile.story import _files as put_files
 from tests.house import House
@@ -71,7 +72,74 @@ def test_a_peer_that_signs_nothing_gets_its_contract_when_both_have_signed_over_
     assert (final["eventType"], peer.get(f"/negotiations/{ours}").json()["state"]) == ("FINALIZED", "FINALIZED")
     assert state(house, agreement) == ("FINALIZED", "finalized")
     _, address = started(peer, agreement.id)
+    assert {"name": "endpoint", "value": address["endpoint"], "@type": "EndpointProperty"} in address[
+        "endpointProperties"
+    ]
     assert pull(peer, address).status_code == 200
+
+
+def as_edc_sends_it(offer: Json) -> Json:
+    """An offer after Eclipse EDC 0.15.1 read and wrote it: prefixes, a list as text, no profile, an assigner."""
+
+    def said(value: Any, member: str = "") -> Any:
+        match value:
+            case dict():
+                return {name: said(one, name) for name, one in value.items() if name != "profile"}
+            case list() if member == "rightOperand":
+                return json.dumps([{"@value": one} for one in value])
+            case list():
+                return [said(one) for one in value]
+            case str() if member in {"action", "leftOperand"} and value != "use" and ":" not in value:
+                return f"odrl:{value}"
+            case _:
+                return value
+
+    return dict(said(offer)) | {"assigner": "prt_example"}
+
+
+def test_an_offer_that_eclipse_edc_spells_in_its_own_way_is_the_same_offer(
+    peer: Peer, listing: Listing, house: House
+) -> None:
+    asked = as_edc_sends_it(offer_of(peer, listing))
+    purposes = asked["permission"][0]["constraint"][0]
+    assert (purposes["leftOperand"], type(purposes["rightOperand"])) == ("odrl:purpose", str)
+    narrower = asked | {"permission": [asked["permission"][0] | {"constraint": [purposes]}]}
+    assert ask(peer, listing, offer=narrower).json()["code"] == "not-negotiable"
+
+    assert ask(peer, listing, offer=asked).status_code == 201
+    with house.runtime.database.reading() as db:
+        request = negotiation.requests_of(db, house.cast["pharma"].actor)[0]
+    agreement = approve(house, request)
+    for who in ("pharma", "hospital"):
+        sign(house, agreement, who)
+    (told,) = settle(peer)
+    assert problems_of(told) == []
+    assert told["agreement"]["@id"] == agreement.id, "the data is asked for by this id"
+    assert told["agreement"]["profile"] == offer_of(peer, listing)["profile"]
+    first = told["agreement"]["permission"][0]["constraint"][0]
+    assert first["leftOperand"] == "odrl:purpose"
+    assert first["rightOperand"] == json.loads(purposes["rightOperand"]), "a list again, which EDC compares"
+
+
+def test_the_query_that_eclipse_edc_always_sends_filters_the_catalogue(peer: Peer, listing: Listing) -> None:
+    query = {"@type": "QuerySpec", "limit": 50, "offset": 0, "sortOrder": "ASC", "filterExpression": []}
+
+    def found(**changes: Any) -> Any:
+        return peer.post("/catalog/request", CATALOGUE | {"filter": [query | changes]})
+
+    def criterion(left: str, right: str, operator: str = "=") -> Json:
+        return {"@type": "Criterion", "operandLeft": left, "operator": operator, "operandRight": right}
+
+    assert [one["@id"] for one in found().json()["dataset"]] == [listing.id]
+    assert "dataset" not in found(filterExpression=[criterion("modality", "ECG")]).json()
+    for changes in (
+        {"filterExpression": [criterion("price", "0")]},
+        {"filterExpression": [criterion("modality", "CT", "like")]},
+        {"filterExpression": ["modality"]},
+        {"offset": 50},
+        {"sortField": "price"},
+    ):
+        assert (found(**changes).status_code, found(**changes).json()["code"]) == (400, "bad-message"), changes
 
 
 def test_nothing_is_agreed_before_both_signatures_nor_by_an_acceptance(
