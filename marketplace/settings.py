@@ -107,6 +107,9 @@ class Settings(BaseSettings):
         "",
         description="Tests only: the connector of the Dataspace Protocol's conformance kit, answered by a fixed table.",
     )
+    dataspace_mock_identity: str = Field(
+        "", description="Tests only: the connector that is believed without signature, as Eclipse EDC's mock identity."
+    )
 
     @model_validator(mode="after")
     def _no_embedded_parts_in_production(self) -> Self:
@@ -119,8 +122,17 @@ class Settings(BaseSettings):
                 raise ValueError(f"production needs {', '.join(f'MARKETPLACE_{name.upper()}' for name in missing)}")
             if self.dataspace_conformance:
                 raise ValueError("production answers by its rooms: MARKETPLACE_DATASPACE_CONFORMANCE must be empty")
+            if self.dataspace_mock_identity:
+                raise ValueError("production believes nobody: MARKETPLACE_DATASPACE_MOCK_IDENTITY must be empty")
             if self.outgoing_allow_loopback:
                 raise ValueError("production does not call itself: MARKETPLACE_OUTGOING_ALLOW_LOOPBACK must be off")
+        return self
+
+    @model_validator(mode="after")
+    def _one_test_mode(self) -> Self:
+        """The kit's mode and the mock identity are two instances' matters."""
+        if self.dataspace_conformance and self.dataspace_mock_identity:
+            raise ValueError("one test mode at a time: MARKETPLACE_DATASPACE_CONFORMANCE or _MOCK_IDENTITY")
         return self
 
     @model_validator(mode="after")
@@ -129,6 +141,12 @@ class Settings(BaseSettings):
         if any(network.prefixlen == 0 for network in self.trusted_proxies):
             raise ValueError("MARKETPLACE_TRUSTED_PROXIES names every address: callers could then choose their own")
         return self
+
+    @property
+    def test_mode(self) -> str | None:
+        """The setting that makes this a test instance, None for the product as it is."""
+        modes = ("dataspace_conformance", "dataspace_mock_identity")
+        return next((name for name in modes if getattr(self, name)), None)
 
     @cached_property
     def effective_database_url(self) -> str:

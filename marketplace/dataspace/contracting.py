@@ -33,6 +33,7 @@ from marketplace.negotiation.schemas import RequestIn, WhyIn
 from marketplace.negotiation.service import end_negotiation, request_access
 from marketplace.negotiation.signing import sign
 from marketplace.negotiation.stopping import terminate
+from marketplace.participants import connectors
 
 ASKED = "Asked for over the Dataspace Protocol."
 ENDED = WhyIn(reason="not_needed_any_more")
@@ -92,19 +93,24 @@ def heard(db: Session, exchange: Exchange, buyer: Actor, move: Move, message: Js
 
 
 def next_move(db: Session, exchange: Exchange) -> str | None:
-    """The protocol's step that says what the negotiation room has come to."""
+    """The protocol's step that says what the negotiation room has come to.
+
+    A plain peer cannot accept by a message: both parties sign over the API, and it is told once that is done.
+    """
     request = negotiation.request(db, exchange.request_id)
     if exchange.state in FINAL:
         return None
     if request.state == State.TERMINATED:
         return "terminate"
-    if exchange.state == State.REQUESTED:
+    signs = connectors.connector(db, exchange.connector_id).signs
+    if signs and exchange.state == State.REQUESTED:
         return {State.OFFERED: "offer", State.AGREED: "agree"}.get(State(request.state))
     if request.state != State.FINALIZED:
         return None
     if _drafted(db, request).state != AgreementState.FINALIZED:
         return "terminate"
-    return {State.ACCEPTED: "agree", State.VERIFIED: "finalize"}.get(State(exchange.state))
+    told = {State.ACCEPTED: "agree", State.VERIFIED: "finalize"} | ({} if signs else {State.REQUESTED: "agree"})
+    return told.get(State(exchange.state))
 
 
 def content(db: Session, exchange: Exchange, move: Move, agreement: Json) -> Json:
@@ -119,7 +125,12 @@ def content(db: Session, exchange: Exchange, move: Move, agreement: Json) -> Jso
             offer = proposals.offered(exchange_room.offer(db, request.offer_id), terms)
             return {"offer": offer | {"target": exchange.subject}} | proposals.said(terms) | _draft(db, request)
         case "agree":
-            return {"agreement": agreement | {"@id": _drafted(db, request).id}} | _draft(db, request)
+            # EDC keeps the profile of an offer and leaves it out of its request.
+            named = {
+                "@id": _drafted(db, request).id,
+                "profile": exchange_room.offer(db, request.offer_id).uses["profile"],
+            }
+            return {"agreement": agreement | named} | _draft(db, request)
         case "terminate":
             reason = request.reason if request.state == State.TERMINATED else "agreement_ended"
             return {"code": reason, "reason": [REASONS.get(reason, REASONS["other"])["en"]]}

@@ -6,7 +6,6 @@ It answers in the protocol's own words: typed errors, no problem documents, noth
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 from urllib.parse import quote
 
 from fastapi import FastAPI, Request
@@ -15,8 +14,8 @@ from starlette.responses import JSONResponse, Response
 
 from marketplace.dataspace import datasets, hearing, inbox, kit, problems, pull, queries
 from marketplace.dataspace.addresses import base_of
-from marketplace.dataspace.answering import FILTERS
 from marketplace.dataspace.chosen import answering as chosen
+from marketplace.dataspace.filters import read_filter
 from marketplace.dataspace.hearing import Declined
 from marketplace.dataspace.hosting import Handler, hosted, in_transaction, known_talk, said_by, typed_answers
 from marketplace.dataspace.messages import VERSION, BadMessage, check
@@ -73,10 +72,10 @@ async def _catalogue(request: Request) -> Response:
     """A page of the catalogue; a page after the first is asked for by its link, with or without the message."""
     if request.method == "GET":
         bodies.refuse_body(request)
-        talk, wanted = await known_talk(request), _filters([dict(request.query_params)])
+        talk, wanted = await known_talk(request), read_filter([dict(request.query_params)])
     else:
         talk, message = await said_by(request)
-        wanted = _filters(check(message, "CatalogRequestMessage").get("filter", []))
+        wanted = read_filter(check(message, "CatalogRequestMessage").get("filter", []))
     cursor = request.query_params.get("cursor")
     runtime: Runtime = request.app.state.runtime
     with runtime.database.reading() as db:
@@ -86,18 +85,6 @@ async def _catalogue(request: Request) -> Response:
         asked = "".join(f"&{name}={quote(value)}" for name, value in wanted.items())
         headers["Link"] = f'<{base}/catalog/request?cursor={page.next_cursor}{asked}>; rel="next"'
     return JSONResponse(datasets.catalogue(talk.hosted.id, base, page.datasets), headers=headers)
-
-
-def _filters(said: list[Any] | Json) -> dict[str, str]:
-    """What a catalogue is to be filtered by: objects whose members are `FILTERS` with texts, joined."""
-    wanted: dict[str, str] = {}
-    for one in said if isinstance(said, list) else [said]:
-        members = dict(one) if isinstance(one, dict) else {"": ""}
-        members.pop("cursor", None)
-        if not all(name in FILTERS and isinstance(value, str) for name, value in members.items()):
-            raise BadMessage("the filter is not one that is known here", expected=f"objects with {', '.join(FILTERS)}")
-        wanted |= members
-    return wanted
 
 
 async def _dataset(request: Request) -> Response:

@@ -15,7 +15,7 @@ from marketplace.dataspace.identity import require_trusted
 from marketplace.dataspace.messages import check
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.moving import enter, keep_heard, open_exchange, pids, proceed
-from marketplace.dataspace.policies import rules_of
+from marketplace.dataspace.policies import same_rules
 from marketplace.dataspace.sending import require_silence
 from marketplace.dataspace.states import Move, Protocol, Side, step_of
 from marketplace.kernel.actor import Actor
@@ -173,5 +173,5 @@ def _require_terms(exchange: Exchange, talk: Talk, message: Json) -> None:
         raise OtherTerms(
             "the agreement is between others", expected=" and ".join(ours), got=shown(" and ".join(parties))
         )
-    if rules_of(agreement) != rules_of(exchange.terms):
+    if not same_rules(agreement, exchange.terms):
         raise OtherTerms("the agreement has other rules than the last offer", action="agree to the offer as it stands")

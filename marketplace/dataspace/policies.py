@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, model_validator
 
-from marketplace.kernel.canonical import Json
+from marketplace.kernel.canonical import Json, read_strictly
+from marketplace.kernel.errors import Invalid
+
+ODRL: Final = "http://www.w3.org/ns/odrl/2/"
+ODRL_PREFIX: Final = "odrl:"
+_TERMS = frozenset({"action", "leftOperand", "operator"})
+_NOT_A_RULES = frozenset({"@type", "assignee", "target"})
 
 
 def listed(value: Any) -> Any:
@@ -99,16 +105,57 @@ class Agreement(Policy):
 
 
 def rules_of(policy: Json) -> Json:
-    """The rules of an offer or agreement in one spelling, to compare them: without types, parties and target."""
+    """The rules of an offer or agreement as its sender meant them: without types, parties and target.
+
+    A list of values that Eclipse EDC sends as a text of JSON is a list again; terms keep the sender's spelling, since
+    EDC compares an agreement with its request to the letter.
+    """
     return {name: _plain(policy[name]) for name in ("permission", "prohibition", "obligation") if policy.get(name)}
 
 
-def _plain(value: Any) -> Any:
+def same_rules(one: Json, other: Json) -> bool:
+    """Whether two policies have the same rules, however their senders spell terms and values.
+
+    Connectors that read messages as JSON-LD write a term with its prefix or whole, and a value as a value object.
+    """
+    return meaning_of(one) == meaning_of(other)
+
+
+def meaning_of(policy: Json) -> Json:
+    """The rules of a policy with every term and value in the one spelling of ours."""
+    return {name: _spelled(rules) for name, rules in rules_of(policy).items()}
+
+
+def _plain(value: Any, member: str = "") -> Any:
     match value:
         case dict():
-            kept = {name: _plain(one) for name, one in value.items() if name not in {"@type", "assignee", "target"}}
+            kept = {name: _plain(one, name) for name, one in value.items() if name not in _NOT_A_RULES}
             return {name: one for name, one in kept.items() if one not in (None, [])}
         case list():
             return [_plain(one) for one in value]
+        case str() if member == "rightOperand" and value.startswith("["):
+            return _listed_in(value)
+        case _:
+            return value
+
+
+def _listed_in(text: str) -> Any:
+    try:
+        found = read_strictly(text.encode())
+    except Invalid:
+        return text
+    return found if isinstance(found, list) else text
+
+
+def _spelled(value: Any, member: str = "") -> Any:
+    match value:
+        case {"@value": inner}:
+            return inner
+        case dict():
+            return {name: _spelled(one, name) for name, one in value.items()}
+        case list():
+            return [_spelled(one) for one in value]
+        case str() if member in _TERMS:
+            return value.removeprefix(ODRL).removeprefix(ODRL_PREFIX)
         case _:
             return value

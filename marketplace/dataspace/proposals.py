@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from marketplace.dataspace import datasets as described
 from marketplace.dataspace.messages import TERMS, BadMessage
-from marketplace.dataspace.policies import rules_of
+from marketplace.dataspace.policies import meaning_of, same_rules
 from marketplace.exchange.models import Offer
 from marketplace.exchange.parameters import BadParameters
 from marketplace.exchange.templates import render_uses, template
@@ -40,7 +40,7 @@ def asked_terms(offer: Offer, before: Terms | None, message: Json) -> TermsIn:
     """
     said, asked = _extension(message), message["offer"]
     found = said.parameters if said.parameters is not None else _read(offer, asked)
-    if found is None or rules_of(_policy(offer, found)) != rules_of(asked):
+    if found is None or not same_rules(_policy(offer, found), asked):
         raise NotNegotiable("the data set is not offered by these rules", expected=_SPACE, action="keep its template")
     if before is not None:
         return said.model_copy(update={"parameters": found})
@@ -81,11 +81,11 @@ def _rendered(offer: Offer, parameters: Json) -> Json:
 
 def _read(offer: Offer, asked: Json) -> Json | None:
     """The parameters with which the template has the rules of a policy; None when it never has."""
-    chosen, wanted = template(offer.template), rules_of(asked)
-    for values in _matches(rules_of(chosen.offer), wanted, {}):
+    chosen, wanted = template(offer.template), meaning_of(asked)
+    for values in _matches(meaning_of(chosen.offer), wanted, {}):
         try:
             found = {name: _typed(chosen.schema["properties"][name], value) for name, value in values.items()}
-            if rules_of(_policy(offer, found)) == wanted:
+            if meaning_of(_policy(offer, found)) == wanted:
                 return found
         except (BadParameters, ValueError):
             continue

@@ -82,7 +82,8 @@ def data_address(db: Session, exchange: Exchange, base: str, runtime: Runtime, n
     claims |= {"jti": new_id("tok")} | _bound_to(db, exchange, connectors.connector(db, exchange.connector_id))
     times = {"iat": issued_at, "exp": issued_at + runtime.settings.dataspace_token_seconds}
     token = runtime.service_key.sign_claims(claims | times, typ=TYP)
-    properties = {"authorization": token, "authType": "bearer"}
+    # Eclipse EDC reads the address out of the properties alone.
+    properties = {"endpoint": endpoint, "authorization": token, "authType": "bearer"}
     listed = [{"@type": "EndpointProperty", "name": name, "value": value} for name, value in properties.items()]
     return {
         "@type": "DataAddress",

@@ -81,6 +81,7 @@ def register(db: Session, actor: Actor, asked: ConnectorIn, now: datetime) -> Co
     facts |= {
         "certificate": sha256_hex(connector.certificate_number.encode()),
         "certified_until": timestamp(connector.certified_until),
+        "signs": connector.signs,
     }
     record(db, actor, Tag.CONNECTOR_REGISTERED, now, facts=facts)
     return connector

@@ -56,6 +56,7 @@ class Connector(SQLModel, table=True):
     identifier: the participant's name on the wire; jwk: the component's own public key, with kid and alg.
     addresses: the origins that may be called for it, each exactly `scheme://host:port`.
     certified_until: the end of its certification; from then on it is refused.
+    signs: whether its messages carry the signatures of contracts; else its participant signs over our API.
     """
 
     __tablename__ = "connector"
@@ -70,6 +71,7 @@ class Connector(SQLModel, table=True):
     certified_by: str
     certificate_number: str
     certified_until: datetime = Field(sa_type=UtcDateTime)
+    signs: bool = True
     registered_at: datetime = Field(sa_type=UtcDateTime)
     suspended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

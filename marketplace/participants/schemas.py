@@ -104,6 +104,10 @@ class ConnectorIn(BaseModel):
     certified_by: Name
     certificate_number: str = Field(min_length=1, max_length=80)
     certified_until: Moment
+    signs: bool = Field(
+        default=True,
+        description="Its messages carry signatures of contracts; if not, its participant signs over this API.",
+    )
 
 
 class ConnectorOut(BaseModel):
@@ -121,6 +125,7 @@ class ConnectorOut(BaseModel):
     certified_by: str
     certificate_number: str
     certified_until: datetime
+    signs: bool
     registered_at: datetime
     suspended_at: datetime | None
 

@@ -36,7 +36,8 @@ class Check(BaseModel):
 class Readiness(BaseModel):
     """Every part that serving needs, by name; status is pass when all of them pass.
 
-    test_mode: named when this instance answers a test kit by a fixed table, as production never does.
+    test_mode: named when this instance answers a test kit by a fixed table or believes a peer unsigned, as production
+    never does.
     """
 
     status: Literal["pass", "fail"]
@@ -70,8 +71,7 @@ def get_readiness(request: Request) -> HealthAnswer:
     runtime: Runtime = request.app.state.runtime
     checks = {"database": _database(runtime), "policy": _policy(runtime), "log": _log(runtime)}
     failed = [name for name, check in checks.items() if check.status != "pass"]
-    mode = "dataspace_conformance" if runtime.settings.dataspace_conformance else None
-    found = Readiness(status="fail" if failed else "pass", test_mode=mode, checks=checks)
+    found = Readiness(status="fail" if failed else "pass", test_mode=runtime.settings.test_mode, checks=checks)
     return HealthAnswer(found.model_dump(exclude_none=True), status_code=503 if failed else 200)
 
 

@@ -177,17 +177,26 @@ class Peer:
 
 @contextmanager
 def speaking(
-    house: House, *, conformance: str = "", party: str = "pharma", hosted: str = "hospital", more: Sequence[str] = ()
+    house: House,
+    *,
+    conformance: str = "",
+    mock: str = "",
+    signs: bool = True,
+    party: str = "pharma",
+    hosted: str = "hospital",
+    more: Sequence[str] = (),
 ) -> Iterator[Peer]:
-    """A connector of a party, registered by the operator; with `conformance` the table answers it.
+    """A connector of a party, registered by the operator.
 
+    conformance: the connector that the table answers; mock: the one that is believed unsigned; signs: as registered;
     more: further addresses that are registered for it.
     """
-    settings = house.runtime.settings.model_copy(update={"dataspace_conformance": conformance})
+    modes = {"dataspace_conformance": conformance, "dataspace_mock_identity": mock}
+    settings = house.runtime.settings.model_copy(update=modes)
     house = replace(house, runtime=replace(house.runtime, settings=settings))
     key = generate_key()
     with listening() as heard:
-        asked = connector_in(house.cast[party].id, key, heard.origin, house)
+        asked = connector_in(house.cast[party].id, key, heard.origin, house).model_copy(update={"signs": signs})
         asked.addresses.extend(more)
         with house.db() as db:
             connector = connectors.register(db, house.cast["operator"].actor, asked, house.clock.now())

@@ -1,7 +1,7 @@
 """Agreements that buyers hosted here have with providers elsewhere.
 
 Revision ID: 0029
-Revises: 0026
+Revises: 0028
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from alembic import op
 from marketplace.plumbing.db import UtcDateTime
 
 revision = "0029"
-down_revision = "0026"
+down_revision = "0028"
 branch_labels = None
 depends_on = None
 

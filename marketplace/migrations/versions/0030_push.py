@@ -1,7 +1,7 @@
 """Transfers that are pushed: how far ours have come, and what arrived for participants hosted here.
 
 Revision ID: 0030
-Revises: 0026
+Revises: 0029
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from alembic import op
 from marketplace.plumbing.db import UtcDateTime
 
 revision = "0030"
-down_revision = "0026"
+down_revision = "0029"
 branch_labels = None
 depends_on = None
 
