@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from marketplace.accounting.rules import ACCOUNT, WRITTEN_DOWN
 from marketplace.assets.models import Asset
 from marketplace.costing.formulas import break_even_sales
 from marketplace.costing.sheet import CostSheet, cost_sheet
@@ -28,15 +29,15 @@ from marketplace.planning.forecast import (
     simulate,
 )
 
-CARRIED = ("asset:data-inventory", "asset:data-intangible")
+CARRIED = frozenset({*ACCOUNT.values(), WRITTEN_DOWN})
 
 
 @dataclass(frozen=True)
 class AssetLine:
     """One asset: its cost sheet, since when it is listed, its list price (fen, None unlisted), when it pays back.
 
-    carried_fen: its balance in the books as inventory or data asset; sales_to_go: further sales at the list price
-    until its cost is met, None = never or no price.
+    carried_fen: its balance in the books as inventory or data asset, less what is written off; sales_to_go: further
+    sales at the list price until its cost is met, None = never or no price.
     """
 
     asset: Asset
