@@ -7,7 +7,7 @@ PORT ?= 8000
 DATA ?= var/market
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo test crash tamper s3 opa regal check outside conformance bench generate lock clean
+.PHONY: help setup run demo year test crash tamper s3 opa regal check outside conformance bench generate lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -31,6 +31,9 @@ run: setup ## Seed world, the main job once, then the server (PORT=8000)
 
 demo: setup ## The main job as a story (SOURCE=folder of DICOM, JSON=file)
 	@$(BIN)/python -m marketplace demo $(if $(SOURCE),--source "$(SOURCE)") $(if $(DECLARE),--declare "$(DECLARE)") $(if $(JSON),--json-file "$(JSON)") $(if $(DEMO_DATA),--data "$(DEMO_DATA)")
+
+year: setup ## A year of 20 assets and 8 buyers, and its director's page (YEAR_DATA=folder, JSON=file)
+	@$(BIN)/python -m marketplace year $(if $(YEAR_DATA),--data "$(YEAR_DATA)") $(if $(JSON),--json-file "$(JSON)")
 
 test: $(VENV)/dev.stamp ## All tests
 	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder

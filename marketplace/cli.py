@@ -50,6 +50,7 @@ app.command("trace")(trace_files)
 app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True}, add_help_option=False)(verify)
 
 DEMO = Path("var/demo")
+YEAR = Path("var/year")
 DECLARE_HELP = (
     "Basis on which the invented hospital declares that no face can be rebuilt from head scans in SOURCE, or `no`: "
     "without the declaration head CT and MR are held back."
@@ -126,6 +127,18 @@ def demo(
     folder = data if source is None else data.parent / f"{data.name}-{source.resolve().name}"
     declaration = None if source is None or declare == "no" else declare
     tell(folder, source=source, json_file=json_file, declaration=declaration)
+
+
+@app.command()
+def year(
+    data: Data = YEAR,
+    json_file: Annotated[Path | None, typer.Option(help="The result as JSON; default: beside the data folder.")] = None,
+    short: Annotated[bool, typer.Option("--short", help="Five months of four assets.")] = False,
+) -> None:
+    """Tell a year of a hospital with 20 assets and 8 buyers, and show its director's page."""
+    from seeds.year import tell
+
+    tell(data, json_file or data.with_suffix(".json"), short=short)
 
 
 @app.command()

@@ -19,7 +19,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, SecondaryCaptureImageStorage
+from pydicom.uid import (
+    ComputedRadiographyImageStorage,
+    CTImageStorage,
+    ExplicitVRLittleEndian,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    SecondaryCaptureImageStorage,
+)
 
 from seeds.identities import Identity, identity
 
@@ -29,17 +36,29 @@ SHAPES = 12
 NODULE_EVERY = 8
 SCREENSHOT_EVERY = 200
 
+CLASSES = {
+    "CT": CTImageStorage,
+    "CR": ComputedRadiographyImageStorage,
+    "MR": MRImageStorage,
+    "PT": PositronEmissionTomographyImageStorage,
+}
+
 Image = NDArray[np.int16]
 
 
 @dataclass(frozen=True)
 class Archive:
-    """What to make.  slices: files per patient; size: rows and columns of an image."""
+    """What to make.  slices: files per patient; size: rows and columns of an image.
+
+    modality, body_part: what the headers say; the pixels are those of a chest CT all the same.
+    """
 
     patients: int = 1000
     slices: int = 2
     size: int = 96
     seed: int = 20260701
+    modality: str = "CT"
+    body_part: str = "CHEST"
 
 
 def generate(folder: Path, archive: Archive | None = None) -> Path:
@@ -98,7 +117,7 @@ def _header(archive: Archive, ordinal: int, person: Identity) -> Dataset:
     header.StudyDate = header.SeriesDate = header.AcquisitionDate = header.ContentDate = str(day)
     header.StudyTime = header.ContentTime = f"{8 + ordinal % 9:02d}{ordinal % 60:02d}00"
     header.AccessionNumber = f"AC{archive.seed % 1000:03d}{ordinal:07d}"
-    header.Modality = "CT"
+    header.Modality = archive.modality
     header.Manufacturer = "Example Imaging"
     header.InstitutionName = HOSPITAL
     header.InstitutionAddress = "示例市健康大道1号"
@@ -121,7 +140,7 @@ def _header(archive: Archive, ordinal: int, person: Identity) -> Dataset:
     header.EthnicGroup = "汉族"
     header.PatientComments = f"{person.chinese} 电话{person.phone} 身份证{person.number}"
     header.ImageComments = f"复查，联系{person.chinese} {person.phone}"
-    header.BodyPartExamined = "CHEST"
+    header.BodyPartExamined = archive.body_part
     header.StudyID = f"S{ordinal}"
     header.StudyInstanceUID = _uid(archive, ordinal, "study")
     private = header.private_block(0x0009, "EXAMPLE PACS", create=True)
@@ -133,7 +152,7 @@ def _header(archive: Archive, ordinal: int, person: Identity) -> Dataset:
 def _slice(header: Dataset, ordinal: int, number: int, pixels: Image, archive: Archive) -> Dataset:
     dataset = Dataset()
     dataset.update(header)
-    dataset.SOPClassUID = CTImageStorage
+    dataset.SOPClassUID = CLASSES[archive.modality]
     dataset.SOPInstanceUID = _uid(archive, ordinal, f"image-{number}")
     dataset.SeriesInstanceUID = _uid(archive, ordinal, "series")
     dataset.FrameOfReferenceUID = _uid(archive, ordinal, "frame")

@@ -134,25 +134,44 @@ class Scene:
 
     def certify(self, version: str, day: int) -> dict[str, Any]:
         """Application, acceptance, review, public notice that ends by the clock, certificate."""
-        hospital, registrar = self.world["hospital"], self.world["registrar"]
-        application = hospital.post("/v1/applications", self._application(version), key=self.key("apply"))["id"]
+        application = self.apply(version)
         self.world.day(day + 1)
-        registrar.post(f"/v1/applications/{application}/acceptance", key=self.key("accept"))
+        self.accept(application)
         self.world.day(day + 2)
+        notice = self.announce(application)
+        self.world.clock.advance_to(datetime.fromisoformat(notice["notice_until"]) + timedelta(hours=1))
+        return {"certificate": self.award(application), "notice": notice}
+
+    def apply(self, version: str) -> str:
+        """The hospital applies for registration; the application's id."""
+        made = self.world["hospital"].post("/v1/applications", self._application(version), key=self.key("apply"))
+        return str(made["id"])
+
+    def accept(self, application: str) -> None:
+        """The registrar accepts the application."""
+        self.world["registrar"].post(f"/v1/applications/{application}/acceptance", key=self.key("accept"))
+
+    def announce(self, application: str) -> dict[str, Any]:
+        """The registrar has reviewed, and the public notice begins."""
         review = {
             "accuracy": "description compared with quality card and manifest (example)",
             "legality": "source statement and opinion seen (example)",
             "clarity": "one holder, no other claim known (example)",
         }
-        notice = registrar.post(f"/v1/applications/{application}/notice", review, key=self.key("notice"))
-        self.world.clock.advance_to(datetime.fromisoformat(notice["notice_until"]) + timedelta(hours=1))
+        at = f"/v1/applications/{application}/notice"
+        notice: dict[str, Any] = self.world["registrar"].post(at, review, key=self.key("notice"))
+        return notice
+
+    def award(self, application: str) -> dict[str, Any]:
+        """The notice is over: the registrar makes the certificate out and signs it."""
+        registrar = self.world["registrar"]
         document = registrar.post(f"/v1/applications/{application}/certificate", key=self.key("certificate"))
         certificate: dict[str, Any] = registrar.post(
             f"/v1/applications/{application}/certificate/signature",
             registrar.sign(document["prepared"]["sha256"], "certificate"),
             key=self.key("certified"),
         )
-        return {"certificate": certificate, "notice": notice}
+        return certificate
 
     def _application(self, version: str) -> dict[str, Any]:
         return {

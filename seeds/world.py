@@ -6,7 +6,7 @@ Everything here acts as a client; whatever it does, a customer can do over the n
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -54,7 +54,9 @@ class World:
 
 
 @contextmanager
-def open_world(runtime: Runtime, keys: Path, clock: StoryClock, *, began: datetime) -> Iterator[World]:
+def open_world(
+    runtime: Runtime, keys: Path, clock: StoryClock, *, began: datetime, cast: Sequence[Part] = CAST
+) -> Iterator[World]:
     """Admit the cast (once) and open a client for each; keys: the folder in which the parties keep their own keys."""
     folder = KeyFolder(keys)
     base_url = runtime.settings.public_url
@@ -65,7 +67,7 @@ def open_world(runtime: Runtime, keys: Path, clock: StoryClock, *, began: dateti
         empty.mkdir(exist_ok=True)
         failing = create_app(replace(runtime, policy=RegorusEngine(empty)))
         world = World(clock, began, {}, {}, base_url, stack.enter_context(in_process(failing, base_url)))
-        for part in CAST:
+        for part in cast:
             party = folder.open(part.name, part.algorithm)
             if party.participant_id is None:
                 party = folder.enrol(part.name, _admit(world, part, party.key.public_jwk))

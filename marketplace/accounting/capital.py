@@ -121,11 +121,16 @@ def ask_for_impairment(db: Session, asset_id: str, entry: str, now: datetime) ->
 
 
 def ask_for_write_offs(runtime: Runtime) -> None:
-    """Ask once a day, for each asset that is carried, for what is due by then; for the schedule."""
+    """Ask once a day, for each asset that is carried, for what is due by then; for the schedule.
+
+    An asset whose provider retired it is impaired, also while its listing stands.
+    """
     now = runtime.clock.now()
     with runtime.database.transaction() as db:
+        gone = queries.retired(db)
         for asset_id in queries.carried(db):
-            outbox.enqueue(db, WRITE_OFF_TASK, {"asset": asset_id}, key=f"{asset_id}:{now:%Y-%m-%d}", now=now)
+            task = IMPAIR_TASK if asset_id in gone else WRITE_OFF_TASK
+            outbox.enqueue(db, task, {"asset": asset_id}, key=f"{asset_id}:{now:%Y-%m-%d}", now=now)
 
 
 def _recognised(row: Capitalisation, costs: Iterable[queries.StageCost], now: datetime) -> list[Draft]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -12,7 +13,8 @@ from sqlmodel import Session, col, select
 from marketplace.accounting.models import Capitalisation
 from marketplace.accounting.rules import WRITTEN_DOWN
 from marketplace.assets import queries as assets
-from marketplace.assets.models import Asset
+from marketplace.assets.models import Asset, Version
+from marketplace.assets.stages import Stage
 from marketplace.kernel.actor import Actor, Role
 from marketplace.ledger.accounts import chart
 from marketplace.ledger.models import AccountBalance, LedgerTransaction
@@ -44,6 +46,17 @@ def held_capitalisation(db: Session, asset_id: str) -> Capitalisation | None:
 def carried(db: Session) -> Sequence[str]:
     """Assets that are capitalised and not written off at a delisting."""
     return db.exec(select(Capitalisation.asset_id).where(col(Capitalisation.ended_at).is_(None))).all()
+
+
+def retired(db: Session) -> set[str]:
+    """Of the assets that are carried, those of which every certified version is retired: nobody can be sold one."""
+    rows = select(col(Version.asset_id), col(Version.stage)).join(
+        Certificate, col(Certificate.version_id) == col(Version.id)
+    )
+    stages = defaultdict[str, set[str]](set)
+    for asset_id, stage in db.exec(rows.where(col(Version.asset_id).in_(carried(db)))):
+        stages[asset_id].add(stage)
+    return {asset_id for asset_id, found in stages.items() if found == {Stage.RETIRED}}
 
 
 def capitalised_by(db: Session, provider_id: str | None) -> Sequence[Capitalisation]:

@@ -39,7 +39,8 @@ def _fits(column: Column[Any], model: type[SQLModel]) -> str:
     quoted = f'"{column.name}"'
     match column.type:
         case UtcDateTime():
-            real = f"substr(datetime({quoted}, '+0 days'), 1, 19) IS substr({quoted}, 1, 19)"
+            second = f"substr({quoted}, 1, 19)"  # the fraction would round up into the next second
+            real = f"datetime({second}, '+0 days') IS {second}"
             fits = f"(typeof({quoted}) = 'text' AND {quoted} GLOB '{_MOMENT}' AND {real})"
         case JSON():
             known = (

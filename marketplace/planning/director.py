@@ -9,6 +9,7 @@ from datetime import datetime
 
 from sqlmodel import Session
 
+from marketplace.accounting.rules import ACCOUNT, WRITTEN_DOWN
 from marketplace.assets.models import Asset
 from marketplace.costing.formulas import break_even_sales
 from marketplace.costing.sheet import CostSheet, cost_sheet
@@ -28,15 +29,16 @@ from marketplace.planning.forecast import (
     simulate,
 )
 
-CARRIED = ("asset:data-inventory", "asset:data-intangible")
+CARRIED = frozenset({*ACCOUNT.values(), WRITTEN_DOWN})
 
 
 @dataclass(frozen=True)
 class AssetLine:
     """One asset: its cost sheet, since when it is listed, its list price (fen, None unlisted), when it pays back.
 
-    carried_fen: its balance in the books as inventory or data asset; sales_to_go: further sales at the list price
-    until its cost is met, None = never or no price.
+    carried_fen: its balance in the books as inventory or data asset, less what is written off; sales_to_go: further
+    sales at the list price until its cost is met, None = never or no price; payback_at: None also for what is neither
+    offered nor under a contract any more.
     """
 
     asset: Asset
@@ -111,8 +113,11 @@ class Outlook:
 def page(db: Session, provider: str, now: datetime) -> Page:
     """The director's page of a provider, read from its books and contracts."""
     listed, offers = queries.first_listed(db, provider), queries.listed_offers(db, provider)
-    assets = queries.assets(db, provider)
-    lines = [_line(db, one, listed.get(one.id), offers.get(one.id, ()), now) for one in assets]
+    assets, live = queries.assets(db, provider), queries.live_agreements(db, provider, now)
+    earning = offers.keys() | {one.asset_id for one in live}
+    lines = [
+        _line(db, one, listed.get(one.id), offers.get(one.id, ()), now, earning=one.id in earning) for one in assets
+    ]
     return Page(
         provider=provider,
         at=now,
@@ -144,7 +149,9 @@ def outlook(db: Session, asset_id: str, assumed: Assumed, now: datetime, *, seed
     )
 
 
-def _line(db: Session, asset: Asset, listed: datetime | None, offers: Sequence[Offer], now: datetime) -> AssetLine:
+def _line(
+    db: Session, asset: Asset, listed: datetime | None, offers: Sequence[Offer], now: datetime, *, earning: bool
+) -> AssetLine:
     prices = [price_of_access(one.price_plan).minor for one in offers]
     price = max(prices, default=None) or None
     sheet = cost_sheet(db, asset.id, None, [price] if price else (), now)
@@ -156,7 +163,7 @@ def _line(db: Session, asset: Asset, listed: datetime | None, offers: Sequence[O
         list_price_fen=price,
         carried_fen=sum(total for (account, _), total in sums.items() if account in CARRIED),
         sales_to_go=_sales_to_go(sheet, price, now),
-        payback_at=payback_date(sheet.unrecovered_fen, sheet.kept_fen, listed, now),
+        payback_at=payback_date(sheet.unrecovered_fen, sheet.kept_fen, listed if earning else None, now),
     )
 
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlmodel import Session, col, func, select
 
 from marketplace.assets.models import Asset, Version
+from marketplace.assets.stages import Stage
 from marketplace.exchange.indexing import label
 from marketplace.exchange.models import CatalogueLine, CatalogueTerm, Demand, Listing, Offer
 from marketplace.exchange.rules import ListingState
@@ -77,8 +78,9 @@ def first_listed(db: Session, provider: str) -> dict[str, datetime]:
 
 
 def listed_offers(db: Session, provider: str) -> dict[str, list[Offer]]:
-    """Asset -> its offers that are on the exchange, in order of listing."""
+    """Asset -> its offers that are on the exchange, of versions that are not retired, in order of listing."""
     rows = select(Offer).join(Listing, col(Offer.id) == col(Listing.offer_id))
+    rows = rows.join(Version, col(Version.id) == col(Listing.version_id)).where(Version.stage != Stage.RETIRED)
     rows = rows.where(Offer.provider_id == provider, Listing.state == ListingState.LISTED)
     found = defaultdict(list)
     for offer in db.exec(rows.order_by(col(Listing.listed_at), col(Listing.id))):

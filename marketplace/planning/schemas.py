@@ -19,7 +19,7 @@ class AssetLineOut(BaseModel):
     sheet: CostSheetOut
     listed_at: datetime | None = Field(description="First listing; the observed rate counts from here.")
     list_price_fen: int | None = Field(description="Highest price of access of its listed offers.")
-    carried_fen: int = Field(description="Balance in the books as data inventory or data asset.")
+    carried_fen: int = Field(description="What is left of its balance in the books as data inventory or data asset.")
     sales_to_go: int | None = Field(description="Further sales at the list price until the cost is met; null: never.")
     payback_at: datetime | None = Field(description="When the cost is met if income goes on as so far; null: never.")
 

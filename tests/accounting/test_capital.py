@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlmodel import select
 
-from marketplace.accounting import capital, disclosure, rules
+from marketplace.accounting import capital, disclosure, queries, rules
 from marketplace.accounting.models import Capitalisation
 from marketplace.accounting.schemas import CapitalisationIn
 from marketplace.assets import queries as assets
+from marketplace.assets import service as stages
 from marketplace.audit.recheck import sealed_rows
 from marketplace.costing.service import post_event, sweep
 from marketplace.costing.sheet import cost_sheet
@@ -25,6 +26,7 @@ from marketplace.ledger.auditing import audit
 from marketplace.ledger.models import LedgerTransaction
 from marketplace.ledger.rules import ReversalReason
 from marketplace.ledger.service import reverse
+from marketplace.planning import director
 from marketplace.plumbing import outbox
 from tests.costing.books import meter_sale
 from tests.exchange.parts import certified, listed
@@ -169,6 +171,27 @@ def test_the_last_listing_withdrawn_impairs_what_is_left_for_good(house):
     with house.db() as db:
         assert db.get_one(Capitalisation, listing.asset_id).ended_at is not None
         assert audit(db).sound
+
+
+def test_an_asset_whose_certified_versions_are_all_retired_is_impaired_by_the_schedule(house):
+    version = certified(house)
+    post_everything(house)
+    row = capitalise(house, version.asset_id, useful_life_months=10)
+    with house.db() as db:
+        assert queries.retired(db) == set()
+        found = assets.version(db, version.id)
+        stages.retire(db, house.cast["hospital"].actor, found, "quality_defect", house.clock.now())
+    house.clock.advance(timedelta(days=31))
+    capital.ask_for_write_offs(house.runtime)
+    while run_due(house.runtime):
+        pass
+    sums = held(house, version.asset_id)
+    assert sums["expense:impairment"] == row.cost_minor - row.cost_minor // 10
+    assert sums["asset:data-intangible"] + sums["asset:data-written-down"] == 0
+    with house.runtime.database.reading() as db:
+        (line,) = director.page(db, "prt_hospital", house.clock.now()).assets
+        assert (line.carried_fen, line.sheet.total_fen) == (0, row.cost_minor)
+        assert queries.carried(db) == []
 
 
 def test_what_is_not_capitalised_is_not_impaired(house):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlmodel import Session, text
@@ -14,7 +14,7 @@ from marketplace.audit import documents, seals
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import Entry
 from marketplace.audit.persons import erase_person, introduce
-from marketplace.audit.recheck import RowFinding, told
+from marketplace.audit.recheck import RowFinding, odd_rows, told
 from marketplace.audit.recheck import documents as check_documents
 from marketplace.audit.recheck_persons import persons
 from marketplace.commands import recheck as rooms
@@ -155,6 +155,13 @@ def test_an_odd_value_is_named_and_hides_nothing_else(house: House, table: str, 
         found = list(recheck(db))
     assert (table, f"`{column}` holds what the column cannot hold") in {(one.table, one.detail) for one in found}
     assert ("asset", "the row is not the one that was sealed") in {(one.table, one.detail) for one in found}
+
+
+def test_the_last_microsecond_of_a_month_is_a_moment_like_any_other(house: House) -> None:
+    house.clock.advance_to(datetime(2026, 9, 30, 15, 59, 59, 999999, tzinfo=UTC))
+    write(house, lambda db: asset(db, house, "ast_1"))
+    with house.runtime.database.reading() as db:
+        assert [one for one in odd_rows(db) if one.table == "asset"] == []
 
 
 def test_a_room_that_breaks_is_named_and_stops_no_other(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

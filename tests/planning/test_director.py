@@ -6,11 +6,14 @@ from datetime import timedelta
 
 import pytest
 
+from marketplace.assets import queries as assets
+from marketplace.assets import service as stages
 from marketplace.ledger import queries as books
 from marketplace.negotiation import queries as negotiation
 from marketplace.planning import director, queries
 from marketplace.planning.queries import NotAProvider
 from tests.house import House
+from tests.negotiation.succession.parts import terminate
 from tests.settlement.parts import FEE_FEN, PRICE_FEN, USE_FEN, billed, pay, post, sold, use
 
 
@@ -87,6 +90,23 @@ def test_an_asset_pays_back_sooner_the_more_it_is_used(house: House) -> None:
     assert slow.payback_at is not None
     assert fast.payback_at is not None
     assert house.clock.now() <= fast.payback_at <= slow.payback_at
+
+
+def test_a_retired_asset_without_contracts_has_no_price_and_never_pays_back(house: House) -> None:
+    agreement = sold(house, uses=1)
+    before = page(house).assets[0]
+    assert before.payback_at is not None
+    with house.db() as db:
+        signed = negotiation.agreement(db, agreement)
+        version = assets.version(db, signed.version_id)
+        stages.retire(db, house.cast["hospital"].actor, version, "quality_defect", house.clock.now())
+    held = page(house).assets[0]
+    assert (held.list_price_fen, held.sales_to_go) == (None, None)
+    assert held.payback_at is not None  # the contract still brings what it brings
+    terminate(house, agreement, "hospital")
+    gone = page(house).assets[0]
+    assert (gone.payback_at, gone.listed_at) == (None, before.listed_at)
+    assert gone.sheet.unrecovered_fen == before.sheet.unrecovered_fen > 0
 
 
 def test_a_provider_sees_its_own_page_an_auditor_every_and_nobody_else_any(house: House) -> None:
