@@ -97,7 +97,9 @@ def estimate(db: Session, asset: Asset, records: int, *, book: TariffBook | None
 
 def _lines(db: Session, asset: Asset, records: int, book: TariffBook) -> Iterator[EstimateLine]:
     provider = participants.participant(db, asset.provider_id)
-    attributes = tariff_attributes(asset.modality, asset.body_part, provider.credit_code) | {"records": records}
+    attributes = tariff_attributes(asset.modality, asset.body_part, provider.credit_code, provider.hospital_level) | {
+        "records": records
+    }
     costs, actual = chart().feeding("cost"), defaultdict[str, int](int)
     for (account, stage), minor in ledger.asset_sums(db, asset.id).items():
         if account in costs and stage is not None:

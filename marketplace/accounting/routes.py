@@ -6,7 +6,7 @@ from typing import Annotated
 
 from fastapi import Query, Response
 
-from marketplace.accounting import capital, closing, costs, disclosure, queries
+from marketplace.accounting import capital, closing, costs, disclosure, queries, work
 from marketplace.accounting.costs import Grouping
 from marketplace.accounting.schemas import (
     CapitalisationIn,
@@ -19,6 +19,8 @@ from marketplace.accounting.schemas import (
     PeriodOut,
     PeriodReopeningIn,
     TrialBalanceOut,
+    WorkOut,
+    WorkStatementIn,
 )
 from marketplace.assets import queries as assets
 from marketplace.audit import cells
@@ -76,6 +78,13 @@ def capitalise_asset(verb: Verb, asset_id: str, asked: CapitalisationIn) -> Capi
     """The provider carries the cost of its certified asset as intangible asset or inventory, once and for good."""
     asset = assets.own_asset(verb.db, verb.actor, asset_id)
     return CapitalisationOut.model_validate(capital.capitalise(verb.db, verb.actor, asset, asked, verb.now))
+
+
+@routes.post("/assets/{asset_id}/work-statements", status_code=201, operation_id="state_work")
+def state_work(verb: Verb, asset_id: str, asked: WorkStatementIn) -> WorkOut:
+    """The provider states under its signature hours or documents that its asset took; a reference is metered once."""
+    asset = assets.own_asset(verb.db, verb.actor, asset_id)
+    return WorkOut.model_validate(work.state_work(verb.db, verb.actor, asset, asked, verb.now))
 
 
 @routes.get("/accounting/disclosure", operation_id="get_accounting_disclosure")

@@ -14,6 +14,8 @@ from marketplace.ledger.periods import ReopeningReason
 Hash = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Month = Annotated[str, StringConstraints(pattern=r"^20\d{2}-(0[1-9]|1[0-2])$")]
 Count = Annotated[int, Field(strict=True, ge=0, le=MAX_INTEGER)]
+Id = Annotated[str, StringConstraints(pattern=r"^[a-z]{3}_[A-Za-z0-9_]{1,60}$")]
+StatedKind = Literal["governance.hour", "governance.document", "legal.hour", "legal.document", "registration.document"]
 One = Annotated[int, Field(strict=True, ge=1, le=1)]
 
 
@@ -49,6 +51,43 @@ class PeriodReopeningDocument(_Document):
     period: Month
     close: Hash
     reason: ReopeningReason
+
+
+class WorkStatementDocument(_Document):
+    """`contracts/documents/work-statement.schema.json`: hours or documents that an asset took, as its provider says.
+
+    payee: the participant that did the work, None for the provider's own staff; reference: the provider's own number.
+    """
+
+    type: Literal["work-statement"]
+    v: One
+    asset: Id
+    version: Id | None
+    kind: StatedKind
+    quantity: Annotated[int, Field(strict=True, ge=1, le=1_000_000)]
+    payee: Id | None
+    reference: str = Field(pattern=r"^[A-Z0-9][A-Z0-9-]{0,31}$")
+
+
+class WorkStatementIn(BaseModel):
+    """A statement of work with the provider's detached JWS (typ `work-statement+jws`) over it (RFC 8785)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    document: WorkStatementDocument
+    jws: str = Field(max_length=4096)
+
+
+class WorkOut(BaseModel):
+    """Work that is metered; a worker posts it at the tariff."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    event: str = Field(description="Id of the metered event.")
+    document: str = Field(description="SHA-256 of the signed statement.")
+    kind: str = Field(examples=["governance.hour"])
+    stage: str = Field(description="The stage whose cost it is.")
+    quantity: int
 
 
 class PeriodClosingIn(BaseModel):

@@ -9,6 +9,8 @@ from enum import StrEnum
 
 _UID = re.compile(r"[0-9]+(\.[0-9]+)+")
 _CODE = re.compile(r"[A-Z0-9_]{1,16}( [A-Z0-9_]{1,15})*")
+GIGABYTE = 10**9
+"""Bytes kept that count as one in the costs of collection; a part of one does not count."""
 _LONGEST_UID = 64
 _LONGEST_CODE = 16
 # Only these endings are kept: anything else in a name could be part of a patient's name.

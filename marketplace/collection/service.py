@@ -22,6 +22,7 @@ from marketplace.collection.manifest import LeftOut, ManifestFile
 from marketplace.collection.models import CollectedBatch, CollectedFile, Collection
 from marketplace.collection.receiving import Received, content_of
 from marketplace.collection.rules import Copy, Reason
+from marketplace.costing.service import meter
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
@@ -150,6 +151,7 @@ def seal(
 
     facts: Json = {"root": version.root, "manifest": version.manifest, "files": version.files, "left_out": counts}
     record(db, actor, Tag.VERSION_SEALED, now, asset=version.asset_id, version=version.id, facts=facts)
+    _meter(db, actor, version, now)
     return sealed
 
 
@@ -238,6 +240,13 @@ def _mark_repeated(db: Session, received: Sequence[CollectedFile]) -> None:
 def _manifest_file(one: CollectedFile) -> ManifestFile:
     path = f"{one.study}/{one.series}/{one.instance}.dcm"
     return ManifestFile(path, one.sha256, one.bytes, one.study, one.modality)
+
+
+def _meter(db: Session, actor: Actor, version: Version, now: datetime) -> None:
+    if stored := version.bytes // rules.GIGABYTE:
+        about = {"asset": version.asset_id, "version": version.id, "stage": Stage.COLLECTED}
+        key = f"collection:{version.id}"
+        meter(db, actor, "collection.gigabyte", stored, now, key=key, payer=actor.participant, **about)
 
 
 def _close(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, Index
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -22,6 +22,7 @@ class MeterEvent(SQLModel, table=True):
     """
 
     __tablename__ = "meter_event"
+    __table_args__ = (Index("ix_meter_event_payer_id_at", "payer_id", "at"),)
 
     id: str = Field(primary_key=True)
     event_key: str = Field(unique=True)

@@ -33,6 +33,11 @@ def event(db: Session, event_id: str) -> MeterEvent:
     return found
 
 
+def event_by_key(db: Session, key: str) -> MeterEvent | None:
+    """The event that a cause has metered, None for a cause that has metered none."""
+    return db.exec(select(MeterEvent).where(MeterEvent.event_key == key)).first()
+
+
 def events_after(db: Session, after: str, limit: int) -> Sequence[MeterEvent]:
     """A page of all events, by id, those behind one."""
     rows = select(MeterEvent).where(MeterEvent.id > after).order_by(col(MeterEvent.id))

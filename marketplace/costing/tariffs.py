@@ -209,13 +209,17 @@ class TariffBook:
         return found
 
 
-def tariff_attributes(modality: str, body_part: str, credit_code: str) -> dict[str, str | int]:
-    """What tariffs may ask of a stage, as codes: DICOM modality and body part, and the province of its bearer.
+def tariff_attributes(
+    modality: str, body_part: str, credit_code: str, hospital_level: str | None = None
+) -> dict[str, str | int]:
+    """What tariffs may ask of a stage, as codes: DICOM modality and body part, province and level of its bearer.
 
-    credit_code: unified social credit code (GB 32100), whose third and fourth digit are the province (GB/T 2260).
-    Words that are no code are left out: attributes enter the log.
+    credit_code: unified social credit code (GB 32100), whose third and fourth digit are the province (GB/T 2260);
+    hospital_level: as verified at admission, None for who is no hospital.  Words that are no code are left out:
+    attributes enter the log.
     """
     named = {"modality": modality.upper(), "body_part": body_part.upper(), "region": credit_code[2:4]}
+    named |= {"hospital_level": hospital_level.upper()} if hospital_level else {}
     return {name: value for name, value in named.items() if _CODE.fullmatch(value)}
 
 

@@ -139,5 +139,5 @@ def _record(db: Session, actor: Actor, job: GovernanceJob, version: Version, tag
         payer=asset.provider_id,
         version=version.id,
         stage=Stage.GOVERNED,
-        attributes=tariff_attributes(asset.modality, asset.body_part, provider.credit_code),
+        attributes=tariff_attributes(asset.modality, asset.body_part, provider.credit_code, provider.hospital_level),
     )

@@ -16,8 +16,8 @@ from marketplace.ledger.periods import TrialBalanceRow
 _KEY = ("owner", "period", "account", "currency", "asset", "version", "stage")
 Key = tuple[str, str, str, str, str, str, str]
 _COLUMNS = (*_KEY, "debit_minor", "credit_minor")
-_GROW = text(
-    f"INSERT INTO account_balance ({', '.join(_COLUMNS)}) VALUES ({', '.join(f':{name}' for name in _COLUMNS)}) "  # noqa: S608
+_GROW = (
+    f"INSERT INTO account_balance ({', '.join(_COLUMNS)}) VALUES ({{marks}}) "  # noqa: S608
     f"ON CONFLICT ({', '.join(_KEY)}) DO UPDATE SET debit_minor = account_balance.debit_minor + excluded.debit_minor, "
     "credit_minor = account_balance.credit_minor + excluded.credit_minor"
 )
@@ -44,9 +44,10 @@ def add(db: Session, postings: Sequence[Mapping[str, Any]]) -> None:
         sums = turnover[one["owner"], one["period"], one["account"], one["currency"], *subject]
         sums[one["amount_minor"] < 0] += abs(one["amount_minor"])
     # Two transactions that take rows in different orders would wait for each other on PostgreSQL.
-    rows = [dict(zip(_COLUMNS, (*key, *turnover[key]), strict=True)) for key in sorted(turnover)]
+    rows = [(*key, *turnover[key]) for key in sorted(turnover)]
     if rows:
-        db.connection().execute(_GROW, rows)
+        marks = ", ".join(["?" if db.get_bind().dialect.name == "sqlite" else "%s"] * len(_COLUMNS))
+        db.connection().exec_driver_sql(_GROW.format(marks=marks), rows)
 
 
 def trial_balance(db: Session, period: str, *, owner: str | None = None) -> list[TrialBalanceRow]:

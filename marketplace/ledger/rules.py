@@ -56,8 +56,12 @@ class Line:
     currency: str
 
     def columns(self) -> dict[str, str | int]:
-        amount: dict[str, str | int] = {"amount_minor": self.amount_minor}
-        return {"account": self.account, "owner": self.owner, "currency": self.currency} | amount
+        return {
+            "account": self.account,
+            "owner": self.owner,
+            "currency": self.currency,
+            "amount_minor": self.amount_minor,
+        }
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import Session
 
@@ -20,8 +19,7 @@ from marketplace.ledger import balances, queries, rules
 from marketplace.ledger.models import LedgerTransaction, Posting
 from marketplace.ledger.periods import booking_period
 from marketplace.ledger.rules import Dimensions, Draft, Line, ReversalReason
-
-_TRANSACTIONS, _POSTINGS = (insert(model) for model in (LedgerTransaction, Posting))
+from marketplace.plumbing.bulk import insert_all
 
 
 class NotABookkeeper(Forbidden):
@@ -102,17 +100,18 @@ def _write(
     entries = record_all(db, actor, Tag.LEDGER_POSTED, now, told)
 
     transactions = [_row(*one, entry, now) for one, entry in zip(made, entries, strict=True)]
-    postings = [
-        {"id": new_id("pst"), "transaction_id": name, "period": period, **line.columns(), **draft.dims.columns()}
-        for name, period, draft in made
-        for line in draft.lines
-    ]
+    postings = [row for name, period, draft in made for row in _posting_rows(name, period, draft)]
     # Past the unit of work, at a tenth of its cost; each row has its entry from above.
-    db.connection().execute(_TRANSACTIONS, transactions)
-    if postings:
-        db.connection().execute(_POSTINGS, postings)
-        balances.add(db, postings)
+    insert_all(db.connection(), LedgerTransaction, transactions)
+    insert_all(db.connection(), Posting, postings)
+    balances.add(db, postings)
     return {draft.event_key: name for name, _, draft in made}
+
+
+def _posting_rows(transaction_id: str, period: str, draft: Draft) -> Iterator[dict[str, Any]]:
+    shared = {"transaction_id": transaction_id, "period": period, **draft.dims.columns()}
+    for line in draft.lines:
+        yield {"id": new_id("pst"), **line.columns(), **shared}
 
 
 def _row(transaction_id: str, period: str, draft: Draft, posting_entry: str, now: datetime) -> dict[str, Any]:

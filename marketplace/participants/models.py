@@ -14,7 +14,7 @@ class Participant(SQLModel, table=True):
     """An organisation with verified identity (Data Security Law art. 33).
 
     credit_code: unified social credit code, 18 characters (GB 32100); verified_by: who checked it and how.
-    foreign_controlled: basis of gates H5 and H7.
+    foreign_controlled: basis of gates H5 and H7; hospital_level: `tertiary`, `secondary` or `primary`, as verified.
     """
 
     __tablename__ = "participant"
@@ -28,6 +28,7 @@ class Participant(SQLModel, table=True):
     jurisdiction: str = "CN"
     foreign_controlled: bool = False
     licence_number: str | None = None
+    hospital_level: str | None = None
     verified_by: str
     verification_method: str
     verified_at: datetime = Field(sa_type=UtcDateTime)

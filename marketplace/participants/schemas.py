@@ -11,6 +11,7 @@ from marketplace.kernel.actor import Role
 from marketplace.plumbing.moments import Moment
 
 Name = Annotated[str, StringConstraints(min_length=2, max_length=120)]
+HospitalLevel = Literal["tertiary", "secondary", "primary"]
 ParticipantKind = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z_]{1,39}$")]
 
 
@@ -29,6 +30,9 @@ class ParticipantIn(BaseModel):
     jurisdiction: str = Field(default="CN", pattern=r"^[A-Z]{2}$")
     foreign_controlled: bool = False
     licence_number: str | None = Field(default=None, max_length=80)
+    hospital_level: HospitalLevel | None = Field(
+        default=None, description="Of a hospital, as its licence says; tariffs may depend on it."
+    )
     verified_by: Name = Field(description="The organisation that checked the identity.")
     verification_method: str = Field(min_length=2, max_length=200, examples=["business licence seen, register queried"])
     verified_at: Moment | None = Field(default=None, description="When; the moment of admission if left out.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from functools import partial
 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
@@ -58,17 +57,18 @@ def issue(
             got=timestamp(now),
             action="bill without a month for everything until now",
         )
-    find = partial(queries.billable, db, issuer, buyer, until, minimum_of=month or "")
+    asked = (db, issuer, buyer, until)
 
-    if not find():
+    if not queries.any_billable(*asked, minimum_of=month or ""):
         return None
     series = _hold_series(db, issuer, "invoice", now)
-    charges = find()  # whoever billed beside has gone before by now
+    charges = queries.billable(*asked, minimum_of=month or "")  # whoever billed beside has gone before by now
     if not charges:
         return None
 
     found = _invoice(db, series, buyer, charges, month or timestamp(now), now)
-    lines = [_line(db, found, at, one) for at, one in enumerate(charges, start=1)]
+    lines = [_line(found, at, one) for at, one in enumerate(charges, start=1)]
+    db.add_all(lines)
     _keep(db, found, lines, now)
     for moment in (found.due_at, found.due_at + rules.GRACE):
         key = f"{found.id}:{timestamp(moment)}"
@@ -191,7 +191,7 @@ def _invoice(
         state=InvoiceState.ISSUED,
         document="",
         total_fen=sum(one.price_fen for one in charges),
-        vat_fen=sum(queries.parts(db, one.transaction.id)["vat"] for one in charges),
+        vat_fen=sum(one.vat_fen for one in charges),
         issued_at=now,
         due_at=now + rules.DUE_WITHIN,
     )
@@ -200,25 +200,23 @@ def _invoice(
     return found
 
 
-def _line(db: Session, found: Invoice, position: int, one: Billable) -> InvoiceLine:
-    line = InvoiceLine(
+def _line(found: Invoice, position: int, one: Billable) -> InvoiceLine:
+    return InvoiceLine(
         id=new_id("inl"),
         invoice_id=found.id,
         position=position,
-        meter_event=one.event.id,
-        transaction_id=one.transaction.id,
-        kind=one.transaction.kind,
-        at=one.event.at,
-        agreement_id=one.event.agreement_id,
-        asset_id=one.event.asset_id,
-        provider_id=one.event.payee_id or "",
+        meter_event=one.event,
+        transaction_id=one.transaction,
+        kind=one.kind,
+        at=one.at,
+        agreement_id=one.agreement_id,
+        asset_id=one.asset_id,
+        provider_id=one.provider_id,
         price_fen=one.price_fen,
-        vat_fen=queries.parts(db, one.transaction.id)["vat"],
-        entry_id=one.transaction.entry_id,
-        posting_entry_id=one.transaction.posting_entry_id,
+        vat_fen=one.vat_fen,
+        entry_id=one.entry_id,
+        posting_entry_id=one.posting_entry_id,
     )
-    db.add(line)
-    return line
 
 
 def _keep(db: Session, found: Invoice, lines: Sequence[InvoiceLine], now: datetime) -> None:

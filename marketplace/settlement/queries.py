@@ -26,6 +26,7 @@ from marketplace.settlement.models import (
     Share,
 )
 
+_PAGE = 500
 BUYER_FEE = "exchange.buyer_fee"
 DEPOSIT = "escrow.deposit"
 SALES = ("sale.access", "use.transfer", "sale.success")
@@ -42,11 +43,22 @@ class NoSuchOrder(NotFound):
 
 @dataclass(frozen=True)
 class Billable:
-    """A posted charge that is on no invoice.  price_fen: VAT included."""
+    """A posted charge that is on no invoice.
 
-    transaction: LedgerTransaction
-    event: MeterEvent
+    event, transaction: ids; price_fen: VAT included; entry_id, posting_entry_id: log entries of cause and posting.
+    """
+
+    event: str
+    transaction: str
+    kind: str
+    at: datetime
+    agreement_id: str | None
+    asset_id: str | None
+    provider_id: str
     price_fen: int
+    vat_fen: int
+    entry_id: str
+    posting_entry_id: str
 
 
 def billable(db: Session, issuer: str, buyer: str, before: datetime, *, minimum_of: str = "") -> list[Billable]:
@@ -54,14 +66,30 @@ def billable(db: Session, issuer: str, buyer: str, before: datetime, *, minimum_
 
     minimum_of: a month whose minimum charges count too, though they are made after its end.
     """
-    rows = (
-        select(LedgerTransaction, MeterEvent)
-        .join(MeterEvent, col(MeterEvent.id) == col(LedgerTransaction.meter_event))
-        .where(*_unbilled(), MeterEvent.payer_id == buyer, _at(issuer), _until(before, minimum_of))
-        .order_by(col(MeterEvent.at), col(MeterEvent.id))
+    posted, event = LedgerTransaction, MeterEvent
+    vat = select(func.sum(Posting.amount_minor)).where(
+        Posting.transaction_id == posted.id, Posting.account == "tax:vat"
     )
-    found = [Billable(one, event, one.quantity * (one.unit_price_minor or 0)) for one, event in db.exec(rows)]
-    return [one for one in found if one.price_fen]
+    price = posted.quantity * func.coalesce(posted.unit_price_minor, 0)
+    rows = (
+        select(  # type: ignore[call-overload]
+            *(event.id, posted.id, posted.kind, event.at, event.agreement_id, event.asset_id, event.payee_id),
+            *(price, vat.scalar_subquery(), posted.entry_id, posted.posting_entry_id),
+        )
+        .join(event, col(event.id) == col(posted.meter_event))
+        .where(*_charged_to(issuer, buyer, before, minimum_of))
+        .order_by(col(event.at), col(event.id))
+    )
+    return [
+        Billable(*of[:6], of[6] or "", int(of[7]), -int(of[8] or 0), *of[9:])
+        for of in db.execute(rows.execution_options(yield_per=_PAGE))
+    ]
+
+
+def any_billable(db: Session, issuer: str, buyer: str, before: datetime, *, minimum_of: str = "") -> bool:
+    """Whether `billable` would find anything."""
+    rows = select(LedgerTransaction.id).join(MeterEvent, col(MeterEvent.id) == col(LedgerTransaction.meter_event))
+    return db.exec(rows.where(*_charged_to(issuer, buyer, before, minimum_of)).limit(1)).first() is not None
 
 
 def to_bill(db: Session, before: datetime, *, minimum_of: str = "") -> list[tuple[str, str]]:
@@ -74,6 +102,11 @@ def to_bill(db: Session, before: datetime, *, minimum_of: str = "") -> list[tupl
     )
     pairs = {((payee if kind == BUYER_FEE else venue), payer) for venue, payee, kind, payer in db.exec(rows)}
     return sorted((issuer, buyer) for issuer, buyer in pairs if issuer)
+
+
+def _charged_to(issuer: str, buyer: str, before: datetime, minimum_of: str) -> tuple[ColumnElement[bool], ...]:
+    amounts = (col(LedgerTransaction.unit_price_minor) > 0, col(LedgerTransaction.quantity) != 0)
+    return (*_unbilled(), *amounts, col(MeterEvent.payer_id) == buyer, _at(issuer), _until(before, minimum_of))
 
 
 def _until(before: datetime, minimum_of: str) -> ColumnElement[bool]:

@@ -253,6 +253,7 @@ ROWS: dict[str, Row] = {
     "close_period": only("operator", 403),
     "reopen_period": only("operator", 403),
     "capitalise_asset": only("owner"),
+    "state_work": only("owner"),
     "get_accounting_disclosure": ANYBODY,
     "list_costs": ANYBODY,
     "get_cost_estimate": only("owner auditor"),

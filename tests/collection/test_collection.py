@@ -17,6 +17,7 @@ from marketplace.client.problem import ProblemError
 from marketplace.client.upload import tar_batches
 from marketplace.collection import service
 from marketplace.collection.models import CollectedFile
+from marketplace.costing.models import MeterEvent
 from marketplace.kernel.canonical import canonical, sha256_hex
 from tests.collection import corpus
 from tests.collection.conftest import Market
@@ -38,6 +39,18 @@ def test_a_version_is_collected_by_the_providers_signature(market: Market) -> No
     found = market.hospital.get(f"/v1/versions/{version}")
     assert (found["stage"], found["files"], found["records"], found["left_out"]) == ("collected", 6, 3, 1)
     assert found["bytes"] == sum(len(body) for _, body in files)
+
+
+def test_what_is_kept_is_metered_by_the_whole_gigabyte_once(market: Market, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service.rules, "GIGABYTE", 1_000)  # nobody waits for a thousand million bytes
+    version = market.version()
+    market.put(version, "1", [(f"{n}.dcm", corpus.dicom(n, study=f"1.2.{n}")) for n in range(9)])
+    kept = market.seal(version)["version"]["bytes"]
+    market.seal(version)
+    with market.house.db() as db:
+        (event,) = db.exec(select(MeterEvent)).all()
+    assert (event.kind, event.stage, event.version_id) == ("collection.gigabyte", "collected", version)
+    assert (event.quantity, event.quantity > 0) == (kept // 1_000, True)
 
 
 def test_the_manifest_is_what_the_root_is_made_of(market: Market) -> None:

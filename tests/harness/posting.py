@@ -1,4 +1,4 @@
-"""Workers that post metered events are killed at random; at the end every event is in the books exactly once.
+"""Workers that post and bill metered events are killed at random; every event ends in the books and on a bill once.
 
 `python -m tests.harness.posting [--events 20000] [--kills 20] [--workers 2] [--seed N] [--url URL] [--json]
 [--seeded-bug]`
@@ -21,40 +21,53 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import text
-from sqlmodel import select
+from sqlmodel import Session, col, func, select
 
 from marketplace.costing import queries as costing
 from marketplace.costing.models import MeterEvent
 from marketplace.costing.rating import rate
 from marketplace.costing.recheck import recheck
+from marketplace.costing.service import PAGE as LARGE_PAGE
 from marketplace.costing.service import post_events, post_pending
 from marketplace.costing.tariffs import tariff_book
+from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.ledger import queries
 from marketplace.ledger.accounts import posting_rules
 from marketplace.ledger.auditing import audit
 from marketplace.plumbing.db import Database
 from marketplace.plumbing.migrations import migrate
-from tests.benchmarks.metered import START, fill
+from marketplace.settlement import billing
+from marketplace.settlement import queries as settlement
+from marketplace.settlement.models import Invoice, InvoiceLine
+from marketplace.settlement.rules import number_of
+from tests.benchmarks.metered import MONTH, START, fill
 from tests.harness.running import kill
 
 ROOT = Path(__file__).resolve().parents[2]
 NOW = START + timedelta(days=30)
 PAGE = 25
+# From so many events on, the page of the service, and a rarer look at what is left.
+MANY = 20_000
 # Within a page, wherever it is then.
 PAUSE = (0, 0.03)
 
 
-def work(url: str, bug: bool) -> None:
-    """What a worker does: a page in a transaction of its own, until nothing waits; says `ready` before the first."""
+def work(url: str, bug: bool, page: int) -> None:
+    """What a worker does, each page and each invoice in a transaction of its own; says `ready` before the first."""
     database = Database(url)
     print("ready", flush=True)
-    while (_forgetful(database) if bug else _page(database)) or _waiting(database):
+    while (_forgetful(database) if bug else _page(database, page)) or _count(database, "meter_waiting"):
         pass
+    with database.reading() as db:
+        waiting = settlement.to_bill(db, NOW, minimum_of=MONTH)
+    for issuer, buyer in waiting:
+        with database.transaction() as db:
+            billing.issue(db, SERVICE_ACTOR, issuer, buyer, NOW, month=MONTH)
 
 
-def _page(database: Database) -> int:
+def _page(database: Database, size: int) -> int:
     with database.transaction() as db:
-        return post_pending(db, NOW, limit=PAGE).posted
+        return post_pending(db, NOW, limit=size).posted
 
 
 def _forgetful(database: Database) -> int:
@@ -67,9 +80,9 @@ def _forgetful(database: Database) -> int:
         return post_events(db, events, NOW).posted
 
 
-def _waiting(database: Database) -> int:
+def _count(database: Database, table: str) -> int:
     with database.reading() as db:
-        return int(db.connection().execute(text("SELECT count(*) FROM meter_waiting")).scalar_one())
+        return int(db.connection().execute(text(f"SELECT count(*) FROM {table}")).scalar_one())
 
 
 @dataclass
@@ -80,22 +93,22 @@ class Run:
     events: int
     kills: int
     workers: int
-    dice: random.Random
+    dice: random.Random = field(default_factory=random.Random)
     bug: bool = False
     killed: int = 0
     _running: list[subprocess.Popen[str]] = field(default_factory=list)
 
     def go(self) -> list[str]:
-        """Fill, let workers post and die, let the last ones finish; returns what is wrong."""
+        """Fill, let workers post, bill and die, let the last ones finish; returns what is wrong."""
         database = Database(self.url)
         try:
             migrate(database)
             fill(database, self.events)
             for number in range(self.kills):
                 self._start()
-                left = self.events * (1 - (number + self.dice.random()) / (self.kills + 1))
-                while _waiting(database) > left:
-                    time.sleep(0.002)
+                left = 2 * self.events * (1 - (number + self.dice.random()) / (self.kills + 1))
+                while self._left(database) > left and any(one.poll() is None for one in self._running):
+                    time.sleep(0.002 if self.events < MANY else 0.1)
                 time.sleep(self.dice.uniform(*PAUSE))
                 self._kill_one()
             self._start()
@@ -107,8 +120,14 @@ class Run:
                 kill(one.pid)
             database.dispose()
 
+    def _left(self, database: Database) -> int:
+        """What is still to do: every event is posted, then billed."""
+        waiting = _count(database, "meter_waiting")
+        return waiting + self.events - (0 if waiting else _count(database, "invoice_line"))
+
     def _start(self) -> None:
         command = [sys.executable, "-m", "tests.harness.posting", "--work", self.url]
+        command += ["--page", str(PAGE if self.events < MANY else LARGE_PAGE)]
         command += ["--seeded-bug"] if self.bug else []
         self._running = [one for one in self._running if one.poll() is None]
         while len(self._running) < self.workers:
@@ -126,8 +145,8 @@ class Run:
 
 
 def violations(database: Database, events: int) -> list[str]:
-    """What is lost, doubled, or another amount than rating each event alone gives."""
-    found = []
+    """What is lost, doubled, or another amount than rating each event alone gives, in the books and on the bills."""
+    found, charged = list[str](), Counter[str]()
     with database.reading() as db:
         transactions, _ = queries.counts(db)
         if transactions != events:
@@ -136,12 +155,29 @@ def violations(database: Database, events: int) -> list[str]:
         found += [f"{one.table} {one.key}: {one.detail}" for one in audit(db).findings]
         sums: Counter[tuple[str, str, str]] = Counter()
         for event in db.exec(select(MeterEvent).execution_options(yield_per=500)):
-            for line in rate(event, posting_rules().rule(event.kind), tariff_book()).lines:
+            draft = rate(event, posting_rules().rule(event.kind), tariff_book())
+            charged[event.payer_id] += draft.quantity * (draft.unit_price_minor or 0)
+            for line in draft.lines:
                 sums[line.owner, line.account, line.currency] += line.amount_minor
         held = {(one.owner, one.account, one.currency): one.amount_minor for one in queries.balances(db)}
         for key in sums.keys() | held.keys():
             if sums[key] != held.get(key, 0):
                 found.append(f"{key} holds {held.get(key, 0)}, the events come to {sums[key]}")
+        return found + _misbilled(db, events, charged)
+
+
+def _misbilled(db: Session, events: int, charged: Counter[str]) -> list[str]:
+    bills = db.exec(select(Invoice).order_by(col(Invoice.number))).all()
+    lines = db.exec(select(func.count()).select_from(InvoiceLine)).one()
+    found = [f"{events} events led to {lines} lines"] if lines != events else []
+    billed = Counter[str]()
+    for bill in bills:
+        billed[bill.buyer_id] += bill.total_fen
+    wrong = [buyer for buyer in charged.keys() | billed.keys() if charged[buyer] != billed[buyer]]
+    found += [f"{one} was billed {billed[one]}, its events come to {charged[one]}" for one in wrong]
+    numbers = [number_of("invoice", NOW.year, place) for place in range(1, len(bills) + 1)]
+    if [one.number for one in bills] != numbers:
+        found.append(f"the numbers of {len(bills)} invoices have gaps")
     return found
 
 
@@ -161,9 +197,10 @@ def main() -> int:
     parser.add_argument("--seeded-bug", action="store_true")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--work", default="", help=argparse.SUPPRESS)
+    parser.add_argument("--page", type=int, default=PAGE, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.work:
-        work(asked.work, asked.seeded_bug)
+        work(asked.work, asked.seeded_bug, asked.page)
         return 0
     with tempfile.TemporaryDirectory(prefix="posting-") as folder:
         url = asked.url or f"sqlite:///{folder}/books.sqlite3"

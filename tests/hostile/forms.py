@@ -188,6 +188,11 @@ def _period(kind: str, content: Callable[[Story], dict[str, Any]]) -> Form:
     return form
 
 
+def _work(story: Story) -> dict[str, Any]:
+    about = {"asset": story.ids["asset_id"], "version": None, "payee": None}
+    return about | {"kind": "governance.hour", "quantity": 3, "reference": "W-1"}
+
+
 def _to_close(story: Story) -> dict[str, Any]:
     with story.house.runtime.database.reading() as db:
         operator, month = story.house.cast["operator"].actor, story.ids["close_period.period"]
@@ -313,6 +318,7 @@ FORMS: dict[str, Form] = {
     "close_period": _period("period-close", _to_close),
     "reopen_period": _period("period-reopening", _to_reopen),
     "capitalise_asset": _plain({"held_for": "service"}),
+    "state_work": _period("work-statement", _work),
     "set_notice_address": _plain({"url": "https://inbox.buyer.example/notices"}),
     "accept_policies": _plain({"bundle": "bm8gYnVuZGxl"}),
     "issue_token": _plain({}),
