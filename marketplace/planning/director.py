@@ -11,11 +11,10 @@ from sqlmodel import Session
 
 from marketplace.assets.models import Asset
 from marketplace.costing.formulas import break_even_sales
-from marketplace.costing.sheet import CostSheet, cost_sheet
+from marketplace.costing.sheet import Books, CostSheet, books_of, cost_sheet, sheet_of
 from marketplace.costing.tariffs import tariff_book
 from marketplace.exchange.models import Offer
 from marketplace.exchange.pricing import price_of_access
-from marketplace.ledger import queries as ledger
 from marketplace.planning import queries, stopping
 from marketplace.planning.forecast import (
     Range,
@@ -112,7 +111,8 @@ def page(db: Session, provider: str, now: datetime) -> Page:
     """The director's page of a provider, read from its books and contracts."""
     listed, offers = queries.first_listed(db, provider), queries.listed_offers(db, provider)
     assets = queries.assets(db, provider)
-    lines = [_line(db, one, listed.get(one.id), offers.get(one.id, ()), now) for one in assets]
+    books = books_of(db, [one.id for one in assets])
+    lines = [_line(one, books[one.id], listed.get(one.id), offers.get(one.id, ()), now) for one in assets]
     return Page(
         provider=provider,
         at=now,
@@ -144,17 +144,16 @@ def outlook(db: Session, asset_id: str, assumed: Assumed, now: datetime, *, seed
     )
 
 
-def _line(db: Session, asset: Asset, listed: datetime | None, offers: Sequence[Offer], now: datetime) -> AssetLine:
+def _line(asset: Asset, books: Books, listed: datetime | None, offers: Sequence[Offer], now: datetime) -> AssetLine:
     prices = [price_of_access(one.price_plan).minor for one in offers]
     price = max(prices, default=None) or None
-    sheet = cost_sheet(db, asset.id, None, [price] if price else (), now)
-    sums = ledger.asset_sums(db, asset.id)
+    sheet = sheet_of(asset.id, books, None, [price] if price else (), now)
     return AssetLine(
         asset=asset,
         sheet=sheet,
         listed_at=listed,
         list_price_fen=price,
-        carried_fen=sum(total for (account, _), total in sums.items() if account in CARRIED),
+        carried_fen=sum(total for (account, _), total in books.sums.items() if account in CARRIED),
         sales_to_go=_sales_to_go(sheet, price, now),
         payback_at=payback_date(sheet.unrecovered_fen, sheet.kept_fen, listed, now),
     )
