@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sqlmodel import Session
 
@@ -67,14 +68,35 @@ def _key(name: str, algorithm: str) -> SigningKey:
     return generate_key(algorithm)
 
 
+@cache
+def _fresh_database() -> bytes:
+    """A SQLite file at the newest revision, made once in a process: all migrations take longer than most tests."""
+    with TemporaryDirectory() as folder:
+        database = Database(Settings(data_folder=Path(folder)).effective_database_url)
+        migrate(database)
+        database.dispose()
+        return (Path(folder) / "market.sqlite3").read_bytes()
+
+
+def bring_up(settings: Settings) -> None:
+    """Give a house that has no database yet one at the newest revision."""
+    if settings.database_url:
+        database = Database(settings.effective_database_url)
+        migrate(database)
+        database.dispose()
+    elif not (file := settings.data_folder / "market.sqlite3").exists():
+        settings.data_folder.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(_fresh_database())
+
+
 @contextmanager
 def open_house(folder: Path, database_url: str = "") -> Iterator[House]:
     """Build a house in a folder; its children end with the block."""
     clock = StoryClock(START)
     settings = Settings(data_folder=folder, database_url=database_url, parse_workers=1)
+    bring_up(settings)
     runtime = build_runtime(settings, clock)
     try:
-        migrate(runtime.database)
         with unrecorded(runtime) as db:
             cast = {part.name: _admit(db, part.name) for part in CAST}
         yield House(runtime, clock, cast)

@@ -9,7 +9,7 @@ from fastapi.responses import HTMLResponse
 from sqlmodel import col, select
 
 from marketplace.assets import queries as assets
-from marketplace.console import formats, views
+from marketplace.console import formats, planned, views
 from marketplace.console.frame import Lang, message, nothing_here, page, runtime_of
 from marketplace.console.reader import Reader
 from marketplace.exchange import catalogue
@@ -19,6 +19,8 @@ from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import Agreement
 
 LONGEST = 100
+DIGITS = 16
+Quantity = Annotated[str, Query(description="A number of what the plan measures; anything else counts as one.")]
 
 routes = APIRouter()
 
@@ -36,8 +38,8 @@ def show_catalogue(request: Request, language: Lang, q: Annotated[str, Query()] 
 
 
 @routes.get("/listings/{listing_id}")
-def show_listing(request: Request, language: Lang, listing_id: str) -> HTMLResponse:
-    """One listing with its passport, terms and, for examples, its books."""
+def show_listing(request: Request, language: Lang, listing_id: str, quantity: Quantity = "1") -> HTMLResponse:
+    """One listing with its passport, terms, the price of a planned use and, for examples, its books."""
     runtime = runtime_of(request)
     with runtime.database.reading() as db:
         reader = Reader(db, runtime.clock.now(), language)
@@ -45,7 +47,8 @@ def show_listing(request: Request, language: Lang, listing_id: str) -> HTMLRespo
             row = catalogue.visible_listing(db, listing_id, reader.now)
         except NotFound:
             return nothing_here(request, language)
-        values = views.listing_page(reader, row)
+        asked = int(quantity) if quantity.isdecimal() and len(quantity) < DIGITS else 1
+        values = views.listing_page(reader, row) | planned.part(reader, row, asked)
     return page(request, language, "listing.html", **values)
 
 

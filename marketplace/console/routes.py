@@ -1,4 +1,7 @@
-"""The pages.  Anyone may read them; what belongs to parties is shown only for invented example assets."""
+"""The pages.  Anyone may read them; what belongs to parties is shown only where it is an invented example.
+
+A desk's page shows a party more that says who it is, as the API does.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 from starlette.exceptions import HTTPException
 
 from marketplace.console import evidence_routes, market_routes
+from marketplace.console.desks import routes as desks
 from marketplace.console.frame import CLOSED, COMMON, STATIC, Lang, language_of, nothing_here, page
 from marketplace.plumbing import problems
 from marketplace.plumbing.limits import count_unknown
@@ -23,6 +27,7 @@ routes = APIRouter(include_in_schema=False)
 ANYONE = [Depends(count_unknown)]
 for _public in (market_routes.routes, evidence_routes.routes):
     routes.include_router(_public, dependencies=ANYONE)
+routes.include_router(desks.routes)
 
 
 @routes.get("/docs", dependencies=ANYONE)
