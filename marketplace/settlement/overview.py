@@ -27,12 +27,12 @@ class Summed:
     ordered_fen: int
 
 
-def to_come(db: Session, actor: Actor, before: datetime, *, limit: int) -> list[Billable]:
-    """What the caller was charged as a buyer, at any exchange, and no invoice holds, the latest first."""
+def to_come(db: Session, actor: Actor, now: datetime, *, limit: int) -> list[Billable]:
+    """What the caller was charged as a buyer by now, at any exchange, and no invoice holds, the latest first."""
     rows = (
         select(LedgerTransaction, MeterEvent)
         .join(MeterEvent, col(MeterEvent.id) == col(LedgerTransaction.meter_event))
-        .where(*unbilled(), MeterEvent.payer_id == actor.participant, MeterEvent.at < before)
+        .where(*unbilled(), MeterEvent.payer_id == actor.participant, MeterEvent.at <= now)
         .where(col(LedgerTransaction.unit_price_minor) > 0)
         .order_by(col(MeterEvent.at).desc(), col(MeterEvent.id).desc())
         .limit(limit)

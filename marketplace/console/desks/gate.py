@@ -101,6 +101,6 @@ def _invented() -> tuple[ColumnElement[bool], ...]:
         listed.where(asked[0], or_(asked[1], col(Listing.asset_id).in_(real_asset))),
         select(Agreement.id).where(agreed[0], or_(agreed[1], col(Agreement.asset_id).in_(real_asset))),
         select(Invoice.id).where(*billed),
-        select(Share.line_id).where(*shared),
+        select(Share.line_id).where(shared[0], or_(shared[1], col(Share.asset_id).in_(real_asset))),
     )
     return (col(Participant.is_example).is_(True), *(~one.correlate(Participant).exists() for one in met))

@@ -125,9 +125,7 @@ def _contract(reader: Reader, one: Agreement, quota: UsageQuota | None, *, publi
         ),
         Cell(state_of(reader, one)["state"], note=until),
         _used(quota),
-        Cell(formats.money(next_use.before.charged_fen, reader.language), note=_counted(reader, next_use))
-        if next_use
-        else Cell("–"),
+        _month(reader, next_use),
         money(reader, _cap(next_use)),
         money(reader, next_use.charge.amount_fen if next_use else None),
         Cell(describe(one.price_plan, reader.language)),
@@ -144,11 +142,13 @@ def _used(quota: UsageQuota | None) -> Cell:
     return Cell(uses, note=served + most)
 
 
-def _counted(reader: Reader, found: Preview) -> str:
-    if found.rate is None:
-        return ""
+def _month(reader: Reader, found: Preview | None) -> Cell:
+    """What this month has cost under a plan that counts by the month; a dash under any other."""
+    if found is None or found.rate is None or found.rate.linear:
+        return Cell("–")
     counted = f"{found.before.counted:,} {reader.name(desk_codes.COUNTED, found.rate.measure)}"
-    return f"{counted}; {reader.say('free_left')}: {found.trial_left:,}" if found.rate.trial else counted
+    free = f"; {reader.say('free_left')}: {found.trial_left:,}" if found.rate.trial else ""
+    return Cell(formats.money(found.before.charged_fen, reader.language), note=counted + free)
 
 
 def _cap(found: Preview | None) -> int | None:
