@@ -11,6 +11,10 @@ from markupsafe import Markup
 WIDTH = 760
 NAME_WIDTH = 20
 NAME_LINES = 3
+# Rows of a bar chart: words above, the bar below, so that both are read on a narrow screen too.
+ROWS_WIDTH = 440
+ROW = 46
+LABEL_WIDTH = 38
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,16 @@ class Bar:
 
     label: str
     length: int
+    words: str
+
+
+@dataclass(frozen=True)
+class Span:
+    """One row of a chart around zero: its label, from where to where it reaches, the words at its end."""
+
+    label: str
+    start: int
+    end: int
     words: str
 
 
@@ -52,17 +66,56 @@ def passport(title: str, stops: Sequence[Stop], missing: str) -> Markup:
     return Markup("").join([*parts, Markup("</svg>")])
 
 
-def bars(title: str, rows: Sequence[Bar]) -> Markup:
-    """One bar a row, the longest filling the width."""
-    most = max([row.length for row in rows] + [1])
-    parts = [_open(title, 34 * len(rows) + 4)]
+def bars(title: str, rows: Sequence[Bar], *, full: int = 1) -> Markup:
+    """One bar a row below its words, the longest filling the width; full: a length that fills it in any case."""
+    most = max([row.length for row in rows] + [full])
+    parts = [_open_rows(title, len(rows))]
     for place, row in enumerate(rows):
-        y = 34 * place + 4
-        width = 470 * row.length / most
-        parts.append(Markup('<text class="label" x="150" y="{}">{}</text>').format(y + 17, row.label))
-        parts.append(Markup('<rect class="bar" x="162" y="{}" width="{:.1f}" height="24" rx="3"/>').format(y, width))
-        parts.append(Markup('<text x="{:.1f}" y="{}">{}</text>').format(170 + width, y + 17, row.words))
+        parts += _words(place, row.label, row.words)
+        parts.append(_bar("bar", 0, ROWS_WIDTH * row.length / most, place))
     return Markup("").join([*parts, Markup("</svg>")])
+
+
+def spans(title: str, rows: Sequence[Span]) -> Markup:
+    """One bar a row on one axis that holds zero; what lies below zero is drawn as a loss."""
+    low, high = (pick([0, *(one for row in rows for one in (row.start, row.end))]) for pick in (min, max))
+    scale = ROWS_WIDTH / max(high - low, 1)
+    parts = [_open_rows(title, len(rows))]
+    for place, row in enumerate(rows):
+        first, last = sorted((row.start, row.end))
+        parts += _words(place, row.label, row.words)
+        for kind, left, right in (("bar loss", first, min(last, 0)), ("bar", max(first, 0), last)):
+            if right > left:
+                parts.append(_bar(kind, (left - low) * scale, (right - left) * scale, place))
+        axis = Markup('<line class="zero" x1="{0:.1f}" y1="{1}" x2="{0:.1f}" y2="{2}"/>')
+        parts.append(axis.format(-low * scale, place * ROW + 22, place * ROW + 40))
+    return Markup("").join([*parts, Markup("</svg>")])
+
+
+def _open_rows(title: str, rows: int) -> Markup:
+    words = Markup('<svg class="rows" role="img" aria-label="{0}" viewBox="-1 0 {1} {2}"><title>{0}</title>')
+    return words.format(title, ROWS_WIDTH + 2, ROW * rows)
+
+
+def _words(place: int, label: str, words: str) -> list[Markup]:
+    y = place * ROW + 16
+    label = shortened(label, LABEL_WIDTH)
+    return [
+        Markup('<text x="0" y="{}">{}</text>').format(y, label),
+        Markup('<text class="end" x="{}" y="{}">{}</text>').format(ROWS_WIDTH, y, words),
+    ]
+
+
+def _bar(kind: str, x: float, width: float, place: int) -> Markup:
+    drawn = Markup('<rect class="{}" x="{:.1f}" y="{}" width="{:.1f}" height="14" rx="2"/>')
+    return drawn.format(kind, x, place * ROW + 24, width)
+
+
+def shortened(words: str, columns: int) -> str:
+    """Words that fit into so many columns; a character of Chinese takes two."""
+    while _columns(words) > columns:
+        words = words.removesuffix("…")[:-1].rstrip() + "…"
+    return words
 
 
 def _open(title: str, height: int) -> Markup:

@@ -21,6 +21,12 @@ def money(fen: int, language: Language) -> str:
     return f"RMB {amount}" if language == "en" else f"{amount} 元"
 
 
+def percent(per_mille: int) -> str:
+    """Thousandths as per cent, exact."""
+    sign, whole = "-" if per_mille < 0 else "", abs(per_mille)
+    return f"{sign}{whole // 10:,}.{whole % 10} %" if whole % 10 else f"{sign}{whole // 10:,} %"
+
+
 def plain_day(moment: datetime, language: Language) -> str:
     """A calendar day without markup, for charts and sentences."""
     there = moment.astimezone(SHANGHAI)

@@ -86,7 +86,7 @@ def agreement_page(reader: Reader, agreement: Agreement) -> dict[str, Any]:
         "asset": asset.name_en if reader.language == "en" else asset.name,
         "provider": reader.name_of(agreement.provider_id),
         "buyer": reader.name_of(agreement.buyer_id),
-        **_state(reader, agreement),
+        **state_of(reader, agreement),
         "starts": formats.day(agreement.starts_at, reader.language),
         "ends": formats.day(agreement.ends_at, reader.language),
         "price": formats.money(int(document["price_fen"]), reader.language),
@@ -152,7 +152,8 @@ def _examples(db: Session, entries: list[Entry]) -> set[str]:
     }
 
 
-def _state(reader: Reader, agreement: Agreement) -> dict[str, Any]:
+def state_of(reader: Reader, agreement: Agreement) -> dict[str, Any]:
+    """What an agreement is worth now, in words, and whether it is in force."""
     over = agreement.state == "finalized" and agreement.ends_at <= reader.now
     state = "expired" if over else agreement.state
     return {"state": reader.name(codes.AGREEMENT_STATES, state), "in_force": state == "finalized"}
@@ -249,7 +250,7 @@ def _agreements(reader: Reader, listing: Listing) -> list[dict[str, Any]]:
         {
             "id": row.id,
             "buyer": reader.name_of(row.buyer_id),
-            **_state(reader, row),
+            **state_of(reader, row),
             "until": formats.day(row.ends_at, reader.language),
         }
         for row in rows

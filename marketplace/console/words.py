@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
+from marketplace.console.desks.words import DESK_WORDS
+
 Language: TypeAlias = Literal["en", "zh"]
 Words: TypeAlias = dict[str, tuple[str, str]]
 
@@ -191,7 +193,7 @@ WORDS: Words = {
     ),
     "private": ("Only its parties see this contract, if there is one.", "如有此合约，仅双方可见。"),
     "to_catalogue": ("To the catalogue", "前往目录"),
-}
+} | DESK_WORDS
 
 
 def say(word: str, language: Language) -> str:

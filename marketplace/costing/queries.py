@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import and_, delete, func, or_
@@ -44,12 +45,21 @@ def events_after(db: Session, after: str, limit: int) -> Sequence[MeterEvent]:
     return db.exec(rows.limit(limit)).all()
 
 
-def pending(db: Session, *, asset_id: str | None = None) -> Sequence[MeterEvent]:
-    """Events that are not in the books yet, by id; of one asset or of all."""
+def pending(db: Session) -> Sequence[MeterEvent]:
+    """Events that are not in the books yet, by id."""
     rows = select(MeterEvent).join(MeterWaiting, col(MeterWaiting.event_id) == col(MeterEvent.id))
-    if asset_id is not None:
-        rows = rows.where(MeterWaiting.asset_id == asset_id)
     return db.exec(rows.order_by(col(MeterEvent.id))).all()
+
+
+def waiting_kinds(db: Session, assets: Collection[str]) -> dict[str, list[str]]:
+    """Asset -> kinds of its events that are not in the books yet, one for each; an asset without any is left out."""
+    rows = select(MeterWaiting.asset_id, MeterEvent.kind).join(
+        MeterEvent, col(MeterEvent.id) == col(MeterWaiting.event_id)
+    )
+    found = defaultdict[str, list[str]](list)
+    for asset, kind in db.exec(rows.where(col(MeterWaiting.asset_id).in_(assets)).order_by(col(MeterEvent.id))):
+        found[str(asset)].append(kind)
+    return found
 
 
 def take_waiting(db: Session, *, after: str, before: datetime | None, limit: int) -> Sequence[MeterEvent]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -60,6 +60,19 @@ class CostSheet:
         return not self.pending
 
 
+@dataclass(frozen=True)
+class Books:
+    """What the books hold of one asset.
+
+    sums: (account, stage) -> minor units; quantities: kind of event -> units posted; waiting: kinds of the events that
+    are metered and not posted, one for each.
+    """
+
+    sums: Mapping[tuple[str, str | None], int]
+    quantities: Mapping[str, int]
+    waiting: Sequence[str]
+
+
 def cost_sheet(
     db: Session,
     asset_id: str,
@@ -77,14 +90,43 @@ def cost_sheet(
     records: studies of the version, None = scans governed and posted; prices: fen, VAT included; now: picks the taxes
     and fees of the forecast; marginal_fen: None = the planning figure of the tariffs.
     """
-    book = book or tariff_book()
-    sums = ledger.asset_sums(db, asset_id)
-    quantities = ledger.asset_quantities(db, asset_id)
-    waiting = [event.kind for event in queries.pending(db, asset_id=asset_id)]
+    return sheet_of(
+        asset_id,
+        books_of(db, [asset_id])[asset_id],
+        records,
+        prices,
+        now,
+        sales=sales,
+        marginal_fen=marginal_fen,
+        operator_per_mille=operator_per_mille,
+        book=book,
+    )
 
+
+def books_of(db: Session, assets: Collection[str]) -> dict[str, Books]:
+    """Asset -> what the books hold of it, for any number of assets in three statements."""
+    sums, quantities = ledger.sums_of_assets(db, assets), ledger.quantities_of_assets(db, assets)
+    waiting = queries.waiting_kinds(db, assets)
+    return {one: Books(sums.get(one, {}), quantities.get(one, {}), waiting.get(one, ())) for one in assets}
+
+
+def sheet_of(
+    asset_id: str,
+    books: Books,
+    records: int | None,
+    prices: Sequence[int],
+    now: datetime,
+    *,
+    sales: Sequence[int] = DEFAULT_SALES,
+    marginal_fen: int | None = None,
+    operator_per_mille: int = 0,
+    book: TariffBook | None = None,
+) -> CostSheet:
+    """The cost sheet of an asset from what the books hold of it; arguments as of `cost_sheet`."""
+    book = book or tariff_book()
     marginal = book.at(MARGINAL_COST, now).tariff.value if marginal_fen is None else marginal_fen
     terms = book.terms(now, operator_per_mille=operator_per_mille)
-    stages = _by_stage(sums)
+    stages, sums, quantities = _by_stage(books.sums), books.sums, books.quantities
     total = sum(stages.values())
     kept = -_sum(sums, "revenue") - _sum(sums, "selling_cost")
     counted = quantities.get("governance.scan", 0) if records is None else records
@@ -104,7 +146,7 @@ def cost_sheet(
         break_even={price: formulas.break_even_sales(total, price, marginal, terms) for price in prices},
         price_for={n: formulas.price_for_sales(total, n, marginal, terms) for n in sales},
         assumptions=Assumptions(marginal, operator_per_mille),
-        pending={kind: waiting.count(kind) for kind in sorted(set(waiting))},
+        pending={kind: books.waiting.count(kind) for kind in sorted(set(books.waiting))},
     )
 
 

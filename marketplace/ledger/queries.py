@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, text
@@ -230,11 +230,26 @@ def asset_sums(db: Session, asset_id: str, *, version: str | None = None) -> dic
     return {(account, stage or None): int(total) for account, stage, total in db.exec(rows)}
 
 
+def sums_of_assets(db: Session, assets: Collection[str]) -> dict[str, dict[tuple[str, str | None], int]]:
+    """Asset -> what `asset_sums` says of it, read at once; an asset without postings is left out."""
+    names = (col(AccountBalance.asset), col(AccountBalance.account), col(AccountBalance.stage))
+    rows = select(*names, func.sum(NET)).where(col(AccountBalance.asset).in_(assets)).group_by(*names)
+    found = defaultdict[str, dict[tuple[str, str | None], int]](dict)
+    for asset, account, stage, total in db.exec(rows):
+        found[asset][account, stage or None] = int(total)
+    return found
+
+
 def asset_quantities(db: Session, asset_id: str) -> dict[str, int]:
     """Kind of event -> units posted about an asset, less what was taken back."""
-    rows = (
-        select(LedgerTransaction.kind, func.sum(LedgerTransaction.quantity))
-        .where(LedgerTransaction.asset == asset_id)
-        .group_by(col(LedgerTransaction.kind))
-    )
-    return {kind: int(total) for kind, total in db.exec(rows)}
+    return quantities_of_assets(db, [asset_id]).get(asset_id, {})
+
+
+def quantities_of_assets(db: Session, assets: Collection[str]) -> dict[str, dict[str, int]]:
+    """Asset -> what `asset_quantities` says of it, read at once; an asset without postings is left out."""
+    names = (col(LedgerTransaction.asset), col(LedgerTransaction.kind))
+    rows = select(*names, func.sum(LedgerTransaction.quantity))
+    found = defaultdict[str, dict[str, int]](dict)
+    for asset, kind, total in db.exec(rows.where(col(LedgerTransaction.asset).in_(assets)).group_by(*names)):
+        found[str(asset)][kind] = int(total)
+    return found

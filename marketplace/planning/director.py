@@ -12,11 +12,10 @@ from sqlmodel import Session
 from marketplace.accounting.rules import ACCOUNT, WRITTEN_DOWN
 from marketplace.assets.models import Asset
 from marketplace.costing.formulas import break_even_sales
-from marketplace.costing.sheet import CostSheet, cost_sheet
+from marketplace.costing.sheet import Books, CostSheet, books_of, cost_sheet, sheet_of
 from marketplace.costing.tariffs import tariff_book
 from marketplace.exchange.models import Offer
 from marketplace.exchange.pricing import price_of_access
-from marketplace.ledger import queries as ledger
 from marketplace.planning import queries, stopping
 from marketplace.planning.forecast import (
     Range,
@@ -115,8 +114,10 @@ def page(db: Session, provider: str, now: datetime) -> Page:
     listed, offers = queries.first_listed(db, provider), queries.listed_offers(db, provider)
     assets, live = queries.assets(db, provider), queries.live_agreements(db, provider, now)
     earning = offers.keys() | {one.asset_id for one in live}
+    books = books_of(db, [one.id for one in assets])
     lines = [
-        _line(db, one, listed.get(one.id), offers.get(one.id, ()), now, earning=one.id in earning) for one in assets
+        _line(one, books[one.id], listed.get(one.id), offers.get(one.id, ()), now, earning=one.id in earning)
+        for one in assets
     ]
     return Page(
         provider=provider,
@@ -150,18 +151,17 @@ def outlook(db: Session, asset_id: str, assumed: Assumed, now: datetime, *, seed
 
 
 def _line(
-    db: Session, asset: Asset, listed: datetime | None, offers: Sequence[Offer], now: datetime, *, earning: bool
+    asset: Asset, books: Books, listed: datetime | None, offers: Sequence[Offer], now: datetime, *, earning: bool
 ) -> AssetLine:
     prices = [price_of_access(one.price_plan).minor for one in offers]
     price = max(prices, default=None) or None
-    sheet = cost_sheet(db, asset.id, None, [price] if price else (), now)
-    sums = ledger.asset_sums(db, asset.id)
+    sheet = sheet_of(asset.id, books, None, [price] if price else (), now)
     return AssetLine(
         asset=asset,
         sheet=sheet,
         listed_at=listed,
         list_price_fen=price,
-        carried_fen=sum(total for (account, _), total in sums.items() if account in CARRIED),
+        carried_fen=sum(total for (account, _), total in books.sums.items() if account in CARRIED),
         sales_to_go=_sales_to_go(sheet, price, now),
         payback_at=payback_date(sheet.unrecovered_fen, sheet.kept_fen, listed if earning else None, now),
     )

@@ -97,7 +97,7 @@ def to_bill(db: Session, before: datetime, *, minimum_of: str = "") -> list[tupl
     rows = (
         select(MeterEvent.venue_id, MeterEvent.payee_id, MeterEvent.kind, MeterEvent.payer_id)
         .join(LedgerTransaction, col(MeterEvent.id) == col(LedgerTransaction.meter_event))
-        .where(*_unbilled(), _until(before, minimum_of), col(LedgerTransaction.unit_price_minor) > 0)
+        .where(*unbilled(), _until(before, minimum_of), col(LedgerTransaction.unit_price_minor) > 0)
         .distinct()
     )
     pairs = {((payee if kind == BUYER_FEE else venue), payer) for venue, payee, kind, payer in db.exec(rows)}
@@ -106,7 +106,7 @@ def to_bill(db: Session, before: datetime, *, minimum_of: str = "") -> list[tupl
 
 def _charged_to(issuer: str, buyer: str, before: datetime, minimum_of: str) -> tuple[ColumnElement[bool], ...]:
     amounts = (col(LedgerTransaction.unit_price_minor) > 0, col(LedgerTransaction.quantity) != 0)
-    return (*_unbilled(), *amounts, col(MeterEvent.payer_id) == buyer, _at(issuer), _until(before, minimum_of))
+    return (*unbilled(), *amounts, col(MeterEvent.payer_id) == buyer, _at(issuer), _until(before, minimum_of))
 
 
 def _until(before: datetime, minimum_of: str) -> ColumnElement[bool]:
@@ -114,7 +114,8 @@ def _until(before: datetime, minimum_of: str) -> ColumnElement[bool]:
     return or_(col(MeterEvent.at) < before, minimum)
 
 
-def _unbilled() -> tuple[ColumnElement[bool], ...]:
+def unbilled() -> tuple[ColumnElement[bool], ...]:
+    """Posted charges that no invoice holds and nothing took back."""
     reversal = aliased(LedgerTransaction)
     lined = select(InvoiceLine.id).where(InvoiceLine.meter_event == LedgerTransaction.meter_event)
     taken_back = select(reversal.id).where(reversal.reverses == LedgerTransaction.id)
@@ -178,12 +179,12 @@ def issued_invoice(db: Session, actor: Actor, invoice_id: str) -> Invoice:
     return found
 
 
-def invoices_of(db: Session, actor: Actor) -> Sequence[Invoice]:
+def invoices_of(db: Session, actor: Actor, *, limit: int | None = None) -> Sequence[Invoice]:
     """The caller's invoices as buyer and as issuer, all of them for auditors, the latest first."""
     rows = select(Invoice)
     if not actor.has(Role.AUDITOR):
         rows = rows.where(or_(col(Invoice.buyer_id) == actor.participant, col(Invoice.issuer_id) == actor.participant))
-    return db.exec(rows.order_by(col(Invoice.issued_at).desc(), col(Invoice.id).desc())).all()
+    return db.exec(rows.order_by(col(Invoice.issued_at).desc(), col(Invoice.id).desc()).limit(limit)).all()
 
 
 def by_number(db: Session, issuer: str, number: str) -> Invoice | None:
@@ -227,15 +228,16 @@ def hold_shares(db: Session, line_ids: Collection[str]) -> Sequence[Share]:
 
 def shares_of(db: Session, actor: Actor) -> Sequence[Share]:
     """Shares of the caller's own sales, of those it issued, and those it gets; all of them for auditors."""
-    rows = select(Share)
-    if not actor.has(Role.AUDITOR):
-        mine = (
-            col(Share.provider_id) == actor.participant,
-            col(Share.issuer_id) == actor.participant,
-            col(Share.owner) == actor.participant,
-        )
-        rows = rows.where(or_(*mine))
+    rows = select(Share).where(*own_shares(actor))
     return db.exec(rows.order_by(col(Share.line_id), col(Share.role))).all()
+
+
+def own_shares(actor: Actor) -> tuple[ColumnElement[bool], ...]:
+    """Whose shares a caller may read: of its sales, of what it issued, those it gets; an auditor all."""
+    if actor.has(Role.AUDITOR):
+        return ()
+    mine = (col(Share.provider_id), col(Share.issuer_id), col(Share.owner))
+    return (or_(*(one == actor.participant for one in mine)),)
 
 
 def unpaid_shares(db: Session, issuer: str) -> list[tuple[Share, BankAccount]]:

@@ -50,6 +50,23 @@ ANYBODY = Row(KNOWN)
 _PARTIES = "owner buyer"
 _READERS = "owner buyer auditor"
 
+# The console's pages that show what belongs to parties, where these are no invented examples: path -> who reads it.
+# owner_id, buyer_id, exchange_id: the participants behind those identities.
+PAGES: dict[str, Row] = {
+    "/participants/{owner_id}/director": only("owner auditor"),
+    "/participants/{owner_id}/assets/{asset_id}": only("owner auditor"),
+    "/participants/{owner_id}/sales": only("owner auditor"),
+    "/participants/{owner_id}/shares": only("owner auditor"),
+    "/participants/{buyer_id}/purchases": only("buyer auditor"),
+    "/participants/{exchange_id}/sales": only("exchange auditor"),
+    "/invoices/{invoice_id}": only("exchange auditor"),
+    "/invoices/{invoice_id}/invoice.pdf": only("exchange auditor"),
+    "/demand": ANYBODY,
+    "/demand/{demand_id}": ANYBODY,
+    "/participants": PUBLIC,
+    "/tariffs": PUBLIC,
+}
+
 ROWS: dict[str, Row] = {
     # participants: the register is open to its members, changed by the operator
     "admit_participant": only("operator", 403),

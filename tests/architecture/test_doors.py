@@ -10,6 +10,7 @@ import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
+from marketplace.console.desks.routes import routes as desk_routes
 from marketplace.main import create_app
 from marketplace.openapi import PUBLIC
 from tests.house import House
@@ -26,6 +27,8 @@ PAGES = {
     ("GET", "/docs"),
     ("GET", "/static/{name}"),
     ("GET", "/openapi.json"),
+    # A desk answers who it does not know as if it were not there: `test_page_authorization`.
+    *(("GET", getattr(one, "path", "")) for one in desk_routes.routes),
 }
 # What a browser may load for `/docs`, and the Dataspace Protocol, whose doors `tests/dataspace` knocks at.
 MOUNTS = {"/static-offline-docs", "/dsp"}
@@ -94,5 +97,6 @@ def test_no_two_doors_have_the_same_address(app: FastAPI) -> None:
 def test_a_wrong_token_opens_nothing(app: FastAPI) -> None:
     with TestClient(app) as http:
         for header in ("Bearer x", "DPoP x", "Basic eDp5", "Bearer eyJhbGciOiJub25lIn0.e30.", ""):
-            answer = http.get("/v1/assets", headers={"authorization": header})
-            assert answer.status_code == 401, header
+            for address in ("/v1/assets", "/participants", "/demand"):
+                answer = http.get(address, headers={"authorization": header, "accept": "text/html"})
+                assert answer.status_code == 401, (address, header)

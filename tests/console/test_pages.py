@@ -13,9 +13,12 @@ from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
 from marketplace.console import codes, events
 from marketplace.console.words import WORDS
+from marketplace.exchange.models import Demand
 from marketplace.exchange.terms import PROFILE, PURPOSES
 from marketplace.legal import checklist
+from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.rules import AgreementState
+from marketplace.settlement.models import Invoice
 from tests.console.conftest import Site
 from tests.console.reading import Page
 from tests.house import unrecorded
@@ -38,6 +41,25 @@ def addresses(site: Site) -> list[str]:
         "/verify",
         f"/verify?code={certificate}",
         "/docs",
+        *desk_addresses(site),
+    ]
+
+
+def desk_addresses(site: Site) -> list[str]:
+    """Every kind of desk page of the told world, and what its tables lead to."""
+    with site.runtime.database.reading() as db:
+        agreement = negotiation.agreement(db, site.agreement)
+        hospital, asset, buyer = agreement.provider_id, agreement.asset_id, agreement.buyer_id
+        invoices = db.exec(select(Invoice.id).where(Invoice.buyer_id == buyer)).all()
+        demands = db.exec(select(Demand.id)).all()
+    return [
+        "/participants",
+        *(f"/participants/{hospital}/{page}" for page in ("director", f"assets/{asset}", "sales", "shares")),
+        f"/participants/{buyer}/purchases",
+        "/demand",
+        "/tariffs",
+        *(f"/invoices/{one}" for one in invoices[:1]),
+        *(f"/demand/{one}" for one in demands[:1]),
     ]
 
 

@@ -1,7 +1,7 @@
 """Hospitals have a level; a payer's events are found by their time, so that a month is billed without reading all.
 
 Revision ID: 0033
-Revises: 0026
+Revises: 0031
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0033"
-down_revision = "0026"
+down_revision = "0031"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,106 @@
+"""Whose desk a page shows, and who may read it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy.orm import Mapped, aliased
+from sqlmodel import Session, col, select
+
+from marketplace.assets.models import Asset
+from marketplace.exchange.models import Demand, Listing
+from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.errors import NotFound
+from marketplace.negotiation.models import AccessRequest, Agreement
+from marketplace.participants.models import Participant
+from marketplace.settlement.models import Invoice, Share
+from marketplace.settlement.queries import invoice, readable_invoice
+
+
+class NoSuchDesk(NotFound):
+    """No desk that the reader may see."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """A participant, and the actor as whom its pages are read: what they show is what it may read itself."""
+
+    owner: Participant
+    actor: Actor
+
+    @property
+    def id(self) -> str:
+        return self.owner.id
+
+
+def open_desk(db: Session, reader: Actor, participant: str) -> Desk:
+    """The desk of a participant, for itself, for auditors, and for everybody where all it deals with is invented.
+
+    Raises NoSuchDesk for anybody else, so that ids cannot be probed.
+    """
+    rows = select(Participant).where(Participant.id == participant)
+    if reader.participant != participant and not reader.has(Role.AUDITOR):
+        rows = rows.where(*_invented())
+    found = db.exec(rows).first()
+    if found is None:
+        raise NoSuchDesk("no desk of this participant", got=participant)
+    # An auditor reads everything; the page of an auditor shows what is its own.
+    return Desk(found, Actor(found.id, frozenset(found.roles) - {str(Role.AUDITOR)}))
+
+
+def open_desks(db: Session, reader: Actor) -> Sequence[Participant]:
+    """Every participant whose desk the reader may see, in order of admission."""
+    rows = select(Participant).order_by(col(Participant.admitted_at), col(Participant.id))
+    if reader.has(Role.AUDITOR):
+        return db.exec(rows).all()
+    own = col(Participant.id) == reader.participant
+    return db.exec(rows.where(or_(own, and_(*_invented())))).all()
+
+
+def open_invoice(db: Session, reader: Actor, invoice_id: str) -> Invoice:
+    """An invoice for its buyer, its issuer and auditors, and for whoever may see the desk of its buyer.
+
+    Raises NoSuchInvoice, NoSuchDesk.
+    """
+    if reader.roles:
+        return readable_invoice(db, reader, invoice_id)
+    found = invoice(db, invoice_id)
+    open_desk(db, reader, found.buyer_id)
+    return found
+
+
+def require_open_demands(db: Session, reader: Actor) -> None:
+    """Let members see what is looked for, and everybody where every demand is an invented buyer's.
+
+    Raises NoSuchDesk.
+    """
+    real = select(Demand.id).join(Participant, col(Participant.id) == col(Demand.buyer_id))
+    if not reader.roles and db.exec(real.where(~col(Participant.is_example)).limit(1)).first() is not None:
+        raise NoSuchDesk("what buyers look for is for members", action="read it as a participant: GET /v1/demand-board")
+
+
+def _invented() -> tuple[ColumnElement[bool], ...]:
+    """A participant that is an example and has never dealt with anybody or anything that is not."""
+    stranger = aliased(Participant)
+    real = select(stranger.id).where(~stranger.is_example)  # type: ignore[arg-type]
+    real_asset = select(Asset.id).where(~col(Asset.is_example))
+    owner = col(Participant.id)
+
+    def dealings(*parties: Mapped[str]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+        return or_(*(one == owner for one in parties)), or_(*(one.in_(real) for one in parties))
+
+    asked = dealings(col(AccessRequest.buyer_id), col(AccessRequest.provider_id))
+    agreed = dealings(col(Agreement.buyer_id), col(Agreement.provider_id))
+    billed = dealings(col(Invoice.buyer_id), col(Invoice.issuer_id))
+    shared = dealings(col(Share.provider_id), col(Share.issuer_id), col(Share.owner))
+    listed = select(AccessRequest.id).join(Listing, col(Listing.id) == col(AccessRequest.listing_id))
+    met = (
+        select(Asset.id).where(Asset.provider_id == owner, ~col(Asset.is_example)),
+        listed.where(asked[0], or_(asked[1], col(Listing.asset_id).in_(real_asset))),
+        select(Agreement.id).where(agreed[0], or_(agreed[1], col(Agreement.asset_id).in_(real_asset))),
+        select(Invoice.id).where(*billed),
+        select(Share.line_id).where(shared[0], or_(shared[1], col(Share.asset_id).in_(real_asset))),
+    )
+    return (col(Participant.is_example).is_(True), *(~one.correlate(Participant).exists() for one in met))

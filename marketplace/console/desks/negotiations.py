@@ -1,0 +1,50 @@
+"""A participant's negotiations, the latest first, with whose move it is."""
+
+from __future__ import annotations
+
+from sqlmodel import col, select
+
+from marketplace.console import formats, policies
+from marketplace.console.desks import codes as desk_codes
+from marketplace.console.desks.gate import Desk
+from marketplace.console.desks.sections import Cell, Section, table
+from marketplace.console.reader import Reader
+from marketplace.exchange.models import Listing
+from marketplace.negotiation import queries
+from marketplace.negotiation.models import AccessRequest
+from marketplace.negotiation.rules import Side, State, whose_move
+
+MOST = 20
+
+
+def section(reader: Reader, desk: Desk, side: Side) -> Section:
+    """The negotiations of the desk's owner on one side."""
+    found = [one for one in queries.requests_of(reader.db, desk.actor) if queries.side_of(one, desk.actor) == side]
+    asked = found[:MOST]
+    listings = select(Listing.id, Listing.asset_id).where(col(Listing.id).in_({one.listing_id for one in asked}))
+    assets = dict(reader.db.exec(listings).all())
+    reader.meet({_other(one, side) for one in asked}, assets.values())
+    other = "provider" if side == Side.BUYER else "buyer"
+    heads = f"data_asset {other} purpose state next_move until_when"
+    rows = [_row(reader, one, side, assets.get(one.listing_id)) for one in asked]
+    return Section(
+        title=reader.say("negotiations"),
+        tables=[table(reader, heads, rows, "no_negotiations")],
+    )
+
+
+def _other(request: AccessRequest, side: Side) -> str:
+    return request.provider_id if side == Side.BUYER else request.buyer_id
+
+
+def _row(reader: Reader, request: AccessRequest, side: Side, asset: str | None) -> list[Cell]:
+    mover = whose_move(State(request.state), request.reason)
+    word = "nobody_moves" if mover is None else "your_move" if mover == side else f"move_of_{mover}"
+    return [
+        Cell(reader.name_of_asset(asset)),
+        Cell(reader.name_of(_other(request, side))),
+        Cell(policies.purpose(request.purpose, reader.language)),
+        Cell(reader.name(desk_codes.REQUEST_STATES, request.state)),
+        Cell(reader.say(word), bad=mover == side),
+        Cell(formats.day(request.expires_at, reader.language) if mover else "–"),
+    ]

@@ -1,0 +1,175 @@
+"""The buyer's page: its contracts with counters and caps, what will be billed, its invoices, its negotiations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlmodel import col, select
+
+from marketplace.assets.models import Asset
+from marketplace.charging.preview import Preview, preview_of_agreement
+from marketplace.console import codes, formats
+from marketplace.console.desks import codes as desk_codes
+from marketplace.console.desks import negotiations
+from marketplace.console.desks.gate import Desk
+from marketplace.console.desks.links import neighbours
+from marketplace.console.desks.sections import Cell, Page, Section, money, table, unbroken
+from marketplace.console.reader import Reader
+from marketplace.console.views import state_of
+from marketplace.exchange.pricing import describe
+from marketplace.negotiation import queries as negotiation
+from marketplace.negotiation.models import Agreement
+from marketplace.negotiation.rules import Side
+from marketplace.settlement import overview
+from marketplace.settlement import queries as settlement
+from marketplace.settlement.models import Invoice
+from marketplace.settlement.queries import Billable
+from marketplace.usage.models import UsageQuota
+
+CONTRACTS, CHARGES, INVOICES = 20, 50, 50
+OPEN = ("issued", "overdue")
+
+
+def page(reader: Reader, desk: Desk) -> Page:
+    """The page of a buyer."""
+    every = [one for one in negotiation.agreements_of(reader.db, desk.actor) if one.buyer_id == desk.id]
+    bought = every[:CONTRACTS]
+    to_come = overview.to_come(reader.db, desk.actor, reader.now, limit=CHARGES)
+    found = settlement.invoices_of(reader.db, desk.actor, limit=INVOICES)
+    invoices = [one for one in found if one.buyer_id == desk.id]
+    unpaid = [one for one in invoices if one.kind == "invoice" and one.state in OPEN]
+    late = [one for one in unpaid if one.due_at <= reader.now]
+    reader.meet([one.provider_id for one in bought], [one.asset_id for one in bought])
+    reader.meet(assets=[one.event.asset_id for one in to_come])
+    live = sum(one.state == "finalized" and one.ends_at > reader.now for one in every)
+    return Page(
+        title=reader.say("purchases_title"),
+        sub=Cell(reader.legal_name(desk.owner)),
+        neighbours=neighbours(reader, desk),
+        headline=[
+            (reader.say("live_agreements"), Cell(f"{live:,}")),
+            (reader.say("charges_to_come"), money(reader, sum(one.price_fen for one in to_come))),
+            (reader.say("to_pay"), money(reader, _left(unpaid))),
+            (reader.say("overdue"), money(reader, _left(late), bad=True)),
+        ],
+        sections=[
+            _contracts(reader, bought),
+            _to_come(reader, to_come),
+            invoices_section(reader, invoices),
+            negotiations.section(reader, desk, Side.BUYER),
+        ],
+    )
+
+
+def invoices_section(reader: Reader, invoices: Sequence[Invoice], *, sold: bool = False) -> Section:
+    """Invoices and credit notes, each with its page and its PDF.  sold: as their issuer reads them."""
+    heads = f"invoice {'buyer ' if sold else ''}issued_on due amount# taken_back# state paid_on pdf"
+    rows = [
+        [
+            Cell(unbroken(one.number), f"/invoices/{one.id}"),
+            *([Cell(reader.name_of(one.buyer_id))] if sold else []),
+            Cell(formats.day(one.issued_at, reader.language)),
+            Cell("–" if one.kind == "credit_note" else formats.day(one.due_at, reader.language)),
+            money(reader, one.total_fen),
+            money(reader, one.credited_fen or None),
+            Cell(state_of_invoice(reader, one), bad=one.state == "overdue"),
+            Cell(formats.day(one.paid_at, reader.language) if one.paid_at else "–"),
+            Cell("PDF", f"/invoices/{one.id}/invoice.pdf"),
+        ]
+        for one in invoices
+    ]
+    return Section(reader.say("invoices"), tables=[table(reader, heads, rows, "no_invoices")])
+
+
+def state_of_invoice(reader: Reader, invoice: Invoice) -> str:
+    """What an invoice is worth, in words; of a credit note that it is one."""
+    if invoice.kind == "credit_note":
+        return reader.say("credit_note")
+    return reader.name(codes.INVOICE_STATES, invoice.state)
+
+
+def _left(invoices: Sequence[Invoice]) -> int:
+    return sum(one.total_fen - one.credited_fen for one in invoices)
+
+
+def _contracts(reader: Reader, bought: Sequence[Agreement]) -> Section:
+    quotas, examples = _quotas(reader, bought), _examples(reader, bought)
+    rows = [_contract(reader, one, quotas.get(one.id), public=one.asset_id in examples) for one in bought]
+    heads = "data_asset state used# this_month# cap_left# next_use# price_plan"
+    return Section(
+        title=reader.say("agreements"),
+        note=reader.say("counters_note"),
+        tables=[table(reader, heads, rows, "no_agreements")],
+    )
+
+
+def _quotas(reader: Reader, bought: Sequence[Agreement]) -> dict[str, UsageQuota]:
+    rows = select(UsageQuota).where(col(UsageQuota.agreement_id).in_({one.id for one in bought}))
+    return {one.agreement_id: one for one in reader.db.exec(rows)}
+
+
+def _examples(reader: Reader, bought: Sequence[Agreement]) -> set[str]:
+    """Assets of which everybody may read the contracts."""
+    assets = {one.asset_id for one in bought}
+    return set(reader.db.exec(select(Asset.id).where(col(Asset.id).in_(assets), col(Asset.is_example))))
+
+
+def _contract(reader: Reader, one: Agreement, quota: UsageQuota | None, *, public: bool) -> list[Cell]:
+    until = f"{reader.say('valid_until')} {formats.plain_day(one.ends_at, reader.language)}"
+    next_use = preview_of_agreement(reader.db, one, 1, reader.now) if one.state == "finalized" else None
+    return [
+        Cell(
+            reader.name_of_asset(one.asset_id),
+            f"/agreements/{one.id}" if public else "",
+            note=reader.name_of(one.provider_id),
+        ),
+        Cell(state_of(reader, one)["state"], note=until),
+        _used(quota),
+        _month(reader, next_use),
+        money(reader, _cap(next_use)),
+        money(reader, next_use.charge.amount_fen if next_use else None),
+        Cell(describe(one.price_plan, reader.language)),
+    ]
+
+
+def _used(quota: UsageQuota | None) -> Cell:
+    if quota is None:
+        return Cell("0")
+    taken = quota.uses_reserved + quota.uses_settled
+    uses = f"{taken:,}" if quota.uses_limit is None else f"{taken:,} / {quota.uses_limit:,}"
+    served = formats.volume(quota.bytes_reserved + quota.bytes_settled)
+    most = "" if quota.bytes_limit is None else f" / {formats.volume(quota.bytes_limit)}"
+    return Cell(uses, note=served + most)
+
+
+def _month(reader: Reader, found: Preview | None) -> Cell:
+    """What this month has cost under a plan that counts by the month; a dash under any other."""
+    if found is None or found.rate is None or found.rate.linear:
+        return Cell("–")
+    counted = f"{found.before.counted:,} {reader.name(desk_codes.COUNTED, found.rate.measure)}"
+    free = f"; {reader.say('free_left')}: {found.trial_left:,}" if found.rate.trial else ""
+    return Cell(formats.money(found.before.charged_fen, reader.language), note=counted + free)
+
+
+def _cap(found: Preview | None) -> int | None:
+    """What this month can still cost, None without a cap."""
+    if found is None or found.rate is None or found.rate.cap_fen is None:
+        return None
+    return found.rate.cap_fen - found.before.charged_fen
+
+
+def _to_come(reader: Reader, to_come: Sequence[Billable]) -> Section:
+    rows = [
+        [
+            Cell(reader.name(codes.CHARGES, one.transaction.kind), f"/entries/{one.transaction.posting_entry_id}"),
+            Cell(formats.minute(one.event.at, reader.language)),
+            Cell(reader.name_of_asset(one.event.asset_id)),
+            money(reader, one.price_fen),
+        ]
+        for one in to_come
+    ]
+    return Section(
+        title=reader.say("charges_to_come"),
+        note=reader.say("charges_to_come_note"),
+        tables=[table(reader, "charge time data_asset amount#", rows, "nothing_to_come")],
+    )

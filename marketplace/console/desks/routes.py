@@ -1,0 +1,141 @@
+"""The desks over HTTP: read with the same credentials as the API, and without any where all is invented."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import HTMLResponse
+
+from marketplace.audit import documents
+from marketplace.console import frame
+from marketplace.console.desks import asset, demand, director, gate, invoice, links, purchases, sales, shares, tariffs
+from marketplace.console.desks.asset import Asked
+from marketplace.console.desks.sections import Page
+from marketplace.console.frame import Lang, language_of
+from marketplace.console.reader import Reader
+from marketplace.console.words import Language
+from marketplace.kernel.errors import Forbidden, Invalid, NotFound
+from marketplace.planning import queries as planning
+from marketplace.plumbing.web import Call, OpenView, TransactionRoute
+from marketplace.settlement.document import invoice_pdf
+
+
+class PageRoute(TransactionRoute):
+    """A reading route that answers with a page also where it refuses."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except NotFound:
+                return frame.nothing_here(request, language_of(request))
+            except Forbidden:
+                return frame.message(request, language_of(request), "not_yours", 403)
+            except (Invalid, RequestValidationError):
+                return frame.message(request, language_of(request), "numbers_wrong", 422, "numbers_wrong_why")
+
+        return answer
+
+
+routes = APIRouter(route_class=PageRoute)
+
+
+@routes.get("/participants")
+def show_desks(view: OpenView, request: Request, language: Lang) -> HTMLResponse:
+    """Every desk that the reader may see."""
+    return _answer(request, language, links.desks_page(_reader(view, language), gate.open_desks(view.db, view.actor)))
+
+
+@routes.get("/participants/{participant_id}/director")
+def show_director(view: OpenView, request: Request, language: Lang, participant_id: str) -> HTMLResponse:
+    """What every asset of a provider cost and earned, the risk, and what a stop would cost."""
+    desk = gate.open_desk(view.db, view.actor, participant_id)
+    return _answer(request, language, director.page(_reader(view, language), desk))
+
+
+@routes.get("/participants/{participant_id}/assets/{asset_id}")
+def show_asset(
+    view: OpenView,
+    request: Request,
+    language: Lang,
+    participant_id: str,
+    asset_id: str,
+    asked: Annotated[Asked, Query()],
+) -> HTMLResponse:
+    """One asset's cost sheet, its place in the balance sheet, and what it may bring."""
+    desk = gate.open_desk(view.db, view.actor, participant_id)
+    return _answer(request, language, asset.page(_reader(view, language), desk, asset_id, asked))
+
+
+@routes.get("/participants/{participant_id}/purchases")
+def show_purchases(view: OpenView, request: Request, language: Lang, participant_id: str) -> HTMLResponse:
+    """A buyer's contracts with counters and caps, its charges to come, invoices and negotiations."""
+    desk = gate.open_desk(view.db, view.actor, participant_id)
+    return _answer(request, language, purchases.page(_reader(view, language), desk))
+
+
+@routes.get("/participants/{participant_id}/sales")
+def show_sales(view: OpenView, request: Request, language: Lang, participant_id: str) -> HTMLResponse:
+    """What was billed, what is open and overdue, how it is divided, which months are closed."""
+    desk = gate.open_desk(view.db, view.actor, participant_id)
+    return _answer(request, language, sales.page(_reader(view, language), desk))
+
+
+@routes.get("/participants/{participant_id}/shares")
+def show_shares(view: OpenView, request: Request, language: Lang, participant_id: str) -> HTMLResponse:
+    """What each contributor gets."""
+    desk = gate.open_desk(view.db, view.actor, participant_id)
+    return _answer(request, language, shares.page(_reader(view, language), desk))
+
+
+@routes.get("/invoices/{invoice_id}")
+def show_invoice(view: OpenView, request: Request, language: Lang, invoice_id: str) -> HTMLResponse:
+    """One invoice, every line with the entries that prove it."""
+    found = gate.open_invoice(view.db, view.actor, invoice_id)
+    return _answer(request, language, invoice.page(_reader(view, language), found))
+
+
+@routes.get("/invoices/{invoice_id}/invoice.pdf")
+def download_invoice(view: OpenView, invoice_id: str) -> Response:
+    """The invoice as PDF, the same bytes as the API gives."""
+    found = gate.open_invoice(view.db, view.actor, invoice_id)
+    pdf = invoice_pdf(documents.content(view.db, found.document), found.document)
+    named = {"Content-Disposition": f'attachment; filename="{found.number}.pdf"', "Cache-Control": "no-store"}
+    return Response(pdf, media_type="application/pdf", headers=frame.COMMON | named)
+
+
+@routes.get("/demand")
+def show_demand(view: OpenView, request: Request, language: Lang) -> HTMLResponse:
+    """What buyers look for and what is listed, by scenario."""
+    gate.require_open_demands(view.db, view.actor)
+    return _answer(request, language, demand.board_page(_reader(view, language)))
+
+
+@routes.get("/demand/{demand_id}")
+def show_matches(view: OpenView, request: Request, language: Lang, demand_id: str) -> HTMLResponse:
+    """The catalogue judged by one demand."""
+    gate.require_open_demands(view.db, view.actor)
+    asked = planning.demand(view.db, demand_id)
+    return _answer(request, language, demand.matches_page(_reader(view, language), asked))
+
+
+@routes.get("/tariffs")
+def show_tariffs(view: OpenView, request: Request, language: Lang) -> HTMLResponse:
+    """The tariffs in force."""
+    return _answer(request, language, tariffs.page(_reader(view, language)))
+
+
+def _reader(view: Call, language: Language) -> Reader:
+    return Reader(view.db, view.now, language)
+
+
+def _answer(request: Request, language: Language, page: Page) -> HTMLResponse:
+    """A desk's page; no cache keeps it, for it may be one party's own."""
+    answer = frame.page(request, language, "desk.html", page=page)
+    answer.headers["Cache-Control"] = "no-store"
+    return answer

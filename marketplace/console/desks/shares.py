@@ -1,0 +1,70 @@
+"""What each contributor gets of the sales: departments, annotators, operator, fund."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from marketplace.console import codes
+from marketplace.console.desks.gate import Desk
+from marketplace.console.desks.links import neighbours
+from marketplace.console.desks.sections import Cell, Page, Section, amounts, money, table
+from marketplace.console.reader import Reader
+from marketplace.settlement import overview
+from marketplace.settlement.overview import Summed
+
+
+def page(reader: Reader, desk: Desk) -> Page:
+    """The page of everybody who gets a share of the owner's sales, and of what the owner gets of others'."""
+    found = overview.shares_summed(reader.db, desk.actor)
+    own = [one for one in found if one.owner == desk.id]
+    parts = [one for one in found if one.owner.startswith(f"{desk.id}:")]
+    reader.meet([one.owner for one in found if ":" not in one.owner], [one.asset for one in found])
+    return Page(
+        title=reader.say("shares_title"),
+        sub=Cell(reader.legal_name(desk.owner)),
+        neighbours=neighbours(reader, desk),
+        headline=[
+            (reader.say("own_share"), money(reader, sum(one.amount_fen for one in own))),
+            (reader.say("share_of_parts"), money(reader, sum(one.amount_fen for one in parts))),
+            (reader.say("ordered"), money(reader, sum(one.ordered_fen for one in [*own, *parts]))),
+        ],
+        sections=[waterfall(reader, found), _by_owner(reader, desk, found)],
+    )
+
+
+def waterfall(reader: Reader, shares: Sequence[Summed]) -> Section:
+    """Into what all paid sales were divided."""
+    sums = Counter[str]()
+    for one in shares:
+        sums[one.role] += one.amount_fen
+    bars = [(reader.name(codes.SHARES, role), sums[role]) for role in codes.SHARES if sums[role]]
+    if not bars:
+        return Section(reader.say("divided_into"), note=reader.say("nothing_divided"))
+    return Section(reader.say("divided_into"), figures=[amounts(reader, "divided_note", bars)])
+
+
+def _by_owner(reader: Reader, desk: Desk, shares: Sequence[Summed]) -> Section:
+    heads = "contributor share data_asset lines_paid# amount# ordered# waiting#"
+    rows = [
+        [
+            Cell(_owner(reader, desk, one.owner)),
+            Cell(reader.name(codes.SHARES, one.role)),
+            Cell(reader.name_of_asset(one.asset)),
+            Cell(f"{one.lines:,}"),
+            money(reader, one.amount_fen),
+            money(reader, one.ordered_fen),
+            money(reader, one.amount_fen - one.ordered_fen),
+        ]
+        for one in shares
+    ]
+    return Section(reader.say("who_gets_what"), tables=[table(reader, heads, rows, "nothing_divided")])
+
+
+def _owner(reader: Reader, desk: Desk, owner: str) -> str:
+    """A participant's name; a part of one is named by its role, with the participant where that is another one."""
+    participant, _, part = owner.partition(":")
+    if not part:
+        return reader.name_of(participant)
+    named = reader.name(codes.SHARES, part)
+    return named if participant == desk.id else f"{reader.name_of(participant)}: {named}"

@@ -1,0 +1,73 @@
+"""The pages of what is on offer: catalogue, listing, contract of an example, references."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+from fastapi.responses import HTMLResponse
+from sqlmodel import col, select
+
+from marketplace.assets import queries as assets
+from marketplace.console import formats, planned, views
+from marketplace.console.frame import Lang, message, nothing_here, page, runtime_of
+from marketplace.console.reader import Reader
+from marketplace.exchange import catalogue
+from marketplace.exchange.catalogue import Wanted
+from marketplace.exchange.models import MarketReference
+from marketplace.kernel.errors import NotFound
+from marketplace.negotiation.models import Agreement
+
+LONGEST = 100
+DIGITS = 16
+Quantity = Annotated[str, Query(description="A number of what the plan measures; anything else counts as one.")]
+
+routes = APIRouter()
+
+
+@routes.get("/")
+def show_catalogue(request: Request, language: Lang, q: Annotated[str, Query()] = "") -> HTMLResponse:
+    """What is listed and valid now, with search."""
+    runtime = runtime_of(request)
+    with runtime.database.reading() as db:
+        reader = Reader(db, runtime.clock.now(), language)
+        query = q.strip()[:LONGEST]
+        found = catalogue.visible(db, reader.now, Wanted(text=query), limit=48)
+        cards = [views.card(reader, row) for row in found.rows]
+    return page(request, language, "catalogue.html", cards=cards, query=query)
+
+
+@routes.get("/listings/{listing_id}")
+def show_listing(request: Request, language: Lang, listing_id: str, quantity: Quantity = "1") -> HTMLResponse:
+    """One listing with its passport, terms, the price of a planned use and, for examples, its books."""
+    runtime = runtime_of(request)
+    with runtime.database.reading() as db:
+        reader = Reader(db, runtime.clock.now(), language)
+        try:
+            row = catalogue.visible_listing(db, listing_id, reader.now)
+        except NotFound:
+            return nothing_here(request, language)
+        asked = int(quantity) if quantity.isdecimal() and len(quantity) < DIGITS else 1
+        values = views.listing_page(reader, row) | planned.part(reader, row, asked)
+    return page(request, language, "listing.html", **values)
+
+
+@routes.get("/agreements/{agreement_id}")
+def show_agreement(request: Request, language: Lang, agreement_id: str) -> HTMLResponse:
+    """An agreement about an example asset; any other one belongs to its parties."""
+    runtime = runtime_of(request)
+    with runtime.database.reading() as db:
+        agreement = db.get(Agreement, agreement_id)
+        if agreement is None or not assets.asset(db, agreement.asset_id).is_example:
+            return message(request, language, "private", 404)
+        values = views.agreement_page(Reader(db, runtime.clock.now(), language), agreement)
+    return page(request, language, "agreement.html", **values)
+
+
+@routes.get("/references")
+def show_references(request: Request, language: Lang) -> HTMLResponse:
+    """Products that public sources report from elsewhere."""
+    with runtime_of(request).database.reading() as db:
+        rows = db.exec(select(MarketReference).order_by(col(MarketReference.date), col(MarketReference.id))).all()
+    prices = {row.id: formats.money(row.price_fen, language) for row in rows if row.price_fen is not None}
+    return page(request, language, "references.html", rows=rows, prices=prices)

@@ -1,0 +1,64 @@
+"""Reading what is to come and what was: lists and sums for those who read them on a page, scoped to who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlmodel import Session, col, func, select
+
+from marketplace.costing.models import MeterEvent
+from marketplace.kernel.actor import Actor
+from marketplace.ledger.models import LedgerTransaction
+from marketplace.settlement.models import Invoice, InvoiceLine, Share
+from marketplace.settlement.queries import DEPOSIT, SALES, Billable, own_shares, unbilled
+
+
+@dataclass(frozen=True)
+class Summed:
+    """What an owner gets in a role of the sales of an asset, fen.  ordered_fen: the part that is in payment orders."""
+
+    asset: str | None
+    role: str
+    owner: str
+    lines: int
+    amount_fen: int
+    ordered_fen: int
+
+
+def to_come(db: Session, actor: Actor, now: datetime, *, limit: int) -> list[Billable]:
+    """What the caller was charged as a buyer by now, at any exchange, and no invoice holds, the latest first."""
+    rows = (
+        select(LedgerTransaction, MeterEvent)
+        .join(MeterEvent, col(MeterEvent.id) == col(LedgerTransaction.meter_event))
+        .where(*unbilled(), MeterEvent.payer_id == actor.participant, MeterEvent.at <= now)
+        .where(col(LedgerTransaction.unit_price_minor) > 0)
+        .order_by(col(MeterEvent.at).desc(), col(MeterEvent.id).desc())
+        .limit(limit)
+    )
+    return [Billable(one, event, one.quantity * (one.unit_price_minor or 0)) for one, event in db.exec(rows)]
+
+
+def credit_notes(db: Session, invoice_id: str) -> Sequence[Invoice]:
+    """What was taken back of an invoice, the earliest first."""
+    rows = select(Invoice).where(Invoice.credits == invoice_id)
+    return db.exec(rows.order_by(col(Invoice.issued_at), col(Invoice.id))).all()
+
+
+def sold_lines(db: Session, actor: Actor, *, limit: int) -> list[tuple[InvoiceLine, Invoice]]:
+    """Lines of the caller's own sales with the invoice that each stands on, the latest first."""
+    rows = select(InvoiceLine, Invoice).join(Invoice, col(Invoice.id) == col(InvoiceLine.invoice_id))
+    rows = rows.where(InvoiceLine.provider_id == actor.participant, col(InvoiceLine.kind).in_((*SALES, DEPOSIT)))
+    return list(db.exec(rows.order_by(col(InvoiceLine.at).desc(), col(InvoiceLine.id).desc()).limit(limit)))
+
+
+def shares_summed(db: Session, actor: Actor) -> list[Summed]:
+    """The same shares, without void ones, summed by asset, role and owner; the largest first."""
+    names = (col(Share.asset_id), col(Share.role), col(Share.owner))
+    amount, ordered = func.sum(Share.amount_fen), func.sum(Share.amount_fen).filter(col(Share.order_id).is_not(None))
+    rows = select(*names, func.count(), amount, ordered).where(*own_shares(actor), ~col(Share.void))  # type: ignore[call-overload]
+    found = db.exec(rows.group_by(*names).order_by(amount.desc(), *names))
+    return [
+        Summed(asset, role, owner, lines, int(fen), int(paid or 0)) for asset, role, owner, lines, fen, paid in found
+    ]

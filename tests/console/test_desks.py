@@ -1,0 +1,305 @@
+"""The desks say what the API says: directors, buyers, clerks and contributors, after sales by the real verbs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+from sqlalchemy import event, update
+from sqlmodel import col
+
+from marketplace.accounting import capital
+from marketplace.accounting.schemas import CapitalisationIn
+from marketplace.assets.models import Asset
+from marketplace.audit import documents
+from marketplace.console.desks import purchases
+from marketplace.exchange.demands import publish_demand
+from marketplace.exchange.schemas import DemandIn
+from marketplace.kernel.money import Money
+from marketplace.main import create_app
+from marketplace.participants.models import Participant
+from marketplace.planning import board, director, queries
+from marketplace.settlement import overview
+from marketplace.settlement.document import invoice_pdf
+from marketplace.settlement.models import Invoice
+from tests.console.reading import Page
+from tests.exchange.parts import listed, terms_of
+from tests.house import House, open_house, unrecorded
+from tests.settlement.parts import PRICE_FEN, USE_FEN, billed, choose, lines, pay, post, sold, use
+
+HOSPITAL, PHARMA, EXCHANGE = "prt_hospital", "prt_pharma", "prt_exchange"
+CAP_FEN = 900_000
+CAPPED = terms_of("per-case/v1") | {
+    "price_plan": {"kind": "per_case", "price_fen": 5500, "monthly_cap_fen": CAP_FEN, "access_fen": PRICE_FEN}
+}
+DESKS = {
+    "director": f"/participants/{HOSPITAL}/director",
+    "sales": f"/participants/{HOSPITAL}/sales",
+    "issued": f"/participants/{EXCHANGE}/sales",
+    "shares": f"/participants/{HOSPITAL}/shares",
+    "purchases": f"/participants/{PHARMA}/purchases",
+    "demand": "/demand",
+    "tariffs": "/tariffs",
+}
+
+
+@dataclass
+class Trade:
+    """A market after a few sales, its browser, and the statements of each desk after one sale and after three."""
+
+    house: House
+    browser: TestClient
+    demand: str = ""
+    paid: Invoice | None = None
+    unpaid: Invoice | None = None
+    early: dict[str, int] = field(default_factory=dict)
+    late: dict[str, int] = field(default_factory=dict)
+
+    def page(self, address: str, **asked: Any) -> Page:
+        answer = self.browser.get(address, params={"lang": "en"} | asked)
+        assert answer.status_code == 200, (address, answer.status_code, answer.text[:300])
+        return Page(answer.text)
+
+    def statements(self) -> dict[str, int]:
+        """Desk -> the statements that reading it takes."""
+        return {name: self._statements(address) for name, address in DESKS.items()}
+
+    def _statements(self, address: str) -> int:
+        made: list[str] = []
+
+        def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+            made.append(statement)
+
+        engine = self.house.runtime.database.engine
+        self.page(address)
+        event.listen(engine, "before_cursor_execute", note)
+        try:
+            self.page(address)
+        finally:
+            event.remove(engine, "before_cursor_execute", note)
+        return len(made)
+
+
+@pytest.fixture(scope="module")
+def trade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trade]:
+    with open_house(tmp_path_factory.mktemp("desks") / "house") as house:
+        choose(house, "full-waterfall-v1", operator=house.cast["operator"].id)
+        first = sold(house, uses=3)
+        with TestClient(create_app(house.runtime), headers={"accept": "text/html"}) as browser:
+            made = Trade(house, browser)
+            made.paid = pay(house, billed(house))
+            made.demand = _demand(house)
+            made.early = made.statements()
+            second = sold(house, uses=2)
+            _capitalised(house)
+            made.unpaid = billed(house)
+            house.clock.advance(made.unpaid.due_at - house.clock.now() + timedelta(hours=1))
+            sold(house, listing=listed(house, **CAPPED), purpose=CAPPED["parameters"]["purposes"][0])
+            for agreement in (first, second):
+                use(house, agreement, 77)
+            post(house)
+            made.late = made.statements()
+            yield made
+
+
+def _demand(house: House) -> str:
+    asked = DemandIn(title="an example of a demand", purpose="model_training", modality="MR", budget_fen=100)
+    with house.db() as db:
+        return publish_demand(db, house.cast["pharma"].actor, asked, house.clock.now()).id
+
+
+def _capitalised(house: House) -> None:
+    hospital, form = house.cast["hospital"].actor, CapitalisationIn(held_for="own_use")
+    with house.db() as db:
+        asset = queries.assets(db, hospital.participant)[0]
+        capital.capitalise(db, hospital, asset, form, house.clock.now())
+
+
+def yuan(fen: int) -> str:
+    return f"RMB {Money(fen).decimal:,.2f}"
+
+
+def test_the_director_reads_the_figures_of_planning(trade: Trade) -> None:
+    with trade.house.runtime.database.reading() as db:
+        said = director.page(db, HOSPITAL, trade.house.clock.now())
+    page = trade.page(DESKS["director"])
+    totals = (said.total_fen, said.revenue_fen, said.kept_fen, said.unrecovered_fen, said.stop.cost_fen)
+    parts = (said.stop.refund_fen, said.stop.lost_fen, said.stop.impairment_fen, said.risk.overdue_fen)
+    assert all(fen > 0 for fen in (*totals, *parts))
+    for fen in (*totals, *parts, *said.stop.sunk.values(), *(one.sheet.kept_fen for one in said.assets)):
+        assert yuan(fen) in page.text
+    for one in said.assets:
+        assert f"/participants/{HOSPITAL}/assets/{one.asset.id}?lang=en" in page.addresses
+    assert "Intangible asset" in page.text
+    assert "no department named" in page.text
+    assert "Example Kangyuan Pharma Co" in page.text
+
+
+def test_an_assets_page_simulates_what_is_asked_and_says_how_it_is_amortised(trade: Trade) -> None:
+    with trade.house.runtime.database.reading() as db:
+        asset = queries.assets(db, HOSPITAL)[0]
+        assumed = director.Assumed(
+            director.Range(3_000_000, 4_000_000), director.Range(2, 3), director.Range(100, 200), 50
+        )
+        said = director.outlook(db, asset.id, assumed, trade.house.clock.now(), seed=7, runs=1000)
+    asked = {"price_low": 30_000, "price_high": 40_000, "sales_low": 2, "sales_high": 3}
+    asked |= {"operator_low": 10, "operator_high": 20, "cost_spread": 5, "seed": 7}
+    page = trade.page(f"/participants/{HOSPITAL}/assets/{asset.id}", **asked)
+    for fen in (said.worst, said.middle, said.best, said.drawn.mean, *said.drawn.percentiles.values()):
+        assert yuan(fen) in page.text
+    for one in said.sensitivities:
+        assert yuan(one.swing) in page.text
+    assert {str(one["value"]) for one in page.named("input")} >= {str(value) for value in asked.values()}
+    for words in ("Intangible asset", "written off over", "Sales needed to earn back", "Price needed"):
+        assert words in page.text
+    assert page.named("rect")
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"price_low": "2", "price_high": "1"},
+        {"seed": "x"},
+        {"seed": "-1"},
+        {"sales_high": "9" * 30},
+        {"operator_high": "81"},
+        {"cost_spread": "101"},
+    ],
+)
+def test_numbers_that_cannot_be_used_are_told_on_a_page(trade: Trade, asked: dict[str, str]) -> None:
+    with trade.house.runtime.database.reading() as db:
+        asset = queries.assets(db, HOSPITAL)[0].id
+    answer = trade.browser.get(f"/participants/{HOSPITAL}/assets/{asset}", params=asked | {"lang": "en"})
+    assert answer.status_code == 422
+    assert "no range may end before it begins" in Page(answer.text).text
+
+
+@pytest.mark.parametrize("strange", ["x" * 400, "🗝", "%", "prt_hospital'--", "prt_none"])
+def test_a_strange_name_in_an_address_finds_nothing(trade: Trade, strange: str) -> None:
+    for address in (
+        f"/participants/{strange}/director",
+        f"/participants/{HOSPITAL}/assets/{strange}",
+        f"/participants/{strange}/purchases",
+        f"/invoices/{strange}",
+        f"/invoices/{strange}/invoice.pdf",
+        f"/demand/{strange}",
+    ):
+        answer = trade.browser.get(address)
+        assert answer.status_code == 404, address
+        assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_a_buyer_reads_counters_charges_to_come_invoices_and_whose_move_it_is(trade: Trade) -> None:
+    page = trade.page(DESKS["purchases"])
+    with trade.house.runtime.database.reading() as db:
+        now, buyer = trade.house.clock.now(), trade.house.cast["pharma"].actor
+        to_come = overview.to_come(db, buyer, now, limit=100)
+    assert trade.paid is not None
+    assert trade.unpaid is not None
+    assert len(to_come) == 3  # the third access and one use under each of the first two
+    assert yuan(sum(one.price_fen for one in to_come)) in page.text
+    assert yuan(trade.unpaid.total_fen) in page.text
+    # The third contract counts by the month; a use within its cap costs what the plan says.
+    assert "RMB 0.00 0 cases" in page.text
+    assert yuan(CAP_FEN) in page.text
+    assert yuan(USE_FEN) in page.text
+    for invoice in (trade.paid, trade.unpaid):
+        assert invoice.number in page.text
+        assert f"/invoices/{invoice.id}?lang=en" in page.addresses
+        assert f"/invoices/{invoice.id}/invoice.pdf?lang=en" in page.addresses
+    assert "Negotiations" in page.text
+
+
+def test_an_invoice_leads_from_each_line_to_its_proof_and_its_file_is_that_of_the_api(trade: Trade) -> None:
+    assert trade.unpaid is not None
+    page = trade.page(f"/invoices/{trade.unpaid.id}")
+    billed_lines = lines(trade.house, trade.unpaid)
+    assert len(billed_lines) == 3
+    for one in billed_lines:
+        assert yuan(one.price_fen) in page.text
+        for entry in (one.entry_id, one.posting_entry_id):
+            assert f"/entries/{entry}?lang=en" in page.addresses
+    answer = trade.browser.get(f"/invoices/{trade.unpaid.id}/invoice.pdf")
+    with trade.house.runtime.database.reading() as db:
+        content = documents.content(db, trade.unpaid.document)
+    assert answer.content == invoice_pdf(content, trade.unpaid.document)
+    assert answer.headers["content-type"] == "application/pdf"
+    assert answer.headers["cache-control"] == "no-store"
+
+
+def test_a_clerk_reads_what_is_billed_open_overdue_and_divided(trade: Trade) -> None:
+    page = trade.page(DESKS["sales"])
+    with trade.house.runtime.database.reading() as db:
+        unpaid, overdue = queries.unpaid(db, HOSPITAL, trade.house.clock.now())
+        shares = overview.shares_summed(db, trade.house.cast["hospital"].actor)
+    assert unpaid == overdue > 0
+    assert yuan(overdue) in page.text
+    for number in (trade.paid, trade.unpaid):
+        assert number is not None
+        assert number.number in page.text
+    assert {one.role for one in shares} >= {"tax", "exchange_fee", "service_fee", "cost_recovery"}
+    for role in {one.role for one in shares}:
+        assert yuan(sum(one.amount_fen for one in shares if one.role == role)) in page.text
+    assert "Revenue from data access" in page.text
+    assert "No month has been closed." in page.text
+    issued = trade.page(DESKS["issued"])
+    assert "Example Kangyuan Pharma Co" in issued.text
+    assert yuan(trade.unpaid.total_fen if trade.unpaid else 0) in issued.text
+
+
+def test_contributors_read_their_share_and_what_waits(trade: Trade) -> None:
+    page = trade.page(DESKS["shares"])
+    with trade.house.runtime.database.reading() as db:
+        shares = overview.shares_summed(db, trade.house.cast["hospital"].actor)
+    for one in shares:
+        assert yuan(one.amount_fen) in page.text
+    for words in ("cost repaid", "Example Data Exchange Ltd", "In payment orders", "Waiting"):
+        assert words in page.text
+    other = trade.page("/participants/prt_institute/shares")
+    assert "No sale has been paid yet" in other.text
+    assert not re.search(r"RMB [1-9]", other.text)
+
+
+def test_the_board_and_the_matches_say_why_a_listing_does_not_fit(trade: Trade) -> None:
+    told = board.mentions()
+    page = trade.page(DESKS["demand"])
+    assert f"{told.mentions['medical_service']:,} / {told.total:,}" in page.text
+    assert "a third party's figures" in page.text
+    assert told.source in page.text
+    assert f"/demand/{trade.demand}?lang=en" in page.addresses
+    matches = trade.page(f"/demand/{trade.demand}")
+    for words in ("does not fit", "asked: MR; there: CT", "asked: CNY 1.00; there: CNY 50,000.00"):
+        assert words in matches.text
+    assert not re.search(r"/permission|model_[a-z]+|product_", matches.text)
+
+
+def test_a_page_takes_no_more_statements_for_more_sales(trade: Trade, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Names are read together, and only where a section has some: that is all that may come on top.
+    for name, count in trade.late.items():
+        assert name == "purchases" or count <= trade.early[name] + 2, name
+    assert max(trade.late.values()) <= 30
+    # A contract in force takes some statements for its counters, and a page shows a fixed number of contracts.
+    monkeypatch.setattr(purchases, "CONTRACTS", 1)
+    assert trade.statements()["purchases"] <= trade.early["purchases"] + 2
+
+
+def test_one_real_party_among_the_invented_closes_the_desks_that_deal_with_it(trade: Trade) -> None:
+    closed = [*DESKS.values(), f"/invoices/{trade.unpaid.id if trade.unpaid else ''}"]
+    closed.remove(DESKS["tariffs"])
+    for table, row in ((Participant, PHARMA), (Asset, None)):
+        with unrecorded(trade.house.runtime) as db:
+            changed = update(table).values(is_example=False)
+            db.exec(changed if row is None else changed.where(col(Participant.id) == row))
+        try:
+            still_open = {one for one in closed if trade.browser.get(one).status_code != 404}
+            # What is looked for names buyers and no asset of theirs.
+            assert still_open == ({DESKS["demand"]} if table is Asset else set())
+        finally:
+            with unrecorded(trade.house.runtime) as db:
+                db.exec(update(table).values(is_example=True))
+    assert trade.page(DESKS["director"]).text
