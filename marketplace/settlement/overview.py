@@ -12,7 +12,7 @@ from marketplace.costing.models import MeterEvent
 from marketplace.kernel.actor import Actor
 from marketplace.ledger.models import LedgerTransaction
 from marketplace.settlement.models import Invoice, InvoiceLine, Share
-from marketplace.settlement.queries import DEPOSIT, SALES, Billable, own_shares, unbilled
+from marketplace.settlement.queries import DEPOSIT, SALES, Billable, charges, own_shares, unbilled
 
 
 @dataclass(frozen=True)
@@ -29,15 +29,10 @@ class Summed:
 
 def to_come(db: Session, actor: Actor, now: datetime, *, limit: int) -> list[Billable]:
     """What the caller was charged as a buyer by now, at any exchange, and no invoice holds, the latest first."""
-    rows = (
-        select(LedgerTransaction, MeterEvent)
-        .join(MeterEvent, col(MeterEvent.id) == col(LedgerTransaction.meter_event))
-        .where(*unbilled(), MeterEvent.payer_id == actor.participant, MeterEvent.at <= now)
-        .where(col(LedgerTransaction.unit_price_minor) > 0)
-        .order_by(col(MeterEvent.at).desc(), col(MeterEvent.id).desc())
-        .limit(limit)
-    )
-    return [Billable(one, event, one.quantity * (one.unit_price_minor or 0)) for one, event in db.exec(rows)]
+    payer = (col(MeterEvent.payer_id) == actor.participant, col(MeterEvent.at) <= now)
+    mine = (*payer, col(LedgerTransaction.unit_price_minor) > 0)
+    latest = (col(MeterEvent.at).desc(), col(MeterEvent.id).desc())
+    return charges(db, (*unbilled(), *mine), latest, limit=limit)
 
 
 def credit_notes(db: Session, invoice_id: str) -> Sequence[Invoice]:

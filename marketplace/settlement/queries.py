@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_
 from sqlalchemy.orm import aliased
@@ -66,6 +67,14 @@ def billable(db: Session, issuer: str, buyer: str, before: datetime, *, minimum_
 
     minimum_of: a month whose minimum charges count too, though they are made after its end.
     """
+    happened = (col(MeterEvent.at), col(MeterEvent.id))
+    return charges(db, _charged_to(issuer, buyer, before, minimum_of), happened)
+
+
+def charges(
+    db: Session, where: Sequence[ColumnElement[bool]], order: Sequence[Any], *, limit: int | None = None
+) -> list[Billable]:
+    """Posted charges, each with its event, its price and the tax in it."""
     posted, event = LedgerTransaction, MeterEvent
     vat = select(func.sum(Posting.amount_minor)).where(
         Posting.transaction_id == posted.id, Posting.account == "tax:vat"
@@ -77,13 +86,17 @@ def billable(db: Session, issuer: str, buyer: str, before: datetime, *, minimum_
             *(price, vat.scalar_subquery(), posted.entry_id, posted.posting_entry_id),
         )
         .join(event, col(event.id) == col(posted.meter_event))
-        .where(*_charged_to(issuer, buyer, before, minimum_of))
-        .order_by(col(event.at), col(event.id))
+        .where(*where)
+        .order_by(*order)
+        .limit(limit)
     )
-    return [
-        Billable(*of[:6], of[6] or "", int(of[7]), -int(of[8] or 0), *of[9:])
-        for of in db.execute(rows.execution_options(yield_per=_PAGE))
-    ]
+    return [_billable(row) for row in db.execute(rows.execution_options(yield_per=_PAGE))]
+
+
+def _billable(row: Sequence[Any]) -> Billable:
+    event, transaction, kind, at, agreement, asset, payee, price, vat, entry, posting = row
+    money = int(price), -int(vat or 0)
+    return Billable(event, transaction, kind, at, agreement, asset, payee or "", *money, entry, posting)
 
 
 def any_billable(db: Session, issuer: str, buyer: str, before: datetime, *, minimum_of: str = "") -> bool:

@@ -40,7 +40,7 @@ def page(reader: Reader, desk: Desk) -> Page:
     unpaid = [one for one in invoices if one.kind == "invoice" and one.state in OPEN]
     late = [one for one in unpaid if one.due_at <= reader.now]
     reader.meet([one.provider_id for one in bought], [one.asset_id for one in bought])
-    reader.meet(assets=[one.event.asset_id for one in to_come])
+    reader.meet(assets=[one.asset_id for one in to_come])
     live = sum(one.state == "finalized" and one.ends_at > reader.now for one in every)
     return Page(
         title=reader.say("purchases_title"),
@@ -161,9 +161,9 @@ def _cap(found: Preview | None) -> int | None:
 def _to_come(reader: Reader, to_come: Sequence[Billable]) -> Section:
     rows = [
         [
-            Cell(reader.name(codes.CHARGES, one.transaction.kind), f"/entries/{one.transaction.posting_entry_id}"),
-            Cell(formats.minute(one.event.at, reader.language)),
-            Cell(reader.name_of_asset(one.event.asset_id)),
+            Cell(reader.name(codes.CHARGES, one.kind), f"/entries/{one.posting_entry_id}"),
+            Cell(formats.minute(one.at, reader.language)),
+            Cell(reader.name_of_asset(one.asset_id)),
             money(reader, one.price_fen),
         ]
         for one in to_come
