@@ -159,6 +159,7 @@ def signers(db: Session, agreement: Agreement) -> list[str]:
     return sorted(one.signer for one in documents.signatures(db, agreement.document))
 
 
+@once_per_snapshot
 def terms_signed(db: Session, agreement: Agreement) -> bool:
     """Whether the uses and the prices on record are those inside the signed document."""
     signed = _signed(db, agreement)
