@@ -62,9 +62,7 @@ from marketplace.usage.policies import routes as policies
 
 POLICY_FOLDER = Path(__file__).resolve().parent.parent / "policies"
 
-# Routes are tried in this order, so the one that is asked most stands first.
 ROUTERS: tuple[APIRouter, ...] = (
-    decisions.routes,
     participants.routes,
     assets.routes,
     accounting.routes,
@@ -157,12 +155,16 @@ def create_app(runtime: Runtime) -> FastAPI:
         version=__version__,
         summary="A trusted data space and exchange for medical data assets.",
         license_info={"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        # What the process tells about itself is `plumbing.telemetry`'s; the framework's would tell what callers sent.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     app.state.runtime = runtime
     app.state.gate = EdgeGate(runtime)
     problems.install(app)
     app.add_middleware(NoNul)
     console.install(app)
+    # The one that is asked most stands first, and in the application itself: an included router is searched twice.
+    app.router.routes[:0] = decisions.routes.routes
     for routes in ROUTERS:
         app.include_router(routes)
     app.mount(PREFIX, door.create(app))

@@ -47,8 +47,8 @@ def canonical_text(document: Any, *, depth: int = 0) -> str:
 def read_strictly(data: bytes | str) -> Any:
     """Parse JSON that is to be verified: duplicate keys, NaN, floats and deep nesting are refused (threat T18)."""
     try:
-        text = data if isinstance(data, str) else data.decode("utf-8")  # json.loads would take UTF-16 and UTF-32 too
-        document = json.loads(text, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        text = data if isinstance(data, str) else data.decode("utf-8")  # only UTF-8, never UTF-16 or UTF-32
+        document = _parse(text)
     except (ValueError, RecursionError) as error:
         raise AmbiguousDocument(f"not readable as strict JSON: {error}", action="send plain JSON") from error
     _refuse_ambiguity(document, depth=0)
@@ -138,3 +138,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> Json:
 
 def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
+
+
+# Made once: `json.loads` would make a decoder for every text.
+_parse = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant).decode

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 from jwt.api_jws import PyJWS
-from jwt.utils import der_to_raw_signature
+from jwt.utils import base64url_encode, der_to_raw_signature
 
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import Invalid, shown
@@ -90,13 +90,22 @@ class SigningKey:
 
     def sign_compact(self, payload: bytes, *, typ: str) -> str:
         """Sign exact bytes; returns a compact JWS (RFC 7515) that carries them.  The same bytes, the same JWS."""
-        return _JWS.encode(payload, self.private, algorithm=self.algorithm, headers={"kid": self.kid, "typ": typ})
+        signed = b".".join((_protected(self.algorithm, self.kid, typ), base64url_encode(payload)))
+        signature = _JWS.get_algorithm_by_name(self.algorithm).sign(signed, self.private)
+        return b".".join((signed, base64url_encode(signature))).decode()
 
     def sign_claims(self, claims: dict[str, Any], *, typ: str, headers: dict[str, Any] | None = None) -> str:
         """Sign a claims set as compact JWT (RFC 7519)."""
         return jwt.encode(
             claims, self.private, algorithm=self.algorithm, headers={"kid": self.kid, "typ": typ} | (headers or {})
         )
+
+
+@lru_cache(maxsize=64)
+def _protected(algorithm: str, kid: str, typ: str) -> bytes:
+    """The protected header as a JWS carries it; the members stand in the order in which the library writes them."""
+    header = {"typ": typ, "alg": algorithm, "kid": kid}
+    return base64url_encode(json.dumps(header, separators=(",", ":"), sort_keys=True).encode())
 
 
 def generate_key(algorithm: str = "EdDSA") -> SigningKey:

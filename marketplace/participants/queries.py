@@ -50,9 +50,13 @@ def with_role(db: Session, role: str) -> Sequence[Participant]:
 
 
 @once_per_snapshot
+def _registered(db: Session, kid: str) -> ParticipantKey | None:
+    return db.get(ParticipantKey, kid)
+
+
 def live_key(db: Session, participant_id: str, kid: str, at: datetime) -> ParticipantKey | None:
     """A participant's key if it was valid at that moment, else None."""
-    key = db.get(ParticipantKey, kid)
+    key = _registered(db, kid)
     if key is None or key.participant_id != participant_id or key.valid_from > at:
         return None
     ended = [moment for moment in (key.valid_until, key.revoked_at) if moment is not None and moment <= at]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Generic, TypeVar
 
@@ -22,12 +23,14 @@ A = TypeVar("A")
 class Batches(Generic[Q, A]):
     """Answers questions in batches, each in a thread.
 
+    The threads are its own: what one batch has warmed (a policy engine, a connection) serves the next one.
     answer: gives an answer for each question in order, or raises for all of them.  most: questions of one batch;
     at_once: batches at the same time.  Belongs to the thread of one event loop.
     """
 
     def __init__(self, answer: Callable[[Sequence[Q]], Sequence[A]], *, most: int, at_once: int) -> None:
         self._answer, self._most, self._free = answer, most, at_once
+        self._threads = ThreadPoolExecutor(at_once, thread_name_prefix="batches")
         self._waiting: deque[tuple[Q, asyncio.Future[A]]] = deque()
         self._working: set[asyncio.Task[None]] = set()
         self._enough, self._expected = asyncio.Event(), 1
@@ -65,7 +68,8 @@ class Batches(Generic[Q, A]):
 
     async def _answer_batch(self, batch: list[tuple[Q, asyncio.Future[A]]]) -> None:
         try:
-            answers = await asyncio.to_thread(self._answer, [question for question, _ in batch])
+            questions = [question for question, _ in batch]
+            answers = await asyncio.get_running_loop().run_in_executor(self._threads, self._answer, questions)
         except Exception as error:  # noqa: BLE001 - raised again to everybody of the batch
             for _, future in batch:
                 if not future.done():

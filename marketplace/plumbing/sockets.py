@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import gc
 import socket
 import struct
 import termios
@@ -170,7 +171,18 @@ def _is_in(host: str, networks: Sequence[IPvAnyNetwork]) -> bool:
     return any(address in network for network in networks)
 
 
+def freeze() -> None:
+    """Let the collector of cycles pass by what is there by now; for a process that from now on only serves.
+
+    An application is half a million objects that stay to the end: to walk them again and again takes a fifth of the
+    time of a decision.
+    """
+    gc.collect()
+    gc.freeze()
+
+
 def serve(app: ASGIApp, settings: Settings, **given: Any) -> None:
     """Serve an application until the process is told to stop; streams that still run then have ten seconds."""
+    freeze()
     with suppress(KeyboardInterrupt):  # the server ends in order first, then passes the signal on
         server(app, settings, timeout_graceful_shutdown=10, **given).run()

@@ -1,13 +1,16 @@
-"""Asking over HTTP whether a use would be allowed: a plain route, because its answers are made in batches."""
+"""Asking over HTTP whether a use would be allowed: a route of its own kind, because its answers are made in batches."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from functools import partial
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from sqlmodel import Session
 
 from marketplace.kernel.actor import Actor
@@ -16,14 +19,40 @@ from marketplace.plumbing.batches import Batches
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.web import RECEIPT, Gate, record_raised, router
 from marketplace.transfer import deciding
-from marketplace.transfer.asking import Action, Approval, AssetId, Place, ProofRequired, Purpose, require_bound
+from marketplace.transfer.asking import (
+    Action,
+    Approval,
+    AssetId,
+    Place,
+    ProofRequired,
+    Purpose,
+    plainly,
+    require_bound,
+    use_of,
+)
 from marketplace.transfer.deciding import Decided, Failed, Question
 from marketplace.transfer.opening import Refused
 from marketplace.transfer.refusing import refusal_of
 from marketplace.transfer.schemas import DecisionOut
 from marketplace.usage.rules import ClockBehind, UseRequest
 
-routes = APIRouter(prefix="/v1", tags=["transfer"], responses=router("transfer").responses)
+
+class PlainRoute(APIRoute):
+    """A route that answers a plainly worded question by itself and leaves every other one to the framework."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        read_in_full = super().get_route_handler()
+
+        async def answered(request: Request) -> Response:
+            use = plainly(request.scope["query_string"].decode("latin-1"))
+            if use is None:
+                return await read_in_full(request)
+            return await _decided(request, request.path_params["agreement_id"], use)
+
+        return answered
+
+
+routes = APIRouter(prefix="/v1", tags=["transfer"], responses=router("transfer").responses, route_class=PlainRoute)
 
 
 @routes.get("/agreements/{agreement_id}/decision", operation_id="decide_use", response_model=DecisionOut)
@@ -40,7 +69,10 @@ async def decide_use(
 
     A refusal answers 403 with its reason codes, as the use itself would.
     """
-    use = UseRequest(purpose, action, asset, place=place or "", ethics_approval=ethics_approval or "")
+    return await _decided(request, agreement_id, use_of(purpose, action, asset, place, ethics_approval))
+
+
+async def _decided(request: Request, agreement_id: str, use: UseRequest) -> Response:
     question = Question(partial(_recognised, request, runtime_of(request).clock.now()), agreement_id, use)
     match await _batches(request).ask(question):
         case Decided(decision, _, promised) as decided if decision.allow:

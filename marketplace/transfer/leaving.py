@@ -10,9 +10,9 @@ from sqlmodel import Session
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation.models import Agreement
 from marketplace.transfer import queries
+from marketplace.usage import queries as usage_queries
 from marketplace.usage import rules
-from marketplace.usage.facts import compile_uses
-from marketplace.usage.obligations import output_of, together, unmet
+from marketplace.usage.obligations import unmet
 from marketplace.usage.rules import Ruling, UseRequest
 
 
@@ -20,9 +20,8 @@ def as_seen(db: Session, agreement: Agreement, use: UseRequest) -> UseRequest:
     """A use with what would leave: as it was prepared, or until then as the terms ask."""
     if (delivery := queries.delivery(db, agreement.id)) is not None:
         return replace(use, output=delivery.output, smallest_group=delivery.smallest_group)
-    uses = compile_uses(agreement.uses).model_dump()
-    duties = [duty for permission in uses["permissions"] for duty in permission["duties"]]
-    return replace(use, output=output_of(uses), smallest_group=max(together(duties).smallest, 1))
+    output, smallest = usage_queries.asked_to_leave(db, agreement)
+    return replace(use, output=output, smallest_group=smallest)
 
 
 def shortfall(ruling: Ruling, applied: Iterable[Json | str], use: UseRequest) -> str | None:

@@ -97,6 +97,12 @@ def output_of(uses: Json) -> str:
     return AGGREGATE if grouped and not any(_lets_leave(one, RECORDS) for one in limits) else RECORDS
 
 
+def asked_to_leave(uses: Json) -> tuple[str, int]:
+    """What is to leave under compiled uses, and how many persons its smallest group holds at least, 1 or more."""
+    duties = [duty for permission in uses["permissions"] for duty in permission["duties"]]
+    return output_of(uses), max(together(duties).smallest, 1)
+
+
 def unmet(duties: Iterable[Json], applied: Iterable[Json | str]) -> list[str]:
     """Duties that must be carried out on what leaves and that a delivery does not carry out, or not as strictly.
 

@@ -25,6 +25,7 @@ from marketplace.plumbing.epochs import Epoch, Stop, reason_of
 from marketplace.plumbing.epochs import hold as hold_epochs
 from marketplace.plumbing.snapshots import once_per_snapshot, remember
 from marketplace.registration.queries import valid_certificate
+from marketplace.usage import obligations
 from marketplace.usage.facts import Uses, compile_uses
 from marketplace.usage.models import UsageQuota
 from marketplace.usage.rules import EPOCH_CHANGED, EXPIRED
@@ -158,6 +159,7 @@ def signers(db: Session, agreement: Agreement) -> list[str]:
     return sorted(one.signer for one in documents.signatures(db, agreement.document))
 
 
+@once_per_snapshot
 def terms_signed(db: Session, agreement: Agreement) -> bool:
     """Whether the uses and the prices on record are those inside the signed document."""
     signed = _signed(db, agreement)
@@ -186,6 +188,14 @@ def compiled_uses(db: Session, agreement: Agreement) -> Uses:
     return _compiled(body) if body and terms_signed(db, agreement) else compile_uses(agreement.uses)
 
 
+def asked_to_leave(db: Session, agreement: Agreement) -> tuple[str, int]:
+    """What is to leave under the uses on record, and the persons of its smallest group, as `obligations` says it."""
+    body = _body(db, agreement.document)
+    if body and terms_signed(db, agreement):
+        return _asked_to_leave(body)
+    return obligations.asked_to_leave(compile_uses(agreement.uses).model_dump())
+
+
 def _signed(db: Session, agreement: Agreement) -> Json:
     body = _body(db, agreement.document)
     return _content(body) if body is not None else {}
@@ -206,3 +216,8 @@ def _content(body: bytes) -> Json:
 @lru_cache(maxsize=512)
 def _compiled(body: bytes) -> Uses:
     return compile_uses(_content(body)["uses"])
+
+
+@lru_cache(maxsize=512)
+def _asked_to_leave(body: bytes) -> tuple[str, int]:
+    return obligations.asked_to_leave(_compiled(body).model_dump())

@@ -53,6 +53,7 @@ def main() -> None:
         await (bare if scope["path"] == FLOOR else ours)(scope, receive, send)
 
     server = sockets.server(either, runtime.settings, log_level="critical", lifespan="off")
+    sockets.freeze()
     with socket.create_server(("127.0.0.1", 0), backlog=512) as listener:
         print(f"port {listener.getsockname()[1]}", flush=True)
         server.run(sockets=[listener])

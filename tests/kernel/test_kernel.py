@@ -16,12 +16,15 @@ from marketplace.kernel.clock import StoryClock, parse_timestamp, timestamp
 from marketplace.kernel.ids import new_id
 from marketplace.kernel.money import Money, yuan
 from marketplace.kernel.signing import (
+    _JWS,
+    ALGORITHMS,
     BadKey,
     BadSignature,
     generate_key,
     load_private_key,
     require_public_jwk,
     thumbprint,
+    verify_compact,
     verify_detached,
 )
 
@@ -146,3 +149,12 @@ def test_a_naive_moment_is_refused_and_a_timestamp_reads_back() -> None:
     assert parse_timestamp(timestamp(moment)) == moment
     with pytest.raises(ValueError, match="naive"):
         timestamp(datetime(2026, 1, 1))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_compact_signature_is_what_the_library_would_write_byte_for_byte(algorithm: str) -> None:
+    key = generate_key(algorithm)
+    headers = {"kid": key.kid, "typ": "receipt+jwt"}
+    written = _JWS.encode(b'{"v":1}', key.private, algorithm=algorithm, headers=headers)
+    assert key.sign_compact(b'{"v":1}', typ="receipt+jwt") == written
+    assert verify_compact(written, key.public_jwk, typ="receipt+jwt") == b'{"v":1}'
