@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from marketplace.client.agreements import sign_agreement
 from marketplace.client.api import ApiClient, NotTheDocument
-from marketplace.kernel.canonical import Json, canonical, read_strictly
+from marketplace.kernel.canonical import Json, canonical
 
 KIND = "acceptance-rule"
 BOUNDS = {"price_at_most_fen": "price_fen", "price_per_use_at_most_fen": "price_per_use_fen"}
@@ -42,18 +44,12 @@ def sign_accepted(client: ApiClient, listing: str, automatic: Mapping[str, Any])
     for request in client.get("/v1/requests"):
         mine = request["buyer_id"] == client.participant_id and request["listing_id"] == listing
         if mine and request["state"] in ("ACCEPTED", "AGREED") and request["agreement_id"]:
-            at = f"/v1/agreements/{request['agreement_id']}"
-            document = client.get(at)["document"]
-            made = client.sign(document, "agreement")
-            _require_within(client, document, automatic)
-            signed.append(client.post(f"{at}/signature", made))
+            within = partial(_require_within, automatic)
+            signed.append(sign_agreement(client, request["agreement_id"], require=within))
     return signed
 
 
-def _require_within(client: ApiClient, document: str, automatic: Mapping[str, Any]) -> None:
-    said = read_strictly(client.get_bytes(f"/v1/documents/{document}"))
-    if (said.get("type"), said["parties"]["buyer"]["id"]) != ("agreement", client.participant_id):
-        raise NotTheDocument("this is no agreement of yours", got=document)
+def _require_within(automatic: Mapping[str, Any], said: Json) -> None:
     for bound, name in BOUNDS.items():
         if type(said.get(name)) is not int or said[name] > automatic[bound]:
             raise NotTheDocument(

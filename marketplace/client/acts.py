@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
+from marketplace.client.agreements import sign_agreement
 from marketplace.client.api import ApiClient, NotTheDocument
 from marketplace.client.problem import ProblemError
-from marketplace.kernel.canonical import read_strictly
+from marketplace.kernel.canonical import Json, read_strictly
+from marketplace.kernel.clock import parse_timestamp
 from marketplace.kernel.errors import Invalid
 
 KIND = "agreement-act"
@@ -43,8 +46,8 @@ def sign_acts(client: ApiClient, agreement: str, *, waiting: str = "") -> Any:
     at = f"/v1/agreements/{agreement}"
     for act in client.get(at)["unsigned_acts"]:
         if act["party"] == client.participant_id and (act["state"] == "unsigned" or act["kind"] == waiting):
-            _require_own(client, agreement, act)
-            client.post(f"{at}/acts/signature", client.sign(act["document"], KIND))
+            own = partial(_require_own, client, agreement, act)
+            client.post(f"{at}/acts/signature", client.sign(act["document"], KIND, require=own))
     return client.get(at)
 
 
@@ -62,19 +65,39 @@ def propose(
     """Propose an `amendment` or a `renewal` and sign it; it is in force when the other side has signed too.
 
     What is left out stays as it is.  A provider whose own offices must approve it first signs it later.
-    Returns the successor, an agreement.  Raises ProblemError.
+    Returns the successor, an agreement.  Raises NotTheDocument: it says something else than was proposed; ProblemError.
     """
     asked: dict[str, Any] = {"reason": reason, "note": note, "parameters": dict(parameters or {})}
     asked |= {"ends_at": ends_at} if ends_at else {}
     asked |= {"price_plan": dict(price_plan)} if price_plan else {}
     successor = client.post(f"/v1/agreements/{agreement}/{kind}", asked)
-    made = client.sign(successor["document"], "agreement")
+
+    def as_proposed(said: Json) -> None:
+        _require_proposed(said, agreement, kind, asked)
+
     try:
-        return client.post(f"/v1/agreements/{successor['id']}/signature", made)
+        return sign_agreement(client, successor["id"], document=successor["document"], require=as_proposed)
     except ProblemError as refused:
         if refused.slug != "reviews-missing":
             raise
         return client.get(f"/v1/agreements/{successor['id']}")
+
+
+def _require_proposed(said: Json, agreement: str, kind: str, asked: Mapping[str, Any]) -> None:
+    named = said.get("predecessor", {})
+    expected: Json = {"id": agreement, "kind": kind, "parameters": asked["parameters"]}
+    got: Json = {"id": named.get("id"), "kind": named.get("kind")}
+    got["parameters"] = {name: said.get("parameters", {}).get(name) for name in asked["parameters"]}
+    if "price_plan" in asked:
+        expected["price_plan"] = asked["price_plan"]
+        got["price_plan"] = {name: said.get("price_plan", {}).get(name) for name in asked["price_plan"]}
+    if "ends_at" in asked:
+        expected["ends_at"], got["ends_at"] = (
+            parse_timestamp(asked["ends_at"]),
+            parse_timestamp(str(said.get("ends_at"))),
+        )
+    if got != expected:
+        raise NotTheDocument("the successor says something else", expected=str(expected)[:400], got=str(got)[:400])
 
 
 def read_parameters(given: list[str]) -> dict[str, Any]:
@@ -91,8 +114,7 @@ def read_parameters(given: list[str]) -> dict[str, Any]:
     return found
 
 
-def _require_own(client: ApiClient, agreement: str, act: Mapping[str, Any]) -> None:
-    said = read_strictly(client.get_bytes(f"/v1/documents/{act['document']}"))
+def _require_own(client: ApiClient, agreement: str, act: Mapping[str, Any], said: Json) -> None:
     expected = (KIND, agreement, act["kind"], client.participant_id)
     got = (said.get("type"), said.get("agreement", {}).get("id"), said.get("act"), said.get("party"))
     if got != expected:

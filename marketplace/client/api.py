@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from http import HTTPStatus
@@ -107,10 +107,11 @@ class ApiClient:
         finally:
             response.close()
 
-    def sign(self, document: str, kind: str) -> dict[str, str]:
+    def sign(self, document: str, kind: str, *, require: Callable[[Any], None] | None = None) -> dict[str, str]:
         """Sign a prepared document: fetch its exact bytes, check that they are it, have them signed for the party.
 
-        document: its SHA-256; kind: its type, e.g. `opinion`.  Returns {"document", "jws"} as the API takes it.
+        document: its SHA-256; kind: its type, e.g. `opinion`; require: raises for contents that are not to be signed.
+        Returns {"document", "jws"} as the API takes it.
         Raises NotTheDocument: other bytes, or bytes that could be read in two ways; SignerSilent, WrongSigner.
         """
         body = self.get_bytes(f"/v1/documents/{document}")
@@ -118,6 +119,8 @@ class ApiClient:
             raise NotTheDocument("the served bytes have another hash", expected=document, got=sha256_hex(body))
         if canonical(read_strictly(body)) != body:
             raise NotTheDocument("the document is not canonical JSON", expected="RFC 8785 bytes", got=document)
+        if require is not None:
+            require(read_strictly(body))
         return {"document": document, "jws": self.signer.sign_detached(body, typ=f"{kind}+jws")}
 
     def _send(self, method: str, path: str, **parts: Any) -> httpx2.Response:

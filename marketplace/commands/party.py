@@ -21,6 +21,7 @@ Note = Annotated[str, typer.Option("--note", help="Words for the other side, wit
 Parameters = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE of the template, may be repeated.")]
 Until = Annotated[str | None, typer.Option("--until", help="Last moment of use in UTC.")]
 Plan = Annotated[Path | None, typer.Option("--price-plan", help="JSON file with the new price plan.")]
+Document = Annotated[str, typer.Option("--document", help="SHA-256 of the document that you have read.")]
 Staff = Annotated[list[str], typer.Option("--staff", help="Group of staff that had access, may be repeated.")]
 
 
@@ -41,11 +42,14 @@ def collect_asset(path: Path, asset: str, party: Party, url: Url = HERE, as_json
 
 
 @agreement_commands.command("sign")
-def sign_agreement(agreement: str, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
-    """Sign an agreement with your own key after checking that the bytes have the hash you were told."""
+def sign_agreement(
+    agreement: str, party: Party, document: Document = "", url: Url = HERE, as_json: AsJson = False
+) -> None:
+    """Sign an agreement with your own key, once its bytes are that agreement with you as a party."""
+    from marketplace.client import agreements
+
     with client_of(url, party) as client:
-        document = client.get(f"/v1/agreements/{agreement}")["document"]
-        show(client.post(f"/v1/agreements/{agreement}/signature", client.sign(document, "agreement")), as_json)
+        show(agreements.sign_agreement(client, agreement, document=document), as_json)
 
 
 @agreement_commands.command("suspend")

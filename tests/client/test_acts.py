@@ -12,13 +12,13 @@ import pytest
 from typer.testing import CliRunner
 
 from marketplace.cli import app
-from marketplace.client import acts
+from marketplace.client import acts, agreements
 from marketplace.client.api import ApiClient, NotTheDocument, in_process
 from marketplace.client.problem import ProblemError
 from marketplace.commands import party
 from marketplace.main import create_app
 from tests.house import House
-from tests.negotiation.parts import finalized
+from tests.negotiation.parts import drafted, finalized
 from tests.negotiation.rounds.parts import set_rule
 from tests.negotiation.succession.parts import agreement_of, chain, declare_resumption, suspend
 
@@ -157,3 +157,34 @@ def test_offices_approve_or_return_a_successor_over_http_and_on_the_command_line
         signed = client.post(f"/v1/agreements/{third['id']}/signature", client.sign(third["document"], "agreement"))
     assert signed["state"] == "finalized"
     assert agreement_of(house, first.id).state == "superseded"
+
+
+def test_no_agreement_is_signed_but_the_one_that_was_meant_and_as_it_was_proposed(
+    house: House, clients: dict[str, ApiClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pharma, hospital, served, posted = clients["pharma"], clients["hospital"], ApiClient.get, ApiClient.post
+    meant, other = drafted(house), finalized(house)
+
+    def another(client: ApiClient, path: str, *args: Any, **named: Any) -> Any:
+        answer = served(client, path, *args, **named)
+        return answer | {"document": other.document} if path.endswith(meant.id) else answer
+
+    with monkeypatch.context() as lying:
+        lying.setattr(ApiClient, "get", another)
+        with pytest.raises(NotTheDocument):
+            agreements.sign_agreement(pharma, meant.id)
+    assert pharma.get(f"/v1/agreements/{meant.id}")["signatures"] == []
+
+    def dearer(client: ApiClient, path: str, body: Any) -> Any:
+        more = {"parameters": {"max_uses": 11}} if path.endswith("/amendment") else {}
+        return posted(client, path, body | more)
+
+    with monkeypatch.context() as lying:
+        lying.setattr(ApiClient, "post", dearer)
+        with pytest.raises(NotTheDocument, match="says something else"):
+            acts.propose(hospital, other.id, "amendment", reason="more_uses_needed", parameters={"max_uses": 10})
+    (left,) = chain(house, other.id).successors
+    assert (left.state, left.signatures) == ("proposed", [])
+    with pytest.raises(NotTheDocument):
+        agreements.sign_agreement(pharma, left.agreement_id, document=other.document)
+    assert agreements.sign_agreement(pharma, meant.id, document=meant.document)["signatures"] != []

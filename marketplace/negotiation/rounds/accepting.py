@@ -138,20 +138,21 @@ def gather(db: Session, request_id: str, now: datetime) -> Offered | None:
     if rule is None or rule.automatic is None or latest is None or not _waits(request, now):
         return None
     own, terms = _own(db, request), table.proposed(latest)
+    number = latest.round + queries.tried(db, request, Side.PROVIDER, rule.set_at)
     price = rule.automatic["counter_price_fen"]
     instead = at_price(terms, price) if price is not None else None
     facts = AcceptanceFacts(
         now=int(now.timestamp()),
         move="accept",
         rule=_rule_facts(rule.automatic),
-        proposal=offer_facts(latest.round, own, terms, lies=True),
+        proposal=offer_facts(number, own, terms, lies=True),
         provider=_provider_facts(db, request.provider_id),
         buyer=_buyer_facts(db, request),
         contains_genomic=assets.asset(db, exchange.listing(db, request.listing_id).asset_id).contains_genomic,
     )
     countering = None
     if instead is not None and instead != terms:
-        meant = offer_facts(latest.round + 1, own, instead, lies=True)
+        meant = offer_facts(number + 1, own, instead, lies=True)
         countering = facts.model_copy(update={"move": "counter", "proposal": meant}).model_dump()
     return Offered(request_id, rule.document, request.agreement_id or "", facts.model_dump(), instead, countering)
 

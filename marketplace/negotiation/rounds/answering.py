@@ -5,6 +5,7 @@ The rule is data; `policies/negotiation/` decides, in whichever engine runs.  No
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -70,10 +71,12 @@ def set_rule(db: Session, actor: Actor, listing: Listing, asked: AnswerRuleIn, n
         raise NotYourListing("this is another provider's listing", got=listing.id)
     require_sound(asked)
     said = asked.model_dump() | {"reviews": [_office(db, actor, one.model_dump(), now) for one in asked.reviews]}
-    content: Json = {"type": KIND, "v": 1, "listing": listing.id, "provider": actor.participant, **said}
-    name = documents.keep(db, KIND, content, now, readers=[actor.participant])
-    if known is not None and known.document == name:
+    if known is not None and (known.automatic, known.reviews) == (said["automatic"], said["reviews"]):
         return known
+    # Who reads the entry, a buyer too, could else find the lowest price by trying hashes.
+    salt = os.urandom(16).hex()
+    content: Json = {"type": KIND, "v": 1, "listing": listing.id, "provider": actor.participant, **said, "salt": salt}
+    name = documents.keep(db, KIND, content, now, readers=[actor.participant])
 
     rule = known or AnswerRule(listing_id=listing.id, document=name, reviews=[], set_at=now)
     rule.document, rule.automatic, rule.reviews, rule.set_at = name, said["automatic"], said["reviews"], now
@@ -112,10 +115,11 @@ def gather(db: Session, request_id: str, now: datetime) -> Question | None:
         return None
     listing = exchange.listing(db, request.listing_id)
     listed = table.listed(exchange.offer(db, request.offer_id), latest.purpose)
+    tried = queries.tried(db, request, Side.BUYER, rule.set_at)
     facts = AnswerFacts(
         now=int(now.timestamp()),
         rule=RuleFacts(**rule.automatic),
-        proposal=proposal_facts(latest.round, latest.by, listed, table.proposed(latest)),
+        proposal=proposal_facts(latest.round + tried, latest.by, listed, table.proposed(latest)),
         buyer=_buyer_facts(db, request),
         contains_genomic=_contains_genomic(db, listing),
     )

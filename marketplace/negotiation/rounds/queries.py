@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
+from sqlalchemy import func
 from sqlmodel import Session, col, select
 
 from marketplace.kernel.errors import NotFound
+from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds.models import AcceptanceRule, AnswerRule, Proposal, ProposalReview
+from marketplace.negotiation.rules import State
 
 
 class NoAnswerRule(NotFound):
@@ -60,6 +64,24 @@ def latest_by(db: Session, request_id: str, by: str) -> Proposal | None:
     """What one side proposed last, if it did."""
     rows = select(Proposal).where(Proposal.request_id == request_id, Proposal.by == by)
     return db.exec(rows.order_by(col(Proposal.round).desc())).first()
+
+
+def tried(db: Session, request: AccessRequest, by: str, since: datetime) -> int:
+    """How many rounds one side put on the table in the two parties' other negotiations under the same listing.
+
+    since: when the rule that is asked was set; what led to an agreement does not count.  So nobody finds the bounds of
+    a rule by beginning anew.
+    """
+    rows = select(func.count()).select_from(Proposal).join(AccessRequest, col(AccessRequest.id) == Proposal.request_id)
+    others = rows.where(
+        AccessRequest.listing_id == request.listing_id,
+        AccessRequest.buyer_id == request.buyer_id,
+        AccessRequest.id != request.id,
+        col(AccessRequest.state) != str(State.FINALIZED),
+        Proposal.by == by,
+        Proposal.made_at >= since,
+    )
+    return db.exec(others).one()
 
 
 def reviews(db: Session, request_id: str, terms: str) -> Sequence[ProposalReview]:

@@ -232,6 +232,23 @@ def test_a_rule_is_signed_by_the_buyer_it_names_for_the_listing_it_names(house: 
     assert seen(house, request)[1] == "offered_as_asked"
 
 
+def test_a_provider_finds_no_bound_by_offering_anew(house: House) -> None:
+    listing = listed(house)
+    sign_rule(house, rule_of(house, listing.id, rounds_at_most=2))
+    for fen in (3, 2):
+        offer_directly(house, listing.id, price_plan={"kind": "one_off", "price_fen": PRICE_FEN + fen})
+        work(house)
+    cheap = offer_directly(house, listing.id, price_plan={"kind": "one_off", "price_fen": PRICE_FEN})
+    work(house)
+    assert isinstance(cheap, AccessRequest)
+    assert seen(house, cheap)[:2] == ("OFFERED", "left_to_buyers_people")
+    assert [one["reasons"] for one in facts(house, "answer_left_to_people")] == [
+        ["price_too_high"],
+        ["price_too_high"],
+        ["too_many_rounds"],
+    ]
+
+
 def queries_agreement(house: House, request: AccessRequest) -> Any:
     with house.runtime.database.reading() as db:
         return queries.agreement(db, str(request.agreement_id))

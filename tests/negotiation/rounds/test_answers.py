@@ -251,6 +251,31 @@ def test_a_rule_is_the_providers_and_setting_it_again_changes_nothing(house: Hou
     kept = content(house, first.document)
     jsonschema.validate(kept, schema_named("answer-rule"))
     assert "p-1" not in str(kept)
+    set_rule(house, listing.id)
+    again = set_rule(house, listing.id, automatic=AUTOMATIC, reviews=OFFICES)
+    assert again.document != first.document, "the hash in the entry tells nothing of the bounds"
+
+
+def test_a_buyer_finds_no_bound_by_asking_anew(house: House) -> None:
+    listing = ruled(house, {"rounds_at_most": 2})
+    for fen in (1, 2):
+        low = requested(house, listing, terms={"price_plan": {"kind": "one_off", "price_fen": fen}})
+        work(house)
+        assert seen(house, low)[1] == "left_to_people"
+    third = requested(house, listing)
+    other = requested(house, listing, who="insurer")
+    work(house)
+    assert seen(house, third)[1] == "left_to_people"
+    reasons = [one["reasons"] for one in facts(house, "answer_left_to_people") if one["request"] == third.id]
+    assert reasons == [["too_many_rounds"]]
+    assert "too_many_rounds" not in str(
+        [one for one in facts(house, "answer_left_to_people") if one["request"] == other.id]
+    )
+    house.clock.advance(timedelta(seconds=1))
+    set_rule(house, listing.id, automatic=AUTOMATIC | {"rounds_at_most": 1})
+    assert seen(house, requested(house, listing, justification="another study"))[1] == "asked"
+    work(house)
+    assert len(facts(house, "offer_made")) == 1
 
 
 @pytest.mark.parametrize(
