@@ -231,7 +231,7 @@ ROWS: dict[str, Row] = {
     "ask_for_data": only("buyer other_buyer", 403),
     "list_exchanges": ANYBODY,
     "get_exchange": only("buyer auditor"),
-    "get_pushed_content": only(""),  # nothing was pushed in the story
+    "get_pushed_content": only("buyer"),
     "move_exchange": only("buyer", auditor=403),
     # books
     "get_asset_costs": only("owner auditor"),
