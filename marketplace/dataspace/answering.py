@@ -13,6 +13,7 @@ from marketplace.dataspace.identity import Identity
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.states import Move
 from marketplace.kernel.canonical import Json
+from marketplace.participants.models import Participant
 from marketplace.plumbing.runtime import Runtime
 
 if TYPE_CHECKING:
@@ -36,10 +37,14 @@ class Patience:
 
 @dataclass(frozen=True)
 class DatasetPage:
-    """Data sets of one participant; next_cursor: None on the last page."""
+    """Data sets of one participant; next_cursor: None on the last page.
+
+    previous_cursor: None on the first page, empty where that comes before.
+    """
 
     datasets: Sequence[Json]
     next_cursor: str | None
+    previous_cursor: str | None = None
 
 
 class Answering(Protocol):
@@ -55,6 +60,10 @@ class Answering(Protocol):
 
         Raises BadCursor, UnknownCode.
         """
+        ...
+
+    def catalogues(self, db: Session, talk: Talk) -> Sequence[Participant]:
+        """Whose catalogues are named in that of a participant."""
         ...
 
     def dataset(self, db: Session, talk: Talk, dataset_id: str, now: datetime) -> Json:

@@ -7,6 +7,7 @@ The kit has no channel to say what it wants next: it says it by the ids of data 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from sqlmodel import Session
@@ -142,7 +143,7 @@ class Table(House):
     ) -> DatasetPage:
         page = super().datasets(db, talk, wanted, cursor, now)
         ours = [_dataset(one) for one in (*CATALOGUE, *PROVIDES)] if cursor is None and not wanted else []
-        return DatasetPage([*ours, *page.datasets], page.next_cursor)
+        return replace(page, datasets=[*ours, *page.datasets])
 
     def dataset(self, db: Session, talk: Talk, dataset_id: str, now: datetime) -> Json:
         if dataset_id in CATALOGUE or dataset_id in PROVIDES:

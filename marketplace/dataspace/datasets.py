@@ -14,12 +14,24 @@ from marketplace.kernel.errors import shown
 RULES = ("permission", "prohibition", "obligation")
 
 
-def catalogue(participant_id: str, base: str, datasets: Sequence[Json]) -> Json:
-    """The root catalogue of a participant; keys without anything in them are left out."""
+def catalogue(participant_id: str, base: str, datasets: Sequence[Json], catalogues: Sequence[Json] = ()) -> Json:
+    """The root catalogue of a participant; keys without anything in them are left out.  catalogues: as `nested`."""
     service = {"@id": f"{base}#service", "@type": "DataService", "endpointURL": base}
     listed = {"dataset": [_served(one, base) for one in datasets]} if datasets else {}
     content = {"@id": f"{base}#catalogue", "participantId": participant_id, "service": [service]}
+    listed |= {"catalog": list(catalogues)} if catalogues else {}
     return framed("Catalog", content | listed)
+
+
+def nested(participant_id: str, base: str) -> Json:
+    """A catalogue as an entry of another one: where it is to be had, and whose it is."""
+    return {
+        "@id": f"{base}#catalogue",
+        "@type": "Catalog",
+        "participantId": participant_id,
+        "distribution": [{"@type": "Distribution", "format": "Catalog", "accessService": f"{base}#service"}],
+        "service": [{"@id": f"{base}#service", "@type": "DataService", "endpointURL": base}],
+    }
 
 
 def alone(dataset: Json, base: str) -> Json:

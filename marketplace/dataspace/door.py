@@ -14,10 +14,19 @@ from starlette.responses import JSONResponse, Response
 
 from marketplace.dataspace import datasets, hearing, inbox, kit, problems, pull, queries
 from marketplace.dataspace.addresses import base_of
+from marketplace.dataspace.answering import DatasetPage
 from marketplace.dataspace.chosen import answering as chosen
 from marketplace.dataspace.filters import read_filter
 from marketplace.dataspace.hearing import Declined
-from marketplace.dataspace.hosting import Handler, hosted, in_transaction, known_talk, said_by, typed_answers
+from marketplace.dataspace.hosting import (
+    Handler,
+    hosted,
+    in_transaction,
+    known_talk,
+    require_speaking,
+    said_by,
+    typed_answers,
+)
 from marketplace.dataspace.messages import VERSION, BadMessage, check
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.moving import acknowledgement
@@ -80,11 +89,23 @@ async def _catalogue(request: Request) -> Response:
     runtime: Runtime = request.app.state.runtime
     with runtime.database.reading() as db:
         page = request.app.state.answering.datasets(db, talk, wanted, cursor, runtime.clock.now())
-    base, headers = base_of(runtime.settings, talk.hosted.id), {}
-    if page.next_cursor is not None:
-        asked = "".join(f"&{name}={quote(value)}" for name, value in wanted.items())
-        headers["Link"] = f'<{base}/catalog/request?cursor={page.next_cursor}{asked}>; rel="next"'
-    return JSONResponse(datasets.catalogue(talk.hosted.id, base, page.datasets), headers=headers)
+        first = cursor is None and not wanted
+        others = request.app.state.answering.catalogues(db, talk) if first else ()
+        nested = [datasets.nested(one.id, base_of(runtime.settings, one.id)) for one in others]
+    base = base_of(runtime.settings, talk.hosted.id)
+    headers = _links(f"{base}/catalog/request", wanted, page)
+    return JSONResponse(datasets.catalogue(talk.hosted.id, base, page.datasets, nested), headers=headers)
+
+
+def _links(address: str, wanted: dict[str, str], page: DatasetPage) -> dict[str, str]:
+    """Where the pages beside this one are (RFC 8288); the first page has no cursor."""
+    found = []
+    for name, cursor in (("next", page.next_cursor), ("previous", page.previous_cursor)):
+        if cursor is not None:
+            asked = ({"cursor": cursor} if cursor else {}) | wanted
+            query = "&".join(f"{one}={quote(value, safe='')}" for one, value in asked.items())
+            found.append(f'<{address}{"?" if query else ""}{query}>; rel="{name}"')
+    return {"Link": ", ".join(found)} if found else {}
 
 
 async def _dataset(request: Request) -> Response:
@@ -109,6 +130,7 @@ async def _read(request: Request, protocol: Protocol) -> Response:
 async def _open(request: Request, move: Move) -> Response:
     talk, message = await said_by(request)
     request.state.ids = _ids(message)
+    require_speaking(talk.hosted)
 
     def work(db: Session, runtime: Runtime) -> Exchange | Declined:
         answers, now = request.app.state.answering, runtime.clock.now()

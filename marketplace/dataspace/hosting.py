@@ -30,6 +30,7 @@ from marketplace.plumbing.turns import Turns, in_own_thread
 from marketplace.plumbing.web import record_raised
 
 SPEAKS: Final = frozenset({Role.PROVIDER, Role.BUYER})
+SHOWS: Final = SPEAKS | {Role.EXCHANGE_OPERATOR}
 _LOOK_SECONDS: Final = 0.02
 
 Answer = Coroutine[Any, Any, Response]
@@ -45,14 +46,20 @@ class SomethingWentWrong(Unavailable):
 
 
 def hosted(db: Session, participant_id: str) -> Participant:
-    """A participant that speaks the protocol here: provider or buyer, not suspended.  Raises NotHosted."""
+    """A participant with a catalogue here: provider, buyer or exchange, not suspended.  Raises NotHosted."""
     try:
         found = participants.participant(db, participant_id)
     except NotFound as error:
         raise NotHosted("no such participant is hosted here", got=shown(participant_id)) from error
-    if found.suspended_at is not None or not SPEAKS & set(found.roles):
+    if found.suspended_at is not None or not SHOWS & set(found.roles):
         raise NotHosted("no such participant is hosted here", got=shown(participant_id))
     return found
+
+
+def require_speaking(found: Participant) -> None:
+    """Raises NotHosted for who makes no contracts: an exchange has a catalogue of catalogues and nothing else."""
+    if not SPEAKS & set(found.roles):
+        raise NotHosted("no contracts are made with this participant", got=found.id)
 
 
 async def said_by(request: Request) -> tuple[Talk, Json]:

@@ -23,12 +23,14 @@ from marketplace.dataspace.pushing import ask_for_push
 from marketplace.dataspace.receiving import renewed_destination
 from marketplace.dataspace.states import Move, Protocol, Side
 from marketplace.exchange import queries as exchange_room
-from marketplace.exchange.queries import CatalogueRow
-from marketplace.kernel.actor import Actor
+from marketplace.exchange.catalogue import page_before
+from marketplace.exchange.queries import CatalogueRow, Wanted
+from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
 from marketplace.participants import connectors
 from marketplace.participants import queries as participants
+from marketplace.participants.models import Participant
 from marketplace.plumbing.runtime import Runtime
 
 PAGE = 50
@@ -48,18 +50,21 @@ class House:
     def datasets(
         self, db: Session, talk: Talk, wanted: Mapping[str, str], cursor: str | None, now: datetime
     ) -> DatasetPage:
-        filters: dict[str, Any] = dict(wanted)
-        asker = participants.participant(db, talk.actor.participant)
-        private = exchange_room.Wanted(provider=talk.hosted.id, named=asker.id, **filters)
-        public = exchange_room.Wanted(provider=talk.hosted.id, asker=asker, **filters)
+        private, public = _wanted(db, talk, wanted)
         rows: list[CatalogueRow] = []
+        previous = _page_before(db, private, public, cursor, now) if cursor is not None else None
         if cursor is None or cursor.startswith(_PRIVATE):
             page = exchange_room.visible(db, now, private, cursor=cursor and cursor.removeprefix(_PRIVATE), limit=PAGE)
             rows, cursor = [*page.rows], None
             if page.next_cursor is not None:
-                return DatasetPage([described.dataset(row) for row in rows], _PRIVATE + page.next_cursor)
+                return DatasetPage([described.dataset(row) for row in rows], _PRIVATE + page.next_cursor, previous)
         page = exchange_room.visible(db, now, public, cursor=cursor, limit=PAGE)
-        return DatasetPage([described.dataset(row) for row in (*rows, *page.rows)], page.next_cursor)
+        return DatasetPage([described.dataset(row) for row in (*rows, *page.rows)], page.next_cursor, previous)
+
+    def catalogues(self, db: Session, talk: Talk) -> Sequence[Participant]:
+        if Role.EXCHANGE_OPERATOR not in talk.hosted.roles:
+            return ()
+        return [one for one in participants.with_role(db, Role.PROVIDER) if one.suspended_at is None]
 
     def dataset(self, db: Session, talk: Talk, dataset_id: str, now: datetime) -> Json:
         row = exchange_room.visible_listing(db, dataset_id, now, reader=talk.actor.participant)
@@ -157,6 +162,28 @@ def _followed(
         case Protocol.TRANSFER, "terminate":
             holding.end(db, exchange, str(message.get("code", "")), now)
     return ()
+
+
+def _wanted(db: Session, talk: Talk, wanted: Mapping[str, str]) -> tuple[Wanted, Wanted]:
+    """What the caller may see of a participant: offers to it by name, and those to everybody."""
+    filters: dict[str, Any] = dict(wanted)
+    asker = participants.participant(db, talk.actor.participant)
+    private = exchange_room.Wanted(provider=talk.hosted.id, named=asker.id, **filters)
+    return private, exchange_room.Wanted(provider=talk.hosted.id, asker=asker, **filters)
+
+
+def _page_before(db: Session, private: Wanted, public: Wanted, cursor: str, now: datetime) -> str:
+    """The cursor of the page before; before the first page of public offers comes the last one of private offers."""
+    if cursor.startswith(_PRIVATE):
+        found = page_before(db, now, private, cursor=cursor.removeprefix(_PRIVATE), limit=PAGE)
+        return found and _PRIVATE + found
+    found, last = page_before(db, now, public, cursor=cursor, limit=PAGE), None
+    while not found:
+        page = exchange_room.visible(db, now, private, cursor=last, limit=PAGE)
+        if page.next_cursor is None:
+            return _PRIVATE + last if last else ""
+        last = page.next_cursor
+    return found
 
 
 def _where(db: Session, exchange: Exchange, runtime: Runtime, now: datetime) -> Json:

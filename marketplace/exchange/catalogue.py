@@ -23,7 +23,16 @@ from marketplace.legal.models import Opinion
 from marketplace.participants.models import Participant
 from marketplace.registration.models import Certificate
 
-__all__ = ["BadCursor", "CataloguePage", "CatalogueRow", "NotInCatalogue", "Wanted", "visible", "visible_listing"]
+__all__ = [
+    "BadCursor",
+    "CataloguePage",
+    "CatalogueRow",
+    "NotInCatalogue",
+    "Wanted",
+    "page_before",
+    "visible",
+    "visible_listing",
+]
 
 MAX_PAGE = 100
 MOST_LOOKED_AT = 2000
@@ -99,6 +108,27 @@ def visible(
         after, look_at = places[-1], min(look_at * 2, MOST_LOOKED_AT)
     page = [row for _, row in rows[:size]]
     return CataloguePage(page, found.cursor(rows[size - 1][0]) if len(rows) > size else None)
+
+
+def page_before(db: Session, now: datetime, wanted: Wanted, *, cursor: str, limit: int = 20) -> str:
+    """The cursor of the page that comes before the one of a cursor; empty where that is the first page.
+
+    Raises BadCursor, UnknownCode.
+    """
+    found = search(db, wanted, cursor)
+    if found is None or found.after is None:
+        return ""
+    size = max(1, min(limit, MAX_PAGE))
+    rows: list[Place] = []
+    place, look_at = found.after, (size + 1) * 3 // 2
+    while len(rows) <= size:
+        places = found.places_back(db, place, look_at)
+        there = {one for one, _ in _standing_at(db, wanted, places, now)}
+        rows += [one for one in places if one in there and one not in rows[-1:]]
+        if len(places) < look_at:
+            break
+        place, look_at = places[-1], min(look_at * 2, MOST_LOOKED_AT)
+    return found.cursor(rows[size]) if len(rows) > size else ""
 
 
 def visible_listing(db: Session, listing_id: str, now: datetime, *, reader: str | None = None) -> CatalogueRow:

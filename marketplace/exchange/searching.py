@@ -69,6 +69,13 @@ class Search:
         rows = rows.order_by(sa.desc(self.weight), sa.desc(number)).limit(limit)
         return [Place(*row) for row in db.execute(rows)]
 
+    def places_back(self, db: Session, place: Place, limit: int) -> list[Place]:
+        """A place and those before it, the nearest first, hidden lines among them."""
+        number = col(self.along.number)
+        rows = sa.select(self.weight, number).where(*self.conditions)
+        rows = rows.where(sa.tuple_(self.weight, number) >= sa.tuple_(*place))
+        return [Place(*row) for row in db.execute(rows.order_by(self.weight, number).limit(limit))]
+
     def cursor(self, place: Place) -> str:
         """Where the next page begins: after this place."""
         return base64.urlsafe_b64encode(canonical([self.ranking, *place])).decode().rstrip("=")

@@ -254,7 +254,7 @@ ROWS: dict[str, Row] = {
     "list_held_agreements": ANYBODY,
     "get_held_agreement": only("buyer auditor"),
     "get_exchange": only("buyer auditor"),
-    "get_pushed_content": only(""),  # nothing was pushed in the story
+    "get_pushed_content": only("buyer"),
     "move_exchange": only("buyer", auditor=403),
     # books
     "get_asset_costs": only("owner auditor"),

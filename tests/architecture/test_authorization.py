@@ -26,7 +26,7 @@ OF_THE_THING = frozenset({400, 409, 412, 416, 422, 428, 503})
 NOT_THERE_YET = frozenset(
     {
         "no-acceptance-rule", "no-answer-rule", "no-bundle", "no-delivery", "no-notice-address", "no-such-checkpoint",
-        "no-such-declaration", "no-such-file", "no-such-job", "not-sealed",
+        "no-such-declaration", "no-such-file", "no-such-job", "not-sealed", "nothing-arrived",
     }
 )  # fmt: skip
 

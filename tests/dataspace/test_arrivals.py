@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from fastapi.testclient import TestClient
 
 from marketplace.audit.entry import Tag
 from marketplace.audit.recheck import sealed_rows
@@ -18,12 +19,13 @@ from marketplace.dataspace.beginning import ask_for_data
 from marketplace.dataspace.chosen import answering
 from marketplace.dataspace.models import Arrival
 from marketplace.dataspace.receiving import NothingArrived, arrival, require_receiver
+from marketplace.dataspace.routes import routes
 from marketplace.dataspace.states import Protocol
 from marketplace.kernel.canonical import Json
 from tests.dataspace.peer import Peer, message, speaking
 from tests.dataspace.schemas import problems_of
 from tests.house import House
-from tests.transfer.doors import entries
+from tests.transfer.doors import app_of, entries
 
 T = Protocol.TRANSFER
 CONTENT = bytes(range(256)) * 40
@@ -91,6 +93,18 @@ def test_a_buyer_asks_for_a_push_and_has_what_was_pushed(peer: Peer, house: Hous
     assert (found.bytes, found.digest_given) == (len(CONTENT), True)
     token = address["endpointProperties"][0]["value"]
     assert token not in kept, "the token is forgotten with the end of the transfer"
+    app = app_of(house)
+    app.include_router(routes)
+    path = f"/v1/dataspace/exchanges/{ours}"
+    with TestClient(app) as http:
+        whole = http.get(f"{path}/content", headers={"X-Caller": "pharma"})
+        part = http.get(f"{path}/content", headers={"X-Caller": "pharma", "Range": "bytes=10-19"})
+        assert (whole.status_code, whole.content, whole.headers["repr-digest"]) == (200, CONTENT, DIGEST)
+        assert (part.status_code, part.content) == (206, CONTENT[10:20])
+        for other in ("auditor", "hospital"):
+            assert http.get(f"{path}/content", headers={"X-Caller": other}).status_code == 404
+        detail = http.get(path, headers={"X-Caller": "pharma"}).json()
+        assert (detail["arrival"]["sha256"], detail["push"]) == (found.sha256, None)
     (told,) = entries(house, Tag.DATA_ARRIVED)
     assert told["facts"] == {
         "exchange": ours,

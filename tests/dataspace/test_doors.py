@@ -208,7 +208,9 @@ def test_a_catalogue_is_filtered_and_comes_in_pages(peer: Peer, house: House, mo
     assert problems_of(first.json()) == []
     link = first.headers["link"].partition(">")[0][1:]
     second = peer.http.get(link, headers={"Authorization": peer.header()})
-    assert "link" not in second.headers
+    assert set(second.links) == {"previous"}
+    again = peer.http.get(second.links["previous"]["url"], headers={"Authorization": peer.header()})
+    assert (again.json(), again.links) == (first.json(), first.links)
     assert {one["@id"] for page in (first, second) for one in page.json()["dataset"]} == there
     none = peer.post("/catalog/request", CATALOGUE | {"filter": [{"modality": "ECG"}]}).json()
     assert problems_of(none) == []
@@ -269,11 +271,45 @@ def test_private_offers_come_first_page_by_page(peer: Peer, house: House, monkey
     version, seen, link = certified(house), [], "/catalog/request"
     private = [listed(house, version, buyers=[house.cast["pharma"].id]).id for _ in range(2)]
     public = [listed(house, version).id for _ in range(2)]
+    back: list[str] = []
     while link:
         answer = peer.get(link)
         seen += [one["@id"] for one in answer.json()["dataset"]]
-        link = "/catalog" + answer.links["next"]["url"].partition("/catalog")[2] if "next" in answer.links else ""
+        link = _linked(answer, "next")
     assert seen == [*reversed(private), *reversed(public)]
+    link = _linked(answer, "previous")
+    while link:
+        answer = peer.get(link)
+        back += [one["@id"] for one in reversed(answer.json()["dataset"])]
+        link = _linked(answer, "previous")
+    assert back == [*reversed(seen[: len(back)])]
+    assert len(back) == len(seen) - 1, "every page but the last, in which this began"
+
+
+def _linked(answer: Any, name: str) -> str:
+    return "/catalog" + answer.links[name]["url"].partition("/catalog")[2] if name in answer.links else ""
+
+
+def test_an_exchange_names_the_catalogues_of_the_providers_here(peer: Peer, house: House) -> None:
+    listing, exchange = listed(house), house.cast["exchange"].id
+    own = f"{peer.base}#catalogue"
+    peer.hosted = exchange
+    answer = peer.post("/catalog/request", CATALOGUE)
+    assert (answer.status_code, problems_of(answer.json())) == (200, [])
+    nested = {one["@id"]: one for one in answer.json()["catalog"]}
+    assert own in nested
+    assert all(one["distribution"][0]["accessService"] == one["service"][0]["@id"] for one in nested.values())
+    assert house.cast["pharma"].id not in {one["participantId"] for one in nested.values()}
+    assert "catalog" not in peer.post("/catalog/request", CATALOGUE | {"filter": [{"modality": "CT"}]}).json()
+    peer.hosted = nested[own]["participantId"]
+    assert nested[own]["service"][0]["endpointURL"] == peer.base
+    shown = peer.post("/catalog/request", CATALOGUE).json()
+    assert ([one["@id"] for one in shown["dataset"]], "catalog" in shown) == ([listing.id], False)
+    peer.hosted = exchange
+    content = {"consumerPid": "urn:peer:1", "callbackAddress": peer.heard.origin}
+    offer = shown["dataset"][0]["hasPolicy"][0] | {"target": listing.id}
+    said = message(N, "request", offer=offer, **content)
+    assert refused(peer.post("/negotiations/request", said), 404, "ContractNegotiationError") == "not-hosted"
 
 
 def test_production_refuses_the_conformance_mode() -> None:
