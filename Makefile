@@ -7,7 +7,7 @@ PORT ?= 8000
 DATA ?= var/market
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo year test crash tamper s3 opa regal check outside conformance bench generate lock clean
+.PHONY: help setup run demo year test crash tamper s3 opa regal check outside conformance peer bench generate lock clean
 
 help: ## Show the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -73,6 +73,9 @@ check: $(VENV)/dev.stamp opa regal ## Lint, types, import contracts, policy test
 
 conformance: $(VENV)/dev.stamp ## The Eclipse Dataspace TCK against the service (needs Java 17 and Maven; ONLY=expression)
 	@$(BIN)/python -m tests.conformance $(if $(ONLY),'$(ONLY)')
+
+peer: $(VENV)/dev.stamp ## A real Eclipse EDC buys from us and sells to us (needs Java 17 and Maven; EDC=0.18.0)
+	@$(BIN)/python -m tests.peer $(EDC)
 
 bench: $(VENV)/dev.stamp ## Measure against floors and goals (NAME=all, QUICK=1 for a tenth, JSON=1)
 	@$(BIN)/python -m marketplace bench $(or $(NAME),all) $(if $(QUICK),--quick) $(if $(JSON),--json)

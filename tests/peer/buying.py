@@ -1,0 +1,78 @@
+"""The peer as provider: we list what it offers, negotiate by our verbs, and pull from the data plane it steers."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import httpx2
+
+from marketplace.dataspace.messages import framed
+from marketplace.dataspace.mock import MockIdentity
+from marketplace.kernel.canonical import Json
+from marketplace.plumbing.runtime import Runtime
+from tests.peer.controlplane import ControlPlane
+from tests.peer.market import Market
+from tests.peer.plane import DataPlane
+from tests.peer.steps import Steps, closed, pulled, sha256, waited
+
+ASSET = "peers-asset"
+
+
+def buy(steps: Steps, market: Market, peer: ControlPlane, plane: DataPlane) -> None:
+    """Every step of it.  Raises Stopped."""
+    buyer = market.parties["pharma"]
+    where = {"connector_id": market.connector, "address": peer.base}
+    with steps.step("we list EDC's catalogue") as said:
+        dataset = _listed(peer, buyer.participant_id)
+        offer = dataset["hasPolicy"][0] | {"target": dataset["@id"]}
+        said.append(f"{dataset['@id']} as {dataset['distribution'][0]['format']}")
+    with steps.step("EDC agrees to our request") as said:
+        begun = time.monotonic()
+        negotiation = buyer.post("/v1/dataspace/negotiations", where | {"offer": offer})["id"]
+        agreed = _reached(market, negotiation, "AGREED")
+        said.append(f"assigner {agreed['agreement']['assigner']}")
+    with steps.step("we verify, EDC finalizes") as said:
+        buyer.post(f"/v1/dataspace/exchanges/{negotiation}/moves", {"move": "verify"})
+        _reached(market, negotiation, "FINALIZED")
+        said.append(f"{time.monotonic() - begun:.2f} s from our request on")
+    with steps.step("our transfer is STARTED, EDC's data plane signalled") as said:
+        asked = where | {"agreement_id": agreed["agreement"]["@id"]}
+        transfer = buyer.post("/v1/dataspace/transfers", asked)["id"]
+        started = _reached(market, transfer, "STARTED")
+        assert plane.told[-1][0] == "start", "the data plane was not told to start"
+    with steps.step("we pull from it") as said:
+        address = {
+            one["name"].rpartition("/")[2]: one["value"] for one in started["data_address"]["endpointProperties"]
+        }
+        content = pulled(address["endpoint"], address["authorization"])
+        assert sha256(content) == plane.sha256, "other bytes than it serves"
+        said.append(f"{len(content)} bytes, SHA-256 equal")
+    with steps.step("we end the transfer, the token with it"):
+        buyer.post(f"/v1/dataspace/exchanges/{transfer}/moves", {"move": "terminate"})
+        _reached(market, transfer, "TERMINATED")
+        waited(lambda: closed(address["endpoint"], address["authorization"]), "the end of the token")
+
+
+def _listed(peer: ControlPlane, participant: str) -> Json:
+    """The peer's data set, asked for under the name that our identity port gives the participant."""
+    header = MockIdentity().header(participant, peer.base, datetime.now(UTC), cast("Runtime", None))
+    answer = httpx2.post(
+        f"{peer.base}/catalog/request",
+        json=framed("CatalogRequestMessage", {}),
+        headers={"Authorization": header},
+        trust_env=False,
+    )
+    assert answer.status_code == 200, answer.text[:300]
+    return next(dict(one) for one in answer.json()["dataset"] if one["@id"] == ASSET)
+
+
+def _reached(market: Market, exchange: str, state: str) -> Any:
+    def look() -> Any:
+        found = market.parties["pharma"].get(f"/v1/dataspace/exchanges/{exchange}")
+        ended = found["state"] == "TERMINATED" != state
+        assert not ended, f"{exchange} ended: {found['error'] or found['messages'][-1]['body'].get('reason')}"
+        return found if found["state"] == state else None
+
+    return waited(look, f"{exchange} to be {state}")
