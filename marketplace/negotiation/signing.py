@@ -26,6 +26,7 @@ from marketplace.negotiation import queries
 from marketplace.negotiation.duties.opening import open_reports
 from marketplace.negotiation.duties.queries import overdue_between
 from marketplace.negotiation.models import AccessRequest, Agreement
+from marketplace.negotiation.recovery import require_no_margin
 from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION, AgreementState, Reason, Side, State
 from marketplace.negotiation.steps import END_TASK, PREPARE_TASK, move, record_agreement, require_running
 from marketplace.participants import queries as participants
@@ -78,7 +79,7 @@ def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn
     signature the service verifies both and the agreement is in force.
 
     Raises NotTheAgreement, NegotiationExpired, WrongState, ProofsChanged, PartySuspended, ProofOverdue, BadSignature,
-    UnknownKey, SoldExclusively, NotAlone, and what `require_standing` raises.
+    UnknownKey, SoldExclusively, NotAlone, CostRecovered, and what `require_standing` raises.
     Records: negotiation:agreement_signed, _verified, _finalized.
     """
     request = queries.request(db, agreement.request_id)
@@ -255,7 +256,8 @@ def _begin(db: Session, agreement: Agreement, now: datetime) -> None:
 
 
 def _follow_up(db: Session, agreement: Agreement, price_fen: int, now: datetime) -> None:
-    """Epochs, books, duties, preparation of the delivery, and the end of the term."""
+    """Epochs, books, duties, preparation of the delivery, and the end of the term.  Raises CostRecovered."""
+    require_no_margin(db, agreement, price_fen, now)
     for subject in (
         agreement.id,
         agreement.version_id,
