@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import BigInteger, ColumnElement, and_, cast, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
@@ -70,20 +70,18 @@ def billable(db: Session, issuer: str, buyer: str, before: datetime, *, minimum_
     vat = select(func.sum(Posting.amount_minor)).where(
         Posting.transaction_id == posted.id, Posting.account == "tax:vat"
     )
-    price = posted.quantity * func.coalesce(posted.unit_price_minor, 0)
+    levied = -func.coalesce(vat.scalar_subquery(), 0)
+    price, payee = posted.quantity * col(posted.unit_price_minor), func.coalesce(event.payee_id, "")
     rows = (
         select(  # type: ignore[call-overload]
-            *(event.id, posted.id, posted.kind, event.at, event.agreement_id, event.asset_id, event.payee_id),
-            *(price, vat.scalar_subquery(), posted.entry_id, posted.posting_entry_id),
+            *(event.id, posted.id, posted.kind, event.at, event.agreement_id, event.asset_id, payee),
+            *(price, cast(levied, BigInteger), posted.entry_id, posted.posting_entry_id),
         )
         .join(event, col(event.id) == col(posted.meter_event))
         .where(*_charged_to(issuer, buyer, before, minimum_of))
         .order_by(col(event.at), col(event.id))
     )
-    return [
-        Billable(*of[:6], of[6] or "", int(of[7]), -int(of[8] or 0), *of[9:])
-        for of in db.execute(rows.execution_options(yield_per=_PAGE))
-    ]
+    return [Billable(*one) for one in db.execute(rows.execution_options(yield_per=_PAGE))]
 
 
 def any_billable(db: Session, issuer: str, buyer: str, before: datetime, *, minimum_of: str = "") -> bool:
