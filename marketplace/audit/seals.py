@@ -78,6 +78,7 @@ SEALED = frozenset(
         "policy_release",
         "proposal",
         "proposal_review",
+        "refund",
         "registrar_seat",
         "scheme_choice",
         "share",

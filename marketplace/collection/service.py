@@ -244,9 +244,9 @@ def _manifest_file(one: CollectedFile) -> ManifestFile:
 
 def _meter(db: Session, actor: Actor, version: Version, now: datetime) -> None:
     if stored := version.bytes // rules.GIGABYTE:
-        about = {"asset": version.asset_id, "version": version.id, "stage": Stage.COLLECTED}
-        key = f"collection:{version.id}"
-        meter(db, actor, "collection.gigabyte", stored, now, key=key, payer=actor.participant, **about)
+        asset, stage, key = version.asset_id, Stage.COLLECTED, f"collection:{version.id}"
+        about = (db, actor, "collection.gigabyte", stored, now)
+        meter(*about, key=key, asset=asset, version=version.id, stage=stage, payer=actor.participant)
 
 
 def _close(

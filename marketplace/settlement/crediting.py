@@ -1,4 +1,4 @@
-"""A credit note: lines of an invoice are taken back, in the books by reversal; what was paid for them is refunded."""
+"""A credit note: lines of an invoice are taken back, in the books by reversal; what was paid for them is owed back."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ from marketplace.settlement.chasing import let_go
 from marketplace.settlement.deposits import returned
 from marketplace.settlement.document import invoice_document
 from marketplace.settlement.models import Invoice, InvoiceLine
+from marketplace.settlement.paying import cover
 from marketplace.settlement.postings import payment, payment_key
+from marketplace.settlement.refunding import owe
 from marketplace.settlement.rules import INVOICE, InvoiceState
 
 
@@ -42,9 +44,9 @@ def credit(
 ) -> Invoice:
     """Take lines of an invoice back, all when none are named; returns the credit note.
 
-    In the books the charge, its payment and its shares are reversed; where it was paid, the refund is posted.
+    In the books the charge, its payment and its shares are reversed; what was paid for it is owed back.
     Raises NothingToCredit, SharesPaidOut, DepositReturned, WrongState, NotYourStep.
-    Records: settlement:invoice_credited, ledger:posted.
+    Records: settlement:invoice_credited, ledger:posted, settlement:refund_owed, and what closing by parts records.
     """
     queries.lock(db, found)
     wanted = [one for one in queries.lines(db, found.id) if not positions or one.position in positions]
@@ -64,8 +66,10 @@ def credit(
     db.flush()
 
     entry = record_invoice(db, actor, Tag(step.tag), note, now, {"credits": found.id, "reason": str(reason)})
-    for line in lines:
-        _take_back(db, found, line, reason, entry, now)
+    back = sum(_take_back(db, found, line, reason, entry, now) for line in lines)
+    if back:
+        owe(db, found, "credit_note", f"refund:{note.id}", back, now)
+    cover(db, actor, found, entry, now)
     let_go(db, lines, now)
     return note
 
@@ -124,8 +128,8 @@ def _note(db: Session, found: Invoice, lines: Sequence[InvoiceLine], reason: Rev
 
 def _take_back(
     db: Session, found: Invoice, line: InvoiceLine, reason: ReversalReason, entry: str, now: datetime
-) -> None:
-    """Reverse what the line has brought into the books, the last first; what the bank holds goes back as a refund."""
+) -> int:
+    """Reverse what the line has brought into the books, the last first; returns the fen that are owed back for it."""
     for share in queries.shares_of_line(db, line.id):
         share.void = True
         db.add(share)
@@ -133,13 +137,15 @@ def _take_back(
     for what in ("sale", "fee"):
         _reverse(db, payment_key(line, what), reason, now)
     ledger.reverse(db, SERVICE_ACTOR, queries.standing(db, line), reason, now)
-    if books.by_key(db, payment_key(line, "paid")) is not None:
+    paid = books.by_key(db, payment_key(line, "paid")) is not None
+    if paid:
         parties = {"buyer": found.buyer_id, "venue": found.issuer_id}
         about = Dimensions(asset=line.asset_id, agreement=line.agreement_id)
         key, amounts = payment_key(line, "refunded"), {"amount": line.price_fen}
         draft = payment("invoice.refund", key, parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]
         ledger.post(db, SERVICE_ACTOR, draft, now)
     db.flush()
+    return line.price_fen if paid else 0
 
 
 def _reverse(db: Session, key: str, reason: ReversalReason, now: datetime) -> None:

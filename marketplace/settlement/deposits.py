@@ -14,6 +14,7 @@ from marketplace.negotiation.models import Agreement
 from marketplace.settlement import queries
 from marketplace.settlement.models import InvoiceLine, Outcome
 from marketplace.settlement.postings import payment, payment_key
+from marketplace.settlement.refunding import owe
 from marketplace.settlement.rules import OutcomeState
 
 
@@ -36,11 +37,11 @@ def returned(db: Session, line: InvoiceLine) -> bool:
 
 
 def return_deposit(db: Session, agreement: Agreement, entry: str, now: datetime) -> int:
-    """Give back the deposit of an agreement if it was paid; returns the fen.  A second time changes nothing.
+    """Owe the deposit of an agreement back if it was paid; returns the fen.  A second time changes nothing.
 
     One that is paid later goes back with that payment, `due_back`; one that a credit note took back is not returned.
 
-    entry: log entry of the cause.  Records: ledger:posted.
+    entry: log entry of the cause.  Records: ledger:posted, settlement:refund_owed.
     """
     rows = select(InvoiceLine).where(InvoiceLine.agreement_id == agreement.id, InvoiceLine.kind == queries.DEPOSIT)
     # Held: a credit note for the deposit may be made at the same moment.
@@ -50,10 +51,12 @@ def return_deposit(db: Session, agreement: Agreement, entry: str, now: datetime)
         return 0
     if books.by_key(db, payment_key(line, "returned")) is not None:
         return 0
-    parties = {"buyer": agreement.buyer_id, "venue": queries.invoice(db, line.invoice_id).issuer_id}
+    billed = queries.invoice(db, line.invoice_id)
+    parties = {"buyer": agreement.buyer_id, "venue": billed.issuer_id}
     about = Dimensions(asset=line.asset_id, agreement=agreement.id)
     key, amounts = payment_key(line, "returned"), {"amount": line.price_fen}
     draft = payment("escrow.return", key, parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]
 
     ledger.post(db, SERVICE_ACTOR, draft, now)
+    owe(db, billed, "deposit", key, line.price_fen, now)
     return line.price_fen

@@ -27,7 +27,8 @@ class Invoice(SQLModel, table=True):
 
     number: without gaps within issuer, kind and year; period: a month, `2026-09`, or the moment up to which it was
     issued; document: SHA-256 of the document both may read; credits: the invoice that a credit note is about.
-    credited_fen: what credit notes took off; suspended_at: when its agreements were held for being unpaid.
+    received_fen: what was paid so far, never more than was asked; credited_fen: what credit notes took off;
+    suspended_at: when its agreements were held for being unpaid.
     """
 
     __tablename__ = "invoice"
@@ -44,6 +45,7 @@ class Invoice(SQLModel, table=True):
     document: str
     total_fen: int = Field(sa_type=BigInteger)
     vat_fen: int = Field(sa_type=BigInteger)
+    received_fen: int = Field(default=0, sa_type=BigInteger)
     credited_fen: int = Field(default=0, sa_type=BigInteger)
     credits: str | None = Field(default=None, foreign_key="invoice.id", index=True)
     issued_at: datetime = Field(sa_type=UtcDateTime)
@@ -138,6 +140,35 @@ class PaymentOrder(SQLModel, table=True):
     made_at: datetime = Field(sa_type=UtcDateTime)
 
 
+class Refund(SQLModel, table=True):
+    """What an exchange owes back to a buyer.  cause: `overpayment`, `credit_note` or `deposit`; states are derived.
+
+    cause_key: names the cause, unique, so that nothing is owed twice; order_id, reference: the payment order and the
+    transfer in it, None until ordered; paid_at: when the bank's statement confirmed it.
+    """
+
+    __tablename__ = "refund"
+
+    id: str = Field(primary_key=True)
+    issuer_id: str = Field(foreign_key="participant.id", index=True)
+    buyer_id: str = Field(foreign_key="participant.id", index=True)
+    invoice_id: str = Field(foreign_key="invoice.id", index=True)
+    cause: str
+    cause_key: str = Field(unique=True)
+    amount_fen: int = Field(sa_type=BigInteger)
+    owed_at: datetime = Field(sa_type=UtcDateTime)
+    order_id: str | None = Field(default=None, foreign_key="payment_order.id", index=True)
+    reference: str | None = Field(default=None, unique=True)
+    paid_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+    @property
+    def state(self) -> str:
+        """`owed`, then `ordered`, then `paid`."""
+        if self.paid_at is not None:
+            return "paid"
+        return "owed" if self.order_id is None else "ordered"
+
+
 class Outcome(SQLModel, table=True):
     """What the verifier of a pay-for-results agreement found; states are in `settlement.rules`.
 
@@ -158,7 +189,7 @@ class Outcome(SQLModel, table=True):
 
 
 class BankEntry(SQLModel, table=True):
-    """A credit that an exchange's bank has told of, taken once.  invoice_id: what it paid, None when it fits none."""
+    """What an exchange's bank has told of, taken once.  invoice_id: what it is about, None when it fits none."""
 
     __tablename__ = "bank_entry"
 

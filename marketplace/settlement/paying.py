@@ -1,4 +1,4 @@
-"""A payment: the invoice is paid, the books say so, and each line is settled down the waterfall."""
+"""A payment, whole or in part: the books say so, and what is paid as a whole is settled down the waterfall."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from marketplace.settlement.chasing import let_go
 from marketplace.settlement.deposits import due_back, return_deposit
 from marketplace.settlement.models import BankEntry, Invoice, InvoiceLine, Share
 from marketplace.settlement.postings import payment, payment_key
+from marketplace.settlement.refunding import owe_surplus
 from marketplace.settlement.rules import INVOICE, InvoiceState
 from marketplace.settlement.waterfall import DEFAULT, Part, Scheme, divide, scheme
 
@@ -30,43 +31,106 @@ TREASURY = frozenset({"treasury", "treasury_cost"})
 
 
 class WrongAmount(Invalid):
-    """The payment is not what the invoice asks for."""
+    """The payment has no amount, or its reference paid something else."""
 
 
 def pay(db: Session, actor: Actor, found: Invoice, reference: str, amount_fen: int, now: datetime) -> Invoice:
-    """Take a payment of the whole open amount; the same bank reference again changes nothing.
+    """Take a payment; the same bank reference again changes nothing.
 
-    reference: as `name_of_reference` gives it.  The agreements that the unpaid invoice held are let go on.
-    Raises WrongAmount, WrongState, NotYourStep.
-    Records: settlement:invoice_paid, settlement:shares_settled per line, ledger:posted, negotiation:agreement_resumed.
+    A part leaves the invoice open for the rest; what is paid beyond it is owed back to the buyer.
+    reference: as `name_of_reference` gives it.  The agreements that the unpaid invoice held are let go on when it is
+    paid as a whole.  Raises WrongAmount, WrongState, NotYourStep.
+    Records: settlement:invoice_part_paid; or settlement:invoice_paid, settlement:shares_settled per line,
+    negotiation:agreement_resumed, settlement:refund_owed; ledger:posted.
     """
     queries.lock(db, found)
     known = queries.bank_entry(db, found.issuer_id, reference)
-    lines = [one for one in queries.lines(db, found.id) if one.credited_by is None]
 
     if known is not None and known.invoice_id == found.id:
         return found
     if known is not None:
         raise WrongAmount("this reference paid something else", expected="another bank reference", got=reference)
-    step = INVOICE.step(InvoiceState(found.state), InvoiceState.PAID, actor.roles)
-    if amount_fen != found.total_fen - found.credited_fen:
-        raise WrongAmount(
-            "an invoice is paid as a whole",
-            expected=f"{found.total_fen - found.credited_fen} fen",
-            got=f"{amount_fen} fen",
-            action="pay the difference with its own reference to another invoice, or ask for a credit note",
-        )
+    INVOICE.step(InvoiceState(found.state), InvoiceState.PAID, actor.roles)
+    if amount_fen < 1:
+        raise WrongAmount("a payment has an amount", expected="1 fen or more", got=f"{amount_fen} fen")
+    part, about = min(amount_fen, open_fen(found)), {"reference": reference, "amount_fen": amount_fen}
 
-    found.state, found.paid_at = step.target, now
+    found.received_fen += part
     db.add(found)
-    db.add(_taken(found, reference, amount_fen, now))
+    outcome = "overpaid" if amount_fen > part else "part_paid" if open_fen(found) else "paid"
+    db.add(_taken(found, reference, amount_fen, outcome, now))
     db.flush()
 
-    entry = record_invoice(db, actor, Tag(step.tag), found, now, {"reference": reference, "amount_fen": amount_fen})
+    if open_fen(found):
+        entry = record_invoice(db, actor, Tag.INVOICE_PART_PAID, found, now, about | {"open_fen": open_fen(found)})
+        _post_whole(db, found, "payment.part", f"part:{reference}", part, entry, now)
+    else:
+        entry = _close(db, actor, found, found.received_fen - part, about, now)
+    if amount_fen > part:
+        owe_surplus(db, found, f"settlement:{found.id}:surplus:{reference}", amount_fen - part, entry, now)
+    return found
+
+
+def open_fen(found: Invoice) -> int:
+    """What is still asked for, fen; below zero where a credit note took more off than was left to pay."""
+    return found.total_fen - found.credited_fen - found.received_fen
+
+
+def pay_again(db: Session, actor: Actor, found: Invoice, reference: str, amount_fen: int, now: datetime) -> None:
+    """Take a payment for an invoice that asks for nothing any more: all of it is owed back.
+
+    Records: settlement:invoice_part_paid, ledger:posted, settlement:refund_owed.
+    """
+    about = {"reference": reference, "amount_fen": amount_fen, "open_fen": 0}
+    entry = record_invoice(db, actor, Tag.INVOICE_PART_PAID, found, now, about)
+    db.add(_taken(found, reference, amount_fen, "overpaid", now))
+    db.flush()
+    owe_surplus(db, found, f"settlement:{found.id}:surplus:{reference}", amount_fen, entry, now)
+
+
+def cover(db: Session, actor: Actor, found: Invoice, entry: str, now: datetime) -> None:
+    """After a credit note: close an invoice that its parts now cover, and owe back what they were too much.
+
+    entry: of the credit note.  Records: what `pay` records.
+    """
+    surplus = -open_fen(found)
+    if found.paid_at is not None or not found.received_fen or surplus < 0:
+        return
+    found.received_fen -= surplus
+    db.add(found)
+    if found.state == InvoiceState.CREDITED:
+        _post_whole(db, found, "payment.applied", "applied", surplus, entry, now)
+    else:
+        _close(db, actor, found, found.received_fen + surplus, {"covered_by_parts": True}, now)
+    if surplus:
+        owe_surplus(db, found, f"settlement:{found.id}:surplus:{entry}", surplus, entry, now)
+
+
+def _close(db: Session, actor: Actor, found: Invoice, parts_fen: int, about: Json, now: datetime) -> str:
+    """Settle every line of an invoice that is paid as a whole; returns the entry.
+
+    parts_fen: what earlier payments have brought into the books for the invoice as a whole.
+    """
+    step = INVOICE.step(InvoiceState(found.state), InvoiceState.PAID, actor.roles)
+    lines = [one for one in queries.lines(db, found.id) if one.credited_by is None]
+    found.state, found.paid_at = step.target, now
+    db.add(found)
+    db.flush()
+    entry = record_invoice(db, actor, Tag(step.tag), found, now, about)
+    _post_whole(db, found, "payment.applied", "applied", parts_fen, entry, now)
     for line in lines:
         _settle(db, found, line, entry, now)
     let_go(db, lines, now)
-    return found
+    return entry
+
+
+def _post_whole(db: Session, found: Invoice, kind: str, what: str, fen: int, entry: str, now: datetime) -> None:
+    """Post what concerns an invoice as a whole: a part, or that the parts are booked to the lines instead."""
+    if fen:
+        parties = {"buyer": found.buyer_id, "venue": found.issuer_id}
+        key = f"settlement:{found.id}:{what}"
+        draft = payment(kind, key, parties, {"amount": fen}, entry=entry, at=now, about=Dimensions())  # type: ignore[arg-type]
+        ledger.post(db, SERVICE_ACTOR, draft, now)
 
 
 def name_of_reference(reference: str) -> str:
@@ -74,13 +138,13 @@ def name_of_reference(reference: str) -> str:
     return sha256_hex(reference.encode())[:32]
 
 
-def _taken(found: Invoice, reference: str, amount_fen: int, now: datetime) -> BankEntry:
+def _taken(found: Invoice, reference: str, amount_fen: int, outcome: str, now: datetime) -> BankEntry:
     return BankEntry(
         issuer_id=found.issuer_id,
         reference=reference,
         invoice_id=found.id,
         amount_fen=amount_fen,
-        outcome="paid",
+        outcome=outcome,
         taken_at=now,
     )
 

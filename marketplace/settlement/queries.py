@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import BigInteger, ColumnElement, and_, cast, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
@@ -79,24 +79,19 @@ def charges(
     vat = select(func.sum(Posting.amount_minor)).where(
         Posting.transaction_id == posted.id, Posting.account == "tax:vat"
     )
-    price = posted.quantity * func.coalesce(posted.unit_price_minor, 0)
+    levied = -func.coalesce(vat.scalar_subquery(), 0)
+    price, payee = posted.quantity * col(posted.unit_price_minor), func.coalesce(event.payee_id, "")
     rows = (
         select(  # type: ignore[call-overload]
-            *(event.id, posted.id, posted.kind, event.at, event.agreement_id, event.asset_id, event.payee_id),
-            *(price, vat.scalar_subquery(), posted.entry_id, posted.posting_entry_id),
+            *(event.id, posted.id, posted.kind, event.at, event.agreement_id, event.asset_id, payee),
+            *(price, cast(levied, BigInteger), posted.entry_id, posted.posting_entry_id),
         )
         .join(event, col(event.id) == col(posted.meter_event))
         .where(*where)
         .order_by(*order)
         .limit(limit)
     )
-    return [_billable(row) for row in db.execute(rows.execution_options(yield_per=_PAGE))]
-
-
-def _billable(row: Sequence[Any]) -> Billable:
-    event, transaction, kind, at, agreement, asset, payee, price, vat, entry, posting = row
-    money = int(price), -int(vat or 0)
-    return Billable(event, transaction, kind, at, agreement, asset, payee or "", *money, entry, posting)
+    return [Billable(*one) for one in db.execute(rows.execution_options(yield_per=_PAGE))]
 
 
 def any_billable(db: Session, issuer: str, buyer: str, before: datetime, *, minimum_of: str = "") -> bool:

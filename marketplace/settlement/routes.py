@@ -9,6 +9,7 @@ from marketplace.negotiation.queries import own_agreement
 from marketplace.plumbing.web import PublicView, Verb, View, router
 from marketplace.settlement import billing, choosing, crediting, paying, queries, results
 from marketplace.settlement.bank import orders, statements
+from marketplace.settlement.bank.queries import refunds_of
 from marketplace.settlement.document import invoice_pdf
 from marketplace.settlement.models import Invoice
 from marketplace.settlement.schemas import (
@@ -26,6 +27,7 @@ from marketplace.settlement.schemas import (
     OutcomeOut,
     PaymentIn,
     PaymentOrderOut,
+    RefundOut,
     SchemeChoiceIn,
     SchemeChoiceOut,
     SchemeOut,
@@ -70,7 +72,7 @@ def get_invoice_pdf(view: View, invoice_id: str) -> Response:
 
 @routes.post("/invoices/{invoice_id}/payment", operation_id="pay_invoice")
 def pay_invoice(verb: Verb, invoice_id: str, asked: PaymentIn) -> InvoiceOut:
-    """The exchange says that an invoice was paid as a whole; its lines are settled into shares."""
+    """The exchange says what was paid, whole or a part; when all is paid, the lines are settled into shares."""
     found = queries.issued_invoice(verb.db, verb.actor, invoice_id)
     return _invoice(
         paying.pay(verb.db, verb.actor, found, paying.name_of_reference(asked.reference), asked.amount_fen, verb.now)
@@ -79,7 +81,7 @@ def pay_invoice(verb: Verb, invoice_id: str, asked: PaymentIn) -> InvoiceOut:
 
 @routes.post("/invoices/{invoice_id}/credit-notes", status_code=201, operation_id="credit_invoice")
 def credit_invoice(verb: Verb, invoice_id: str, asked: CreditIn) -> InvoiceOut:
-    """The exchange takes lines of an invoice back; what was paid for them is refunded."""
+    """The exchange takes lines of an invoice back; what was paid for them is owed back."""
     found = queries.issued_invoice(verb.db, verb.actor, invoice_id)
     return _invoice(crediting.credit(verb.db, verb.actor, found, set(asked.positions), asked.reason, verb.now))
 
@@ -111,7 +113,7 @@ def set_bank_account(verb: Verb, asked: BankAccountIn) -> BankAccountOut:
 
 @routes.post("/payment-orders", status_code=201, operation_id="order_payments")
 def order_payments(verb: Verb) -> PaymentOrderOut:
-    """The exchange orders every share that waits: one file for its bank, each share once."""
+    """The exchange orders every share and refund that waits: one file for its bank, each once."""
     return PaymentOrderOut.model_validate(orders.order_payments(verb.db, verb.actor, verb.now))
 
 
@@ -131,9 +133,15 @@ def get_payment_file(view: View, order_id: str) -> Response:
 
 @routes.post("/bank-statements", operation_id="take_bank_statement")
 def take_bank_statement(verb: Verb, asked: StatementIn) -> list[CreditOutcomeOut]:
-    """The exchange hands in its bank's statement, camt.053: credits that name an invoice pay it, each once."""
+    """The exchange hands in its bank's statement, camt.053: credits pay invoices, debits confirm refunds, each once."""
     taken = statements.take_statement(verb.db, verb.actor, asked.statement, verb.now)
     return [CreditOutcomeOut.model_validate(one) for one in taken]
+
+
+@routes.get("/refunds", operation_id="list_refunds")
+def list_refunds(view: View) -> list[RefundOut]:
+    """What the caller owes back as exchange or gets back as buyer, the latest first; all of it for auditors."""
+    return [RefundOut.model_validate(one) for one in refunds_of(view.db, view.actor)]
 
 
 @routes.get("/agreements/{agreement_id}/outcomes", operation_id="list_outcomes")

@@ -103,6 +103,7 @@ class InvoiceOut(BaseModel):
     document: str
     total_fen: int
     vat_fen: int
+    received_fen: int = Field(description="What was paid so far, never more than was asked for.")
     credited_fen: int
     credits: str | None
     issued_at: datetime
@@ -176,6 +177,23 @@ class BankAccountOut(BaseModel):
     account: str
     bank: str
     set_at: datetime
+
+
+class RefundOut(BaseModel):
+    """What an exchange owes back to a buyer."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    id: str
+    issuer_id: str
+    buyer_id: str
+    invoice_id: str
+    cause: str = Field(examples=["overpayment"])
+    amount_fen: int
+    state: str = Field(description="`owed`, `ordered` from the bank, or `paid`.")
+    order_id: str | None
+    owed_at: datetime
+    paid_at: datetime | None
 
 
 class PaymentOrderOut(BaseModel):

@@ -242,6 +242,7 @@ ROWS: dict[str, Row] = {
     "set_bank_account": Row(KNOWN - {"auditor"}, 403),
     "order_payments": only("exchange other_exchange", 403),
     "list_payment_orders": ANYBODY,
+    "list_refunds": ANYBODY,
     "get_payment_file": only("exchange auditor"),
     "list_outcomes": only(_READERS),
     "declare_outcome": only(_PARTIES),  # and the verifier where the plan names one, as no plan of the story does

@@ -157,14 +157,10 @@ def test_a_credit_that_names_the_invoice_pays_it_and_is_taken_once(house: House)
     sold(house)
     invoice = billed(house)
     amount = f"{Decimal(invoice.total_fen).scaleb(-2):.2f}"
-    text = statement(("R1", "1.00", f"for {invoice.number}"), ("R2", amount, f"{invoice.number} thanks"))
-    assert take(house, text) == [("wrong_amount", None), ("paid", invoice.id)]
-    assert take(house, text) == [("taken_before", None), ("taken_before", invoice.id)]
-    assert take(house, statement(("R3", amount, invoice.number), ("R4", "5.00", "gift"))) == [
-        ("not_open", None),
-        ("no_invoice", None),
-    ]
-    assert len(entries(house, Tag.BANK_ENTRY_TAKEN)) == 4
+    text = statement(("R1", amount, f"{invoice.number} thanks"), ("R2", "5.00", "gift"))
+    assert take(house, text) == [("paid", invoice.id), ("no_invoice", None)]
+    assert take(house, text) == [("taken_before", invoice.id), ("taken_before", None)]
+    assert len(entries(house, Tag.BANK_ENTRY_TAKEN)) == 2
     assert "thanks" not in str(entries(house, Tag.BANK_ENTRY_TAKEN))
 
 

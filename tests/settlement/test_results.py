@@ -97,17 +97,17 @@ def test_where_the_target_is_met_the_price_is_billed_and_the_deposit_returned_wi
 
 def test_where_it_is_missed_the_deposit_goes_back_and_nothing_is_due(house: House, agreement: str) -> None:
     pharma = house.cast["pharma"].id
-    before = balance(house, pharma, "asset:cash")
+    before = balance(house, pharma, "asset:refund-due")
     after_window(house)
     assert not declare(house, agreement, 929).met
     assert settle(house, agreement) == "settled"
     post(house)
     assert bill(house) is None
     assert held(house) == 0
-    assert balance(house, pharma, "asset:cash") == before + DEPOSIT
+    assert balance(house, pharma, "asset:refund-due") == before + DEPOSIT
     with house.db() as db:
         results.settle(db, agreement, house.clock.now())
-    assert balance(house, pharma, "asset:cash") == before + DEPOSIT
+    assert balance(house, pharma, "asset:refund-due") == before + DEPOSIT
     assert len(entries(house, Tag.OUTCOME_SETTLED)) == 1
 
 
@@ -145,13 +145,13 @@ def test_a_deposit_that_went_back_is_not_credited_too(house: House, agreement: s
     after_window(house)
     declare(house, agreement, 929)
     settle(house, agreement)
-    before = balance(house, pharma, "asset:cash")
+    before = balance(house, pharma, "asset:refund-due")
     with house.db() as db:
         (invoice,) = queries.invoices_of(db, house.cast["exchange"].actor)
     (line,) = [one for one in lines(house, invoice) if one.kind == queries.DEPOSIT]
     with pytest.raises(DepositReturned):
         credit(house, invoice, [line.position])
-    assert (held(house), balance(house, pharma, "asset:cash")) == (0, before)
+    assert (held(house), balance(house, pharma, "asset:refund-due")) == (0, before)
 
 
 def test_a_deposit_that_was_credited_does_not_go_back_again(house: House, agreement: str) -> None:
@@ -160,11 +160,11 @@ def test_a_deposit_that_was_credited_does_not_go_back_again(house: House, agreem
         (invoice,) = queries.invoices_of(db, house.cast["exchange"].actor)
     (line,) = [one for one in lines(house, invoice) if one.kind == queries.DEPOSIT]
     credit(house, invoice, [line.position])
-    before = balance(house, pharma, "asset:cash")
+    before = balance(house, pharma, "asset:refund-due")
     after_window(house)
     declare(house, agreement, 929)
     settle(house, agreement)
-    assert (held(house), balance(house, pharma, "asset:cash")) == (0, before)
+    assert (held(house), balance(house, pharma, "asset:refund-due")) == (0, before)
 
 
 def test_a_dispute_holds_the_settlement_until_the_verifier_has_spoken_again(house: House, agreement: str) -> None:

@@ -1,4 +1,4 @@
-"""Payment orders: what an exchange owes goes to its bank as one ISO 20022 file, each share once."""
+"""Payment orders: what an exchange owes goes to its bank as one ISO 20022 file, each share and each refund once."""
 
 from __future__ import annotations
 
@@ -19,15 +19,16 @@ from marketplace.kernel.clock import CHINA, timestamp
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
 from marketplace.settlement import queries
-from marketplace.settlement.models import BankAccount, PaymentOrder
+from marketplace.settlement.bank.queries import LONGEST_ID, unordered_refunds
+from marketplace.settlement.models import BankAccount, PaymentOrder, Refund, Share
 from marketplace.settlement.rules import NotTheExchange
 
 NAMESPACE = "urn:iso:std:iso:20022:tech:xsd:pain.001.001.09"
-_LONGEST_ID, _LONGEST_NAME, _LONGEST_WORDS = 35, 140, 140
+_LONGEST_NAME, _LONGEST_WORDS = 140, 140
 
 
 class NothingToPay(Conflict):
-    """No share waits for payment."""
+    """Nothing waits for payment."""
 
 
 class NoOwnAccount(Conflict):
@@ -51,9 +52,9 @@ class PaymentProvider(Protocol):
 
 
 def order_payments(db: Session, actor: Actor, now: datetime) -> PaymentOrder:
-    """Order every share that waits and whose owner has a bank account; one transfer to an owner.
+    """Order every share and refund that waits and whose owner has a bank account; one transfer to an owner or refund.
 
-    A share is in one order at most.  Raises NotTheExchange, NoOwnAccount, NothingToPay.
+    Each is in one order at most.  Raises NotTheExchange, NoOwnAccount, NothingToPay.
     Records: settlement:payments_ordered.
     """
     if not actor.has(Role.EXCHANGE_OPERATOR):
@@ -62,21 +63,22 @@ def order_payments(db: Session, actor: Actor, now: datetime) -> PaymentOrder:
     if debtor is None:
         raise NoOwnAccount("say first from which account you pay", action="PUT /v1/bank-account")
     waiting = queries.unpaid_shares(db, actor.participant)
-    if not waiting:
-        raise NothingToPay("no share waits for payment", expected="a paid invoice with owners who have a bank account")
+    back = unordered_refunds(db, actor.participant)
+    if not (waiting or back):
+        raise NothingToPay(
+            "no share and no refund waits for payment", expected="a paid invoice with owners who have a bank account"
+        )
 
     order_id = new_id("pay")
-    transfers = []
-    for place, (_, group) in enumerate(groupby(waiting, lambda one: one[0].owner), start=1):
-        shares = list(group)
-        total = sum(share.amount_fen for share, _ in shares)
-        reference = f"{order_id[:26]}-{place:05d}"
-        transfers.append(Transfer(reference, shares[0][1], total, f"data sales, {len(shares)} shares"))
+    transfers = _transfers(order_id, waiting, back)
     message = BankFile().message(order_id, debtor, transfers, now)
     made = _keep(db, actor, order_id, transfers, message, now)
     for share, _ in waiting:
         share.order_id = made.id
         db.add(share)
+    for (refund, _), transfer in zip(back, transfers[len(transfers) - len(back) :], strict=True):
+        refund.order_id, refund.reference = made.id, transfer.reference
+        db.add(refund)
     db.flush()
 
     facts = {"order": made.id, "payments": made.payments, "total_fen": made.total_fen, "sha256": made.sha256}
@@ -93,13 +95,13 @@ class BankFile:
         document = ET.Element(_name("Document"))
         root = _under(document, "CstmrCdtTrfInitn")
         head = _under(root, "GrpHdr")
-        _under(head, "MsgId", order_id[:_LONGEST_ID])
+        _under(head, "MsgId", order_id[:LONGEST_ID])
         _under(head, "CreDtTm", timestamp(now))
         _sums(head, transfers)
         _under(_under(head, "InitgPty"), "Nm", debtor.holder[:_LONGEST_NAME])
 
         batch = _under(root, "PmtInf")
-        _under(batch, "PmtInfId", order_id[:_LONGEST_ID])
+        _under(batch, "PmtInfId", order_id[:LONGEST_ID])
         _under(batch, "PmtMtd", "TRF")
         _sums(batch, transfers)
         _under(_under(batch, "ReqdExctnDt"), "Dt", now.astimezone(CHINA).date().isoformat())
@@ -109,6 +111,22 @@ class BankFile:
         for one in transfers:
             _transfer(batch, one)
         return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(document, encoding="unicode")
+
+
+def _transfers(
+    order_id: str, shares: Sequence[tuple[Share, BankAccount]], refunds: Sequence[tuple[Refund, BankAccount]]
+) -> list[Transfer]:
+    """One transfer to each owner of shares, then one for each refund, which the bank's statement confirms by name."""
+    owed = []
+    for _, group in groupby(shares, lambda one: one[0].owner):
+        own = list(group)
+        total = sum(share.amount_fen for share, _ in own)
+        owed.append((own[0][1], total, f"data sales, {len(own)} shares"))
+    owed += [(account, one.amount_fen, f"refund {one.id}") for one, account in refunds]
+    return [
+        Transfer(f"{order_id[:26]}-{place:05d}", account, total, words)
+        for place, (account, total, words) in enumerate(owed, start=1)
+    ]
 
 
 def yuan(fen: int) -> str:

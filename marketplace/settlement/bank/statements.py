@@ -1,4 +1,4 @@
-"""Bank statements: credits of a camt.053 file mark the invoices paid whose number they name."""
+"""Bank statements, camt.053: credits pay the invoices whose number they name, debits confirm refunds."""
 
 from __future__ import annotations
 
@@ -16,12 +16,14 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import Invalid
 from marketplace.settlement import queries
 from marketplace.settlement.models import BankEntry, Invoice
-from marketplace.settlement.paying import name_of_reference, pay
+from marketplace.settlement.paying import name_of_reference, pay, pay_again
+from marketplace.settlement.refunding import confirm, told_by_bank
 from marketplace.settlement.rules import NotTheExchange
 
 LARGEST = 1 << 20
 _NUMBER = re.compile(r"INV-[0-9]{4}-[0-9]{6}")
 _CREDITS_IN_ONE = 500
+_OUR_IDS = ("EndToEndId", "PmtInfId", "MsgId")
 
 
 class UnreadableStatement(Invalid):
@@ -30,16 +32,21 @@ class UnreadableStatement(Invalid):
 
 @dataclass(frozen=True)
 class Credit:
-    """Money that came in.  reference: the bank's own, unique; words: remittance information and end-to-end id."""
+    """Money that came in, or with `out` went out.  reference: the bank's own, unique.
+
+    words: remittance information and end-to-end id; names: what of our own messages it is about, by our ids.
+    """
 
     reference: str
     amount_fen: int
     words: str
+    out: bool = False
+    names: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a credit: `paid`, `taken_before`, `no_invoice`, `wrong_amount`, `not_open`."""
+    """What became of it: `paid`, `part_paid`, `overpaid`, `taken_before`, `no_invoice`; `refunded` of a debit."""
 
     reference: str
     amount_fen: int
@@ -48,7 +55,7 @@ class Outcome:
 
 
 def read_statement(text: str) -> list[Credit]:
-    """The booked credits in yuan of a camt.053 file of any version.  Raises UnreadableStatement.
+    """What is booked in yuan in a camt.053 file of any version.  Raises UnreadableStatement.
 
     Declarations of entities and document types are refused before anything is parsed.
     """
@@ -67,39 +74,62 @@ def read_statement(text: str) -> list[Credit]:
 
 
 def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[Outcome]:
-    """Take every credit of a statement, each once however often it is sent; returns what became of each.
+    """Take what a statement tells, each once however often it is sent; returns what became of each.
 
-    A credit pays an invoice of the calling exchange whose number it names and whose open amount it is.
-    Raises NotTheExchange, UnreadableStatement.
-    Records: settlement:bank_entry_taken per credit, and what `pay` records.
+    A credit pays an invoice of the calling exchange whose number it names, whole or in part; what is too much is owed
+    back.  A debit confirms the refunds of its transfer, or of the whole payment order that it books; others are left
+    alone.  Raises NotTheExchange, UnreadableStatement.
+    Records: settlement:bank_entry_taken for each, and what `pay` and `confirm` record.
     """
     if not actor.has(Role.EXCHANGE_OPERATOR):
         raise NotTheExchange("only an exchange takes bank statements", got=", ".join(sorted(actor.roles)))
-    return [_take(db, actor, one, now) for one in read_statement(text)]
+    taken = (_give(db, actor, one, now) if one.out else _take(db, actor, one, now) for one in read_statement(text))
+    return [one for one in taken if one is not None]
 
 
 def _take(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
     if (known := queries.bank_entry(db, actor.participant, one.reference)) is not None:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
     found = _invoice(db, actor.participant, one.words)
-    outcome = _pay(db, actor, found, one, now) if found is not None else "no_invoice"
-    paid = found.id if found is not None and outcome == "paid" else None
-    if paid is None:
-        db.add(_row(actor.participant, one, outcome, now))
+    if found is None:
+        db.add(_row(actor.participant, one, "no_invoice", now))
         db.flush()
-    facts = {"reference": one.reference, "amount_fen": one.amount_fen, "outcome": outcome, "invoice": paid}
-    record(db, actor, Tag.BANK_ENTRY_TAKEN, now, facts=facts)
-    return Outcome(one.reference, one.amount_fen, outcome, paid)
+        return _told(db, actor, Outcome(one.reference, one.amount_fen, "no_invoice", None), now)
+    return _told(db, actor, Outcome(one.reference, one.amount_fen, _pay(db, actor, found, one, now), found.id), now)
 
 
 def _pay(db: Session, actor: Actor, found: Invoice, one: Credit, now: datetime) -> str:
     queries.lock(db, found)
-    if found.state not in {"issued", "overdue"}:
-        return "not_open"
-    if one.amount_fen != found.total_fen - found.credited_fen:
-        return "wrong_amount"
-    pay(db, actor, found, one.reference, one.amount_fen, now)
-    return "paid"
+    if found.state in {"issued", "overdue"}:
+        pay(db, actor, found, one.reference, one.amount_fen, now)
+    else:
+        pay_again(db, actor, found, one.reference, one.amount_fen, now)
+    taken = queries.bank_entry(db, found.issuer_id, one.reference)
+    assert taken is not None
+    return taken.outcome
+
+
+def _give(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome | None:
+    """Confirm the refunds of a debit; None for one that carries none out."""
+    if (known := queries.bank_entry(db, actor.participant, one.reference)) is not None:
+        return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
+    refunds = told_by_bank(db, actor.participant, set(one.names), one.amount_fen)
+    if not refunds:
+        return None
+    about = refunds[0].invoice_id if len(refunds) == 1 else None
+    row = _row(actor.participant, one, "refunded", now)
+    row.invoice_id = about
+    db.add(row)
+    db.flush()
+    confirm(db, actor, refunds, one.reference, now)
+    return _told(db, actor, Outcome(one.reference, one.amount_fen, "refunded", about), now)
+
+
+def _told(db: Session, actor: Actor, done: Outcome, now: datetime) -> Outcome:
+    facts = {"reference": done.reference, "amount_fen": done.amount_fen}
+    facts |= {"outcome": done.outcome, "invoice": done.invoice}
+    record(db, actor, Tag.BANK_ENTRY_TAKEN, now, facts=facts)
+    return done
 
 
 def _invoice(db: Session, issuer: str, words: str) -> Invoice | None:
@@ -114,7 +144,8 @@ def _row(issuer: str, one: Credit, outcome: str, now: datetime) -> BankEntry:
 
 
 def _credit(root: ET.Element, entry: ET.Element) -> Iterator[Credit]:
-    if entry.findtext(_in(root, "CdtDbtInd")) != "CRDT" or not _booked(root, entry):
+    way = entry.findtext(_in(root, "CdtDbtInd"))
+    if way not in {"CRDT", "DBIT"} or not _booked(root, entry):
         return
     amount = entry.find(_in(root, "Amt"))
     if amount is None or amount.get("Ccy") != "CNY":
@@ -122,7 +153,10 @@ def _credit(root: ET.Element, entry: ET.Element) -> Iterator[Credit]:
     words = " ".join(
         (one.text or "") for name in ("Ustrd", "EndToEndId", "AddtlNtryInf") for one in entry.iter(_in(root, name))
     )
-    yield Credit(_reference(root, entry), _fen(amount.text or ""), words)
+    names = frozenset((one.text or "") for name in _OUR_IDS for one in entry.iter(_in(root, name)))
+    if way == "DBIT" and not (names and _told_reference(root, entry)):
+        return  # fees of the bank, and what was paid from elsewhere
+    yield Credit(_reference(root, entry), _fen(amount.text or ""), words, way == "DBIT", names)
 
 
 def _booked(root: ET.Element, entry: ET.Element) -> bool:
@@ -130,8 +164,12 @@ def _booked(root: ET.Element, entry: ET.Element) -> bool:
     return status is not None and "BOOK" in {status.text, status.findtext(_in(root, "Cd"))}
 
 
+def _told_reference(root: ET.Element, entry: ET.Element) -> str | None:
+    return entry.findtext(_in(root, "AcctSvcrRef")) or entry.findtext(_in(root, "NtryRef"))
+
+
 def _reference(root: ET.Element, entry: ET.Element) -> str:
-    found = entry.findtext(_in(root, "AcctSvcrRef")) or entry.findtext(_in(root, "NtryRef"))
+    found = _told_reference(root, entry)
     if not found or len(found) > 35:
         raise UnreadableStatement("a credit has no reference of the bank", expected="AcctSvcrRef of 1 to 35 characters")
     return name_of_reference(found)

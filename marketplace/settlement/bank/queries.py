@@ -1,0 +1,50 @@
+"""Reading what is owed back, ordered and confirmed, scoped to who asks."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import or_
+from sqlmodel import Session, col, func, select
+
+from marketplace.kernel.actor import Actor, Role
+from marketplace.settlement.models import BankAccount, PaymentOrder, Refund
+
+LONGEST_ID = 35
+"""Characters of an id in ISO 20022 messages."""
+
+
+def refunds_of(db: Session, actor: Actor) -> Sequence[Refund]:
+    """What the caller owes back as exchange or gets back as buyer; all of it for auditors, the latest first."""
+    rows = select(Refund)
+    if not actor.has(Role.AUDITOR):
+        rows = rows.where(or_(col(Refund.buyer_id) == actor.participant, col(Refund.issuer_id) == actor.participant))
+    return db.exec(rows.order_by(col(Refund.owed_at).desc(), col(Refund.id).desc())).all()
+
+
+def unordered_refunds(db: Session, issuer: str) -> list[tuple[Refund, BankAccount]]:
+    """What an exchange owes back to buyers with a bank account and has not ordered; read anew and held."""
+    rows = (
+        select(Refund, BankAccount)
+        .join(BankAccount, col(BankAccount.owner) == col(Refund.buyer_id))
+        .where(Refund.issuer_id == issuer, col(Refund.order_id).is_(None))
+        .order_by(col(Refund.id))
+        .with_for_update(of=Refund)
+        .execution_options(populate_existing=True)
+    )
+    return [(refund, account) for refund, account in db.exec(rows)]
+
+
+def refunds_by(db: Session, issuer: str, *, references: Collection[str]) -> list[Refund]:
+    """Ordered refunds whose transfers have these references."""
+    rows = select(Refund).where(Refund.issuer_id == issuer, col(Refund.reference).in_(references))
+    return list(db.exec(rows).all())
+
+
+def refunds_of_orders(db: Session, issuer: str, orders: Collection[str], total_fen: int) -> list[Refund]:
+    """The refunds in payment orders of these ids, as far as messages hold them, that come to this sum as a whole."""
+    rows = select(Refund).join(PaymentOrder, col(PaymentOrder.id) == col(Refund.order_id))
+    rows = rows.where(PaymentOrder.issuer_id == issuer, PaymentOrder.total_fen == total_fen)
+    return list(
+        db.exec(rows.where(func.substr(PaymentOrder.id, 1, LONGEST_ID).in_(orders)).order_by(col(Refund.id))).all()
+    )
