@@ -17,6 +17,9 @@ from marketplace.accounting import capital
 from marketplace.accounting.schemas import CapitalisationIn
 from marketplace.assets.models import Asset
 from marketplace.audit import documents
+from marketplace.client.api import ApiClient, in_process
+from marketplace.client.pages import own_page
+from marketplace.client.problem import ProblemError
 from marketplace.console.desks import purchases
 from marketplace.exchange.demands import publish_demand
 from marketplace.exchange.schemas import DemandIn
@@ -30,12 +33,13 @@ from marketplace.settlement.models import Invoice
 from tests.console.reading import Page
 from tests.exchange.parts import listed, terms_of
 from tests.house import House, open_house, unrecorded
-from tests.settlement.parts import PRICE_FEN, USE_FEN, billed, choose, lines, pay, post, sold, use
+from tests.settlement.parts import PRICE_FEN, USE_FEN, billed, choose, credit, lines, pay, post, sold, use
 
 HOSPITAL, PHARMA, EXCHANGE = "prt_hospital", "prt_pharma", "prt_exchange"
 CAP_FEN = 900_000
+# Dear enough to earn its cost back, so that something is left to be divided.
 CAPPED = terms_of("per-case/v1") | {
-    "price_plan": {"kind": "per_case", "price_fen": 5500, "monthly_cap_fen": CAP_FEN, "access_fen": PRICE_FEN}
+    "price_plan": {"kind": "per_case", "price_fen": 5500, "monthly_cap_fen": CAP_FEN, "access_fen": 4 * PRICE_FEN}
 }
 DESKS = {
     "director": f"/participants/{HOSPITAL}/director",
@@ -303,3 +307,45 @@ def test_one_real_party_among_the_invented_closes_the_desks_that_deal_with_it(tr
             with unrecorded(trade.house.runtime) as db:
                 db.exec(update(table).values(is_example=True))
     assert trade.page(DESKS["director"]).text
+
+
+def test_a_real_party_reads_its_own_desk_with_its_key_and_nobody_elses(trade: Trade) -> None:
+    hospital, base = trade.house.cast["hospital"], trade.house.runtime.settings.public_url
+    with unrecorded(trade.house.runtime) as db:
+        db.exec(update(Participant).values(is_example=False))
+    try:
+        with in_process(create_app(trade.house.runtime), base) as http:
+            client = ApiClient(http, base, hospital.id, hospital.key, trade.house.clock)
+            page = Page(own_page(client, "director", "zh").decode())
+            assert page.named("html") == [{"lang": "zh-CN"}]
+            assert page.named("base") == [{"href": f"{base}/"}]
+            assert "院长视图" in page.text
+            assert "示例市第一人民医院" in page.text
+            with pytest.raises(ProblemError) as refused:
+                own_page(client, DESKS["purchases"], "zh")
+            assert (refused.value.status, refused.value.slug) == (404, "no-such-desk")
+        assert trade.browser.get(DESKS["director"]).status_code == 404
+    finally:
+        with unrecorded(trade.house.runtime) as db:
+            db.exec(update(Participant).values(is_example=True))
+
+
+def test_after_a_credit_note_and_a_payment_the_desks_say_what_was_taken_back_and_who_got_the_rest(trade: Trade) -> None:
+    assert trade.unpaid is not None
+    note = credit(trade.house, trade.unpaid, {lines(trade.house, trade.unpaid)[-1].position})
+    pay(trade.house, trade.unpaid, "bank-2")
+    pay(trade.house, billed(trade.house), "bank-3")
+    invoice = trade.page(f"/invoices/{trade.unpaid.id}")
+    for words in (note.number, "credit note", yuan(note.total_fen)):
+        assert words in invoice.text
+    taken_back = trade.page(f"/invoices/{note.id}")
+    assert f"/invoices/{trade.unpaid.id}?lang=en" in taken_back.addresses
+    assert yuan(USE_FEN) in taken_back.text
+    assert f"Overdue {yuan(0)}" in trade.page(DESKS["purchases"]).text
+    assert trade.page(DESKS["purchases"]).text.count("credit note") == 1
+    shares = trade.page(DESKS["shares"]).text
+    for words in ("department department", "annotators annotators", "Example Data Space Operations Ltd operator"):
+        assert words in shares  # who gets it, and in which role
+    operator = trade.page("/participants/prt_operator/shares").text
+    assert "operator" in operator
+    assert "department" not in operator
