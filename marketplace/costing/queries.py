@@ -45,9 +45,11 @@ def events_after(db: Session, after: str, limit: int) -> Sequence[MeterEvent]:
     return db.exec(rows.limit(limit)).all()
 
 
-def pending(db: Session) -> Sequence[MeterEvent]:
-    """Events that are not in the books yet, by id."""
+def pending(db: Session, *, asset_id: str | None = None) -> Sequence[MeterEvent]:
+    """Events that are not in the books yet, of one asset or of all, by id."""
     rows = select(MeterEvent).join(MeterWaiting, col(MeterWaiting.event_id) == col(MeterEvent.id))
+    if asset_id is not None:
+        rows = rows.where(MeterWaiting.asset_id == asset_id)
     return db.exec(rows.order_by(col(MeterEvent.id))).all()
 
 
