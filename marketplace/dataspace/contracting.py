@@ -133,7 +133,7 @@ def content(db: Session, exchange: Exchange, move: Move, agreement: Json) -> Jso
             return {"agreement": agreement | named} | _draft(db, request)
         case "terminate":
             reason = request.reason if request.state == State.TERMINATED else "agreement_ended"
-            return {"code": reason, "reason": [REASONS.get(reason, REASONS["other"])["en"]]}
+            return {"code": reason, "reason": [REASONS[reason if reason in REASONS else "other"]["en"]]}
         case _:
             return {}
 
