@@ -174,7 +174,7 @@ def _is_in(host: str, networks: Sequence[IPvAnyNetwork]) -> bool:
 def freeze() -> None:
     """Let the collector of cycles pass by what is there by now; for a process that from now on only serves.
 
-    An application is half a million objects that stay to the end: to walk them again and again takes a fifth of the
+    An application is a quarter of a million objects that stay to the end: to walk them again and again takes a fifth of the
     time of a decision.
     """
     gc.collect()
