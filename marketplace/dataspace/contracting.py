@@ -34,7 +34,7 @@ from marketplace.negotiation.service import end_negotiation, request_access
 from marketplace.negotiation.signing import sign
 from marketplace.negotiation.stopping import terminate
 
-ASKED = "Asked for over the Dataspace Protocol."
+ASKED = "Asked for over the Dataspace Protocol, as {}."
 ENDED = WhyIn(reason="not_needed_any_more")
 
 
@@ -59,7 +59,10 @@ def requested(db: Session, exchange: Exchange, buyer: Actor, message: Json, now:
             action="begin with the offer of the catalogue; its rules may differ within its template",
         )
     asked = proposals.asked_terms(row.offer, None, message)
-    form = RequestIn(listing=row.listing.id, purpose=asked.purpose or "", justification=ASKED, terms=asked)
+    # Two processes of one buyer are two negotiations, whatever they ask for; so each request names its own.
+    form = RequestIn(
+        listing=row.listing.id, purpose=asked.purpose or "", justification=ASKED.format(exchange.id), terms=asked
+    )
     answer = request_access(db, buyer, form, now)
     if isinstance(answer, Refusal):
         return answer.reasons
@@ -122,7 +125,8 @@ def content(db: Session, exchange: Exchange, move: Move, agreement: Json) -> Jso
             return {"agreement": agreement | {"@id": _drafted(db, request).id}} | _draft(db, request)
         case "terminate":
             reason = request.reason if request.state == State.TERMINATED else "agreement_ended"
-            return {"code": reason, "reason": [REASONS.get(reason, REASONS["other"])["en"]]}
+            words = REASONS[reason] if reason in REASONS else REASONS["other"]
+            return {"code": reason, "reason": [words["en"]]}
         case _:
             return {}
 

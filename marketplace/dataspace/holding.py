@@ -84,8 +84,9 @@ def hold(db: Session, exchange: Exchange, message: Json, key: SigningKey, now: d
     Raises BadSignature, UnknownKey.  Records: dataspace:agreement_held, participant:signature_accepted.
     """
     contract = _contract_of(db, exchange)
-    for own in _own_signatures(db, exchange) if contract is not None else ():
-        accept(db, exchange.participant_id, contract["document"], own, typ=TYP, now=now)
+    if contract is not None:
+        for own in _own_signatures(db, exchange):
+            accept(db, exchange.participant_id, contract["document"], own, typ=TYP, now=now)
     signed = is_signed(db, exchange)
     said = _said(db, exchange, contract, now, signed=signed)
     said["said"].append({"by": "provider", "move": "finalize", "message": digest(message)})
@@ -250,7 +251,7 @@ def _until(rule: Json) -> datetime | None:
             value = one["rightOperand"]
             text = value.get("@value") if isinstance(value, dict) else value
             try:
-                return parse_timestamp(text)
-            except (TypeError, ValueError):
+                return parse_timestamp(str(text))
+            except ValueError:
                 return None
     return None
