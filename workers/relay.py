@@ -17,11 +17,13 @@ from structlog import get_logger
 
 from marketplace.kernel.errors import Invalid
 from marketplace.plumbing import outbox
+from marketplace.plumbing.bell import Bell
 from marketplace.plumbing.runtime import Runtime
 from workers.tasks import LONG, REGISTRY, TO_OTHERS, Task
 
 BATCH = 64
-IDLE_SECONDS = 0.05
+# What this process asks for rings; only what falls due later, or is asked for by another process, is looked for.
+IDLE_SECONDS = 0.25
 AT_ONCE = 2
 """Transfers that one server pushes at once."""
 RESEND = timedelta(seconds=5)
@@ -97,14 +99,21 @@ def release_leases(runtime: Runtime) -> None:
 class Loop:
     """A daemon thread that calls a step again and again; an error is logged and the loop goes on, more slowly.
 
-    step: true means that there is more to do at once; pause_seconds: after any other answer.
+    step: true means that there is more to do at once; pause_seconds: after any other answer, or until the bell rings.
     """
 
     def __init__(
-        self, name: str, step: Callable[[], object], pause_seconds: float, *, wait_first: bool = False
+        self,
+        name: str,
+        step: Callable[[], object],
+        pause_seconds: float,
+        *,
+        wait_first: bool = False,
+        bell: Bell | None = None,
     ) -> None:
         self._step = step
         self._pause = pause_seconds
+        self._bell = bell or Bell()
         self._wait_first = wait_first
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
@@ -116,6 +125,7 @@ class Loop:
     def stop(self, timeout: float = 30) -> None:
         """Ask the loop to end and wait for the step that is running."""
         self._stop.set()
+        self._bell.ring()
         self._thread.join(timeout)
 
     def _run(self) -> None:
@@ -123,14 +133,14 @@ class Loop:
         if self._wait_first:
             self._stop.wait(pause)
         while not self._stop.is_set():
-            busy = False
+            heard = self._bell.rings
             try:
-                busy = bool(self._step())
+                if not self._step() and not self._stop.is_set():
+                    self._bell.wait(heard, self._pause)
                 pause = self._pause
             except Exception as error:  # noqa: BLE001 - one bad round must not end the loop
                 get_logger().error("loop step failed", loop=self._thread.name, exc_info=error)
                 pause = max(self._pause, min(pause * 2, SLOWEST_SECONDS))
-            if not busy:
                 self._stop.wait(pause)
 
 
@@ -142,9 +152,10 @@ def embedded_relays(runtime: Runtime) -> list[Loop]:
     release_leases(runtime)
     # One row a step, so that a thread can be stopped between two rows.
     ours, theirs = partial(run_due, runtime, 1, but=TO_OTHERS), partial(run_due, runtime, 1, only=TO_OTHERS - LONG)
-    data = partial(run_due, runtime, 1, only=LONG)
-    pushes = [Loop(f"outbox-data-{number}", data, 4 * IDLE_SECONDS) for number in range(AT_ONCE)]
-    return [Loop("outbox-relay", ours, IDLE_SECONDS), Loop("outbox-push", theirs, IDLE_SECONDS), *pushes]
+    steps = {"outbox-relay": ours, "outbox-push": theirs}
+    steps |= {f"outbox-data-{number}": partial(run_due, runtime, 1, only=LONG) for number in range(AT_ONCE)}
+    bell = runtime.database.bell
+    return [Loop(name, step, IDLE_SECONDS, bell=bell) for name, step in steps.items()]
 
 
 class Dispatcher:

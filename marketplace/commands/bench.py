@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,6 +22,7 @@ def bench(
     name: Annotated[str, typer.Argument(help="Name of a benchmark, or `all`.")],
     as_json: AsJson = False,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the size.")] = False,
+    peer: Annotated[str, typer.Option("--peer", help="For negotiate: where a running Eclipse EDC says its rate.")] = "",
 ) -> None:
     """Measure, print figures against their floor and goals; exit code 1 when a goal is missed."""
     known = names()
@@ -31,7 +33,8 @@ def bench(
         typer.secho(f"marketplace: no benchmark {name}; there are {', '.join(known)} and all", fg="red", err=True)
         raise typer.Exit(2)
     wanted = known if name == "all" else [name]
-    results = {one: _run(one, quick=quick, as_json=as_json) for one in wanted}
+    more = {"negotiate": ["--peer", peer]} if peer else {}
+    results = {one: _run(one, quick=quick, as_json=as_json, more=more.get(one, [])) for one in wanted}
     if as_json:
         typer.echo(json.dumps(results[name] if name != "all" else _all(results), ensure_ascii=False))
     raise typer.Exit(0 if all(one["met"] for one in results.values()) else _MISSED)
@@ -42,8 +45,8 @@ def names() -> list[str]:
     return sorted(one.stem for one in FOLDER.glob("*.py") if '__name__ == "__main__"' in one.read_text("utf-8"))
 
 
-def _run(name: str, *, quick: bool, as_json: bool) -> dict[str, Any]:
-    command = [sys.executable, "-m", f"tests.benchmarks.{name}", *(["--quick"] if quick else [])]
+def _run(name: str, *, quick: bool, as_json: bool, more: Sequence[str]) -> dict[str, Any]:
+    command = [sys.executable, "-m", f"tests.benchmarks.{name}", *(["--quick"] if quick else []), *more]
     if not as_json:
         return {"met": subprocess.run(command, cwd=ROOT, check=False).returncode == 0}
     done = subprocess.run([*command, "--json"], cwd=ROOT, check=False, stdout=subprocess.PIPE, text=True)

@@ -35,7 +35,7 @@ from marketplace.negotiation.signing import sign
 from marketplace.negotiation.stopping import terminate
 from marketplace.participants import connectors
 
-ASKED = "Asked for over the Dataspace Protocol."
+ASKED = "Asked for over the Dataspace Protocol, as {}."
 ENDED = WhyIn(reason="not_needed_any_more")
 
 
@@ -60,7 +60,10 @@ def requested(db: Session, exchange: Exchange, buyer: Actor, message: Json, now:
             action="begin with the offer of the catalogue; its rules may differ within its template",
         )
     asked = proposals.asked_terms(row.offer, None, message)
-    form = RequestIn(listing=row.listing.id, purpose=asked.purpose or "", justification=ASKED, terms=asked)
+    # Two processes of one buyer are two negotiations, whatever they ask for; so each request names its own.
+    form = RequestIn(
+        listing=row.listing.id, purpose=asked.purpose or "", justification=ASKED.format(exchange.id), terms=asked
+    )
     answer = request_access(db, buyer, form, now)
     if isinstance(answer, Refusal):
         return answer.reasons
@@ -133,7 +136,8 @@ def content(db: Session, exchange: Exchange, move: Move, agreement: Json) -> Jso
             return {"agreement": agreement | named} | _draft(db, request)
         case "terminate":
             reason = request.reason if request.state == State.TERMINATED else "agreement_ended"
-            return {"code": reason, "reason": [REASONS[reason if reason in REASONS else "other"]["en"]]}
+            words = REASONS[reason] if reason in REASONS else REASONS["other"]
+            return {"code": reason, "reason": [words["en"]]}
         case _:
             return {}
 

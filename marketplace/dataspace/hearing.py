@@ -148,9 +148,10 @@ def _fresh(talk: Talk, move: Move, message: Json, side: Side, peer_pid: str, add
 
 def _heard_before(db: Session, exchange: Exchange, move: Move, message: Json) -> bool:
     """Whether this very message was taken already: with an id of its own at any time, without one as the last."""
-    heard = [one for one in queries.messages(db, exchange.id) if not one.ours]
-    known = heard if "@id" in message else heard[-1:]
-    return (move.name, digest(message)) in {(one.move, one.sha256) for one in known}
+    name = digest(message)
+    if "@id" not in message and queries.last_heard(db, exchange.id) != name:
+        return False
+    return move.name in {one.move for one in queries.heard_as(db, exchange.id, name)}
 
 
 def _require_ids(exchange: Exchange, message: Json) -> None:

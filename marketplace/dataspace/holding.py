@@ -252,6 +252,6 @@ def _until(rule: Json) -> datetime | None:
             text = value.get("@value") if isinstance(value, dict) else value
             try:
                 return parse_timestamp(str(text))
-            except (TypeError, ValueError):
+            except ValueError:
                 return None
     return None

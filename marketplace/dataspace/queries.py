@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, select
+from sqlmodel.sql.expression import SelectOfScalar
 
 from marketplace.dataspace.models import Exchange, ExchangeMessage, HeldAgreement
 from marketplace.dataspace.states import FINAL, Protocol
@@ -95,13 +96,31 @@ def message(db: Session, message_id: str) -> ExchangeMessage:
 
 def messages(db: Session, exchange_id: str) -> Sequence[ExchangeMessage]:
     """What was said, in order."""
-    rows = select(ExchangeMessage).where(ExchangeMessage.exchange_id == exchange_id)
-    return db.exec(rows.order_by(col(ExchangeMessage.asked_at), col(ExchangeMessage.id))).all()
+    return db.exec(_said(exchange_id)).all()
 
 
 def under_way(db: Session, exchange_id: str) -> Sequence[ExchangeMessage]:
     """Messages of ours that are not settled."""
-    return [one for one in messages(db, exchange_id) if one.ours and one.state in UNDER_WAY]
+    rows = _said(exchange_id).where(col(ExchangeMessage.ours).is_(True), col(ExchangeMessage.state).in_(UNDER_WAY))
+    return db.exec(rows).all()
+
+
+def heard_as(db: Session, exchange_id: str, sha256: str) -> Sequence[ExchangeMessage]:
+    """Messages of the other side with these bytes that were taken, in order."""
+    rows = _said(exchange_id).where(col(ExchangeMessage.ours).is_(False), ExchangeMessage.sha256 == sha256)
+    return db.exec(rows).all()
+
+
+def last_heard(db: Session, exchange_id: str) -> str | None:
+    """The hash of the last message that was taken from the other side."""
+    latest = (col(ExchangeMessage.asked_at).desc(), col(ExchangeMessage.id).desc())
+    mine = (ExchangeMessage.exchange_id == exchange_id, col(ExchangeMessage.ours).is_(False))
+    return db.exec(select(ExchangeMessage.sha256).where(*mine).order_by(*latest).limit(1)).first()
+
+
+def _said(exchange_id: str) -> SelectOfScalar[ExchangeMessage]:
+    rows = select(ExchangeMessage).where(ExchangeMessage.exchange_id == exchange_id)
+    return rows.order_by(col(ExchangeMessage.asked_at), col(ExchangeMessage.id))
 
 
 def held(db: Session, held_id: str) -> HeldAgreement:

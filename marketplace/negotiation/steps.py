@@ -8,14 +8,13 @@ from sqlmodel import Session
 
 from marketplace.assets import queries as assets
 from marketplace.audit import documents
-from marketplace.audit.entry import Tag, record
+from marketplace.audit.entry import Tag, record, since_begin
 from marketplace.audit.words import keep_why
 from marketplace.exchange import queries as exchange
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Conflict
-from marketplace.kernel.ids import new_id
 from marketplace.kernel.transitions import Step
 from marketplace.negotiation import queries
 from marketplace.negotiation.models import AccessRequest, Agreement
@@ -86,9 +85,11 @@ def move(
     if request.state in OPEN:
         request.expires_at = now + ANSWER_WITHIN
     save(db, request, now)
-    record_request(db, actor, Tag(step.tag), request, now, about)
-    # A party may be elsewhere: the room that speaks with it lies above this one.
-    outbox.enqueue(db, FOLLOW_TASK, {"request": request.id}, key=new_id("fol"), now=now)
+    entries = since_begin(db, "entries")
+    entry = record_request(db, actor, Tag(step.tag), request, now, about)
+    # A party may be elsewhere: the room that speaks with it lies above this one.  Once for the steps of a transaction.
+    first = entries[0][0] if entries else entry
+    outbox.enqueue(db, FOLLOW_TASK, {"request": request.id}, key=f"{request.id}:{first}", now=now)
     return request
 
 

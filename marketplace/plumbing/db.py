@@ -15,6 +15,7 @@ from sqlalchemy.types import JSON, DateTime, TypeDecorator
 from sqlmodel import Session, SQLModel
 
 from marketplace.plumbing import sqlite
+from marketplace.plumbing.bell import ASKED, BELL, Bell
 from marketplace.plumbing.groupcommit import GroupCommit
 from marketplace.plumbing.units import SavepointConnection
 
@@ -55,6 +56,7 @@ class Database:
     """The engine and its transactions.  Nobody below the edge commits.
 
     session_class: of every session, so that an upper room can watch what a transaction changes.
+    bell: rings when a transaction of this process has asked for work.
     """
 
     def __init__(self, url: str, *, pool_size: int = 10, session_class: type[Session] = Session) -> None:
@@ -62,6 +64,7 @@ class Database:
         self._session_class = session_class
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._turn = sqlite.Turn()
+        self.bell = Bell()
         self.engine = self._sqlite_engine(pool_size) if self.is_sqlite else self._postgresql_engine(pool_size)
         self.groups = self._group_commit() if self.is_sqlite and self.url.database else None
 
@@ -117,7 +120,7 @@ class Database:
         if not write and not self.is_sqlite:
             # In READ COMMITTED a stop between two statements shows its epoch beside facts from before it.
             bind = bind.execution_options(isolation_level="REPEATABLE READ")
-        return self._session_class(bind, expire_on_commit=False, autoflush=True)
+        return self._session_class(bind, expire_on_commit=False, autoflush=True, info={BELL: self.bell})
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -133,7 +136,18 @@ class Database:
         On PostgreSQL, whose server groups commits by itself, a transaction of its own.
         """
         if self.groups is not None:
-            return self.groups.run(work)
+            asked = False
+
+            def watched(session: Session) -> R:
+                nonlocal asked
+                result = work(session)
+                asked = ASKED in session.info
+                return result
+
+            result = self.groups.run(watched)
+            if asked:
+                self.bell.ring()
+            return result
         with self.transaction() as session:
             return work(session)
 

@@ -15,6 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel, col, select
 
 from marketplace.kernel.ids import new_id
+from marketplace.plumbing import bell
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
 
 LEASE = timedelta(seconds=9)
@@ -58,6 +59,7 @@ def enqueue(
         attempts=0,
     )
     db.exec(row.on_conflict_do_nothing(index_elements=[col(OutboxRow.dedup_key)]))
+    bell.ask(db)
 
 
 def asked(db: Session, task: str, key: str) -> OutboxRow | None:

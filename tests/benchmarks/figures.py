@@ -65,11 +65,16 @@ class Result:
         return self.ratio.get(name.removeprefix("ratio.")) if name.startswith("ratio.") else self.figures.get(name)
 
 
-def main(measure: Callable[[argparse.Namespace], Result], arguments: Sequence[str] | None = None) -> None:
-    """Run a benchmark from the command line; exit code 1 when a goal is missed."""
+def main(
+    measure: Callable[[argparse.Namespace], Result],
+    arguments: Sequence[str] | None = None,
+    more: Callable[[argparse.ArgumentParser], None] = lambda _: None,
+) -> None:
+    """Run a benchmark from the command line; exit code 1 when a goal is missed.  more: adds its own options."""
     parser = argparse.ArgumentParser()
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument("--quick", action="store_true", help="a tenth of the size")
+    more(parser)
     options = parser.parse_args(arguments)
     result = measure(options)
     print(json.dumps(result.as_json()) if options.json else result.as_lines(), flush=True)

@@ -20,13 +20,14 @@ from marketplace.dataspace.chosen import answering
 from marketplace.dataspace.identity import SignedTokens
 from marketplace.dataspace.models import Exchange
 from marketplace.kernel.canonical import Json
+from marketplace.kernel.clock import StoryClock
 from marketplace.main import create_app
 from marketplace.participants import connectors
 from marketplace.participants.models import Connector
 from marketplace.participants.schemas import ConnectorIn
 from marketplace.plumbing import outgoing, sockets
 from marketplace.plumbing.runtime import Runtime
-from tests.house import House, SeedParty, open_house
+from tests.house import START, House, SeedParty, open_house
 from workers.relay import run_due
 
 
@@ -86,25 +87,27 @@ def settle(*instances: Instance) -> None:
 
 
 @contextmanager
-def two_instances(folder: Path, **settings: Any) -> Iterator[tuple[Instance, Instance]]:
+def two_instances(
+    folder: Path, clock: StoryClock | None = None, **settings: Any
+) -> Iterator[tuple[Instance, Instance]]:
     """The hospital's and the buyer's, each served on a port of its own; one clock, so that a test moves both."""
+    clock = clock or StoryClock(START)
     with ExitStack() as stack:
         doors = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128)) for _ in range(2)]
         hospital, buyer = (
-            _placed(stack.enter_context(open_house(folder / name)), door, settings)
+            _placed(stack.enter_context(open_house(folder / name)), door, clock, settings)
             for name, door in zip(("hospital", "buyer"), doors, strict=True)
         )
-        buyer = replace(buyer, clock=hospital.clock, runtime=replace(buyer.runtime, clock=hospital.clock))
         for house, door in zip((hospital, buyer), doors, strict=True):
             stack.enter_context(_served(house, door))
         yield _knowing(hospital, "hospital", buyer, "pharma"), _knowing(buyer, "pharma", hospital, "hospital")
 
 
-def _placed(house: House, door: socket.socket, settings: dict[str, Any]) -> House:
+def _placed(house: House, door: socket.socket, clock: StoryClock, settings: dict[str, Any]) -> House:
     """The house with an address of its own, which it says to others."""
     changed = settings | {"public_url": f"http://127.0.0.1:{door.getsockname()[1]}"}
-    runtime = replace(house.runtime, settings=house.runtime.settings.model_copy(update=changed))
-    return replace(house, runtime=runtime)
+    runtime = replace(house.runtime, clock=clock, settings=house.runtime.settings.model_copy(update=changed))
+    return replace(house, clock=clock, runtime=runtime)
 
 
 @contextmanager

@@ -8,11 +8,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlmodel import select
+from sqlmodel import Session, select
 
 from marketplace.plumbing import outbox
 from marketplace.plumbing.outbox import LEASE, MAX_ATTEMPTS, OutboxRow
@@ -295,3 +296,19 @@ def wait_until(ready: Any) -> None:
     while not ready():
         assert time.monotonic() < limit
         time.sleep(0.01)
+
+
+def test_work_that_this_process_asks_for_is_taken_up_at_once(house: House) -> None:
+    """The loop would look again after an hour; a transaction and a shared commit each wake it."""
+    done = threading.Semaphore(0)
+    with task("example.bell", lambda _runtime, _args: done.release()):
+        step = partial(run_due, house.runtime, 1, only=["example.bell"])
+        with running([Loop("waiting", step, 3600, bell=house.runtime.database.bell)]):
+            ask(house, "example.bell", "transaction")
+            assert done.acquire(timeout=20)
+
+            def unit(db: Session) -> None:
+                outbox.enqueue(db, "example.bell", {}, key="shared", now=house.clock.now())
+
+            house.runtime.database.grouped(unit)
+            assert done.acquire(timeout=20)

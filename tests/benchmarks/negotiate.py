@@ -1,0 +1,256 @@
+"""From a request to a contract in force over the Dataspace Protocol, between two instances (REQUESTED to FINALIZED).
+
+Two instances with databases, ports and keys of their own, served and relayed as `make run` does it, without the
+integrator of the log.  Six messages: request, offer by the provider's rule, acceptance with the buyer's signature,
+agreement with the provider's, verification, finalization.  The parties' own systems stand beside them and sign when
+their instance has something for them.  The floor sends as many messages over loopback, durable on both sides.
+
+`--peer URL`: where a running Eclipse EDC is measured in the same run; its rate is read from there, as JSON with
+`negotiations_per_second`.  Without it EDC is not measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sqlite3
+import statistics
+import tempfile
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from http.client import HTTPConnection
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+from sqlmodel import col, select
+
+from marketplace.assets.schemas import SignatureIn
+from marketplace.audit import documents
+from marketplace.dataspace.beginning import ask_for_contract
+from marketplace.dataspace.messages import CONTEXT, SIGNED
+from marketplace.dataspace.models import Exchange
+from marketplace.kernel.canonical import Json, canonical
+from marketplace.kernel.clock import RunningStoryClock
+from marketplace.negotiation import queries as negotiation
+from marketplace.negotiation.models import AccessRequest
+from marketplace.negotiation.signing import sign
+from tests.benchmarks.figures import Goal, Result, main
+from tests.dataspace.instances import Instance, two_instances
+from tests.exchange.parts import PRICE_FEN, certified, listed
+from tests.house import START
+from tests.negotiation.rounds.parts import set_rule
+from workers.relay import embedded_relays
+
+MESSAGES = 6
+AT_ONCE = 8
+RULE = {
+    "purposes": ["model_training"],
+    "buyer_kinds": ["pharma"],
+    "price_not_below_fen": PRICE_FEN,
+    "rounds_at_most": 20,
+}
+GOALS = {"p50_ms": Goal("issue 5", at_most=100)}
+EDC = Goal("issue 5", at_least=10)
+LONGEST_SECONDS = 60.0
+
+
+def measure(options: argparse.Namespace) -> Result:
+    alone, together = (10, 40) if options.quick else (100, 400)
+    result = Result("negotiate", "", dict(GOALS))
+    with tempfile.TemporaryDirectory(prefix="bench-negotiate-") as folder, ExitStack() as stack:
+        market = stack.enter_context(negotiating(Path(folder)))
+        market.begin(3)
+        seconds = [market.begin(1) for _ in range(alone)]
+        began = time.monotonic()
+        market.begin(together, at_once=AT_ONCE)
+        rate = together / (time.monotonic() - began)
+        floor = stack.enter_context(messaging(Path(folder)))
+        bare = [floor() for _ in range(alone)]
+    result.figures = {"p50_ms": _median_ms(seconds), "p95_ms": _p95_ms(seconds), "negotiations_per_second": rate}
+    result.floor = {"p50_ms": _median_ms(bare)}
+    result.ratio = {"p50_ms": result.figures["p50_ms"] / result.floor["p50_ms"]}
+    result.how = (
+        f"{alone} negotiations one after the other, then {together} with {AT_ONCE} under way, both signatures, SQLite, "
+        f"both instances and their parties in one process.  Floor: {MESSAGES} durable messages over loopback."
+    )
+    edc = peers_rate(options.peer)
+    if edc is None:
+        result.how += "  Eclipse EDC: not measured."
+    else:
+        result.figures["edc_per_second"] = edc
+        result.ratio["negotiations_per_second"] = rate / edc
+        result.goals["ratio.negotiations_per_second"] = EDC
+    return result
+
+
+def peers_rate(address: str) -> float | None:
+    """Negotiations per second of a running peer, as it says them; None where no peer is named."""
+    if not address:
+        return None
+    with urllib.request.urlopen(address, timeout=LONGEST_SECONDS) as answer:
+        return float(json.load(answer)["negotiations_per_second"])
+
+
+class Market:
+    """Two instances and the systems of their parties.  finished: of negotiations in force at the buyer's."""
+
+    def __init__(self, hospital: Instance, buyer: Instance, offer: Json) -> None:
+        self.hospital, self.buyer, self.offer = hospital, buyer, offer
+        self.finished: dict[str, float] = {}
+        self._accepted: set[str] = set()
+        self._signed: set[str] = set()
+        self._done = threading.Condition()
+        self._over = threading.Event()
+
+    def begin(self, number: int, at_once: int = 1) -> float:
+        """Have so many negotiations made; returns the seconds until the last is in force on both sides."""
+        began, open_now = time.monotonic(), set[str]()
+        for _ in range(number):
+            open_now.add(self.buyer.begin(ask_for_contract, self.offer).id)
+            self._wait(open_now, fewer_than=at_once)
+        self._wait(open_now, fewer_than=1)
+        return time.monotonic() - began
+
+    def _wait(self, open_now: set[str], fewer_than: int) -> None:
+        end = time.monotonic() + LONGEST_SECONDS
+        with self._done:
+            while len(open_now) >= fewer_than:
+                assert self._done.wait(end - time.monotonic()), "a negotiation came to no end"
+                open_now -= set(self.finished)
+
+    @contextmanager
+    def parties(self) -> Iterator[None]:
+        """The buyer's and the hospital's own systems: each is woken by its instance and signs what waits for it."""
+        work = ((self.buyer, self._buy), (self.hospital, self._sell))
+        threads = [threading.Thread(target=self._attend, args=one, daemon=True) for one in work]
+        for one in threads:
+            one.start()
+        try:
+            yield
+        finally:
+            self._over.set()
+            for instance, _ in work:
+                instance.runtime.database.bell.ring()
+            for one in threads:
+                one.join(10)
+
+    def _attend(self, instance: Instance, work: Callable[[], None]) -> None:
+        bell = instance.runtime.database.bell
+        while not self._over.is_set():
+            heard = bell.rings
+            work()
+            bell.wait(heard, 1)
+
+    def _buy(self) -> None:
+        with self.buyer.runtime.database.reading() as db:
+            rows = select(Exchange.id, Exchange.state).where(col(Exchange.state).in_(("OFFERED", "FINALIZED")))
+            found = db.exec(rows).all()
+        for name, state in found:
+            if state == "OFFERED" and name not in self._accepted:
+                self._accepted.add(name)
+                body = canonical(self.buyer.messages(name)[-1][SIGNED]["content"])
+                jws = self.buyer.here.key.sign_detached(body, typ="agreement+jws")
+                self.buyer.say(name, "accept", **{SIGNED: {"jws": jws}})
+        with self._done:
+            self.finished |= {name: time.monotonic() for name, state in found if state == "FINALIZED"}
+            self._done.notify_all()
+
+    def _sell(self) -> None:
+        with self.hospital.runtime.database.reading() as db:
+            waiting = db.exec(select(AccessRequest.id).where(AccessRequest.state == "ACCEPTED")).all()
+        for name in waiting:
+            with self.hospital.house.db() as db:
+                agreement = negotiation.agreement(db, negotiation.request(db, name).agreement_id or "")
+                body = documents.get(db, agreement.document).body
+                jws = self.hospital.here.key.sign_detached(body, typ="agreement+jws")
+                signature = SignatureIn(document=agreement.document, jws=jws)
+                sign(db, self.hospital.here.actor, agreement, signature, self.hospital.house.clock.now())
+
+
+@contextmanager
+def negotiating(folder: Path) -> Iterator[Market]:
+    """Two instances at work, with a listing whose rule offers it as asked."""
+    clock = RunningStoryClock(START)
+    with two_instances(folder, clock, outgoing_seconds=15) as (hospital, buyer), ExitStack() as stack:
+        listing = listed(hospital.house, certified(hospital.house))
+        set_rule(hospital.house, listing.id, automatic=RULE)
+        body = {"@context": [CONTEXT], "@type": "CatalogRequestMessage"}
+        (dataset,) = buyer.call("/catalog/request", body)["dataset"]
+        for one in (hospital, buyer):
+            for loop in embedded_relays(one.runtime):
+                loop.start()
+                stack.callback(loop.stop)
+        market = Market(hospital, buyer, dataset["hasPolicy"][0] | {"target": dataset["@id"]})
+        stack.enter_context(market.parties())
+        yield market
+
+
+@contextmanager
+def messaging(folder: Path) -> Iterator[Callable[[], float]]:
+    """The floor: each message is written durably, sent, written durably by the other side, answered."""
+    with ExitStack() as stack:
+        write = _writing(folder / "theirs.sqlite")
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                write(self.rfile.read(int(self.headers["Content-Length"])))
+                self.send_response(200)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+
+            def log_message(self, *_arguments: object) -> None:
+                pass
+
+        server = stack.enter_context(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+        thread.start()
+        stack.callback(thread.join, 10)
+        stack.callback(server.shutdown)
+        ours = _writing(folder / "ours.sqlite")
+        yield lambda: _messages(server.server_address[1], ours)
+
+
+def _messages(port: int, write: Callable[[bytes], None]) -> float:
+    began, body = time.monotonic(), b"x" * 8192
+    for _ in range(MESSAGES):
+        write(body)
+        with closing(HTTPConnection("127.0.0.1", port, timeout=10)) as connection:
+            connection.request("POST", "/", body)
+            connection.getresponse().read()
+        write(b"taken")
+    return time.monotonic() - began
+
+
+def _writing(path: Path) -> Callable[[bytes], None]:
+    """Writes rows to a database as durably as ours."""
+
+    def write(body: bytes) -> None:
+        with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("INSERT INTO said VALUES (?)", (body,))
+
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("CREATE TABLE said (body BLOB)")
+    return write
+
+
+def _median_ms(seconds: list[float]) -> float:
+    return statistics.median(seconds) * 1000
+
+
+def _p95_ms(seconds: list[float]) -> float:
+    return sorted(seconds)[min(len(seconds) - 1, -(-len(seconds) * 95 // 100) - 1)] * 1000
+
+
+def _options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--peer", default="", help="address at which a running Eclipse EDC says its rate")
+
+
+if __name__ == "__main__":
+    main(measure, more=_options)
