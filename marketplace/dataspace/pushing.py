@@ -6,6 +6,7 @@ Each start is a flow; an attempt that ends before the last byte was acknowledged
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -20,6 +21,7 @@ from marketplace.dataspace.moving import say
 from marketplace.dataspace.multipart import BucketReceiver
 from marketplace.dataspace.pulling import NotFlowing, Pull, pushed_now
 from marketplace.dataspace.receivers import HttpReceiver, NotTaken, Receiver
+from marketplace.dataspace.sending import is_over
 from marketplace.dataspace.states import MOVES, Protocol, TransferState
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import DomainError, Invalid
@@ -83,10 +85,15 @@ def push(runtime: Runtime, answering: Answering, exchange_id: str, flow: int) ->
     if attempt is None:
         return
 
-    result = _made(runtime, answering, attempt)
+    receiver = _receiver(runtime, attempt)
+    result = _made(runtime, answering, attempt, receiver)
 
     with runtime.database.transaction() as db:
         _conclude(db, runtime, answering, exchange_id, flow, result)
+        ended = db.get_one(Push, exchange_id).state in _CODES or is_over(queries.exchange(db, exchange_id))
+    if ended and result.kind != "acknowledged":
+        with suppress(DomainError):  # whoever does not answer cleans up by itself
+            receiver.abandon()
 
 
 def _begun(db: Session, exchange_id: str, flow: int, answering: Answering, runtime: Runtime) -> Attempt | None:
@@ -110,10 +117,9 @@ def _begun(db: Session, exchange_id: str, flow: int, answering: Answering, runti
     return Attempt(pull, destination, connector.addresses, row.reached, row.size, row.upload)
 
 
-def _made(runtime: Runtime, answering: Answering, attempt: Attempt) -> Result:
+def _made(runtime: Runtime, answering: Answering, attempt: Attempt, receiver: Receiver) -> Result:
     """Decide the use and pour its bytes, from where the receiver says that it lacks them."""
     pull, reached = attempt.pull, attempt.reached
-    receiver = _receiver(runtime, attempt)
     agreement, key = pull.exchange.agreement_id, pull.exchange.id
     try:
         start = receiver.kept(reached, attempt.size) if reached else 0

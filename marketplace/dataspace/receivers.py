@@ -49,6 +49,10 @@ class Receiver(Protocol):
         """Give it a leg; the status with which it acknowledged the last byte.  Raises NotTaken, OutgoingFailed."""
         ...
 
+    def abandon(self) -> None:
+        """Leave nothing unfinished with it.  Raises OutgoingFailed."""
+        ...
+
 
 class HttpReceiver:
     """An address that takes PUT.  As `Receiver`."""
@@ -92,6 +96,9 @@ class HttpReceiver:
         if not _is_good(answer) or outflow.left:
             raise NotTaken(answer.status)
         return answer.status
+
+    def abandon(self) -> None:
+        """What came of an unfinished PUT is the receiver's own to throw away."""
 
 
 def described(runtime: Runtime, opened: Opened) -> dict[str, str]:

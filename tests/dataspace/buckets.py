@@ -25,6 +25,11 @@ class Bucket:
     folder: Path
 
     @property
+    def parts(self) -> list[Path]:
+        """What was uploaded and is not joined."""
+        return [one for one in self.folder.rglob("*") if one.is_file() and ".sgwtmp" in one.parts]
+
+    @property
     def objects(self) -> list[Path]:
         """The finished objects; what is uploaded in parts lies hidden until it is joined."""
         return [one for one in self.folder.rglob("*") if one.is_file() and ".sgwtmp" not in one.parts]

@@ -140,6 +140,24 @@ def test_a_suspended_upload_goes_on_with_the_part_that_it_lacks(
     assert buckets.SECRET not in everything_kept(house, ours)
 
 
+def test_a_terminated_upload_leaves_no_parts_behind(
+    peer: Peer, bucket: Bucket, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ours = started(peer, bucket, PIXELS)
+    seen, real = list[int](), multipart.BucketReceiver._put
+
+    def terminated_before_the_second(receiver: Any, outflow: Any, length: int) -> None:
+        if outflow.sent:
+            seen.append(len(bucket.parts))
+            assert say(peer, T, ours, "terminate", "termination").status_code == 200
+        real(receiver, outflow, length)
+
+    monkeypatch.setattr(multipart.BucketReceiver, "_put", terminated_before_the_second)
+    work(peer)
+    assert (seen, bucket.parts, bucket.objects, work(peer, 600)) == ([1], [], [], 0)
+    assert buckets.SECRET not in everything_kept(house, ours)
+
+
 def test_keys_that_the_bucket_does_not_take_end_the_transfer_visibly(peer: Peer, bucket: Bucket, house: House) -> None:
     ours = started(peer, bucket, secretAccessKey="another-secret-of-somebody")
     assert (work(peer), work(peer, 600)) == (1, 0)
