@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -45,16 +46,16 @@ class ControlPlane:
 
     def post(self, path: str, body: Json) -> Any:
         """Ask the management API; a typed message, its context added.  Raises AssertionError for a refusal."""
-        return _taken(self._http().post(f"{self._management()}{path}", json={"@context": CONTEXT} | body))
+        return _taken(self._http.post(f"{self._management()}{path}", json={"@context": CONTEXT} | body))
 
     def get(self, path: str) -> Any:
-        return _taken(self._http().get(f"{self._management()}{path}"))
+        return _taken(self._http.get(f"{self._management()}{path}"))
 
     def register_data_plane(self, url: str) -> None:
         """Make a data plane known that is signalled to at an address."""
         body = {"@id": "data-plane", "@type": "DataPlaneInstance", "url": url, "allowedSourceTypes": ["HttpData"]}
         where = f"http://127.0.0.1:{self.ports['control']}{_DOORS['control']}/v1/dataplanes"
-        _taken(self._http().post(where, json={"@context": CONTEXT} | body | {"allowedTransferTypes": [PULL]}))
+        _taken(self._http.post(where, json={"@context": CONTEXT} | body | {"allowedTransferTypes": [PULL]}))
 
     def offer(self, asset: str) -> None:
         """Offer one asset to everybody: for use, under a constraint that nobody here evaluates."""
@@ -71,19 +72,18 @@ class ControlPlane:
         asked = {"counterPartyAddress": base, "counterPartyId": participant, "protocol": PROTOCOL}
         return self.post("/catalog/request", {"@type": "CatalogRequest"} | asked)
 
-    def negotiate(self, base: str, participant: str, dataset: str, offer: Json) -> str:
-        """Begin a negotiation as consumer; returns its id."""
+    def negotiate(self, base: str, participant: str, dataset: str, offer: Json, callback: str = "") -> str:
+        """Begin a negotiation as consumer, its events told to a callback if one is given; returns its id."""
         policy = offer | {"@context": ODRL, "assigner": participant, "target": dataset}
         asked = {"counterPartyAddress": base, "protocol": PROTOCOL, "policy": policy}
+        asked |= {"callbackAddresses": [_callback(callback, "contract.negotiation")]} if callback else {}
         return str(self.post("/contractnegotiations", {"@type": "ContractRequest"} | asked)["@id"])
 
     def transfer(self, base: str, contract: str, callback: str) -> str:
         """Begin a transfer as consumer, its events told to a callback; returns its id."""
-        told = {"@type": "CallbackAddress", "transactional": False, "uri": callback, "events": ["transfer.process"]}
         asked = {"counterPartyAddress": base, "protocol": PROTOCOL, "contractId": contract, "transferType": PULL}
-        return str(
-            self.post("/transferprocesses", {"@type": "TransferRequest"} | asked | {"callbackAddresses": [told]})["@id"]
-        )
+        asked |= {"@type": "TransferRequest", "callbackAddresses": [_callback(callback, "transfer.process")]}
+        return str(self.post("/transferprocesses", asked)["@id"])
 
     def reached(self, path: str, states: Collection[str], seconds: float = LONGEST, pause: float = 0.05) -> Any:
         """Wait until a process is in one of some states.  Raises AssertionError when it ends elsewhere."""
@@ -99,10 +99,9 @@ class ControlPlane:
     def _management(self) -> str:
         return f"http://127.0.0.1:{self.ports['management']}{_DOORS['management']}/v3"
 
+    @cached_property
     def _http(self) -> httpx2.Client:
-        if not hasattr(self, "_client"):
-            self._client = httpx2.Client(trust_env=False, timeout=30, headers={"X-Api-Key": KEY})
-        return self._client
+        return httpx2.Client(trust_env=False, timeout=30, headers={"X-Api-Key": KEY})
 
 
 @contextmanager
@@ -138,6 +137,10 @@ def _properties(plane: ControlPlane, wait_ms: int) -> dict[str, str]:
         "web.http.management.auth.key": KEY,
         "edc.transfer.send.retry.limit": "3",
     }
+
+
+def _callback(uri: str, events: str) -> Json:
+    return {"@type": "CallbackAddress", "transactional": False, "uri": uri, "events": [events]}
 
 
 def _wait(plane: ControlPlane, process: subprocess.Popen[bytes], log: Path) -> None:
