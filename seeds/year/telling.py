@@ -32,6 +32,7 @@ DEEDS: dict[str, Callable[..., None]] = {
     "list": making.put_on_list,
     "capitalise": making.capitalise,
     "stop": making.stop,
+    "oversell": selling.oversell,
     "amend": selling.amend,
     "renew": selling.renew,
     "declare": settling.declare,
