@@ -205,6 +205,9 @@ def test_the_summary_shows_every_asset_and_that_all_is_sound(shown: str) -> None
 def test_a_year_is_told_on_an_empty_folder_only(told: dict[str, Any], folder: Path) -> None:
     with pytest.raises(ToldBefore, match="delete it"):
         tell_year(folder / "year", SHORT, scans=folder / "year-scans", journals=folder / "books")
+    shutil.copytree(folder / "year-parties", folder / "again-parties")
+    with pytest.raises(ToldBefore, match="again-parties"):
+        tell_year(folder / "again", SHORT, scans=folder / "year-scans", journals=folder / "books")
 
 
 def test_the_whole_year_sells_every_kind_of_price_plan_that_can_be_offered() -> None:
