@@ -67,8 +67,6 @@ class Almanac:
 
     def seal(self) -> int:
         """Bring every entry into the tree and have its head cosigned; the number of entries."""
-        with self.runtime.database.transaction() as db:
-            outbox.release(db)
         while integrate_once(self.runtime, self.log).integrated:
             pass
         with self.runtime.database.reading() as db:

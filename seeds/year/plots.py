@@ -33,7 +33,7 @@ PER_CASE = {
     "kind": "per_case", "price_fen": 65_000, "access_fen": 500_000,
     "tiers": [{"above": 4, "price_fen": 55_000}], "tier_mode": "volume",
 }  # fmt: skip
-PER_SCAN = {"kind": "per_scan", "price_fen": 40_000, "monthly_minimum_fen": 120_000, "monthly_cap_fen": 300_000}
+PER_SCAN = {"kind": "per_scan", "price_fen": 40_000, "monthly_minimum_fen": 120_000, "monthly_cap_fen": 200_000}
 PER_GIGABYTE = {"kind": "per_gb", "price_fen": 90_000_000, "regime": "guided_cap", "cap_fen": 100_000_000}
 HYBRID = {"kind": "hybrid", "access_fen": 2_000_000, "price_fen": 30_000, "measure": "case"}
 COST_ONLY = {"kind": "one_off", "price_fen": 2_300_000, "regime": "cost_only", "cost_fen": 2_300_000}
@@ -100,6 +100,7 @@ YEAR = Plot(
         Sale("stenosis", "ai_company", "05-08", (1, 1)),
         Sale("fibrosis", "pharma", "05-09", (0, 1)),
         Sale("genome", "second_institute", "05-12", (0, 2)),
+        Sale("genome", "institute", "07-21", (0, 1)),
         Sale("open", "institute", "05-13", (0, 2)),
         Sale("open", "second_institute", "05-14", (0, 1)),
         Sale("cohorts", "insurer", "05-15", (0, 1)),
@@ -121,6 +122,7 @@ YEAR = Plot(
         Act("05-05", "capitalise"),
         Act("06-16", "correct_tariff", {"kind": "governance.scan", "fen": 5_800}),
         Act("07-14", "amend", {"product": "training", "buyer": "ai_company", "price_fen": 6_500_000}),
+        Act("08-11", "oversell", {"product": "genome", "buyer": "second_institute"}),
         Act("08-18", "renew", {"product": "knees", "buyer": "institute"}),
         Act("09-15", "declare", {"product": "stenosis", "buyer": "ai_company", "permille": 925}),
         Act("09-17", "declare", {"product": "fibrosis", "buyer": "pharma", "permille": 910}),

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from marketplace.client.acts import propose
+from marketplace.client.problem import ProblemError
 from seeds.year.making import PURPOSES
 from seeds.year.plot import Sale, product_named
 from seeds.year.state import Deal, Year
@@ -28,6 +29,16 @@ def sell(year: Year, sale: Sale) -> None:
     year.almanac.work()  # the delivery is prepared, the sale posted
     year.deals.append(Deal(sale, purpose, {agreement: year.now}))
     year.note("sold", product=sale.product, buyer=sale.buyer, how=sale.how)
+
+
+def oversell(year: Year, *, product: str, buyer: str) -> None:
+    """A sale beyond the cost of what may only recover it: the last signature is refused."""
+    try:
+        sell(year, Sale(product, buyer, ""))
+    except ProblemError as refused:
+        year.note("not_sold", product=product, buyer=buyer, why=refused.slug)
+        return
+    raise AssertionError(f"{product} was sold to {buyer} with a margin")
 
 
 def amend(year: Year, *, product: str, buyer: str, price_fen: int) -> None:

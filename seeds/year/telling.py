@@ -32,6 +32,7 @@ DEEDS: dict[str, Callable[..., None]] = {
     "list": making.put_on_list,
     "capitalise": making.capitalise,
     "stop": making.stop,
+    "oversell": selling.oversell,
     "amend": selling.amend,
     "renew": selling.renew,
     "declare": settling.declare,
@@ -51,11 +52,13 @@ def tell_year(data: Path, plot: Plot, *, scans: Path, journals: Path, watch: Wat
     things have happened.  The parties keep their keys beside the data folder, in `<data>-parties`.
     Raises ToldBefore, WorkGivenUp.
     """
-    if data.exists() and any(data.iterdir()):
-        raise ToldBefore("a year is told on an empty folder", got=str(data), action="delete it, or name another folder")
+    keys = data.parent / f"{data.name}-parties"
+    for folder in (data, keys):
+        if folder.exists() and any(folder.iterdir()):
+            told, action = str(folder), "delete it, or name another data folder"
+            raise ToldBefore("a year is told on an empty folder", got=told, action=action)
     footprint = Footprint().start()
     settings = Settings(data_folder=data, log_file=data / "year.log", parse_workers=2)
-    keys = data.parent / f"{data.name}-parties"
     with own_tariffs(data / "tariffs"), open_almanac(settings, BEGAN) as almanac:
         market.load(almanac.runtime)
         with open_world(almanac.runtime, keys, almanac.clock, began=BEGAN, cast=plot.cast) as world:
