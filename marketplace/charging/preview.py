@@ -10,7 +10,16 @@ from sqlmodel import Session
 from marketplace.charging import queries, rules
 from marketplace.costing.formulas import PriceSplit, split_price
 from marketplace.costing.tariffs import tariff_book
-from marketplace.exchange.pricing import Charge, Month, Rate, charge_of, price_of_access, rate_of, read_plan
+from marketplace.exchange.pricing import (
+    Charge,
+    Month,
+    Rate,
+    Subscription,
+    charge_of,
+    price_of_access,
+    rate_of,
+    read_plan,
+)
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation.models import Agreement
 
@@ -22,7 +31,8 @@ class Preview:
     """What so much would cost now.
 
     rate: None where uses cost nothing; month: as charged so far; split: of what the use would cost into taxes and fees,
-    which the price includes; access_fen: due once with the agreement; buyer_fee_fen: of the exchange, once per buyer.
+    which the price includes; access_fen: due once, with the agreement or trial_days later; buyer_fee_fen: of the
+    exchange, once per buyer.
     """
 
     kind: str
@@ -33,6 +43,7 @@ class Preview:
     split: PriceSplit
     access_fen: int
     buyer_fee_fen: int
+    trial_days: int = 0
 
     @property
     def cap_left_fen(self) -> int | None:
@@ -63,6 +74,7 @@ def preview(plan: Json, before: Month, quanta: int, now: datetime) -> Preview:
         split=split_price(charged.amount_fen, book.terms(now)),
         access_fen=price_of_access(plan).minor,
         buyer_fee_fen=book.at(BUYER_FEE, now).tariff.value,
+        trial_days=(read.trial_days or 0) if isinstance(read, Subscription) else 0,
     )
 
 

@@ -35,7 +35,8 @@ class PreviewOut(BaseModel):
     price_fen: int = Field(description="Of a unit below the first tier.")
     tiers: list[TierOut]
     tier_mode: str | None = Field(description="graduated or volume; null without tiers.")
-    access_fen: int = Field(description="Due once when the agreement comes into force.")
+    access_fen: int = Field(description="Due once when the agreement comes into force, or when its trial is over.")
+    trial_days: int = Field(description="Days of a subscription before its price is due; 0 without a trial.")
     buyer_fee_fen: int = Field(description="Fee of the exchange, once per buyer and exchange.")
 
 
@@ -62,5 +63,6 @@ def shown(found: Preview) -> PreviewOut:
         tiers=[TierOut(above=one.above, price_fen=one.price_fen) for one in (rate.tiers if rate else ())],
         tier_mode=("volume" if rate.volume else "graduated") if rate and rate.tiers else None,
         access_fen=found.access_fen,
+        trial_days=found.trial_days,
         buyer_fee_fen=found.buyer_fee_fen,
     )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime
-from functools import partial
 
 from sqlmodel import Session
 
@@ -11,10 +10,9 @@ from marketplace.assets import queries as assets
 from marketplace.assets.schemas import SignatureIn
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
-from marketplace.costing.service import meter
 from marketplace.exchange import exclusivity
 from marketplace.exchange import queries as exchange
-from marketplace.exchange.pricing import Results, price_of_access, read_plan
+from marketplace.exchange.pricing import price_of_access
 from marketplace.exchange.rules import ListingState
 from marketplace.exchange.standing import Standing, require_standing
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
@@ -23,6 +21,7 @@ from marketplace.kernel.errors import Conflict
 from marketplace.kernel.signing import verify_detached
 from marketplace.kernel.transitions import WrongState
 from marketplace.negotiation import queries
+from marketplace.negotiation.access import charge_access, open_access
 from marketplace.negotiation.duties.opening import open_reports
 from marketplace.negotiation.duties.queries import overdue_between
 from marketplace.negotiation.models import AccessRequest, Agreement
@@ -227,24 +226,29 @@ def verify_both(db: Session, agreement: Agreement) -> None:
 
 
 def _finalize(db: Session, agreement: Agreement, request: AccessRequest, now: datetime) -> None:
-    """Put the agreement in force with the negotiation's last step."""
+    """Put the agreement in force with the negotiation's last step.  Raises CostRecovered."""
+    require_no_margin(db, agreement, price_of_access(agreement.price_plan).minor, now)
     _begin(db, agreement, now)
     # Its place among the stops: one that commits later concerns this agreement, whatever the clocks say.
     about = {"change": epochs.changes(db)}
     _step(db, SERVICE_ACTOR, request, State.FINALIZED, Side.SERVICE, now, about)
-    _follow_up(db, agreement, price_of_access(agreement.price_plan).minor, now)
+    _follow_up(db, agreement, now)
+    open_access(db, agreement, now)
 
 
 def put_in_force(db: Session, agreement: Agreement, price_fen: int, now: datetime, *, about: Json) -> str:
     """Put an agreement in force that no negotiation led to, its signatures verified; returns the id of the entry.
 
-    price_fen: what is charged for access; about: further facts of the entry.  Records: negotiation:agreement_finalized.
+    price_fen: what is charged for access; about: further facts of the entry.  Raises CostRecovered.
+    Records: negotiation:agreement_finalized.
     """
+    require_no_margin(db, agreement, price_fen, now)
     _begin(db, agreement, now)
     signatures = [{"signer": one.signer, "kid": one.kid} for one in documents.signatures(db, agreement.document)]
     facts: Json = {"change": epochs.changes(db), "document": agreement.document, "signatures": signatures, **about}
     entry = record_agreement(db, SERVICE_ACTOR, Tag.AGREEMENT_FINALIZED, agreement, facts, now)
-    _follow_up(db, agreement, price_fen, now)
+    _follow_up(db, agreement, now)
+    charge_access(db, agreement, price_fen, now)
     return entry
 
 
@@ -255,9 +259,8 @@ def _begin(db: Session, agreement: Agreement, now: datetime) -> None:
     epochs.hold(db)
 
 
-def _follow_up(db: Session, agreement: Agreement, price_fen: int, now: datetime) -> None:
-    """Epochs, books, duties, preparation of the delivery, and the end of the term.  Raises CostRecovered."""
-    require_no_margin(db, agreement, price_fen, now)
+def _follow_up(db: Session, agreement: Agreement, now: datetime) -> None:
+    """Epochs, duties, preparation of the delivery, and the end of the term."""
     for subject in (
         agreement.id,
         agreement.version_id,
@@ -268,29 +271,6 @@ def _follow_up(db: Session, agreement: Agreement, price_fen: int, now: datetime)
         epochs.open_epoch(db, subject)
     if _exclusive(agreement):
         exclusivity.grant(db, agreement.asset_id, agreement.id, agreement.buyer_id, agreement.ends_at)
-    _charge(db, agreement, price_fen, now)
     open_reports(db, agreement, now)
     outbox.enqueue(db, PREPARE_TASK, {"agreement": agreement.id}, key=agreement.id, now=now)
     outbox.enqueue(db, END_TASK, {"agreement": agreement.id}, key=agreement.id, now=now, due=agreement.ends_at)
-
-
-def _charge(db: Session, agreement: Agreement, price: int, now: datetime) -> None:
-    operator = exchange.listing(db, agreement.listing_id).operator_id
-    charge = partial(
-        meter,
-        db,
-        SERVICE_ACTOR,
-        quantity=1,
-        now=now,
-        payer=agreement.buyer_id,
-        asset=agreement.asset_id,
-        version=agreement.version_id,
-        agreement=agreement.id,
-    )
-    charge("sale.access", key=f"sale:{agreement.id}", payee=agreement.provider_id, venue=operator, unit_price_fen=price)
-    plan = read_plan(agreement.price_plan)
-    if isinstance(plan, Results) and plan.deposit_fen:
-        deposit = partial(charge, "escrow.deposit", payee=agreement.provider_id, venue=operator)
-        deposit(key=f"deposit:{agreement.id}", unit_price_fen=plan.deposit_fen)
-    # The key makes the one-off fee one-off: a buyer's second agreement finds its event there.
-    charge("exchange.buyer_fee", key=f"buyer-fee:{operator}:{agreement.buyer_id}", payee=operator)

@@ -174,8 +174,8 @@ def _is_in(host: str, networks: Sequence[IPvAnyNetwork]) -> bool:
 def freeze() -> None:
     """Let the collector of cycles pass by what is there by now; for a process that from now on only serves.
 
-    An application is a quarter of a million objects that stay to the end: to walk them again and again takes a fifth of the
-    time of a decision.
+    An application is a quarter of a million objects that stay to the end: to walk them again and again takes a fifth of
+    the time of a decision.
     """
     gc.collect()
     gc.freeze()

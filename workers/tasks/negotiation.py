@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from marketplace.negotiation import service, stopping
+from marketplace.negotiation import access, service, stopping
 from marketplace.negotiation.duties import chasing
 from marketplace.negotiation.duties.rules import Kind
 from marketplace.negotiation.rounds import accepting, answering, reminding
@@ -42,6 +42,12 @@ def end(runtime: Runtime, args: dict[str, Any]) -> None:
         stopping.expire(db, args["agreement"], runtime.clock.now())
 
 
+def end_trial(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Charge a subscription whose trial is over; one that ended within it is left alone.  args: agreement."""
+    with runtime.database.transaction() as db:
+        access.end_trial(db, args["agreement"], runtime.clock.now())
+
+
 def chase_duty(runtime: Runtime, args: dict[str, Any]) -> None:
     """Remind of a proof, demand it, or draw the consequence, whichever it is time for.  args: agreement, duty."""
     with runtime.database.transaction() as db:
@@ -76,4 +82,5 @@ TASKS: dict[str, Callable[[Runtime, dict[str, Any]], None]] = {
     "negotiation.chase_act": chase_act,
     "negotiation.lapse_successor": lapse_successor,
     "negotiation.remind_successor": remind_successor,
+    "negotiation.end_trial": end_trial,
 }

@@ -67,10 +67,21 @@ class Buyout(_Plan):
 
 
 class Subscription(_Plan):
-    """A price for one period, due at its start; the agreement's term is that period."""
+    """A price for one period, due at its start; the agreement's term is that period.
+
+    trial_days: of the period, after which the price is due instead, unless the agreement has ended by then; amendments
+    and renewals have no trial.
+    """
 
     kind: Literal["subscription"]
     period_days: int = Field(ge=1, le=1826)
+    trial_days: Annotated[int, Field(ge=1, le=365, strict=True)] | None = None
+
+    @model_validator(mode="after")
+    def _trial_ends_within(self) -> Subscription:
+        if self.trial_days is not None and self.trial_days >= self.period_days:
+            raise ValueError(f"a trial is shorter than its period of {self.period_days} days, got {self.trial_days}")
+        return self
 
 
 class Tier(BaseModel):

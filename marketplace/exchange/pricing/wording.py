@@ -32,12 +32,8 @@ def describe(plan: Json, language: str) -> str:
     if rate is not None:
         return _metered(rate, access, zh=zh)
     match read:
-        case Subscription(period_days=days):
-            return (
-                f"订阅价款为每期（{days} 日）{access}，期初支付"
-                if zh
-                else f"The subscription costs {access} for its period of {days} days, due at the start"
-            )
+        case Subscription():
+            return _subscription(read, access, zh=zh)
         case Results():
             return _results(read, zh=zh)
         case Buyout(exclusive=exclusive):
@@ -48,6 +44,24 @@ def describe(plan: Json, language: str) -> str:
                 if zh
                 else f"The price for the whole term is {access}, due once when the agreement comes into force"
             )
+
+
+def _subscription(plan: Subscription, access: str, *, zh: bool) -> str:
+    days, trial = plan.period_days, plan.trial_days
+    if trial is None:
+        return (
+            f"订阅价款为每期（{days} 日）{access}，期初支付"
+            if zh
+            else f"The subscription costs {access} for its period of {days} days, due at the start"
+        )
+    if zh:
+        return (
+            f"订阅价款为每期（{days} 日）{access}；前 {trial} 日为试用期，期满合同未终止的即应支付，修订与续订不再试用"
+        )
+    return (
+        f"The subscription costs {access} for its period of {days} days; the first {trial} days are a trial, and the "
+        "price is due when they have passed unless the agreement has ended; amendments and renewals have no trial"
+    )
 
 
 def _buyout(access: str, *, exclusive: bool, zh: bool) -> str:

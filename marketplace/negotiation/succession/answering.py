@@ -16,6 +16,7 @@ from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import signing
+from marketplace.negotiation.access import charged
 from marketplace.negotiation.duties.opening import end_reports
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import AGREEMENT, AgreementState, Side
@@ -141,9 +142,9 @@ def _put_in_force(
 
 
 def _charged(db: Session, predecessor: Agreement) -> int:
-    """The price of access that an agreement and those it amended were charged together."""
-    earlier = [negotiation.agreement(db, name) for name in queries.amended(db, predecessor.id)]
-    return max(price_of_access(one.price_plan).minor for one in (predecessor, *earlier))
+    """The price of access that an agreement and those it amended were charged together; nothing within a trial."""
+    line = [predecessor, *(negotiation.agreement(db, name) for name in queries.amended(db, predecessor.id))]
+    return max((price_of_access(one.price_plan).minor for one in line if charged(db, one)), default=0)
 
 
 def _supersede(db: Session, predecessor: Agreement, successor: Agreement, now: datetime) -> None:
