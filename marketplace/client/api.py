@@ -73,7 +73,7 @@ class ApiClient:
         self.signer: Signer = signer or key
         self._person = person
         self._http = http
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._clock = clock
         self._lock = threading.Lock()
         self._token: tuple[str, datetime] | None = None
@@ -145,13 +145,13 @@ class ApiClient:
     def _ask(
         self, method: str, path: str, token: str, headers: Mapping[str, str] | None, parts: dict[str, Any]
     ) -> httpx2.Response:
-        request = self._http.build_request(method, self._base_url + path, headers=dict(headers or {}), **parts)
+        request = self._http.build_request(method, self.base_url + path, headers=dict(headers or {}), **parts)
         request.headers["Authorization"] = f"DPoP {token}"
         request.headers["DPoP"] = self._proof(method, request.url, token)
         return self._http.send(request, stream=True, follow_redirects=False)
 
     def _service_keys(self) -> list[Jwk]:
-        response = _checked(self._http.get(self._base_url + KEYS_PATH, follow_redirects=False))
+        response = _checked(self._http.get(self.base_url + KEYS_PATH, follow_redirects=False))
         return [dict(one) for one in response.json()["keys"]]
 
     def _access_token(self, instead_of: str = "") -> str:
@@ -164,7 +164,7 @@ class ApiClient:
         asked_at = self._clock.now()
         request = self._http.build_request(
             "POST",
-            self._base_url + TOKEN_PATH,
+            self.base_url + TOKEN_PATH,
             data={
                 "grant_type": "client_credentials",
                 "client_assertion_type": ASSERTION_TYPE,
@@ -181,7 +181,7 @@ class ApiClient:
         claims = {
             "iss": self.participant_id,
             "sub": self.participant_id,
-            "aud": self._base_url,
+            "aud": self.base_url,
             "iat": signed_at,
             "exp": signed_at + ASSERTION_SECONDS,
             "jti": new_id("jti"),

@@ -200,3 +200,20 @@ def certify_deletion(
 
     with client_of(url, party) as client:
         show(proofs.certify_deletion(client, agreement, method=method, deleted_at=deleted_at), as_json)
+
+
+@party_commands.command("page")
+def save_page(
+    name: Annotated[str, typer.Argument(help="director, sales, purchases, shares, or an address: /invoices/…")],
+    out: Annotated[Path, typer.Option("--out", help="File to write.")],
+    party: Party,
+    lang: Annotated[str, typer.Option("--lang", help="en or zh.")] = "en",
+    url: Url = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Save a page of your own desk, fetched with your key, to open it in a browser."""
+    from marketplace.client.pages import own_page
+
+    with client_of(url, party) as client:
+        out.write_bytes(own_page(client, name, lang))
+    show({"page": str(out)}, as_json)

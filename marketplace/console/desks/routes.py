@@ -24,12 +24,14 @@ from marketplace.settlement.document import invoice_pdf
 
 
 class PageRoute(TransactionRoute):
-    """A reading route that answers with a page also where it refuses."""
+    """A reading route that answers a browser with a page also where it refuses."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
         async def answer(request: Request) -> Response:
+            if "text/html" not in request.headers.get("accept", ""):
+                return await handle(request)  # a program, which gets its problem document
             try:
                 return await handle(request)
             except NotFound:

@@ -26,7 +26,7 @@ def page(reader: Reader, desk: Desk) -> Page:
         neighbours=neighbours(reader, desk),
         headline=[
             (reader.say("own_share"), money(reader, sum(one.amount_fen for one in own))),
-            (reader.say("share_of_parts"), money(reader, sum(one.amount_fen for one in parts))),
+            *([(reader.say("share_of_parts"), money(reader, sum(one.amount_fen for one in parts)))] if parts else []),
             (reader.say("ordered"), money(reader, sum(one.ordered_fen for one in [*own, *parts]))),
         ],
         sections=[waterfall(reader, found), _by_owner(reader, desk, found)],
