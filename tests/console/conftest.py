@@ -17,6 +17,7 @@ from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
 from seeds.chest_ct import Archive, generate
 from seeds.story import tell
+from tests.console.trading import Trade, open_trade
 
 
 @dataclass(frozen=True)
@@ -78,3 +79,9 @@ def _listing_of(runtime: Runtime, agreement: str) -> str:
         found = db.get(Agreement, agreement)
         assert found is not None
         return found.listing_id
+
+
+@pytest.fixture(scope="session")
+def trade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trade]:
+    with open_trade(tmp_path_factory.mktemp("trade") / "house") as opened:
+        yield opened

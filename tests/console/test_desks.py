@@ -3,129 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from datetime import timedelta
-from typing import Any
 
 import pytest
-from fastapi.testclient import TestClient
-from sqlalchemy import event, update
-from sqlmodel import col
 
-from marketplace.accounting import capital
-from marketplace.accounting.schemas import CapitalisationIn
-from marketplace.assets.models import Asset
 from marketplace.audit import documents
-from marketplace.client.api import ApiClient, in_process
-from marketplace.client.pages import own_page
-from marketplace.client.problem import ProblemError
-from marketplace.console.desks import purchases
-from marketplace.exchange.demands import publish_demand
-from marketplace.exchange.schemas import DemandIn
-from marketplace.kernel.money import Money
-from marketplace.main import create_app
-from marketplace.participants.models import Participant
+from marketplace.charging.preview import preview
+from marketplace.exchange import catalogue
+from marketplace.exchange.catalogue import Wanted
+from marketplace.exchange.pricing import Month
 from marketplace.planning import board, director, queries
 from marketplace.settlement import overview
 from marketplace.settlement.document import invoice_pdf
-from marketplace.settlement.models import Invoice
 from tests.console.reading import Page
-from tests.exchange.parts import listed, terms_of
-from tests.house import House, open_house, unrecorded
-from tests.settlement.parts import PRICE_FEN, USE_FEN, billed, choose, credit, lines, pay, post, sold, use
-
-HOSPITAL, PHARMA, EXCHANGE = "prt_hospital", "prt_pharma", "prt_exchange"
-CAP_FEN = 900_000
-# Dear enough to earn its cost back, so that something is left to be divided.
-CAPPED = terms_of("per-case/v1") | {
-    "price_plan": {"kind": "per_case", "price_fen": 5500, "monthly_cap_fen": CAP_FEN, "access_fen": 4 * PRICE_FEN}
-}
-DESKS = {
-    "director": f"/participants/{HOSPITAL}/director",
-    "sales": f"/participants/{HOSPITAL}/sales",
-    "issued": f"/participants/{EXCHANGE}/sales",
-    "shares": f"/participants/{HOSPITAL}/shares",
-    "purchases": f"/participants/{PHARMA}/purchases",
-    "demand": "/demand",
-    "tariffs": "/tariffs",
-}
-
-
-@dataclass
-class Trade:
-    """A market after a few sales, its browser, and the statements of each desk after one sale and after three."""
-
-    house: House
-    browser: TestClient
-    demand: str = ""
-    paid: Invoice | None = None
-    unpaid: Invoice | None = None
-    early: dict[str, int] = field(default_factory=dict)
-    late: dict[str, int] = field(default_factory=dict)
-
-    def page(self, address: str, **asked: Any) -> Page:
-        answer = self.browser.get(address, params={"lang": "en"} | asked)
-        assert answer.status_code == 200, (address, answer.status_code, answer.text[:300])
-        return Page(answer.text)
-
-    def statements(self) -> dict[str, int]:
-        """Desk -> the statements that reading it takes."""
-        return {name: self._statements(address) for name, address in DESKS.items()}
-
-    def _statements(self, address: str) -> int:
-        made: list[str] = []
-
-        def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
-            made.append(statement)
-
-        engine = self.house.runtime.database.engine
-        self.page(address)
-        event.listen(engine, "before_cursor_execute", note)
-        try:
-            self.page(address)
-        finally:
-            event.remove(engine, "before_cursor_execute", note)
-        return len(made)
-
-
-@pytest.fixture(scope="module")
-def trade(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Trade]:
-    with open_house(tmp_path_factory.mktemp("desks") / "house") as house:
-        choose(house, "full-waterfall-v1", operator=house.cast["operator"].id)
-        first = sold(house, uses=3)
-        with TestClient(create_app(house.runtime), headers={"accept": "text/html"}) as browser:
-            made = Trade(house, browser)
-            made.paid = pay(house, billed(house))
-            made.demand = _demand(house)
-            made.early = made.statements()
-            second = sold(house, uses=2)
-            _capitalised(house)
-            made.unpaid = billed(house)
-            house.clock.advance(made.unpaid.due_at - house.clock.now() + timedelta(hours=1))
-            sold(house, listing=listed(house, **CAPPED), purpose=CAPPED["parameters"]["purposes"][0])
-            for agreement in (first, second):
-                use(house, agreement, 77)
-            post(house)
-            made.late = made.statements()
-            yield made
-
-
-def _demand(house: House) -> str:
-    asked = DemandIn(title="an example of a demand", purpose="model_training", modality="MR", budget_fen=100)
-    with house.db() as db:
-        return publish_demand(db, house.cast["pharma"].actor, asked, house.clock.now()).id
-
-
-def _capitalised(house: House) -> None:
-    hospital, form = house.cast["hospital"].actor, CapitalisationIn(held_for="own_use")
-    with house.db() as db:
-        asset = queries.assets(db, hospital.participant)[0]
-        capital.capitalise(db, hospital, asset, form, house.clock.now())
-
-
-def yuan(fen: int) -> str:
-    return f"RMB {Money(fen).decimal:,.2f}"
+from tests.console.trading import CAP_FEN, DESKS, HOSPITAL, Trade, yuan
+from tests.settlement.parts import USE_FEN, billed, credit, lines, pay
 
 
 def test_the_director_reads_the_figures_of_planning(trade: Trade) -> None:
@@ -181,21 +72,6 @@ def test_numbers_that_cannot_be_used_are_told_on_a_page(trade: Trade, asked: dic
     answer = trade.browser.get(f"/participants/{HOSPITAL}/assets/{asset}", params=asked | {"lang": "en"})
     assert answer.status_code == 422
     assert "no range may end before it begins" in Page(answer.text).text
-
-
-@pytest.mark.parametrize("strange", ["x" * 400, "🗝", "%", "prt_hospital'--", "prt_none"])
-def test_a_strange_name_in_an_address_finds_nothing(trade: Trade, strange: str) -> None:
-    for address in (
-        f"/participants/{strange}/director",
-        f"/participants/{HOSPITAL}/assets/{strange}",
-        f"/participants/{strange}/purchases",
-        f"/invoices/{strange}",
-        f"/invoices/{strange}/invoice.pdf",
-        f"/demand/{strange}",
-    ):
-        answer = trade.browser.get(address)
-        assert answer.status_code == 404, address
-        assert answer.headers["content-type"].startswith("text/html")
 
 
 def test_a_buyer_reads_counters_charges_to_come_invoices_and_whose_move_it_is(trade: Trade) -> None:
@@ -269,6 +145,24 @@ def test_contributors_read_their_share_and_what_waits(trade: Trade) -> None:
     assert not re.search(r"RMB [1-9]", other.text)
 
 
+def test_a_listing_says_what_a_planned_use_would_cost_before_anybody_asks(trade: Trade) -> None:
+    with trade.house.runtime.database.reading() as db:
+        now = trade.house.clock.now()
+        row = next(
+            one for one in catalogue.visible(db, now, Wanted()).rows if one.offer.price_plan["kind"] == "per_case"
+        )
+        said = preview(row.offer.price_plan, Month(), 200, now)
+    page = trade.page(f"/listings/{row.listing.id}", quantity=200)
+    assert said.charge.capped
+    for fen in (said.charge.amount_fen, said.access_fen, said.buyer_fee_fen):
+        assert yuan(fen) in page.text
+    assert yuan(said.charge.amount_fen + said.access_fen + said.buyer_fee_fen) in page.text
+    assert "How much: 200 cases" in page.text
+    assert "the monthly cap makes it cheaper" in page.text
+    for strange in ("-1", "x", "9" * 40, "1e9", "🗝"):
+        assert "How much: 1 cases" in trade.page(f"/listings/{row.listing.id}", quantity=strange).text
+
+
 def test_the_board_and_the_matches_say_why_a_listing_does_not_fit(trade: Trade) -> None:
     told = board.mentions()
     page = trade.page(DESKS["demand"])
@@ -280,54 +174,6 @@ def test_the_board_and_the_matches_say_why_a_listing_does_not_fit(trade: Trade) 
     for words in ("does not fit", "asked: MR; there: CT", "asked: CNY 1.00; there: CNY 50,000.00"):
         assert words in matches.text
     assert not re.search(r"/permission|model_[a-z]+|product_", matches.text)
-
-
-def test_a_page_takes_no_more_statements_for_more_sales(trade: Trade, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Names are read together, and only where a section has some: that is all that may come on top.
-    for name, count in trade.late.items():
-        assert name == "purchases" or count <= trade.early[name] + 2, name
-    assert max(trade.late.values()) <= 30
-    # A contract in force takes some statements for its counters, and a page shows a fixed number of contracts.
-    monkeypatch.setattr(purchases, "CONTRACTS", 1)
-    assert trade.statements()["purchases"] <= trade.early["purchases"] + 2
-
-
-def test_one_real_party_among_the_invented_closes_the_desks_that_deal_with_it(trade: Trade) -> None:
-    closed = [*DESKS.values(), f"/invoices/{trade.unpaid.id if trade.unpaid else ''}"]
-    closed.remove(DESKS["tariffs"])
-    for table, row in ((Participant, PHARMA), (Asset, None)):
-        with unrecorded(trade.house.runtime) as db:
-            changed = update(table).values(is_example=False)
-            db.exec(changed if row is None else changed.where(col(Participant.id) == row))
-        try:
-            still_open = {one for one in closed if trade.browser.get(one).status_code != 404}
-            # What is looked for names buyers and no asset of theirs.
-            assert still_open == ({DESKS["demand"]} if table is Asset else set())
-        finally:
-            with unrecorded(trade.house.runtime) as db:
-                db.exec(update(table).values(is_example=True))
-    assert trade.page(DESKS["director"]).text
-
-
-def test_a_real_party_reads_its_own_desk_with_its_key_and_nobody_elses(trade: Trade) -> None:
-    hospital, base = trade.house.cast["hospital"], trade.house.runtime.settings.public_url
-    with unrecorded(trade.house.runtime) as db:
-        db.exec(update(Participant).values(is_example=False))
-    try:
-        with in_process(create_app(trade.house.runtime), base) as http:
-            client = ApiClient(http, base, hospital.id, hospital.key, trade.house.clock)
-            page = Page(own_page(client, "director", "zh").decode())
-            assert page.named("html") == [{"lang": "zh-CN"}]
-            assert page.named("base") == [{"href": f"{base}/"}]
-            assert "院长视图" in page.text
-            assert "示例市第一人民医院" in page.text
-            with pytest.raises(ProblemError) as refused:
-                own_page(client, DESKS["purchases"], "zh")
-            assert (refused.value.status, refused.value.slug) == (404, "no-such-desk")
-        assert trade.browser.get(DESKS["director"]).status_code == 404
-    finally:
-        with unrecorded(trade.house.runtime) as db:
-            db.exec(update(Participant).values(is_example=True))
 
 
 def test_after_a_credit_note_and_a_payment_the_desks_say_what_was_taken_back_and_who_got_the_rest(trade: Trade) -> None:

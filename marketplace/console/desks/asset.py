@@ -52,7 +52,7 @@ class Asked(BaseModel):
         """What the reader is asked, with what was assumed."""
         found = []
         for name, one in type(self).model_fields.items():
-            low, high = (int(getattr(limit, "ge", None) or getattr(limit, "le", 0)) for limit in one.metadata)
+            low, high = (getattr(limit, "ge", 0) or getattr(limit, "le", 0) for limit in one.metadata)
             found.append(Field(name, reader.say(name), getattr(self, name), low, high))
         return found
 

@@ -1,0 +1,81 @@
+"""A desk is closed where anything real is on it, opens to its owner's key, and costs the same for more sales."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import update
+from sqlmodel import col
+
+from marketplace.assets.models import Asset
+from marketplace.client.api import ApiClient, in_process
+from marketplace.client.pages import own_page
+from marketplace.client.problem import ProblemError
+from marketplace.console.desks import purchases
+from marketplace.main import create_app
+from marketplace.participants.models import Participant
+from tests.console.reading import Page
+from tests.console.trading import DESKS, HOSPITAL, PHARMA, Trade
+from tests.house import unrecorded
+
+
+@pytest.mark.parametrize("strange", ["x" * 400, "🗝", "%", "prt_hospital'--", "prt_none"])
+def test_a_strange_name_in_an_address_finds_nothing(trade: Trade, strange: str) -> None:
+    for address in (
+        f"/participants/{strange}/director",
+        f"/participants/{HOSPITAL}/assets/{strange}",
+        f"/participants/{strange}/purchases",
+        f"/invoices/{strange}",
+        f"/invoices/{strange}/invoice.pdf",
+        f"/demand/{strange}",
+    ):
+        answer = trade.browser.get(address)
+        assert answer.status_code == 404, address
+        assert answer.headers["content-type"].startswith("text/html")
+
+
+def test_a_page_takes_no_more_statements_for_more_sales(trade: Trade, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Names are read together, and only where a section has some: that is all that may come on top.
+    for name, count in trade.late.items():
+        assert name == "purchases" or count <= trade.early[name] + 2, name
+    assert max(trade.late.values()) <= 30
+    # A contract in force takes some statements for its counters, and a page shows a fixed number of contracts.
+    monkeypatch.setattr(purchases, "CONTRACTS", 1)
+    assert trade.statements()["purchases"] <= trade.early["purchases"] + 2
+
+
+def test_one_real_party_among_the_invented_closes_the_desks_that_deal_with_it(trade: Trade) -> None:
+    closed = [*DESKS.values(), f"/invoices/{trade.unpaid.id if trade.unpaid else ''}"]
+    closed.remove(DESKS["tariffs"])
+    for table, row in ((Participant, PHARMA), (Asset, None)):
+        with unrecorded(trade.house.runtime) as db:
+            changed = update(table).values(is_example=False)
+            db.exec(changed if row is None else changed.where(col(Participant.id) == row))
+        try:
+            still_open = {one for one in closed if trade.browser.get(one).status_code != 404}
+            # What is looked for names buyers and no asset of theirs.
+            assert still_open == ({DESKS["demand"]} if table is Asset else set())
+        finally:
+            with unrecorded(trade.house.runtime) as db:
+                db.exec(update(table).values(is_example=True))
+    assert trade.page(DESKS["director"]).text
+
+
+def test_a_real_party_reads_its_own_desk_with_its_key_and_nobody_elses(trade: Trade) -> None:
+    hospital, base = trade.house.cast["hospital"], trade.house.runtime.settings.public_url
+    with unrecorded(trade.house.runtime) as db:
+        db.exec(update(Participant).values(is_example=False))
+    try:
+        with in_process(create_app(trade.house.runtime), base) as http:
+            client = ApiClient(http, base, hospital.id, hospital.key, trade.house.clock)
+            page = Page(own_page(client, "director", "zh").decode())
+            assert page.named("html") == [{"lang": "zh-CN"}]
+            assert page.named("base") == [{"href": f"{base}/"}]
+            assert "院长视图" in page.text
+            assert "示例市第一人民医院" in page.text
+            with pytest.raises(ProblemError) as refused:
+                own_page(client, DESKS["purchases"], "zh")
+            assert (refused.value.status, refused.value.slug) == (404, "no-such-desk")
+        assert trade.browser.get(DESKS["director"]).status_code == 404
+    finally:
+        with unrecorded(trade.house.runtime) as db:
+            db.exec(update(Participant).values(is_example=True))
