@@ -204,8 +204,8 @@ def test_the_end_is_asked_for_once_per_deadline(house: House) -> None:
     with house.db() as db:
         rows = db.exec(select(outbox.OutboxRow).where(outbox.OutboxRow.task == "negotiation.expire")).all()
     assert [(row.args, row.due_at) for row in rows] == [({"request": request.id}, request.expires_at)]
-    names = ("expire", "remind", "answer", "end", "chase_duty", "chase_act", "lapse_successor")
-    assert set(tasks.TASKS) == {f"negotiation.{name}" for name in names}
+    by_clock = ("expire", "remind", "end", "chase_duty", "chase_act", "lapse_successor", "remind_successor")
+    assert set(tasks.TASKS) == {f"negotiation.{name}" for name in (*by_clock, "answer", "accept")}
 
 
 def test_entries_hold_no_words_of_the_justification(house: House) -> None:
