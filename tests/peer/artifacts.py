@@ -61,9 +61,10 @@ def _fetched(version: str) -> Path:
 
 
 def _why(said: str) -> str:
-    missing = re.search(r"(Could not find artifact \S+)|(Could not transfer artifact \S+)|(\S+) was not found in", said)
     errors = [line for line in said.splitlines() if "ERROR" in line]
-    return missing[0] if missing else errors[0][:300] if errors else "Maven gave no reason"
+    if re.search(r"Could not find artifact|was not found in", said):
+        return "Maven's repositories do not have it"
+    return errors[0][:300] if errors else "Maven gave no reason"
 
 
 def _class_version(library: Path) -> int:

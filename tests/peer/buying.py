@@ -37,8 +37,12 @@ def buy(steps: Steps, market: Market, peer: ControlPlane, plane: DataPlane) -> N
         buyer.post(f"/v1/dataspace/exchanges/{negotiation}/moves", {"move": "verify"})
         _reached(market, negotiation, "FINALIZED")
         said.append(f"{time.monotonic() - begun:.2f} s from our request on")
-    with steps.step("our transfer is STARTED, EDC's data plane signalled") as said:
-        asked = where | {"agreement_id": agreed["agreement"]["@id"]}
+    _transfer(steps, market, plane, where | {"agreement_id": agreed["agreement"]["@id"]})
+
+
+def _transfer(steps: Steps, market: Market, plane: DataPlane, asked: Json) -> None:
+    buyer = market.parties["pharma"]
+    with steps.step("our transfer is STARTED, EDC's data plane signalled"):
         transfer = buyer.post("/v1/dataspace/transfers", asked)["id"]
         started = _reached(market, transfer, "STARTED")
         assert plane.told[-1][0] == "start", "the data plane was not told to start"
