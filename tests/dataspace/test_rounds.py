@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from marketplace.audit.entry import Tag
+from marketplace.dataspace import queries
 from marketplace.dataspace.messages import SIGNED, TERMS
 from marketplace.dataspace.policies import rules_of
 from marketplace.dataspace.states import Protocol
@@ -178,6 +179,15 @@ def test_a_provider_that_agrees_at_once_signs_first_and_the_buyer_with_its_verif
     assert say(peer, N, ours, "verify", "agreement/verification", **said).status_code == 200
     settle(peer)
     assert (wire(peer, ours), state(house, agreement)) == ("FINALIZED", ("FINALIZED", "finalized"))
+
+
+def test_two_processes_of_one_buyer_are_two_negotiations(peer: Peer, listing: Listing, house: House) -> None:
+    first, second = (ask(peer, listing, consumerPid=f"urn:peer:{number}").json()["providerPid"] for number in (1, 2))
+    assert ask(peer, listing, consumerPid="urn:peer:1").json()["providerPid"] == first, "the same process is the same"
+    with house.runtime.database.reading() as db:
+        requests = negotiation.requests_of(db, house.cast["pharma"].actor)
+        assert {queries.exchange(db, one).request_id for one in (first, second)} == {one.id for one in requests}
+    assert len(requests) == 2
 
 
 def test_a_buyer_that_ends_it_before_the_last_step_ends_the_contract(

@@ -24,6 +24,7 @@ from marketplace.assets.models import Version, VersionFile
 from marketplace.audit.models import Entry
 from marketplace.client.api import ApiClient, in_process
 from marketplace.dataspace.beginning import ask_for_contract
+from marketplace.dataspace.holding import hold
 from marketplace.dataspace.house import House as ByTheHouse
 from marketplace.exchange.demands import publish_demand
 from marketplace.exchange.schemas import DemandIn
@@ -274,7 +275,7 @@ def roll_agreement(story: Story, state: str) -> None:
 
 
 def _connector(house: House) -> dict[str, str]:
-    """A registered component of a provider elsewhere, and a negotiation that the buyer opened with it."""
+    """A registered component of a provider elsewhere, a negotiation that the buyer opened with it, and one agreed."""
     asked = ConnectorIn(
         participant_id=house.cast["ai_company"].id,
         identifier="did:web:connector.example",
@@ -294,7 +295,11 @@ def _connector(house: House) -> dict[str, str]:
         opened = ask_for_contract(db, house.cast["pharma"].actor, *where, offer, ByTheHouse(), rt, now)
         opened.peer_pid = "theirs"
         db.add(opened)
-        return {"connector_id": made.id, "exchange_id": opened.id}
+        agreed = ask_for_contract(db, house.cast["pharma"].actor, *where, offer, ByTheHouse(), rt, now)
+        agreed.state, agreed.agreement = "FINALIZED", offer | {"@id": "urn:agreement:1", "@type": "Agreement"}
+        db.add(agreed)
+        held = hold(db, agreed, {"eventType": "FINALIZED"}, rt.service_key, now)
+        return {"connector_id": made.id, "exchange_id": opened.id, "held_id": held.id}
 
 
 def _opinion_with_condition(house: House) -> str:
