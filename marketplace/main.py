@@ -62,7 +62,9 @@ from marketplace.usage.policies import routes as policies
 
 POLICY_FOLDER = Path(__file__).resolve().parent.parent / "policies"
 
+# The one that is asked most stands first.
 ROUTERS: tuple[APIRouter, ...] = (
+    decisions.routes,
     participants.routes,
     assets.routes,
     accounting.routes,
@@ -163,9 +165,10 @@ def create_app(runtime: Runtime) -> FastAPI:
     problems.install(app)
     app.add_middleware(NoNul)
     console.install(app)
-    # The one that is asked most stands first, and in the application itself: an included router is searched twice.
-    app.router.routes[:0] = decisions.routes.routes
-    for routes in ROUTERS:
+    asked_most, *others = ROUTERS
+    # In the application itself: an included router is searched twice.
+    app.router.routes[:0] = asked_most.routes
+    for routes in others:
         app.include_router(routes)
     app.mount(PREFIX, door.create(app))
     openapi.install(app)
