@@ -150,15 +150,21 @@ def open_conditions(db: Session, provider: str) -> Sequence[OpinionCondition]:
 
 
 def unpaid(db: Session, provider: str, now: datetime) -> tuple[int, int]:
-    """(fen billed for a provider's sales and not paid, VAT included; the part of it that is past its due date)."""
-    rows = select(InvoiceLine.price_fen, Invoice.due_at).join(Invoice, col(Invoice.id) == col(InvoiceLine.invoice_id))
+    """(fen billed for a provider's sales and not paid, VAT included; the part of it that is past its due date).
+
+    What has been paid of an invoice counts for each of its lines in proportion.
+    """
+    rows = select(InvoiceLine.price_fen, Invoice).join(Invoice, col(Invoice.id) == col(InvoiceLine.invoice_id))
     rows = rows.where(
         InvoiceLine.provider_id == provider,
         col(InvoiceLine.credited_by).is_(None),
         col(Invoice.state).in_((InvoiceState.ISSUED, InvoiceState.OVERDUE)),
     )
-    found = db.exec(rows).all()
-    return sum(price for price, _ in found), sum(price for price, due in found if due <= now)
+    left = [
+        (price - price * one.received_fen // (one.total_fen - one.credited_fen), one.due_at)
+        for price, one in db.exec(rows)
+    ]
+    return sum(fen for fen, _ in left), sum(fen for fen, due in left if due <= now)
 
 
 def listings_permitting(db: Session, purposes: Sequence[str], now: datetime) -> int:

@@ -50,7 +50,9 @@ def test_an_unpaid_invoice_stands_on_the_page_until_it_is_paid(house: House) -> 
     assert (page(house).risk.unpaid_fen, page(house).risk.overdue_fen) == (owed, 0)
     house.clock.advance(invoice.due_at - house.clock.now())
     assert page(house).risk.overdue_fen == owed
-    pay(house, invoice)
+    pay(house, invoice, "bank-1", invoice.total_fen // 4)
+    assert page(house).risk.unpaid_fen == owed - owed * (invoice.total_fen // 4) // invoice.total_fen
+    pay(house, invoice, "bank-2", invoice.total_fen - invoice.total_fen // 4)
     assert (page(house).risk.unpaid_fen, page(house).risk.overdue_fen) == (0, 0)
 
 
