@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -10,12 +12,13 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from marketplace.audit.entry import Tag
+from marketplace.kernel.canonical import sha256_hex
 from marketplace.settlement import queries
 from marketplace.settlement.bank import orders, statements
-from marketplace.settlement.bank.orders import NAMESPACE, NoOwnAccount, NothingToPay
+from marketplace.settlement.bank.orders import NAMESPACE, NoOwnAccount, NothingToPay, Transfer
 from marketplace.settlement.bank.statements import UnreadableStatement, read_statement
 from marketplace.settlement.crediting import SharesPaidOut
-from marketplace.settlement.models import PaymentOrder
+from marketplace.settlement.models import BankAccount, PaymentOrder
 from tests.house import House, open_house
 from tests.settlement.parts import all_shares, bank, billed, choose, credit, exchange, pay, sold
 from tests.transfer.doors import entries
@@ -60,6 +63,26 @@ def test_the_file_pays_every_share_that_has_an_account_once(paid: House) -> None
     assert later.payments == 1
     unpaid = {share.role for share in all_shares(paid) if share.order_id is None}
     assert unpaid == {"exchange_fee"}
+
+
+class Listed:
+    """Another provider of payments: it is told references and amounts."""
+
+    def message(self, order_id: str, debtor: BankAccount, transfers: Sequence[Transfer], now: datetime) -> str:
+        return "\n".join([order_id, debtor.holder, *(f"{one.reference} {one.amount_fen}" for one in transfers)])
+
+
+def test_another_provider_of_payments_is_told_the_same_transfers(paid: House) -> None:
+    bank(paid, "exchange")
+    bank(paid, "hospital")
+    with paid.db() as db:
+        made = orders.order_payments(db, exchange(paid), paid.clock.now(), provider=Listed())
+    told = made.message.splitlines()
+    assert told[0] == made.id
+    assert sum(int(line.split()[1]) for line in told[2:]) == made.total_fen
+    assert made.sha256 == sha256_hex(made.message.encode())
+    (entry,) = entries(paid, Tag.PAYMENTS_ORDERED)
+    assert entry["facts"]["sha256"] == made.sha256
 
 
 def test_the_file_keeps_the_rules_of_its_message(paid: House) -> None:

@@ -51,11 +51,13 @@ class PaymentProvider(Protocol):
     def message(self, order_id: str, debtor: BankAccount, transfers: Sequence[Transfer], now: datetime) -> str: ...
 
 
-def order_payments(db: Session, actor: Actor, now: datetime) -> PaymentOrder:
+def order_payments(
+    db: Session, actor: Actor, now: datetime, *, provider: PaymentProvider | None = None
+) -> PaymentOrder:
     """Order every share and refund that waits and whose owner has a bank account; one transfer to an owner or refund.
 
-    Each is in one order at most.  Raises NotTheExchange, NoOwnAccount, NothingToPay.
-    Records: settlement:payments_ordered.
+    Each is in one order at most.  provider: who carries them out, None = the bank's file.
+    Raises NotTheExchange, NoOwnAccount, NothingToPay.  Records: settlement:payments_ordered.
     """
     if not actor.has(Role.EXCHANGE_OPERATOR):
         raise NotTheExchange("only an exchange orders payments", got=", ".join(sorted(actor.roles)))
@@ -71,7 +73,7 @@ def order_payments(db: Session, actor: Actor, now: datetime) -> PaymentOrder:
 
     order_id = new_id("pay")
     transfers = _transfers(order_id, waiting, back)
-    message = BankFile().message(order_id, debtor, transfers, now)
+    message = (provider or BankFile()).message(order_id, debtor, transfers, now)
     made = _keep(db, actor, order_id, transfers, message, now)
     for share, _ in waiting:
         share.order_id = made.id
