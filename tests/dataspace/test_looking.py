@@ -103,8 +103,8 @@ class Buyer:
     http: TestClient
     where: Json
 
-    def ask(self, caller: str = "pharma", **asked: Any) -> Any:
-        headers = {"X-Caller": caller, "Idempotency-Key": str(uuid4())}
+    def ask(self, caller: str = "pharma", key: str = "", **asked: Any) -> Any:
+        headers = {"X-Caller": caller, "Idempotency-Key": key or str(uuid4())}
         return self.http.post("/v1/dataspace/catalogues", json=self.where | asked, headers=headers)
 
     def problem(self, caller: str = "pharma", **asked: Any) -> tuple[int, str]:
@@ -240,7 +240,9 @@ def test_only_a_trusted_connector_is_asked_by_a_buyer_at_its_registered_address(
                     connectors.suspend(db, operator, connector, "an example of a reason", now)
 
             peer.meanwhile = suspend  # which could not be written if the question held a transaction
-            assert desk.ask().status_code == 200
+            answer = desk.ask(key="one-intent")
+            assert (answer.status_code, "receipt" in answer.headers) == (200, True)
+            assert desk.ask(key="one-intent").json() == answer.json(), "the same intent is not asked twice"
             assert desk.problem() == (409, "connector-not-asked")
             with house.db() as db:
                 connectors.reinstate(db, operator, connector, "an example of a reason", now)
