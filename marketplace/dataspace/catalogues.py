@@ -145,7 +145,7 @@ def _is_known(offer: Json) -> bool:
 
 def _object(body: bytes) -> Json:
     try:
-        document = read_strictly(body)
+        document = read_strictly(body, decimals_as_text=True)  # descriptions hold sizes and degrees
     except Invalid as error:
         raise NotACatalogue("the answer is not one JSON document", expected="JSON", got=error.slug) from error
     if not isinstance(document, dict):

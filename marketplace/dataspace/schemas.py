@@ -48,7 +48,8 @@ class RemoteDatasetOut(BaseModel):
     """A data set elsewhere.
 
     offers: with their target, as `POST /v1/dataspace/negotiations` takes them; offers_left_out: how many more there are
-    that could not be asked for from here; formats: how the data is had; described: what else the other side says of it.
+    that could not be asked for from here; formats: how the data is had; described: what else the other side says of it,
+    with decimal numbers as texts.
     """
 
     id: str

@@ -159,7 +159,7 @@ def test_what_a_peer_answers_is_read_however_it_spells_json_ld(house: House) -> 
         lenient = DATASET | {"hasPolicy": OFFER, "distribution": DATASET["distribution"][0] | {"format": {"@id": "X"}}}
         unknown = OFFER | {"permission": [{"action": "use", "constraint": [{"leftOperand": "odd"}]}]}
         elsewhere = OFFER | {"target": "dataset-9"}
-        mixed = DATASET | {"@id": "dataset-2", "hasPolicy": [unknown, OFFER, elsewhere], "dct:title": "two"}
+        mixed = DATASET | {"@id": "dataset-2", "hasPolicy": [unknown, OFFER, elsewhere], "size": 0.5}
         nested = {"@id": "n", "@type": "Catalog", "participantId": "other", "service": [SERVICE]}
         following = f"{peer.origin}/dsp/catalog/request?continuationToken=a,b"
         link = f'<{peer.origin}/dsp?a=1>; rel="previous", <{following}>; rel="next"'
@@ -170,7 +170,7 @@ def test_what_a_peer_answers_is_read_however_it_spells_json_ld(house: House) -> 
     one, two = found["datasets"]
     assert (one["offers"], one["formats"]) == ([OFFER | {"target": "dataset-1"}], ["X"])
     assert (two["offers"], two["offers_left_out"]) == ([OFFER | {"target": "dataset-2"}], 2)
-    assert two["described"] == {"dct:title": "two"}
+    assert two["described"] == {"size": "0.5"}, "a signed document would hold no such number"
     assert found["catalogues"] == [{"participant_id": "other", "addresses": ["https://peer.example/dsp"]}]
     assert found["next"] == following
     message = {"@context": [CONTEXT], "@type": "CatalogRequestMessage", "filter": [{"modality": "CT"}]}
@@ -185,6 +185,7 @@ def test_a_peer_that_lies_or_is_silent_is_told_apart(house: House) -> None:
             b"<html>",
             b'{"@type": "Catalog", "@type": "Catalog"}',
             b"[" * 100_000,
+            b'{"size": NaN}',
             [CATALOGUE],
             CATALOGUE | {"@type": "Dataset"},
             CATALOGUE | {"@context": CONTEXT},
