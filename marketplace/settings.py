@@ -103,6 +103,7 @@ class Settings(BaseSettings):
 
     dataspace_token_seconds: int = Field(900, ge=30, description="Life of a token that pulls data of one transfer.")
     dataspace_inbox_mib: int = Field(2048, ge=1, description="Largest delivery that a connector may push to a buyer.")
+    dataspace_catalogue_kib: int = Field(512, ge=1, description="Largest page of a catalogue taken from a connector.")
     dataspace_conformance: str = Field(
         "",
         description="Tests only: the connector of the Dataspace Protocol's conformance kit, answered by a fixed table.",

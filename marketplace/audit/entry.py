@@ -146,6 +146,7 @@ class Tag(StrEnum):
     NOTICE_ADDRESS_SET = "transfer:notice_address_set"
     NOTICE_ADDRESS_REMOVED = "transfer:notice_address_removed"
     NOTICE_ACKNOWLEDGED = "transfer:notice_acknowledged"
+    CATALOGUE_ASKED = "dataspace:catalogue_asked"
     EXCHANGE_OPENED = "dataspace:exchange_opened"
     EXCHANGE_MOVED = "dataspace:exchange_moved"
     EXCHANGE_STOPPED = "dataspace:exchange_stopped"

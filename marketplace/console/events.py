@@ -125,6 +125,7 @@ TAGS: Words = {
     Tag.NOTICE_ADDRESS_SET: ("Address for notices set", "通知地址设定"),
     Tag.NOTICE_ADDRESS_REMOVED: ("Address for notices removed", "通知地址撤销"),
     Tag.NOTICE_ACKNOWLEDGED: ("Notice acknowledged", "通知已确认"),
+    Tag.CATALOGUE_ASKED: ("Catalogue of a connector asked for", "向连接器查询目录"),
     Tag.EXCHANGE_OPENED: ("Exchange with a connector opened", "与连接器的会话开始"),
     Tag.EXCHANGE_MOVED: ("Exchange with a connector moved", "与连接器的会话推进"),
     Tag.EXCHANGE_STOPPED: ("Bytes to a connector stopped", "停止向连接器传输"),

@@ -9,6 +9,7 @@ from fastapi.responses import FileResponse
 from marketplace.dataspace import queries
 from marketplace.dataspace.beginning import ask_for_contract, ask_for_data, move_on
 from marketplace.dataspace.chosen import answering
+from marketplace.dataspace.looking import ask_for_catalogue, put
 from marketplace.dataspace.messages import SIGNED, TERMS
 from marketplace.dataspace.models import Arrival, Push
 from marketplace.dataspace.receiving import arrival, require_receiver
@@ -19,14 +20,27 @@ from marketplace.dataspace.schemas import (
     MessageOut,
     MoveIn,
     NegotiationIn,
+    RemoteCatalogueIn,
+    RemoteCatalogueOut,
     TransferIn,
 )
 from marketplace.dataspace.showing import shown, shown_in_full, shown_message
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation.rounds.schemas import TermsIn
+from marketplace.plumbing.turns import waits_for_others
 from marketplace.plumbing.web import Verb, View, router
 
 routes = router("dataspace")
+
+
+@routes.post("/dataspace/catalogues", operation_id="ask_for_catalogue")
+@waits_for_others
+def catalogue(verb: Verb, asked: RemoteCatalogueIn) -> RemoteCatalogueOut:
+    """What a provider behind a registered connector offers, asked for there: for buyers."""
+    answers = answering(verb.runtime.settings)
+    question = ask_for_catalogue(verb.db, verb.actor, asked, answers, verb.runtime, verb.now)
+    verb.db.commit()  # that we asked stays recorded whatever the answer is, and nobody waits for it here
+    return put(question, verb.runtime)
 
 
 @routes.post("/dataspace/negotiations", status_code=201, operation_id="ask_for_contract")

@@ -3,12 +3,76 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from marketplace.dataspace.messages import PULL
 from marketplace.negotiation.rounds.schemas import TermsIn
+
+
+class RemoteFilterIn(BaseModel):
+    """What a catalogue is filtered by, as far as the other side knows these members."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    text: str | None = Field(default=None, max_length=200)
+    modality: str | None = Field(default=None, max_length=80)
+    body_part: str | None = Field(default=None, max_length=80)
+    purpose: str | None = Field(default=None, max_length=80)
+
+
+class RemoteCatalogueIn(BaseModel):
+    """Ask a provider elsewhere what it offers.
+
+    address: its base address, of those registered for the connector; next: of the page before, with the same filter;
+    dataset: the id of one data set, instead of a filter and pages.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    connector_id: str = Field(max_length=80)
+    address: str = Field(max_length=1000, examples=["https://connector.example:443/dsp/provider/2025-1"])
+    filter: RemoteFilterIn | None = None
+    next: str | None = Field(default=None, min_length=1, max_length=2000)
+    dataset: str | None = Field(default=None, min_length=1, max_length=500)
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> Self:
+        if self.dataset is not None and (self.filter is not None or self.next is not None):
+            raise ValueError("one data set is asked for without filter and next")
+        return self
+
+
+class RemoteDatasetOut(BaseModel):
+    """A data set elsewhere.
+
+    offers: with their target, as `POST /v1/dataspace/negotiations` takes them; offers_left_out: how many more there are
+    that could not be asked for from here; formats: how the data is had; described: what else the other side says of it,
+    with decimal numbers as texts.
+    """
+
+    id: str
+    offers: list[dict[str, Any]]
+    offers_left_out: int
+    formats: list[str]
+    described: dict[str, Any]
+
+
+class NamedCatalogueOut(BaseModel):
+    """A catalogue that another one names.  participant_id: None where it does not say whose it is."""
+
+    participant_id: str | None
+    addresses: list[str]
+
+
+class RemoteCatalogueOut(BaseModel):
+    """A page of what a provider elsewhere offers to the caller now.  next: asks for the page after, None at the end."""
+
+    participant_id: str
+    datasets: list[RemoteDatasetOut]
+    catalogues: list[NamedCatalogueOut]
+    next: str | None
 
 
 class NegotiationIn(BaseModel):

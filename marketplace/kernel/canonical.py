@@ -44,11 +44,14 @@ def canonical_text(document: Any, *, depth: int = 0) -> str:
     return rfc8785.dumps(document).decode()
 
 
-def read_strictly(data: bytes | str) -> Any:
-    """Parse JSON that is to be verified: duplicate keys, NaN, floats and deep nesting are refused (threat T18)."""
+def read_strictly(data: bytes | str, *, decimals_as_text: bool = False) -> Any:
+    """Parse JSON that is to be verified: duplicate keys, NaN, floats and deep nesting are refused (threat T18).
+
+    decimals_as_text: for what is only shown, a number with a fraction or an exponent is its text instead.
+    """
     try:
         text = data if isinstance(data, str) else data.decode("utf-8")  # only UTF-8, never UTF-16 or UTF-32
-        document = _parse(text)
+        document = (_parse_decimals_as_text if decimals_as_text else _parse)(text)
     except (ValueError, RecursionError) as error:
         raise AmbiguousDocument(f"not readable as strict JSON: {error}", action="send plain JSON") from error
     _refuse_ambiguity(document, depth=0)
@@ -142,3 +145,6 @@ def _refuse_constant(name: str) -> Any:
 
 # Made once: `json.loads` would make a decoder for every text.
 _parse = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant).decode
+_parse_decimals_as_text = json.JSONDecoder(
+    object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=str
+).decode

@@ -14,6 +14,7 @@ import anyio
 from anyio import CapacityLimiter
 
 R = TypeVar("R")
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Turns(Enum):
@@ -21,12 +22,14 @@ class Turns(Enum):
 
     Uploads and downloads have threads of their own, because a slow sender holds its thread for as long as it sends.
     Large bodies are what the memory is kept for while it is read and checked.
+    Questions wait for others' answers, with no transaction open meanwhile.
     """
 
     TRANSACTIONS = "transactions"
     UPLOADS = "uploads"
     DOWNLOADS = "downloads"
     LARGE_BODIES = "large bodies"
+    QUESTIONS = "questions to others"
 
     def of(self, app: Any) -> CapacityLimiter:
         """The turns of this kind in an application."""
@@ -36,8 +39,26 @@ class Turns(Enum):
         return kept[self]
 
 
-# Transactions stay below the server's 40 common threads and the 20 connections of `plumbing.db`.
-_AT_ONCE = {Turns.TRANSACTIONS: 12, Turns.UPLOADS: 24, Turns.DOWNLOADS: 24, Turns.LARGE_BODIES: 16}
+# Transactions and questions stay below the server's 40 common threads and the 20 connections of `plumbing.db`.
+_AT_ONCE = {
+    Turns.TRANSACTIONS: 12,
+    Turns.UPLOADS: 24,
+    Turns.DOWNLOADS: 24,
+    Turns.LARGE_BODIES: 16,
+    Turns.QUESTIONS: 6,
+}
+_declared: dict[Callable[..., Any], Turns] = {}
+
+
+def waits_for_others(operation: F) -> F:
+    """Give an operation turns of its own, because somebody else's answer is waited for in it."""
+    _declared[operation] = Turns.QUESTIONS
+    return operation
+
+
+def turns_of(operation: Callable[..., Any]) -> Turns:
+    """The kind of turns that an operation takes."""
+    return _declared.get(operation, Turns.TRANSACTIONS)
 
 
 async def in_own_thread(turns: CapacityLimiter, work: Callable[[], R]) -> R:

@@ -26,7 +26,7 @@ from marketplace.plumbing import bodies, idempotency
 from marketplace.plumbing.limits import Limits
 from marketplace.plumbing.problems import BadRequest
 from marketplace.plumbing.runtime import Runtime
-from marketplace.plumbing.turns import Turns
+from marketplace.plumbing.turns import turns_of
 
 # Names the entries that the answer left in the log; `audit.receipts` says how.
 RECEIPT = "Receipt"
@@ -109,13 +109,14 @@ class TransactionRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
         largest, public = bodies.largest_of(self.endpoint), not _asks_who(self.dependant)
+        turns = turns_of(self.endpoint)
 
         async def in_turn(request: Request) -> Response:
             await _judge_before_body(request, public=public)
             async with bodies.place_for(request, largest):
                 # The body comes before: a slow sender must hold neither a turn nor a transaction.
                 body_hash = sha256_hex(await bodies.taken(request, largest))
-                async with Turns.TRANSACTIONS.of(request.app):
+                async with turns.of(request.app):
                     return await in_transaction(request, body_hash)
 
         async def in_transaction(request: Request, body_hash: str) -> Response:

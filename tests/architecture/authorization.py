@@ -249,6 +249,7 @@ ROWS: dict[str, Row] = {
     "dispute_outcome": only(_PARTIES),
     "take_bank_statement": only("exchange other_exchange", 403),
     # dataspace: what a participant here has with connectors elsewhere
+    "ask_for_catalogue": only("buyer other_buyer", 403),
     "ask_for_contract": only("buyer other_buyer", 403),
     "ask_for_data": only("buyer other_buyer", 403),
     "list_exchanges": ANYBODY,

@@ -16,7 +16,7 @@ from marketplace.ledger import queries as ledger
 from marketplace.negotiation import queries as negotiation
 from seeds.cast import credit_code
 from tests.exchange.parts import PARAMETERS, offer_in
-from tests.hostile.story import CONNECTOR, IDENTITIES, Story
+from tests.hostile.story import CONNECTOR, IDENTITIES, SILENT_CONNECTOR, Story
 from tests.legal.parts import opinion_in, registration
 from tests.usage.agreed import dicom
 
@@ -215,6 +215,10 @@ FORMS: dict[str, Form] = {
     "register_connector": lambda story, identity: connector_form(story.house.cast["clinic"].id, "did:web:b.example"),
     "suspend_connector": _plain(_REASON),
     "reinstate_connector": _plain(_REASON),
+    "ask_for_catalogue": lambda story, identity: (
+        _elsewhere(story)
+        | {"address": f"{SILENT_CONNECTOR}/dsp", "next": f"{SILENT_CONNECTOR}/dsp?2", "filter": {"text": "chest"}}
+    ),
     "ask_for_contract": lambda story, identity: (
         _elsewhere(story)
         | {"offer": {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]}}

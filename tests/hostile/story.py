@@ -89,6 +89,8 @@ REQUEST = "PLANTED-REQUEST-2W"
 OPINION = "PLANTED-OPINION-8R"
 _ASSESSORS = frozenset({"firm", "other_firm", "registrar", "other_registrar", "exchange", "other_exchange", "auditor"})
 CONNECTOR = "https://connector.example:443"
+SILENT_CONNECTOR = "http://127.0.0.1:1"
+"""Registered too: where nobody listens, so that a question is answered at once, without a name server."""
 MARKERS = {
     DRAFT_ASSET: _ASSESSORS | {"owner"},
     EVIDENCE: _ASSESSORS | {"owner"},
@@ -282,7 +284,7 @@ def _connector(house: House) -> dict[str, str]:
         software="example-connector",
         software_version="1.0",
         jwk=generate_key().public_jwk,
-        addresses=[CONNECTOR],
+        addresses=[CONNECTOR, SILENT_CONNECTOR],
         certified_by="Example certifier",
         certificate_number="EX-0",
         certified_until=house.clock.now() + timedelta(days=3650),

@@ -3,15 +3,9 @@
 from __future__ import annotations
 
 import time
-from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 
-import httpx2
-
-from marketplace.dataspace.messages import framed
-from marketplace.dataspace.mock import MockIdentity
 from marketplace.kernel.canonical import Json
-from marketplace.plumbing.runtime import Runtime
 from tests.peer.controlplane import ControlPlane
 from tests.peer.market import Market
 from tests.peer.plane import DataPlane
@@ -25,9 +19,12 @@ def buy(steps: Steps, market: Market, peer: ControlPlane, plane: DataPlane) -> N
     buyer = market.parties["pharma"]
     where = {"connector_id": market.connector, "address": peer.base}
     with steps.step("we list EDC's catalogue") as said:
-        dataset = _listed(peer, buyer.participant_id)
-        offer = dataset["hasPolicy"][0] | {"target": dataset["@id"]}
-        said.append(f"{dataset['@id']} as {dataset['distribution'][0]['format']}")
+        found = buyer.post("/v1/dataspace/catalogues", where)
+        dataset = next(one for one in found["datasets"] if one["id"] == ASSET)
+        alone = buyer.post("/v1/dataspace/catalogues", where | {"dataset": ASSET})["datasets"]
+        assert [one["id"] for one in alone] == [ASSET], "it does not show its data set alone"
+        offer = dataset["offers"][0]
+        said.append(f"{dataset['id']} as {' or '.join(dataset['formats'])}, the data set alone too")
     with steps.step("EDC agrees to our request") as said:
         begun = time.monotonic()
         negotiation = buyer.post("/v1/dataspace/negotiations", where | {"offer": offer})["id"]
@@ -57,19 +54,6 @@ def _transfer(steps: Steps, market: Market, plane: DataPlane, asked: Json) -> No
         buyer.post(f"/v1/dataspace/exchanges/{transfer}/moves", {"move": "terminate"})
         _reached(market, transfer, "TERMINATED")
         waited(lambda: closed(address["endpoint"], address["authorization"]), "the end of the token")
-
-
-def _listed(peer: ControlPlane, participant: str) -> Json:
-    """The peer's data set, asked for under the name that our identity port gives the participant."""
-    header = MockIdentity().header(participant, peer.base, datetime.now(UTC), cast("Runtime", None))
-    answer = httpx2.post(
-        f"{peer.base}/catalog/request",
-        json=framed("CatalogRequestMessage", {}),
-        headers={"Authorization": header},
-        trust_env=False,
-    )
-    assert answer.status_code == 200, answer.text[:300]
-    return next(dict(one) for one in answer.json()["dataset"] if one["@id"] == ASSET)
 
 
 def _reached(market: Market, exchange: str, state: str) -> Any:
