@@ -129,8 +129,11 @@ def ask_for_write_offs(runtime: Runtime) -> None:
     with runtime.database.transaction() as db:
         gone = queries.retired(db)
         for asset_id in queries.carried(db):
-            task = IMPAIR_TASK if asset_id in gone else WRITE_OFF_TASK
-            outbox.enqueue(db, task, {"asset": asset_id}, key=f"{asset_id}:{now:%Y-%m-%d}", now=now)
+            args, key = {"asset": asset_id}, f"{asset_id}:{now:%Y-%m-%d}"
+            if asset_id in gone:
+                outbox.enqueue(db, IMPAIR_TASK, args, key=key, now=now)
+            else:
+                outbox.enqueue(db, WRITE_OFF_TASK, args, key=key, now=now)
 
 
 def _recognised(row: Capitalisation, costs: Iterable[queries.StageCost], now: datetime) -> list[Draft]:

@@ -23,6 +23,7 @@ from marketplace.participants import queries as participants
 from marketplace.participants.signatures import accept
 
 KIND = "work-statement"
+STATE_AGAIN = "state the work for the asset of this address"
 
 
 class AnotherAsset(Invalid):
@@ -70,9 +71,9 @@ def state_work(db: Session, actor: Actor, asset: Asset, asked: WorkStatementIn, 
 
 def _require_about(db: Session, actor: Actor, asset: Asset, said: WorkStatementDocument) -> None:
     if said.asset != asset.id:
-        raise AnotherAsset("the statement names another asset", expected=asset.id, got=said.asset)
+        raise AnotherAsset("the statement names another asset", expected=asset.id, action=STATE_AGAIN)
     if said.version is not None and assets.own_version(db, actor, said.version).asset_id != asset.id:
-        raise AnotherAsset("the statement names a version of another asset", expected=asset.id, got=said.version)
+        raise AnotherAsset("the statement names a version of another asset", expected=asset.id, action=STATE_AGAIN)
     if said.payee is not None:
         participants.participant(db, said.payee)
 

@@ -35,7 +35,7 @@ allow if {
 	buyer_verified
 	buyer_active
 	nothing_overdue
-	not_genomic_abroad
+	genomes_kept_home
 }
 
 # Conditions: each is true or undefined.
@@ -70,9 +70,9 @@ buyer_active if input.buyer.suspended == false
 
 nothing_overdue if count(input.buyer.overdue) == 0
 
-not_genomic_abroad if input.contains_genomic == false
+genomes_kept_home if input.contains_genomic == false
 
-not_genomic_abroad if input.buyer.foreign_controlled == false
+genomes_kept_home if input.buyer.foreign_controlled == false
 
 # Reasons: a code of contracts/policy/acceptance-reasons.json for each condition that is not true.
 
@@ -98,4 +98,4 @@ reasons contains "party_suspended" if not buyer_active
 
 reasons contains "proof_overdue" if not nothing_overdue
 
-reasons contains "foreign_controlled_genomic" if not not_genomic_abroad
+reasons contains "foreign_controlled_genomic" if not genomes_kept_home

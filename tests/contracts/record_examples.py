@@ -43,7 +43,13 @@ BY_NAME: dict[str, Any] = {
     "sha256": "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     "status": "pass",
 }
-BY_PATTERN = {r"^20\d{2}-(0[1-9]|1[0-2])$": "2026-01", r"^\d{4}-\d{2}-\d{2}$": "2026-09-01"}
+BY_PATTERN = {
+    r"^20\d{2}-(0[1-9]|1[0-2])$": "2026-01",
+    r"^\d{4}-\d{2}-\d{2}$": "2026-09-01",
+    r"^[a-z]{3}_[A-Za-z0-9_]{1,60}$": BY_NAME["id"],
+    r"^[A-Z0-9][A-Z0-9-]{0,31}$": "2026-0042",
+    r"^[0-9a-f]{32}$": "8d3c0b6f5a2e47199c7e1f04b6a8d5c2",
+}
 
 
 Kept: TypeAlias = dict[tuple[str, str], tuple[Any, Any]]

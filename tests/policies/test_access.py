@@ -145,7 +145,7 @@ def test_each_policy_has_metadata_and_the_decision_is_the_only_entrypoint():
     texts = {path.name: path.read_text("utf-8") for path in POLICIES.rglob("*.rego") if "_test" not in path.name}
     assert all(text.startswith("# METADATA\n# title: ") for text in texts.values())
     answering = [name for name, text in texts.items() if "# entrypoint: true\ndecision := " in text]
-    assert sorted(answering) == ["access.rego", "negotiation.rego"]
+    assert sorted(answering) == ["acceptance.rego", "access.rego", "negotiation.rego"]
 
 
 def test_revision_names_exact_policies_and_ignores_tests(tmp_path):
