@@ -1,6 +1,6 @@
 """From outbox row to finished task; the row is the truth, whoever runs it.
 
-Embedded, a thread of the server runs the rows itself; in production the scheduler sends each due row's id through
+Embedded, threads of the server run the rows themselves; in production the scheduler sends each due row's id through
 Celery as a wake-up and sends it again while nobody has finished it.
 """
 
