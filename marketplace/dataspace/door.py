@@ -12,7 +12,7 @@ from fastapi import FastAPI, Request
 from sqlmodel import Session
 from starlette.responses import JSONResponse, Response
 
-from marketplace.dataspace import datasets, hearing, inbox, kit, problems, pull, queries
+from marketplace.dataspace import datasets, hearing, kit, landing, problems, pull, queries
 from marketplace.dataspace.addresses import base_of
 from marketplace.dataspace.answering import DatasetPage
 from marketplace.dataspace.chosen import answering as chosen
@@ -60,7 +60,7 @@ def create(market: FastAPI) -> FastAPI:
         add("GET", f"{base}/{place}/{{exchange}}", kind, partial(_read, protocol=protocol))
         add("POST", f"{base}/{place}/{{exchange}}/{{path:path}}", kind, partial(_move, protocol=protocol))
     app.add_api_route(f"{base}/data/{{exchange}}", pull.download, methods=["GET"], response_model=None)
-    app.add_api_route(f"{base}/inbox/{{exchange}}", inbox.take, methods=["PUT"], response_model=None)
+    app.add_api_route(f"{base}/inbox/{{exchange}}", landing.take, methods=["PUT"], response_model=None)
     if runtime.settings.dataspace_conformance:
         add("POST", "/{participant}/conformance/negotiations", problems.NEGOTIATION, kit.negotiate)
         add("POST", "/{participant}/conformance/transfers", problems.TRANSFER, kit.transfer)

@@ -8,17 +8,17 @@ from typing import Any
 
 from sqlmodel import Session
 
-from marketplace.dataspace import contracting, flow, holding
+from marketplace.dataspace import contracting, following, holding
 from marketplace.dataspace import datasets as described
 from marketplace.dataspace.addresses import base_of
 from marketplace.dataspace.answering import DatasetPage, Patience
 from marketplace.dataspace.beginning import first_content
 from marketplace.dataspace.destinations import is_pushed, require_destination
+from marketplace.dataspace.flowing import data_address, require_transferable, stop_bytes
 from marketplace.dataspace.hearing import Talk
 from marketplace.dataspace.identity import Identity, SignedTokens
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.policies import rules_of
-from marketplace.dataspace.pulling import data_address, require_transferable, stop_bytes
 from marketplace.dataspace.pushing import ask_for_push
 from marketplace.dataspace.receiving import renewed_destination
 from marketplace.dataspace.states import Move, Protocol, Side
@@ -109,7 +109,7 @@ class House:
             signed = exchange.state == "AGREED" and holding.is_signed(db, exchange)
             return "verify" if signed else None
         if exchange.protocol == Protocol.TRANSFER:
-            return flow.next_move(db, exchange) if exchange.agreement_id else None
+            return following.next_move(db, exchange) if exchange.agreement_id else None
         return contracting.next_move(db, exchange) if exchange.request_id else None
 
     def content(self, db: Session, exchange: Exchange, move: Move, runtime: Runtime, now: datetime) -> Json:
@@ -124,7 +124,7 @@ class House:
             case Protocol.TRANSFER, "start":
                 return _where(db, exchange, runtime, now)
             case Protocol.TRANSFER, "suspend" | "terminate" if exchange.agreement_id:
-                return flow.why(db, exchange)
+                return following.why(db, exchange)
             case _:
                 return {}
 

@@ -12,7 +12,7 @@ from fastapi import Request
 from starlette.responses import Response
 
 from marketplace.dataspace.addresses import base_of
-from marketplace.dataspace.pulling import DataTokenRefused, Pull, opened_by
+from marketplace.dataspace.flowing import DataTokenRefused, Flowing, opened_by
 from marketplace.kernel.errors import Conflict, DomainError, Forbidden
 from marketplace.plumbing import bodies
 from marketplace.plumbing.limits import Limits
@@ -35,19 +35,19 @@ async def download(request: Request) -> Response:
 
 
 def _answered(request: Request) -> Response:
-    pull = _pull(request)
-    headers = request.headers
+    flowing = _opened(request)
+    headers, exchange = request.headers, flowing.exchange
     asked = Download(
-        pull.exchange.agreement_id, pull.use, None, headers.get("range"), headers.get("if-range"), pull.exchange.id
+        exchange.agreement_id, flowing.use, None, headers.get("range"), headers.get("if-range"), exchange.id
     )
     try:
-        return answer_download(request, request.app.state.runtime, pull.actor, asked)
+        return answer_download(request, request.app.state.runtime, flowing.actor, asked)
     except (Forbidden, Conflict, ClockBehind) as error:
-        record_raised(request, pull.actor, error)
+        record_raised(request, flowing.actor, error)
         raise
 
 
-def _pull(request: Request) -> Pull:
+def _opened(request: Request) -> Flowing:
     runtime: Runtime = request.app.state.runtime
     limits, now = Limits.of(request), runtime.clock.now()
     exchange_id, participant = request.path_params["exchange"], request.path_params["participant"]
@@ -56,9 +56,9 @@ def _pull(request: Request) -> Pull:
     token = request.headers.get("authorization", "").rpartition(" ")[2]
     try:
         with runtime.database.reading() as db:
-            pull = opened_by(db, token, exchange_id, endpoint, runtime, now)
+            flowing = opened_by(db, token, exchange_id, endpoint, runtime, now)
     except DataTokenRefused as error:
         limits.refused(request, error)
         raise
-    limits.known(pull.actor.participant)
-    return pull
+    limits.known(flowing.actor.participant)
+    return flowing

@@ -16,10 +16,10 @@ from sqlmodel import Session
 from marketplace.dataspace import queries
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.destinations import BucketDestination, Destination, read_destination
+from marketplace.dataspace.flowing import Flowing, NotFlowing, pushed_now
 from marketplace.dataspace.models import Exchange, Push
 from marketplace.dataspace.moving import say
 from marketplace.dataspace.multipart import BucketReceiver
-from marketplace.dataspace.pulling import NotFlowing, Pull, pushed_now
 from marketplace.dataspace.receivers import HttpReceiver, NotTaken, Receiver
 from marketplace.dataspace.sending import is_over
 from marketplace.dataspace.states import MOVES, Protocol, TransferState
@@ -46,7 +46,7 @@ class Attempt:
     """One attempt.  origins: that may be called; reached: bytes that were on their way at most before it; size:
     of the whole, 0 while unknown; upload: as `Push` has it."""
 
-    pull: Pull
+    flowing: Flowing
     destination: Destination | BucketDestination
     origins: Sequence[str]
     reached: int
@@ -106,7 +106,7 @@ def _begun(db: Session, exchange_id: str, flow: int, answering: Answering, runti
         return None
     row.attempts, row.moved_at = row.attempts + 1, now
     try:
-        pull = pushed_now(db, exchange_id, now)
+        flowing = pushed_now(db, exchange_id, now)
     except NotFlowing:
         _again(db, exchange, row, answering, runtime, now)
         return None
@@ -114,21 +114,21 @@ def _begun(db: Session, exchange_id: str, flow: int, answering: Answering, runti
     db.add(row)
     connector = connectors.connector(db, exchange.connector_id)
     destination = read_destination(connector, exchange, exchange.data_address)
-    return Attempt(pull, destination, connector.addresses, row.reached, row.size, row.upload)
+    return Attempt(flowing, destination, connector.addresses, row.reached, row.size, row.upload)
 
 
 def _made(runtime: Runtime, answering: Answering, attempt: Attempt, receiver: Receiver) -> Result:
     """Decide the use and pour its bytes, from where the receiver says that it lacks them."""
-    pull, reached = attempt.pull, attempt.reached
-    agreement, key = pull.exchange.agreement_id, pull.exchange.id
+    flowing, reached = attempt.flowing, attempt.reached
+    agreement, key = flowing.exchange.agreement_id, flowing.exchange.id
     try:
         start = receiver.kept(reached, attempt.size) if reached else 0
         if start is None:
             return Result("acknowledged", reached)
-        asked = Download(agreement, pull.use, None, f"bytes={start}-" if start else None, None, key)
-        match open_transfer(runtime, pull.actor, asked, runtime.clock.now()):
+        asked = Download(agreement, flowing.use, None, f"bytes={start}-" if start else None, None, key)
+        match open_transfer(runtime, flowing.actor, asked, runtime.clock.now()):
             case Opened() as opened:
-                return _poured(answering, receiver, Outflow(runtime, pull.actor, opened), reached)
+                return _poured(answering, receiver, Outflow(runtime, flowing.actor, opened), reached)
             case Refused() as refused:
                 return Result("refused", reached, reasons=refused.decision.reasons)
             case OutsideRange():
@@ -140,7 +140,7 @@ def _made(runtime: Runtime, answering: Answering, attempt: Attempt, receiver: Re
 def _receiver(runtime: Runtime, attempt: Attempt) -> Receiver:
     def remember(upload: str) -> None:
         with runtime.database.transaction() as db:
-            _, row = _held(db, attempt.pull.exchange.id)
+            _, row = _held(db, attempt.flowing.exchange.id)
             row.upload = upload
             db.add(row)
 

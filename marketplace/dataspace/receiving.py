@@ -21,10 +21,10 @@ from marketplace.audit.entry import Tag, record
 from marketplace.dataspace import queries
 from marketplace.dataspace.addresses import base_of
 from marketplace.dataspace.destinations import is_pushed
+from marketplace.dataspace.flowing import DataTokenRefused
 from marketplace.dataspace.identity import ConnectorRefused, require_trusted
 from marketplace.dataspace.messages import HTTP_ENDPOINT
 from marketplace.dataspace.models import Arrival, Exchange
-from marketplace.dataspace.pulling import DataTokenRefused
 from marketplace.dataspace.states import Side, TransferState
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json

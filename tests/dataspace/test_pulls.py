@@ -14,10 +14,10 @@ from marketplace.audit.recheck import sealed_rows
 from marketplace.dataspace import hearing, queries
 from marketplace.dataspace.beginning import ask_for_data
 from marketplace.dataspace.chosen import answering
-from marketplace.dataspace.flow import _MOVES
+from marketplace.dataspace.flowing import opened_by
+from marketplace.dataspace.following import _MOVES
 from marketplace.dataspace.identity import ConnectorRefused
 from marketplace.dataspace.messages import HTTP_ENDPOINT
-from marketplace.dataspace.pulling import opened_by
 from marketplace.dataspace.showing import WITHHELD, shown, shown_in_full
 from marketplace.dataspace.states import MOVES, Protocol, TransferState
 from marketplace.exchange.models import Listing

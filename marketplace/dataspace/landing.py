@@ -18,8 +18,8 @@ from starlette.responses import Response
 
 from marketplace.collection.upload import RequestBody
 from marketplace.dataspace.addresses import base_of
+from marketplace.dataspace.flowing import DataTokenRefused
 from marketplace.dataspace.models import Arrival, Exchange
-from marketplace.dataspace.pulling import DataTokenRefused
 from marketplace.dataspace.receiving import awaited, keep, part_of, require_awaited, require_room
 from marketplace.kernel.errors import DomainError, Invalid, shown
 from marketplace.plumbing.bodies import announced

@@ -1,4 +1,4 @@
-"""Data over HTTP pull: whether an agreement carries a transfer, the short token for it, and stopping its bytes."""
+"""Whether bytes of a transfer flow, pulled or pushed: its agreement, the short token of a pull, and stopping them."""
 
 from __future__ import annotations
 
@@ -51,8 +51,8 @@ class DataTokenRefused(Unauthenticated):
 
 
 @dataclass(frozen=True)
-class Pull:
-    """A transfer that flows.  actor: the buyer, with the roles of the register; use: what it asks."""
+class Flowing:
+    """A transfer that flows, pulled or pushed.  actor: the buyer, with the roles of the register; use: what it asks."""
 
     exchange: Exchange
     actor: Actor
@@ -94,7 +94,7 @@ def data_address(db: Session, exchange: Exchange, base: str, runtime: Runtime, n
 
 
 def stop_bytes(db: Session, exchange: Exchange, now: datetime) -> None:
-    """Cut running answers of a transfer within one window; tokens of before open nothing any more.
+    """Cut running answers and pushes of a transfer within one window; tokens of before open nothing any more.
 
     Records: dataspace:exchange_stopped.
     """
@@ -103,35 +103,35 @@ def stop_bytes(db: Session, exchange: Exchange, now: datetime) -> None:
     record(db, SERVICE_ACTOR, Tag.EXCHANGE_STOPPED, now, agreement=exchange.agreement_id, facts=facts)
 
 
-def opened_by(db: Session, token: str, exchange_id: str, endpoint: str, runtime: Runtime, now: datetime) -> Pull:
+def opened_by(db: Session, token: str, exchange_id: str, endpoint: str, runtime: Runtime, now: datetime) -> Flowing:
     """The transfer that a token opens now.  Raises DataTokenRefused."""
     try:
         found = _checked(token, exchange_id, endpoint, runtime, now)
-        exchange, connector = _flowing(db, exchange_id, now, pushed=False)
+        exchange, connector = _require_flowing(db, exchange_id, now, pushed=False)
         for name, value in _bound_to(db, exchange, connector).items():
             found.text_claim(name, value)
     except (BadToken, NotFlowing, NotFound) as error:
         raise DataTokenRefused(error.detail, action="wait for the next start of the transfer") from error
-    return _pull_of(db, exchange, connector)
+    return _flowing_of(db, exchange, connector)
 
 
-def pushed_now(db: Session, exchange_id: str, now: datetime) -> Pull:
+def pushed_now(db: Session, exchange_id: str, now: datetime) -> Flowing:
     """A push whose bytes may leave now, and the use that they are.  Raises NotFlowing."""
-    return _pull_of(db, *_flowing(db, exchange_id, now, pushed=True))
+    return _flowing_of(db, *_require_flowing(db, exchange_id, now, pushed=True))
 
 
-def _pull_of(db: Session, exchange: Exchange, connector: Connector) -> Pull:
+def _flowing_of(db: Session, exchange: Exchange, connector: Connector) -> Flowing:
     buyer = participants.participant(db, connector.participant_id)
     agreement = negotiation.agreement(db, exchange.agreement_id)
     purpose = negotiation.request(db, agreement.request_id).purpose
     grounds = grounds_of(exchange)
     ends = connector.certified_until
     use = UseRequest(purpose, grounds=grounds, grounds_epoch=epochs.total(db, grounds), until=ends)
-    return Pull(exchange, Actor(buyer.id, frozenset(buyer.roles)), use)
+    return Flowing(exchange, Actor(buyer.id, frozenset(buyer.roles)), use)
 
 
 def grounds_of(exchange: Exchange) -> tuple[str, ...]:
-    """What ends a pull when it is stopped, beside the agreement: the transfer and its connector."""
+    """What ends a pull or a push when it is stopped, beside the agreement: the transfer and its connector."""
     return (exchange.id, exchange.connector_id)
 
 
@@ -152,7 +152,7 @@ def _checked(token: str, exchange_id: str, endpoint: str, runtime: Runtime, now:
     return found
 
 
-def _flowing(db: Session, exchange_id: str, now: datetime, *, pushed: bool) -> tuple[Exchange, Connector]:
+def _require_flowing(db: Session, exchange_id: str, now: datetime, *, pushed: bool) -> tuple[Exchange, Connector]:
     """A transfer whose bytes may leave: started, no move of ours that stops them on its way, its connector trusted.
 
     Raises NotFlowing.
