@@ -189,11 +189,6 @@ def has_keys(settings: Settings) -> bool:
         return False
 
 
-def times_cosigned(note: str, keys: LogKeys) -> int | None:
-    """The time of the witness's cosignature, POSIX seconds.  Raises BadNote."""
-    return parse_note(note).verify(keys.witness)
-
-
 def _key(line: str, folder: Path) -> VerifierKey:
     path = folder / VERIFIER_FILE
     if not line and not path.exists():

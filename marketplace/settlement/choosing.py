@@ -13,6 +13,7 @@ from marketplace.kernel.canonical import Json, sha256_hex
 from marketplace.kernel.errors import Forbidden, Invalid
 from marketplace.participants import queries as participants
 from marketplace.settlement import queries
+from marketplace.settlement.bank.queries import bank_account
 from marketplace.settlement.models import BankAccount, SchemeChoice
 from marketplace.settlement.schemas import BankAccountIn, PartName, SchemeChoiceIn
 from marketplace.settlement.waterfall import scheme
@@ -53,7 +54,7 @@ def set_account(db: Session, actor: Actor, asked: BankAccountIn, now: datetime) 
     """Say where the caller, or a part of it such as `department`, is paid.  Records: settlement:bank_account_set."""
     owner = f"{actor.participant}:{asked.part}" if asked.part else actor.participant
 
-    found = queries.account(db, owner)
+    found = bank_account(db, owner)
     made = found or BankAccount(owner=owner, set_by=actor.participant, holder="", account="", bank="", set_at=now)
     made.holder, made.account, made.bank, made.set_at = asked.holder, asked.account, asked.bank, now
     db.add(made)

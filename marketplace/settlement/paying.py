@@ -17,6 +17,7 @@ from marketplace.ledger import service as ledger
 from marketplace.ledger.rules import Dimensions
 from marketplace.negotiation import queries as negotiation
 from marketplace.settlement import queries
+from marketplace.settlement.bank.queries import bank_entry
 from marketplace.settlement.billing import record_invoice
 from marketplace.settlement.chasing import let_go
 from marketplace.settlement.deposits import due_back, return_deposit
@@ -44,7 +45,7 @@ def pay(db: Session, actor: Actor, found: Invoice, reference: str, amount_fen: i
     negotiation:agreement_resumed, settlement:refund_owed; ledger:posted.
     """
     queries.lock(db, found)
-    known = queries.bank_entry(db, found.issuer_id, reference)
+    known = bank_entry(db, found.issuer_id, reference)
 
     if known is not None and known.invoice_id == found.id:
         return found

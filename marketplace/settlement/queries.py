@@ -1,4 +1,4 @@
-"""Reading invoices, shares and what is not billed yet, scoped to who asks."""
+"""Reading invoices, shares and what is not billed yet, scoped to who asks; what goes through a bank: `bank/queries`."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ from marketplace.ledger.accounts import chart
 from marketplace.ledger.models import LedgerTransaction, Posting
 from marketplace.settlement.models import (
     BankAccount,
-    BankEntry,
     Invoice,
     InvoiceLine,
-    PaymentOrder,
     SchemeChoice,
     Share,
 )
@@ -36,10 +34,6 @@ _PAYING_ORDER = (col(Share.owner), col(Share.line_id), col(Share.role))
 
 class NoSuchInvoice(NotFound):
     """No such invoice."""
-
-
-class NoSuchOrder(NotFound):
-    """No such payment order."""
 
 
 @dataclass(frozen=True)
@@ -279,29 +273,3 @@ def unrecovered(db: Session, asset_id: str) -> int:
 def choice(db: Session, provider_id: str) -> SchemeChoice | None:
     """What a provider has chosen, None for the default."""
     return db.get(SchemeChoice, provider_id)
-
-
-def account(db: Session, owner: str) -> BankAccount | None:
-    """Where an owner is paid, None where nobody said."""
-    return db.get(BankAccount, owner)
-
-
-def bank_entry(db: Session, issuer: str, reference: str) -> BankEntry | None:
-    """A credit that was taken already."""
-    return db.get(BankEntry, (issuer, reference))
-
-
-def orders_of(db: Session, actor: Actor) -> Sequence[PaymentOrder]:
-    """Payment orders of the calling exchange, all of them for auditors, the latest first."""
-    rows = select(PaymentOrder)
-    if not actor.has(Role.AUDITOR):
-        rows = rows.where(PaymentOrder.issuer_id == actor.participant)
-    return db.exec(rows.order_by(col(PaymentOrder.made_at).desc(), col(PaymentOrder.id).desc())).all()
-
-
-def order(db: Session, actor: Actor, order_id: str) -> PaymentOrder:
-    """One payment order of the calling exchange; auditors read all.  Raises NoSuchOrder."""
-    found = db.get(PaymentOrder, order_id)
-    if found is None or (found.issuer_id != actor.participant and not actor.has(Role.AUDITOR)):
-        raise NoSuchOrder("no payment order with this id", got=order_id)
-    return found

@@ -9,7 +9,7 @@ from marketplace.negotiation.queries import own_agreement
 from marketplace.plumbing.web import PublicView, Verb, View, router
 from marketplace.settlement import billing, choosing, crediting, paying, queries, results
 from marketplace.settlement.bank import orders, statements
-from marketplace.settlement.bank.queries import refunds_of
+from marketplace.settlement.bank.queries import order, orders_of, refunds_of
 from marketplace.settlement.document import invoice_pdf
 from marketplace.settlement.models import Invoice
 from marketplace.settlement.schemas import (
@@ -120,13 +120,13 @@ def order_payments(verb: Verb) -> PaymentOrderOut:
 @routes.get("/payment-orders", operation_id="list_payment_orders")
 def list_payment_orders(view: View) -> list[PaymentOrderOut]:
     """The caller's payment orders, the latest first; all of them for auditors."""
-    return [PaymentOrderOut.model_validate(one) for one in queries.orders_of(view.db, view.actor)]
+    return [PaymentOrderOut.model_validate(one) for one in orders_of(view.db, view.actor)]
 
 
 @routes.get("/payment-orders/{order_id}/pain.001.xml", operation_id="get_payment_file", response_class=Response)
 def get_payment_file(view: View, order_id: str) -> Response:
     """The ISO 20022 file for the bank, pain.001.001.09."""
-    found = queries.order(view.db, view.actor, order_id)
+    found = order(view.db, view.actor, order_id)
     headers = {"Content-Disposition": f'attachment; filename="{found.id}.xml"'}
     return Response(found.message, media_type="application/xml", headers=headers)
 

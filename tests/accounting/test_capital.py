@@ -35,7 +35,6 @@ from workers.relay import run_due
 from workers.tasks import REGISTRY
 
 PRICES = (10_000_000,)
-STAGE_ACCOUNTS = ("expense:governance", "expense:legal", "expense:certificate")
 
 
 def post_everything(house):

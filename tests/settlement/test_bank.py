@@ -16,6 +16,7 @@ from marketplace.kernel.canonical import sha256_hex
 from marketplace.settlement import queries
 from marketplace.settlement.bank import orders, statements
 from marketplace.settlement.bank.orders import NAMESPACE, NoOwnAccount, NothingToPay, Transfer
+from marketplace.settlement.bank.queries import orders_of
 from marketplace.settlement.bank.statements import UnreadableStatement, read_statement
 from marketplace.settlement.crediting import SharesPaidOut
 from marketplace.settlement.models import BankAccount, PaymentOrder
@@ -149,7 +150,7 @@ def test_what_is_being_ordered_is_neither_ordered_nor_credited_beside(
             second.result(timeout=20)
         owed = [share.amount_fen for share in all_shares(house) if share.owner == house.cast["hospital"].id]
         with house.db() as db:
-            assert [one.total_fen for one in queries.orders_of(db, exchange(house))] == [sum(owed)] == [first.total_fen]
+            assert [one.total_fen for one in orders_of(db, exchange(house))] == [sum(owed)] == [first.total_fen]
         assert not any(share.void for share in all_shares(house))
 
 

@@ -64,9 +64,6 @@ class AssignmentState(StrEnum):
     REFUSED = "refused"
 
 
-URGENT = frozenset({ActKind.SUSPENSION, ActKind.TERMINATION})
-"""In effect at once: a stop never waits for a signature."""
-
 _A, _S = ActState, SuccessorState
 
 ACT = Machine(

@@ -19,7 +19,7 @@ from marketplace.kernel.clock import CHINA, timestamp
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
 from marketplace.settlement import queries
-from marketplace.settlement.bank.queries import LONGEST_ID, unordered_refunds
+from marketplace.settlement.bank.queries import LONGEST_ID, bank_account, unordered_refunds
 from marketplace.settlement.models import BankAccount, PaymentOrder, Refund, Share
 from marketplace.settlement.rules import NotTheExchange
 
@@ -61,7 +61,7 @@ def order_payments(
     """
     if not actor.has(Role.EXCHANGE_OPERATOR):
         raise NotTheExchange("only an exchange orders payments", got=", ".join(sorted(actor.roles)))
-    debtor = queries.account(db, actor.participant)
+    debtor = bank_account(db, actor.participant)
     if debtor is None:
         raise NoOwnAccount("say first from which account you pay", action="PUT /v1/bank-account")
     waiting = queries.unpaid_shares(db, actor.participant)

@@ -1,4 +1,4 @@
-"""Reading what is owed back, ordered and confirmed, scoped to who asks."""
+"""Reading accounts, credits, payment orders and what is owed back, scoped to who asks."""
 
 from __future__ import annotations
 
@@ -8,10 +8,41 @@ from sqlalchemy import or_
 from sqlmodel import Session, col, func, select
 
 from marketplace.kernel.actor import Actor, Role
-from marketplace.settlement.models import BankAccount, PaymentOrder, Refund
+from marketplace.kernel.errors import NotFound
+from marketplace.settlement.models import BankAccount, BankEntry, PaymentOrder, Refund
 
 LONGEST_ID = 35
 """Characters of an id in ISO 20022 messages."""
+
+
+class NoSuchOrder(NotFound):
+    """No such payment order."""
+
+
+def bank_account(db: Session, owner: str) -> BankAccount | None:
+    """Where an owner is paid, None where nobody said."""
+    return db.get(BankAccount, owner)
+
+
+def bank_entry(db: Session, issuer: str, reference: str) -> BankEntry | None:
+    """A credit that was taken already."""
+    return db.get(BankEntry, (issuer, reference))
+
+
+def orders_of(db: Session, actor: Actor) -> Sequence[PaymentOrder]:
+    """Payment orders of the calling exchange, all of them for auditors, the latest first."""
+    rows = select(PaymentOrder)
+    if not actor.has(Role.AUDITOR):
+        rows = rows.where(PaymentOrder.issuer_id == actor.participant)
+    return db.exec(rows.order_by(col(PaymentOrder.made_at).desc(), col(PaymentOrder.id).desc())).all()
+
+
+def order(db: Session, actor: Actor, order_id: str) -> PaymentOrder:
+    """One payment order of the calling exchange; auditors read all.  Raises NoSuchOrder."""
+    found = db.get(PaymentOrder, order_id)
+    if found is None or (found.issuer_id != actor.participant and not actor.has(Role.AUDITOR)):
+        raise NoSuchOrder("no payment order with this id", got=order_id)
+    return found
 
 
 def refunds_of(db: Session, actor: Actor) -> Sequence[Refund]:

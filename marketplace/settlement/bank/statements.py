@@ -15,6 +15,7 @@ from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import Invalid
 from marketplace.settlement import queries
+from marketplace.settlement.bank.queries import bank_entry
 from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.paying import name_of_reference, pay, pay_again
 from marketplace.settlement.refunding import confirm, told_by_bank
@@ -88,7 +89,7 @@ def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[
 
 
 def _take(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
-    if (known := queries.bank_entry(db, actor.participant, one.reference)) is not None:
+    if (known := bank_entry(db, actor.participant, one.reference)) is not None:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
     found = _invoice(db, actor.participant, one.words)
     if found is None:
@@ -104,14 +105,14 @@ def _pay(db: Session, actor: Actor, found: Invoice, one: Credit, now: datetime) 
         pay(db, actor, found, one.reference, one.amount_fen, now)
     else:
         pay_again(db, actor, found, one.reference, one.amount_fen, now)
-    taken = queries.bank_entry(db, found.issuer_id, one.reference)
+    taken = bank_entry(db, found.issuer_id, one.reference)
     assert taken is not None
     return taken.outcome
 
 
 def _give(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome | None:
     """Confirm the refunds of a debit; None for one that carries none out."""
-    if (known := queries.bank_entry(db, actor.participant, one.reference)) is not None:
+    if (known := bank_entry(db, actor.participant, one.reference)) is not None:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
     refunds = told_by_bank(db, actor.participant, set(one.names), one.amount_fen)
     if not refunds:
