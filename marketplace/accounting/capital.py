@@ -52,9 +52,7 @@ def capitalise(db: Session, actor: Actor, asset: Asset, asked: CapitalisationIn,
     if cost <= 0:
         raise rules.NothingToCapitalise("there is no cost in the books to capitalise", got=asset.id)
 
-    parts = asked.expected_sales if treatment == Treatment.INVENTORY else asked.useful_life_months
-    if treatment == Treatment.INTANGIBLE:
-        parts = rules.useful_months(asked.useful_life_months, certificate.valid_until, now)
+    parts = _parts(asked, treatment, certificate.valid_until, now)
     facts: Json = {"treatment": treatment, "held_for": asked.held_for, "parts": parts, "cost_minor": str(cost)}
     entry = record(db, actor, Tag.ASSET_CAPITALISED, now, asset=asset.id, facts=facts)
     row = Capitalisation(
@@ -134,6 +132,12 @@ def ask_for_write_offs(runtime: Runtime) -> None:
                 outbox.enqueue(db, IMPAIR_TASK, args, key=key, now=now)
             else:
                 outbox.enqueue(db, WRITE_OFF_TASK, args, key=key, now=now)
+
+
+def _parts(asked: CapitalisationIn, treatment: Treatment, certified_until: datetime, now: datetime) -> int:
+    if treatment == Treatment.INVENTORY:
+        return asked.expected_sales
+    return rules.useful_months(asked.useful_life_months, certified_until, now)
 
 
 def _recognised(row: Capitalisation, costs: Iterable[queries.StageCost], now: datetime) -> list[Draft]:

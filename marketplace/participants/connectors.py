@@ -62,12 +62,7 @@ def register(db: Session, actor: Actor, asked: ConnectorIn, now: datetime) -> Co
     _require_operator(actor)
     public = rules.require_strong_key(asked.jwk)
     addresses = sorted({require_origin(one) for one in asked.addresses})
-    if asked.certified_until <= now:
-        raise CertificationEnded(
-            "a component is registered while it is certified",
-            expected=f"after {timestamp(now)}",
-            got=timestamp(asked.certified_until),
-        )
+    _require_certified(asked, now)
     if by_identifier(db, asked.identifier) is not None:
         raise IdentifierTaken("another connector has this identifier", action="suspend that one, or use another name")
 
@@ -76,14 +71,7 @@ def register(db: Session, actor: Actor, asked: ConnectorIn, now: datetime) -> Co
     db.add(connector)
     db.flush()
 
-    facts: Json = _named(connector) | {"kid": public["kid"], "jwk": public, "addresses": addresses}
-    facts |= {"software": connector.software, "software_version": connector.software_version}
-    facts |= {
-        "certificate": sha256_hex(connector.certificate_number.encode()),
-        "certified_until": timestamp(connector.certified_until),
-        "signs": connector.signs,
-    }
-    record(db, actor, Tag.CONNECTOR_REGISTERED, now, facts=facts)
+    record(db, actor, Tag.CONNECTOR_REGISTERED, now, facts=_registered(connector))
     return connector
 
 
@@ -164,6 +152,28 @@ def trouble(db: Session, found: Connector, now: datetime) -> str | None:
     if found.certified_until <= now:
         return "certification_ended"
     return "party_suspended" if queries.participant(db, found.participant_id).suspended_at is not None else None
+
+
+def _require_certified(asked: ConnectorIn, now: datetime) -> None:
+    if asked.certified_until <= now:
+        raise CertificationEnded(
+            "a component is registered while it is certified",
+            expected=f"after {timestamp(now)}",
+            got=timestamp(asked.certified_until),
+        )
+
+
+def _registered(connector: Connector) -> Json:
+    return _named(connector) | {
+        "kid": connector.jwk["kid"],
+        "jwk": connector.jwk,
+        "addresses": connector.addresses,
+        "software": connector.software,
+        "software_version": connector.software_version,
+        "certificate": sha256_hex(connector.certificate_number.encode()),
+        "certified_until": timestamp(connector.certified_until),
+        "signs": connector.signs,
+    }
 
 
 def _named(found: Connector) -> Json:

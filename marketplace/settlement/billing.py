@@ -49,15 +49,7 @@ def issue(
     Raises NotTheExchange, MonthNotOver.  Records: settlement:invoice_issued.
     """
     _require_exchange(actor, issuer)
-    until = months.month_bounds(month)[1] if month else now + timedelta(microseconds=1)
-    if month and now < until:
-        raise MonthNotOver(
-            "the month runs",
-            expected=f"from {timestamp(until)}",
-            got=timestamp(now),
-            action="bill without a month for everything until now",
-        )
-    asked = (db, issuer, buyer, until)
+    asked = (db, issuer, buyer, _until(month, now))
 
     if not queries.any_billable(*asked, minimum_of=month or ""):
         return None
@@ -70,9 +62,7 @@ def issue(
     lines = [_line(found, at, one) for at, one in enumerate(charges, start=1)]
     db.add_all(lines)
     _keep(db, found, lines, now)
-    for moment in (found.due_at, found.due_at + rules.GRACE):
-        key = f"{found.id}:{timestamp(moment)}"
-        outbox.enqueue(db, CHASE_TASK, {"invoice": found.id}, key=key, now=now, due=moment)
+    _chase(db, found, now)
 
     record_invoice(db, actor, Tag.INVOICE_ISSUED, found, now, {"lines": len(lines)})
     return found
@@ -158,6 +148,26 @@ def keep_document(db: Session, found: Invoice, document: Json, now: datetime) ->
 def _require_exchange(actor: Actor, issuer: str) -> None:
     if actor is not SERVICE_ACTOR and (actor.participant != issuer or not actor.has(Role.EXCHANGE_OPERATOR)):
         raise NotTheExchange("an exchange issues its own invoices", expected=issuer, got=actor.participant)
+
+
+def _until(month: str | None, now: datetime) -> datetime:
+    """Up to when is billed: the end of a month that is over, or now."""
+    until = months.month_bounds(month)[1] if month else now + timedelta(microseconds=1)
+    if month and now < until:
+        raise MonthNotOver(
+            "the month runs",
+            expected=f"from {timestamp(until)}",
+            got=timestamp(now),
+            action="bill without a month for everything until now",
+        )
+    return until
+
+
+def _chase(db: Session, found: Invoice, now: datetime) -> None:
+    """Have an invoice looked at when it is due, and once more after the grace."""
+    for moment in (found.due_at, found.due_at + rules.GRACE):
+        key = f"{found.id}:{timestamp(moment)}"
+        outbox.enqueue(db, CHASE_TASK, {"invoice": found.id}, key=key, now=now, due=moment)
 
 
 def _hold_series(db: Session, issuer: str, kind: str, now: datetime) -> InvoiceSeries:
