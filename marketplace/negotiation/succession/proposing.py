@@ -74,17 +74,8 @@ def propose(
     successor = _draft(agreement, row, offer, (starts_at, ends_at), now)
     document = _document(db, agreement, successor, row, offer, now)
     require_eligible_for(db, successor)
-    changes = differences(paper_of_agreement(before), paper_of_agreement(document))
-    if kind == SuccessorKind.AMENDMENT and not changes:
-        raise NothingChanged("the agreement says all this already", got=agreement.id)
     previous = queries.head(db, agreement)[1]
-    document["predecessor"] = {
-        "id": agreement.id,
-        "sha256": agreement.document,
-        "kind": str(kind),
-        "previous": previous,
-        "changes": {language: [getattr(one, language) for one in changes] for language in LANGUAGES},
-    }
+    document["predecessor"] = _predecessor(agreement, kind, previous, before, document)
     readers = (agreement.provider_id, agreement.buyer_id)
     if returned is not None:
         answering.correct(db, actor, returned, now)
@@ -187,6 +178,20 @@ def _document(
     successor.uses = agreement_uses(successor.id, facts, now)
     standing = Standing(row.opinion, row.certificate)
     return agreement_document(successor.id, agreement.request_id, facts, standing, successor.uses, now)
+
+
+def _predecessor(agreement: Agreement, kind: SuccessorKind, previous: str, before: Json, document: Json) -> Json:
+    """What is succeeded, the end of its chain, and what is otherwise now in words.  Raises NothingChanged."""
+    changes = differences(paper_of_agreement(before), paper_of_agreement(document))
+    if kind == SuccessorKind.AMENDMENT and not changes:
+        raise NothingChanged("the agreement says all this already", got=agreement.id)
+    return {
+        "id": agreement.id,
+        "sha256": agreement.document,
+        "kind": str(kind),
+        "previous": previous,
+        "changes": {language: [getattr(one, language) for one in changes] for language in LANGUAGES},
+    }
 
 
 def _follow(
