@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import or_
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, select
 
+from marketplace.assets.models import Asset
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
 from marketplace.kernel.actor import Actor, Role
@@ -15,6 +17,7 @@ from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rules import OPEN, Side
+from marketplace.participants.models import Participant
 from marketplace.plumbing.snapshots import once_per_snapshot
 
 
@@ -104,6 +107,23 @@ def agreements_of(db: Session, actor: Actor) -> Sequence[Agreement]:
         mine = (col(Agreement.buyer_id) == actor.participant, col(Agreement.provider_id) == actor.participant)
         rows = rows.where(or_(*mine))
     return db.exec(rows.order_by(col(Agreement.drafted_at).desc(), col(Agreement.id).desc())).all()
+
+
+def all_invented(db: Session, agreement_ids: Collection[str]) -> set[str]:
+    """Those of the agreements that everybody may read: asset, provider and buyer are all examples.
+
+    A provider says itself that an asset is one, so that alone opens no contract of a real buyer.
+    """
+    provider, buyer = aliased(Participant), aliased(Participant)
+    rows = (
+        select(Agreement.id)
+        .join(Asset, col(Asset.id) == col(Agreement.asset_id))
+        .join(provider, col(provider.id) == col(Agreement.provider_id))
+        .join(buyer, col(buyer.id) == col(Agreement.buyer_id))
+        .where(col(Agreement.id).in_(set(agreement_ids)))
+        .where(col(Asset.is_example), col(provider.is_example), col(buyer.is_example))
+    )
+    return set(db.exec(rows))
 
 
 def others_in_force(db: Session, found: Agreement, now: datetime) -> Sequence[str]:

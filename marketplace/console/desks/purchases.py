@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 from sqlmodel import col, select
 
-from marketplace.assets.models import Asset
 from marketplace.charging.preview import Preview, preview_of_agreement
 from marketplace.console import codes, formats
 from marketplace.console.desks import codes as desk_codes
@@ -93,8 +92,8 @@ def _left(invoices: Sequence[Invoice]) -> int:
 
 
 def _contracts(reader: Reader, bought: Sequence[Agreement]) -> Section:
-    quotas, examples = _quotas(reader, bought), _examples(reader, bought)
-    rows = [_contract(reader, one, quotas.get(one.id), public=one.asset_id in examples) for one in bought]
+    quotas, public = _quotas(reader, bought), negotiation.all_invented(reader.db, [one.id for one in bought])
+    rows = [_contract(reader, one, quotas.get(one.id), public=one.id in public) for one in bought]
     heads = "data_asset state used# this_month# cap_left# next_use# price_plan"
     return Section(
         title=reader.say("agreements"),
@@ -106,12 +105,6 @@ def _contracts(reader: Reader, bought: Sequence[Agreement]) -> Section:
 def _quotas(reader: Reader, bought: Sequence[Agreement]) -> dict[str, UsageQuota]:
     rows = select(UsageQuota).where(col(UsageQuota.agreement_id).in_({one.id for one in bought}))
     return {one.agreement_id: one for one in reader.db.exec(rows)}
-
-
-def _examples(reader: Reader, bought: Sequence[Agreement]) -> set[str]:
-    """Assets of which everybody may read the contracts."""
-    assets = {one.asset_id for one in bought}
-    return set(reader.db.exec(select(Asset.id).where(col(Asset.id).in_(assets), col(Asset.is_example))))
 
 
 def _contract(reader: Reader, one: Agreement, quota: UsageQuota | None, *, public: bool) -> list[Cell]:
