@@ -8,6 +8,7 @@ import pytest
 
 from marketplace.audit import documents
 from marketplace.charging.preview import preview
+from marketplace.console.desks import negotiations, purchases
 from marketplace.exchange import catalogue
 from marketplace.exchange.catalogue import Wanted
 from marketplace.exchange.pricing import Month
@@ -174,6 +175,31 @@ def test_the_board_and_the_matches_say_why_a_listing_does_not_fit(trade: Trade) 
     for words in ("does not fit", "asked: MR; there: CT", "asked: CNY 1.00; there: CNY 50,000.00"):
         assert words in matches.text
     assert not re.search(r"/permission|model_[a-z]+|product_", matches.text)
+
+
+def test_the_figures_on_top_count_what_was_paid_in_part_and_what_the_tables_leave_out(
+    trade: Trade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert trade.unpaid is not None
+    part = 123_456
+    pay(trade.house, trade.unpaid, "bank-part", part)
+    with trade.house.runtime.database.reading() as db:
+        now, buyer = trade.house.clock.now(), trade.house.cast["pharma"].actor
+        to_come = overview.to_come(db, buyer, now, limit=100)
+    for name in ("CONTRACTS", "CHARGES", "INVOICES"):
+        monkeypatch.setattr(purchases, name, 1)
+    monkeypatch.setattr(negotiations, "MOST", 1)
+    text = trade.page(DESKS["purchases"]).text
+    left = trade.unpaid.total_fen - part
+    for words in (
+        "Contracts that run 3",
+        f"Charges to come {yuan(sum(one.price_fen for one in to_come))}",
+        f"To pay {yuan(left)}",
+        f"Overdue {yuan(left)}",
+    ):
+        assert words in text
+    paid_so_far = trade.page(f"/invoices/{trade.unpaid.id}")
+    assert f"Paid so far {yuan(part)}" in paid_so_far.text
 
 
 def test_after_a_credit_note_and_a_payment_the_desks_say_what_was_taken_back_and_who_got_the_rest(trade: Trade) -> None:

@@ -16,7 +16,7 @@ from marketplace.ledger import queries as ledger
 from marketplace.ledger.accounts import chart
 from marketplace.negotiation.rules import Side
 from marketplace.planning import queries as planning
-from marketplace.settlement import overview, queries
+from marketplace.settlement import overview
 
 LINES, INVOICES, MONTHS = 50, 50, 24
 
@@ -77,9 +77,9 @@ def _billed(reader: Reader, desk: Desk) -> Section:
 
 
 def _issued(reader: Reader, desk: Desk) -> Section:
-    found = queries.invoices_of(reader.db, desk.actor, limit=INVOICES)
+    found = overview.issued_invoices(reader.db, desk.actor, limit=INVOICES)
     reader.meet([one.buyer_id for one in found])
-    return invoices_section(reader, [one for one in found if one.issuer_id == desk.id], sold=True)
+    return invoices_section(reader, found, sold=True)
 
 
 def _balances(reader: Reader, desk: Desk) -> Section:
