@@ -19,7 +19,6 @@ from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
 
 LONGEST = 100
-DIGITS = 16
 Quantity = Annotated[str, Query(description="A number of what the plan measures; anything else counts as one.")]
 
 routes = APIRouter()
@@ -47,7 +46,7 @@ def show_listing(request: Request, language: Lang, listing_id: str, quantity: Qu
             row = catalogue.visible_listing(db, listing_id, reader.now)
         except NotFound:
             return nothing_here(request, language)
-        asked = int(quantity) if quantity.isdecimal() and len(quantity) < DIGITS else 1
+        asked = int(quantity) if quantity.isdecimal() and len(quantity) <= len(str(planned.MOST)) else 1
         values = views.listing_page(reader, row) | planned.part(reader, row, asked)
     return page(request, language, "listing.html", **values)
 

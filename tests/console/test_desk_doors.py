@@ -113,7 +113,12 @@ def test_a_real_party_reads_its_own_desk_with_its_key_and_nobody_elses(trade: Tr
             client = ApiClient(http, base, hospital.id, hospital.key, trade.house.clock)
             page = Page(own_page(client, "director", "zh").decode())
             assert page.named("html") == [{"lang": "zh-CN"}]
-            assert page.named("base") == [{"href": f"{base}/"}]
+            # What leads to the page itself, its other language and its forms, is read against the base.
+            assert page.named("base") == [{"href": f"{base}{DESKS['director']}"}]
+            asset = next(one for one in page.addresses if "/assets/" in one).partition("?")[0]
+            asked = Page(own_page(client, f"{asset}?seed=77&price_low=31", "zh").decode())
+            assert {"77", "31"} <= {str(one["value"]) for one in asked.named("input")}
+            assert asked.named("base") == [{"href": f"{base}{asset}"}]
             assert "院长视图" in page.text
             assert "示例市第一人民医院" in page.text
             with pytest.raises(ProblemError) as refused:

@@ -8,7 +8,7 @@ import pytest
 
 from marketplace.audit import documents
 from marketplace.charging.preview import preview
-from marketplace.console.desks import negotiations, purchases
+from marketplace.console.desks import demand, negotiations, purchases
 from marketplace.exchange import catalogue
 from marketplace.exchange.catalogue import Wanted
 from marketplace.exchange.pricing import Month
@@ -139,6 +139,14 @@ def test_contributors_read_their_share_and_what_waits(trade: Trade) -> None:
         shares = overview.shares_summed(db, trade.house.cast["hospital"].actor)
     for one in shares:
         assert yuan(one.amount_fen) in page.text
+    own = sum(one.amount_fen for one in shares if one.owner == HOSPITAL)
+    parts = sum(one.amount_fen for one in shares if one.owner.startswith(f"{HOSPITAL}:"))
+    assert own > 0
+    assert parts > 0
+    for name in ("shares", "sales"):  # one word, one figure
+        text = trade.page(DESKS[name]).text
+        assert f"Own share {yuan(own)}" in text
+        assert f"Share of departments and others of this house {yuan(parts)}" in text
     for words in ("cost repaid", "Example Data Exchange Ltd", "In payment orders", "Waiting"):
         assert words in page.text
     other = trade.page("/participants/prt_institute/shares")
@@ -160,11 +168,15 @@ def test_a_listing_says_what_a_planned_use_would_cost_before_anybody_asks(trade:
     assert yuan(said.charge.amount_fen + said.access_fen + said.buyer_fee_fen) in page.text
     assert "How much: 200 cases" in page.text
     assert "the monthly cap makes it cheaper" in page.text
-    for strange in ("-1", "x", "9" * 40, "1e9", "🗝"):
+    (most,) = {str(one["max"]) for one in page.named("input") if one.get("name") == "quantity"}
+    assert f"How much: {int(most):,} cases" in trade.page(f"/listings/{row.listing.id}", quantity=most).text
+    for strange in ("-1", "x", "9" * 40, "1e9", "🗝", str(int(most) + 1)):
         assert "How much: 1 cases" in trade.page(f"/listings/{row.listing.id}", quantity=strange).text
 
 
-def test_the_board_and_the_matches_say_why_a_listing_does_not_fit(trade: Trade) -> None:
+def test_the_board_and_the_matches_say_why_a_listing_does_not_fit(
+    trade: Trade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = board.mentions()
     page = trade.page(DESKS["demand"])
     assert f"{told.mentions['medical_service']:,} / {told.total:,}" in page.text
@@ -172,6 +184,9 @@ def test_the_board_and_the_matches_say_why_a_listing_does_not_fit(trade: Trade) 
     assert told.source in page.text
     assert f"/demand/{trade.demand}?lang=en" in page.addresses
     matches = trade.page(f"/demand/{trade.demand}")
+    assert "Only the latest" not in matches.text
+    monkeypatch.setattr(demand, "LISTINGS", 1)
+    assert "Only the latest 1 listings" in trade.page(f"/demand/{trade.demand}").text
     for words in ("does not fit", "asked: MR; there: CT", "asked: CNY 1.00; there: CNY 50,000.00"):
         assert words in matches.text
     assert not re.search(r"/permission|model_[a-z]+|product_", matches.text)
