@@ -73,7 +73,7 @@ def _require_within(automatic: Mapping[str, Any], said: Json) -> None:
 
 def _plan_of(said: Json) -> AnyPlan:
     try:
-        return read_plan(said.get("price_plan"))
+        return read_plan(said.get("price_plan", {}))
     except ValidationError as refused:
         raise _other(
             "the price plan of the agreement cannot be read",

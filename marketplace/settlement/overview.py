@@ -72,6 +72,13 @@ def credit_notes(db: Session, invoice_id: str) -> Sequence[Invoice]:
     return db.exec(rows.order_by(col(Invoice.issued_at), col(Invoice.id))).all()
 
 
+def lines_after(db: Session, invoice: Invoice, position: int, *, limit: int) -> Sequence[InvoiceLine]:
+    """Lines of an invoice, or those that a credit note took back, that stand after a position, in order."""
+    whose = InvoiceLine.credited_by if invoice.kind == "credit_note" else InvoiceLine.invoice_id
+    rows = select(InvoiceLine).where(col(whose) == invoice.id, col(InvoiceLine.position) > position)
+    return db.exec(rows.order_by(col(InvoiceLine.position)).limit(limit)).all()
+
+
 def sold_lines(db: Session, actor: Actor, *, limit: int) -> list[tuple[InvoiceLine, Invoice]]:
     """Lines of the caller's own sales with the invoice that each stands on, the latest first."""
     rows = select(InvoiceLine, Invoice).join(Invoice, col(Invoice.id) == col(InvoiceLine.invoice_id))

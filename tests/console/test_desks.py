@@ -8,7 +8,7 @@ import pytest
 
 from marketplace.audit import documents
 from marketplace.charging.preview import preview
-from marketplace.console.desks import demand, negotiations, purchases
+from marketplace.console.desks import demand, invoice, negotiations, purchases
 from marketplace.exchange import catalogue
 from marketplace.exchange.catalogue import Wanted
 from marketplace.exchange.pricing import Month
@@ -89,14 +89,16 @@ def test_a_buyer_reads_counters_charges_to_come_invoices_and_whose_move_it_is(tr
     assert "RMB 0.00 0 cases" in page.text
     assert yuan(CAP_FEN) in page.text
     assert yuan(USE_FEN) in page.text
-    for invoice in (trade.paid, trade.unpaid):
-        assert invoice.number in page.text
-        assert f"/invoices/{invoice.id}?lang=en" in page.addresses
-        assert f"/invoices/{invoice.id}/invoice.pdf?lang=en" in page.addresses
+    for one in (trade.paid, trade.unpaid):
+        assert one.number in page.text
+        assert f"/invoices/{one.id}?lang=en" in page.addresses
+        assert f"/invoices/{one.id}/invoice.pdf?lang=en" in page.addresses
     assert "Negotiations" in page.text
 
 
-def test_an_invoice_leads_from_each_line_to_its_proof_and_its_file_is_that_of_the_api(trade: Trade) -> None:
+def test_an_invoice_leads_from_each_line_to_its_proof_and_its_file_is_that_of_the_api(
+    trade: Trade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert trade.unpaid is not None
     page = trade.page(f"/invoices/{trade.unpaid.id}")
     billed_lines = lines(trade.house, trade.unpaid)
@@ -105,6 +107,17 @@ def test_an_invoice_leads_from_each_line_to_its_proof_and_its_file_is_that_of_th
         assert yuan(one.price_fen) in page.text
         for entry in (one.entry_id, one.posting_entry_id):
             assert f"/entries/{entry}?lang=en" in page.addresses
+    assert "Further lines" not in page.text
+    monkeypatch.setattr(invoice, "LINES", 2)
+    first = trade.page(f"/invoices/{trade.unpaid.id}")
+    (further,) = [one for one in first.addresses if "after=" in one]
+    assert further == f"/invoices/{trade.unpaid.id}?after={billed_lines[1].position}&lang=en"
+    last = Page(trade.browser.get(further).text)
+    proofs = [
+        {one.id for one in billed_lines if f"/entries/{one.entry_id}?lang=en" in each.addresses}
+        for each in (first, last)
+    ]
+    assert proofs == [{one.id for one in some} for some in (billed_lines[:2], billed_lines[2:])]
     answer = trade.browser.get(f"/invoices/{trade.unpaid.id}/invoice.pdf")
     with trade.house.runtime.database.reading() as db:
         content = documents.content(db, trade.unpaid.document)
@@ -201,6 +214,9 @@ def test_the_figures_on_top_count_what_was_paid_in_part_and_what_the_tables_leav
     with trade.house.runtime.database.reading() as db:
         now, buyer = trade.house.clock.now(), trade.house.cast["pharma"].actor
         to_come = overview.to_come(db, buyer, now, limit=100)
+        billed_here = sum(one.price_fen for one in lines(trade.house, trade.unpaid) if one.provider_id == HOSPITAL)
+        unpaid = billed_here - billed_here * part // trade.unpaid.total_fen
+        assert queries.unpaid(db, HOSPITAL, now) == (unpaid, unpaid)
     for name in ("CONTRACTS", "CHARGES", "INVOICES"):
         monkeypatch.setattr(purchases, name, 1)
     monkeypatch.setattr(negotiations, "MOST", 1)
@@ -222,9 +238,9 @@ def test_after_a_credit_note_and_a_payment_the_desks_say_what_was_taken_back_and
     note = credit(trade.house, trade.unpaid, {lines(trade.house, trade.unpaid)[-1].position})
     pay(trade.house, trade.unpaid, "bank-2")
     pay(trade.house, billed(trade.house), "bank-3")
-    invoice = trade.page(f"/invoices/{trade.unpaid.id}")
+    billed_page = trade.page(f"/invoices/{trade.unpaid.id}")
     for words in (note.number, "credit note", yuan(note.total_fen)):
-        assert words in invoice.text
+        assert words in billed_page.text
     taken_back = trade.page(f"/invoices/{note.id}")
     assert f"/invoices/{trade.unpaid.id}?lang=en" in taken_back.addresses
     assert yuan(USE_FEN) in taken_back.text

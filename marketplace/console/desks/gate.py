@@ -122,7 +122,7 @@ def _invented() -> tuple[ColumnElement[bool], ...]:
     return (col(Participant.is_example).is_(True), *(~one.correlate(Participant).exists() for one in met))
 
 
-def _vouched(owner: ColumnElement[str], real_asset: Any) -> tuple[Any, ...]:
+def _vouched(owner: Mapped[str], real_asset: Any) -> tuple[Any, ...]:
     """What a law firm, a registrar or an exchange said of assets that are not invented."""
     assessed = select(Opinion.id).join(Version, col(Version.id) == col(Opinion.version_id))
     return (

@@ -44,6 +44,8 @@ class PageRoute(TransactionRoute):
         return answer
 
 
+Position = Annotated[int, Query(ge=0, le=10**9, description="The line of an invoice behind which the page begins.")]
+
 routes = APIRouter(route_class=PageRoute)
 
 
@@ -96,10 +98,12 @@ def show_shares(view: OpenView, request: Request, language: Lang, participant_id
 
 
 @routes.get("/invoices/{invoice_id}")
-def show_invoice(view: OpenView, request: Request, language: Lang, invoice_id: str) -> HTMLResponse:
-    """One invoice, every line with the entries that prove it."""
+def show_invoice(
+    view: OpenView, request: Request, language: Lang, invoice_id: str, after: Position = 0
+) -> HTMLResponse:
+    """One invoice, every line with the entries that prove it, page by page."""
     found = gate.open_invoice(view.db, view.actor, invoice_id)
-    return _answer(request, language, invoice.page(_reader(view, language), found))
+    return _answer(request, language, invoice.page(_reader(view, language), found, after))
 
 
 @routes.get("/invoices/{invoice_id}/invoice.pdf")

@@ -135,6 +135,7 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
     "no_invoices": ("There is no invoice yet.", "尚无账单。"),
     "issued_on": ("Issued", "开具日期"),
     "taken_back": ("Taken back", "已冲销"),
+    "further_lines": ("Further lines", "后续明细"),
     "paid_so_far": ("Paid so far", "已付"),
     "paid_on": ("Paid", "付款日期"),
     "pdf": ("File", "文件"),
