@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+from urllib.parse import parse_qsl
 
 from marketplace.client.api import ApiClient
 
@@ -12,10 +13,11 @@ DESK_PAGES = ("director", "sales", "purchases", "shares")
 def own_page(client: ApiClient, name: str, language: str) -> bytes:
     """A page of the caller's desk, to be kept as a file and opened in a browser.
 
-    name: one of DESK_PAGES, or the address of any page of the service, `/invoices/…`; language: `en` or `zh`.  Its
-    links lead to the service, which asks again who reads.  Raises ProblemError.
+    name: one of DESK_PAGES, or the address of any page of the service, `/invoices/…`, also with a query; language: `en`
+    or `zh`.  Its links and forms lead to the service, which asks again who reads.  Raises ProblemError.
     """
     address = name if name.startswith("/") else f"/participants/{client.participant_id}/{name}"
-    page = client.get_bytes(address, {"lang": language})
-    base = f'<base href="{html.escape(client.base_url)}/">'.encode()
+    path, _, query = address.partition("?")
+    page = client.get_bytes(path, dict(parse_qsl(query)) | {"lang": language})
+    base = f'<base href="{html.escape(client.base_url + path)}">'.encode()
     return page.replace(b"<head>\n", b"<head>\n" + base + b"\n", 1)

@@ -8,7 +8,6 @@ from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
 from sqlmodel import col, select
 
-from marketplace.assets import queries as assets
 from marketplace.console import formats, planned, views
 from marketplace.console.frame import Lang, message, nothing_here, page, runtime_of
 from marketplace.console.reader import Reader
@@ -16,10 +15,10 @@ from marketplace.exchange import catalogue
 from marketplace.exchange.catalogue import Wanted
 from marketplace.exchange.models import MarketReference
 from marketplace.kernel.errors import NotFound
+from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
 
 LONGEST = 100
-DIGITS = 16
 Quantity = Annotated[str, Query(description="A number of what the plan measures; anything else counts as one.")]
 
 routes = APIRouter()
@@ -47,18 +46,18 @@ def show_listing(request: Request, language: Lang, listing_id: str, quantity: Qu
             row = catalogue.visible_listing(db, listing_id, reader.now)
         except NotFound:
             return nothing_here(request, language)
-        asked = int(quantity) if quantity.isdecimal() and len(quantity) < DIGITS else 1
+        asked = int(quantity) if quantity.isdecimal() and len(quantity) <= len(str(planned.MOST)) else 1
         values = views.listing_page(reader, row) | planned.part(reader, row, asked)
     return page(request, language, "listing.html", **values)
 
 
 @routes.get("/agreements/{agreement_id}")
 def show_agreement(request: Request, language: Lang, agreement_id: str) -> HTMLResponse:
-    """An agreement about an example asset; any other one belongs to its parties."""
+    """An agreement in which everything is an example; any other one belongs to its parties."""
     runtime = runtime_of(request)
     with runtime.database.reading() as db:
         agreement = db.get(Agreement, agreement_id)
-        if agreement is None or not assets.asset(db, agreement.asset_id).is_example:
+        if agreement is None or not negotiation.all_invented(db, [agreement_id]):
             return message(request, language, "private", 404)
         values = views.agreement_page(Reader(db, runtime.clock.now(), language), agreement)
     return page(request, language, "agreement.html", **values)

@@ -11,7 +11,8 @@ from marketplace.console.reader import Reader
 from marketplace.exchange.catalogue import CatalogueRow
 from marketplace.exchange.pricing import Month
 
-MOST = 10**15
+MOST = 10**15 - 1
+"""The largest quantity that a reader may ask for."""
 
 
 def part(reader: Reader, row: CatalogueRow, quantity: int) -> dict[str, Any]:

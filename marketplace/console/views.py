@@ -22,6 +22,7 @@ from marketplace.exchange.models import Listing
 from marketplace.exchange.pricing import describe, price_of_access, price_of_use, read_plan
 from marketplace.exchange.terms import CONTRACTS
 from marketplace.kernel.canonical import Json
+from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
 from marketplace.participants.models import Participant
 
@@ -55,7 +56,8 @@ def card(reader: Reader, row: CatalogueRow) -> dict[str, Any]:
 def listing_page(reader: Reader, row: CatalogueRow) -> dict[str, Any]:
     """The whole page of one listing.
 
-    Costs and agreements appear only for invented example assets: real ones belong to their parties.
+    Costs and agreements appear only for invented assets of invented providers, and of the agreements only those with
+    invented buyers: real ones belong to their parties.
     """
     language = reader.language
     page: dict[str, Any] = {
@@ -72,7 +74,7 @@ def listing_page(reader: Reader, row: CatalogueRow) -> dict[str, Any]:
         "agreements": [],
         **_passport(reader, row.version.id),
     }
-    if row.asset.is_example:
+    if row.asset.is_example and row.provider.is_example:
         page["costs"] = _costs(reader, row.asset, row.version.records)
         page["agreements"] = _agreements(reader, row.listing)
     return page
@@ -137,19 +139,22 @@ def event_of(reader: Reader, entry: Entry) -> str:
 
 
 def _examples(db: Session, entries: list[Entry]) -> set[str]:
-    """Ids of the entries about example assets, or of example participants about nothing else."""
-    contracts = {one.agreement for one in entries if one.agreement and not one.asset}
-    asset_of = dict(db.exec(select(Agreement.id, Agreement.asset_id).where(col(Agreement.id).in_(contracts))).all())
-    subject = {one.id: one.asset or asset_of.get(one.agreement or "") for one in entries}
-    wanted = {asset for asset in subject.values() if asset}
-    invented = set(db.exec(select(Asset.id).where(col(Asset.id).in_(wanted), col(Asset.is_example))))
-    actors = {one.actor for one in entries}
-    parties = set(db.exec(select(Participant.id).where(col(Participant.id).in_(actors), col(Participant.is_example))))
-    return {
-        one.id
-        for one in entries
-        if (subject[one.id] in invented if subject[one.id] else not one.agreement and one.actor in parties)
-    }
+    """Ids of the entries about example assets and agreements, or of example participants about nothing else."""
+    contracts = negotiation.all_invented(db, {one.agreement for one in entries if one.agreement})
+    subjects = select(Asset.id).join(Participant, col(Participant.id) == col(Asset.provider_id))
+    subjects = subjects.where(col(Asset.id).in_({one.asset for one in entries if one.asset}))
+    things = set(db.exec(subjects.where(col(Asset.is_example), col(Participant.is_example))))
+    actors = select(Participant.id, Participant.is_example)
+    parties = dict(db.exec(actors.where(col(Participant.id).in_({one.actor for one in entries}))).all())
+
+    def shown(one: Entry) -> bool:
+        if one.asset is None and one.agreement is None:
+            return parties.get(one.actor, False)
+        # What is no participant, as the service itself, is nobody whose dealings could be told.
+        invented = one.asset is None or one.asset in things
+        return invented and (one.agreement is None or one.agreement in contracts) and parties.get(one.actor, True)
+
+    return {one.id for one in entries if shown(one)}
 
 
 def state_of(reader: Reader, agreement: Agreement) -> dict[str, Any]:
@@ -245,7 +250,9 @@ def _break_even(reader: Reader, sheet: CostSheet) -> list[charts.Bar]:
 
 
 def _agreements(reader: Reader, listing: Listing) -> list[dict[str, Any]]:
-    rows = reader.db.exec(select(Agreement).where(Agreement.listing_id == listing.id).order_by(col(Agreement.id)))
+    rows = select(Agreement).where(Agreement.listing_id == listing.id).order_by(col(Agreement.id))
+    found = reader.db.exec(rows).all()
+    shown = negotiation.all_invented(reader.db, [one.id for one in found])
     return [
         {
             "id": row.id,
@@ -253,5 +260,6 @@ def _agreements(reader: Reader, listing: Listing) -> list[dict[str, Any]]:
             **state_of(reader, row),
             "until": formats.day(row.ends_at, reader.language),
         }
-        for row in rows
+        for row in found
+        if row.id in shown
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
@@ -114,9 +114,16 @@ def held_listing_of(db: Session, offer: Offer) -> Listing | None:
     return found
 
 
-def demands(db: Session) -> Sequence[Demand]:
+def assets_of(db: Session, listing_ids: Collection[str]) -> dict[str, str]:
+    """Listing -> the asset that it offers."""
+    rows = select(Listing.id, Listing.asset_id).where(col(Listing.id).in_(set(listing_ids)))
+    return dict(db.exec(rows).all())
+
+
+def demands(db: Session, *, limit: int | None = None) -> Sequence[Demand]:
     """What buyers look for, the latest first."""
-    return db.exec(select(Demand).order_by(col(Demand.published_at).desc(), col(Demand.id).desc())).all()
+    latest = (col(Demand.published_at).desc(), col(Demand.id).desc())
+    return db.exec(select(Demand).order_by(*latest).limit(limit)).all()
 
 
 def market_references(db: Session) -> Sequence[MarketReference]:

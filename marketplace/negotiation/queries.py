@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import or_
-from sqlmodel import Session, col, select
+from sqlalchemy.orm import aliased
+from sqlmodel import Session, col, func, select
 
+from marketplace.assets.models import Asset
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import AccessRequest, Agreement
-from marketplace.negotiation.rules import OPEN, Side
+from marketplace.negotiation.rules import OPEN, AgreementState, Side
+from marketplace.participants.models import Participant
 from marketplace.plumbing.snapshots import once_per_snapshot
 
 
@@ -50,11 +53,14 @@ def own_request(db: Session, actor: Actor, request_id: str) -> AccessRequest:
     return found
 
 
-def requests_of(db: Session, actor: Actor) -> Sequence[AccessRequest]:
-    """The caller's requests as buyer and as provider, the latest first."""
-    mine = (col(AccessRequest.buyer_id) == actor.participant, col(AccessRequest.provider_id) == actor.participant)
+def requests_of(
+    db: Session, actor: Actor, *, side: Side | None = None, limit: int | None = None
+) -> Sequence[AccessRequest]:
+    """The caller's requests as buyer and as provider, or on one side only, the latest first."""
+    own = {Side.BUYER: col(AccessRequest.buyer_id), Side.PROVIDER: col(AccessRequest.provider_id)}
+    mine = (party == actor.participant for name, party in own.items() if side in (None, name))
     rows = select(AccessRequest).where(or_(*mine))
-    return db.exec(rows.order_by(col(AccessRequest.asked_at).desc(), col(AccessRequest.id).desc())).all()
+    return db.exec(rows.order_by(col(AccessRequest.asked_at).desc(), col(AccessRequest.id).desc()).limit(limit)).all()
 
 
 def open_requests(db: Session, buyer_id: str, listing_id: str) -> Sequence[AccessRequest]:
@@ -104,6 +110,35 @@ def agreements_of(db: Session, actor: Actor) -> Sequence[Agreement]:
         mine = (col(Agreement.buyer_id) == actor.participant, col(Agreement.provider_id) == actor.participant)
         rows = rows.where(or_(*mine))
     return db.exec(rows.order_by(col(Agreement.drafted_at).desc(), col(Agreement.id).desc())).all()
+
+
+def bought(db: Session, actor: Actor, *, limit: int) -> Sequence[Agreement]:
+    """The caller's agreements as buyer, the latest first."""
+    rows = select(Agreement).where(Agreement.buyer_id == actor.participant)
+    return db.exec(rows.order_by(col(Agreement.drafted_at).desc(), col(Agreement.id).desc()).limit(limit)).all()
+
+
+def count_in_force(db: Session, actor: Actor, now: datetime) -> int:
+    """How many agreements of the caller as buyer are in force and have not ended."""
+    rows = select(func.count()).select_from(Agreement).where(Agreement.buyer_id == actor.participant)
+    return db.exec(rows.where(Agreement.state == AgreementState.FINALIZED, col(Agreement.ends_at) > now)).one()
+
+
+def all_invented(db: Session, agreement_ids: Collection[str]) -> set[str]:
+    """Those of the agreements that everybody may read: asset, provider and buyer are all examples.
+
+    A provider says itself that an asset is one, so that alone opens no contract of a real buyer.
+    """
+    provider, buyer = aliased(Participant), aliased(Participant)
+    rows = (
+        select(Agreement.id)
+        .join(Asset, col(Asset.id) == col(Agreement.asset_id))
+        .join(provider, col(provider.id) == col(Agreement.provider_id))
+        .join(buyer, col(buyer.id) == col(Agreement.buyer_id))
+        .where(col(Agreement.id).in_(set(agreement_ids)))
+        .where(col(Asset.is_example), col(provider.is_example), col(buyer.is_example))
+    )
+    return set(db.exec(rows))
 
 
 def others_in_force(db: Session, found: Agreement, now: datetime) -> Sequence[str]:

@@ -115,7 +115,9 @@ def delivered(db: Session, provider: str) -> list[Delivered]:
         .join(Delivery, col(Delivery.agreement_id) == col(Agreement.id))
         .where(Agreement.provider_id == provider, left.exists())
     )
-    gone = set(db.exec(select(DeletionCertificate.agreement_id)))
+    proven = select(DeletionCertificate.agreement_id)
+    proven = proven.join(Agreement, col(Agreement.id) == col(DeletionCertificate.agreement_id))
+    gone = set(db.exec(proven.where(Agreement.provider_id == provider)))
     found = db.exec(rows.order_by(col(Agreement.id)))
     return [
         Delivered(agreement, version, records, output, group, agreement in gone)
@@ -152,18 +154,16 @@ def open_conditions(db: Session, provider: str) -> Sequence[OpinionCondition]:
 def unpaid(db: Session, provider: str, now: datetime) -> tuple[int, int]:
     """(fen billed for a provider's sales and not paid, VAT included; the part of it that is past its due date).
 
-    What has been paid of an invoice counts for each of its lines in proportion.
+    What has been paid of an invoice counts for each provider on it in proportion.
     """
-    rows = select(InvoiceLine.price_fen, Invoice).join(Invoice, col(Invoice.id) == col(InvoiceLine.invoice_id))
-    rows = rows.where(
-        InvoiceLine.provider_id == provider,
-        col(InvoiceLine.credited_by).is_(None),
-        col(Invoice.state).in_((InvoiceState.ISSUED, InvoiceState.OVERDUE)),
-    )
-    left = [
-        (price - price * one.received_fen // (one.total_fen - one.credited_fen), one.due_at)
-        for price, one in db.exec(rows)
-    ]
+    billed = select(InvoiceLine.invoice_id, func.sum(InvoiceLine.price_fen).label("fen"))
+    billed = billed.where(InvoiceLine.provider_id == provider, col(InvoiceLine.credited_by).is_(None))
+    own = billed.group_by(col(InvoiceLine.invoice_id)).subquery()
+    asked = col(Invoice.total_fen) - col(Invoice.credited_fen)
+    rows = select(own.c.fen, Invoice.received_fen, asked, Invoice.due_at).join(own, own.c.invoice_id == Invoice.id)
+    rows = rows.where(col(Invoice.state).in_((InvoiceState.ISSUED, InvoiceState.OVERDUE)))
+    # PostgreSQL sums BIGINT as NUMERIC, hence int().
+    left = [(int(fen) - int(fen) * received // total, due) for fen, received, total, due in db.exec(rows)]
     return sum(fen for fen, _ in left), sum(fen for fen, due in left if due <= now)
 
 

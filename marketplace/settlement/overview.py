@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import ColumnElement
 from sqlmodel import Session, col, func, select
 
 from marketplace.costing.models import MeterEvent
@@ -13,6 +14,7 @@ from marketplace.kernel.actor import Actor
 from marketplace.ledger.models import LedgerTransaction
 from marketplace.settlement.models import Invoice, InvoiceLine, Share
 from marketplace.settlement.queries import DEPOSIT, SALES, Billable, charges, own_shares, unbilled
+from marketplace.settlement.rules import InvoiceState
 
 
 @dataclass(frozen=True)
@@ -27,18 +29,54 @@ class Summed:
     ordered_fen: int
 
 
+def owed(db: Session, actor: Actor, now: datetime) -> tuple[int, int]:
+    """(fen that the caller still owes on its invoices; the part of it that is past its due date).
+
+    What was paid already and what credit notes took back is owed no more.
+    """
+    left = col(Invoice.total_fen) - col(Invoice.credited_fen) - col(Invoice.received_fen)
+    rows = select(func.coalesce(func.sum(left), 0), func.coalesce(func.sum(left).filter(col(Invoice.due_at) <= now), 0))
+    rows = rows.where(Invoice.buyer_id == actor.participant, Invoice.kind == "invoice")
+    every, late = db.exec(rows.where(col(Invoice.state).in_((InvoiceState.ISSUED, InvoiceState.OVERDUE)))).one()
+    # PostgreSQL sums BIGINT as NUMERIC, hence int().
+    return int(every), int(late)
+
+
+def bought_invoices(db: Session, actor: Actor, *, limit: int) -> Sequence[Invoice]:
+    """Invoices to the caller and credit notes about them, the latest first."""
+    return _latest(db, col(Invoice.buyer_id) == actor.participant, limit)
+
+
+def issued_invoices(db: Session, actor: Actor, *, limit: int) -> Sequence[Invoice]:
+    """Invoices and credit notes that the caller issued, the latest first."""
+    return _latest(db, col(Invoice.issuer_id) == actor.participant, limit)
+
+
 def to_come(db: Session, actor: Actor, now: datetime, *, limit: int) -> list[Billable]:
     """What the caller was charged as a buyer by now, at any exchange, and no invoice holds, the latest first."""
-    payer = (col(MeterEvent.payer_id) == actor.participant, col(MeterEvent.at) <= now)
-    mine = (*payer, col(LedgerTransaction.unit_price_minor) > 0)
     latest = (col(MeterEvent.at).desc(), col(MeterEvent.id).desc())
-    return charges(db, (*unbilled(), *mine), latest, limit=limit)
+    return charges(db, _to_come(actor, now), latest, limit=limit)
+
+
+def sum_to_come(db: Session, actor: Actor, now: datetime) -> int:
+    """What all of `to_come` costs together, fen, VAT included."""
+    price = col(LedgerTransaction.quantity) * col(LedgerTransaction.unit_price_minor)
+    rows = select(func.coalesce(func.sum(price), 0))
+    rows = rows.join(MeterEvent, col(MeterEvent.id) == col(LedgerTransaction.meter_event))
+    return int(db.exec(rows.where(*_to_come(actor, now))).one())
 
 
 def credit_notes(db: Session, invoice_id: str) -> Sequence[Invoice]:
     """What was taken back of an invoice, the earliest first."""
     rows = select(Invoice).where(Invoice.credits == invoice_id)
     return db.exec(rows.order_by(col(Invoice.issued_at), col(Invoice.id))).all()
+
+
+def lines_after(db: Session, invoice: Invoice, position: int, *, limit: int) -> Sequence[InvoiceLine]:
+    """Lines of an invoice, or those that a credit note took back, that stand after a position, in order."""
+    whose = InvoiceLine.credited_by if invoice.kind == "credit_note" else InvoiceLine.invoice_id
+    rows = select(InvoiceLine).where(col(whose) == invoice.id, col(InvoiceLine.position) > position)
+    return db.exec(rows.order_by(col(InvoiceLine.position)).limit(limit)).all()
 
 
 def sold_lines(db: Session, actor: Actor, *, limit: int) -> list[tuple[InvoiceLine, Invoice]]:
@@ -57,3 +95,13 @@ def shares_summed(db: Session, actor: Actor) -> list[Summed]:
     return [
         Summed(asset, role, owner, lines, int(fen), int(paid or 0)) for asset, role, owner, lines, fen, paid in found
     ]
+
+
+def _latest(db: Session, whose: ColumnElement[bool], limit: int) -> Sequence[Invoice]:
+    rows = select(Invoice).where(whose)
+    return db.exec(rows.order_by(col(Invoice.issued_at).desc(), col(Invoice.id).desc()).limit(limit)).all()
+
+
+def _to_come(actor: Actor, now: datetime) -> tuple[ColumnElement[bool], ...]:
+    payer = (col(MeterEvent.payer_id) == actor.participant, col(MeterEvent.at) <= now)
+    return (*unbilled(), *payer, col(LedgerTransaction.unit_price_minor) > 0)

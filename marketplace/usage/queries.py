@@ -51,6 +51,12 @@ def _taken(db: Session, agreement_ids: Collection[str]) -> dict[str, Taken]:
     return {name: Taken(*numbers) for name, *numbers in db.exec(rows)}
 
 
+def quotas(db: Session, agreement_ids: Collection[str]) -> dict[str, UsageQuota]:
+    """Agreement -> its counters, of those that have any."""
+    rows = select(UsageQuota).where(col(UsageQuota.agreement_id).in_(set(agreement_ids)))
+    return {one.agreement_id: one for one in db.exec(rows)}
+
+
 def carried(db: Session, agreement_id: str) -> tuple[int, int]:
     """Uses and bytes that count under an agreement because they were taken under those that it amended.
 

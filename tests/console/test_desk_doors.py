@@ -14,7 +14,8 @@ from marketplace.console.desks import purchases
 from marketplace.main import create_app
 from marketplace.participants.models import Participant
 from tests.console.reading import Page
-from tests.console.trading import DESKS, HOSPITAL, PHARMA, Trade
+from tests.console.trading import DESKS, EXCHANGE, HOSPITAL, PHARMA, Trade
+from tests.exchange.parts import listed
 from tests.house import unrecorded
 
 
@@ -60,6 +61,49 @@ def test_one_real_party_among_the_invented_closes_the_desks_that_deal_with_it(tr
     assert trade.page(DESKS["director"]).text
 
 
+def test_a_desk_has_the_pages_of_its_owners_roles(trade: Trade) -> None:
+    for owner, page in ((PHARMA, "sales"), (PHARMA, "director"), (HOSPITAL, "purchases"), (EXCHANGE, "purchases")):
+        assert trade.browser.get(f"/participants/{owner}/{page}").status_code == 404, (owner, page)
+    assert trade.browser.get(f"/participants/{PHARMA}/shares").status_code == 200
+
+
+def test_who_vouched_for_a_real_asset_has_no_open_desk(trade: Trade) -> None:
+    # Nobody asked for this one: no contract, invoice or share is about it.
+    asset, vouching = listed(trade.house).asset_id, ("prt_law_firm", "prt_registrar", EXCHANGE)
+    desks = [f"/participants/{one}/shares" for one in vouching]
+    assert [trade.browser.get(one).status_code for one in desks] == [200] * 3
+    with unrecorded(trade.house.runtime) as db:
+        db.exec(update(Asset).where(col(Asset.id) == asset).values(is_example=False))
+    try:
+        assert [trade.browser.get(one).status_code for one in desks] == [404] * 3
+    finally:
+        with unrecorded(trade.house.runtime) as db:
+            db.exec(update(Asset).values(is_example=True))
+
+
+def test_a_member_reads_an_invented_invoice_as_anybody_does_and_a_hidden_one_looks_like_none(trade: Trade) -> None:
+    base = trade.house.runtime.settings.public_url
+    firm = trade.house.cast["law_firm"]
+    assert trade.unpaid is not None
+    with in_process(create_app(trade.house.runtime), base) as http:
+        client = ApiClient(http, base, firm.id, firm.key, trade.house.clock)
+        for ending in ("", "/invoice.pdf"):
+            assert client.get_bytes(f"/invoices/{trade.unpaid.id}{ending}")
+        with unrecorded(trade.house.runtime) as db:
+            db.exec(update(Participant).where(col(Participant.id) == PHARMA).values(is_example=False))
+        try:
+            said = []
+            for name in (trade.unpaid.id, "inv_none"):
+                with pytest.raises(ProblemError) as refused:
+                    client.get_bytes(f"/invoices/{name}")
+                said.append((refused.value.status, refused.value.slug))
+                assert trade.browser.get(f"/invoices/{name}").status_code == 404
+            assert said == [(404, "no-such-invoice")] * 2
+        finally:
+            with unrecorded(trade.house.runtime) as db:
+                db.exec(update(Participant).values(is_example=True))
+
+
 def test_a_real_party_reads_its_own_desk_with_its_key_and_nobody_elses(trade: Trade) -> None:
     hospital, base = trade.house.cast["hospital"], trade.house.runtime.settings.public_url
     with unrecorded(trade.house.runtime) as db:
@@ -69,7 +113,12 @@ def test_a_real_party_reads_its_own_desk_with_its_key_and_nobody_elses(trade: Tr
             client = ApiClient(http, base, hospital.id, hospital.key, trade.house.clock)
             page = Page(own_page(client, "director", "zh").decode())
             assert page.named("html") == [{"lang": "zh-CN"}]
-            assert page.named("base") == [{"href": f"{base}/"}]
+            # What leads to the page itself, its other language and its forms, is read against the base.
+            assert page.named("base") == [{"href": f"{base}{DESKS['director']}"}]
+            asset = next(one for one in page.addresses if "/assets/" in one).partition("?")[0]
+            asked = Page(own_page(client, f"{asset}?seed=77&price_low=31", "zh").decode())
+            assert {"77", "31"} <= {str(one["value"]) for one in asked.named("input")}
+            assert asked.named("base") == [{"href": f"{base}{asset}"}]
             assert "院长视图" in page.text
             assert "示例市第一人民医院" in page.text
             with pytest.raises(ProblemError) as refused:

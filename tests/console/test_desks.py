@@ -8,6 +8,7 @@ import pytest
 
 from marketplace.audit import documents
 from marketplace.charging.preview import preview
+from marketplace.console.desks import demand, invoice, negotiations, purchases
 from marketplace.exchange import catalogue
 from marketplace.exchange.catalogue import Wanted
 from marketplace.exchange.pricing import Month
@@ -88,14 +89,16 @@ def test_a_buyer_reads_counters_charges_to_come_invoices_and_whose_move_it_is(tr
     assert "RMB 0.00 0 cases" in page.text
     assert yuan(CAP_FEN) in page.text
     assert yuan(USE_FEN) in page.text
-    for invoice in (trade.paid, trade.unpaid):
-        assert invoice.number in page.text
-        assert f"/invoices/{invoice.id}?lang=en" in page.addresses
-        assert f"/invoices/{invoice.id}/invoice.pdf?lang=en" in page.addresses
+    for one in (trade.paid, trade.unpaid):
+        assert one.number in page.text
+        assert f"/invoices/{one.id}?lang=en" in page.addresses
+        assert f"/invoices/{one.id}/invoice.pdf?lang=en" in page.addresses
     assert "Negotiations" in page.text
 
 
-def test_an_invoice_leads_from_each_line_to_its_proof_and_its_file_is_that_of_the_api(trade: Trade) -> None:
+def test_an_invoice_leads_from_each_line_to_its_proof_and_its_file_is_that_of_the_api(
+    trade: Trade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert trade.unpaid is not None
     page = trade.page(f"/invoices/{trade.unpaid.id}")
     billed_lines = lines(trade.house, trade.unpaid)
@@ -104,6 +107,17 @@ def test_an_invoice_leads_from_each_line_to_its_proof_and_its_file_is_that_of_th
         assert yuan(one.price_fen) in page.text
         for entry in (one.entry_id, one.posting_entry_id):
             assert f"/entries/{entry}?lang=en" in page.addresses
+    assert "Further lines" not in page.text
+    monkeypatch.setattr(invoice, "LINES", 2)
+    first = trade.page(f"/invoices/{trade.unpaid.id}")
+    (further,) = [one for one in first.addresses if "after=" in one]
+    assert further == f"/invoices/{trade.unpaid.id}?after={billed_lines[1].position}&lang=en"
+    last = Page(trade.browser.get(further).text)
+    proofs = [
+        {one.id for one in billed_lines if f"/entries/{one.entry_id}?lang=en" in each.addresses}
+        for each in (first, last)
+    ]
+    assert proofs == [{one.id for one in some} for some in (billed_lines[:2], billed_lines[2:])]
     answer = trade.browser.get(f"/invoices/{trade.unpaid.id}/invoice.pdf")
     with trade.house.runtime.database.reading() as db:
         content = documents.content(db, trade.unpaid.document)
@@ -138,6 +152,14 @@ def test_contributors_read_their_share_and_what_waits(trade: Trade) -> None:
         shares = overview.shares_summed(db, trade.house.cast["hospital"].actor)
     for one in shares:
         assert yuan(one.amount_fen) in page.text
+    own = sum(one.amount_fen for one in shares if one.owner == HOSPITAL)
+    parts = sum(one.amount_fen for one in shares if one.owner.startswith(f"{HOSPITAL}:"))
+    assert own > 0
+    assert parts > 0
+    for name in ("shares", "sales"):  # one word, one figure
+        text = trade.page(DESKS[name]).text
+        assert f"Own share {yuan(own)}" in text
+        assert f"Share of departments and others of this house {yuan(parts)}" in text
     for words in ("cost repaid", "Example Data Exchange Ltd", "In payment orders", "Waiting"):
         assert words in page.text
     other = trade.page("/participants/prt_institute/shares")
@@ -159,11 +181,15 @@ def test_a_listing_says_what_a_planned_use_would_cost_before_anybody_asks(trade:
     assert yuan(said.charge.amount_fen + said.access_fen + said.buyer_fee_fen) in page.text
     assert "How much: 200 cases" in page.text
     assert "the monthly cap makes it cheaper" in page.text
-    for strange in ("-1", "x", "9" * 40, "1e9", "🗝"):
+    (most,) = {str(one["max"]) for one in page.named("input") if one.get("name") == "quantity"}
+    assert f"How much: {int(most):,} cases" in trade.page(f"/listings/{row.listing.id}", quantity=most).text
+    for strange in ("-1", "x", "9" * 40, "1e9", "🗝", str(int(most) + 1)):
         assert "How much: 1 cases" in trade.page(f"/listings/{row.listing.id}", quantity=strange).text
 
 
-def test_the_board_and_the_matches_say_why_a_listing_does_not_fit(trade: Trade) -> None:
+def test_the_board_and_the_matches_say_why_a_listing_does_not_fit(
+    trade: Trade, monkeypatch: pytest.MonkeyPatch
+) -> None:
     told = board.mentions()
     page = trade.page(DESKS["demand"])
     assert f"{told.mentions['medical_service']:,} / {told.total:,}" in page.text
@@ -171,9 +197,40 @@ def test_the_board_and_the_matches_say_why_a_listing_does_not_fit(trade: Trade) 
     assert told.source in page.text
     assert f"/demand/{trade.demand}?lang=en" in page.addresses
     matches = trade.page(f"/demand/{trade.demand}")
+    assert "Only the latest" not in matches.text
+    monkeypatch.setattr(demand, "LISTINGS", 1)
+    assert "Only the latest 1 listings" in trade.page(f"/demand/{trade.demand}").text
     for words in ("does not fit", "asked: MR; there: CT", "asked: CNY 1.00; there: CNY 50,000.00"):
         assert words in matches.text
     assert not re.search(r"/permission|model_[a-z]+|product_", matches.text)
+
+
+def test_the_figures_on_top_count_what_was_paid_in_part_and_what_the_tables_leave_out(
+    trade: Trade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert trade.unpaid is not None
+    part = 123_456
+    pay(trade.house, trade.unpaid, "bank-part", part)
+    with trade.house.runtime.database.reading() as db:
+        now, buyer = trade.house.clock.now(), trade.house.cast["pharma"].actor
+        to_come = overview.to_come(db, buyer, now, limit=100)
+        billed_here = sum(one.price_fen for one in lines(trade.house, trade.unpaid) if one.provider_id == HOSPITAL)
+        unpaid = billed_here - billed_here * part // trade.unpaid.total_fen
+        assert queries.unpaid(db, HOSPITAL, now) == (unpaid, unpaid)
+    for name in ("CONTRACTS", "CHARGES", "INVOICES"):
+        monkeypatch.setattr(purchases, name, 1)
+    monkeypatch.setattr(negotiations, "MOST", 1)
+    text = trade.page(DESKS["purchases"]).text
+    left = trade.unpaid.total_fen - part
+    for words in (
+        "Contracts that run 3",
+        f"Charges to come {yuan(sum(one.price_fen for one in to_come))}",
+        f"To pay {yuan(left)}",
+        f"Overdue {yuan(left)}",
+    ):
+        assert words in text
+    paid_so_far = trade.page(f"/invoices/{trade.unpaid.id}")
+    assert f"Paid so far {yuan(part)}" in paid_so_far.text
 
 
 def test_after_a_credit_note_and_a_payment_the_desks_say_what_was_taken_back_and_who_got_the_rest(trade: Trade) -> None:
@@ -181,9 +238,9 @@ def test_after_a_credit_note_and_a_payment_the_desks_say_what_was_taken_back_and
     note = credit(trade.house, trade.unpaid, {lines(trade.house, trade.unpaid)[-1].position})
     pay(trade.house, trade.unpaid, "bank-2")
     pay(trade.house, billed(trade.house), "bank-3")
-    invoice = trade.page(f"/invoices/{trade.unpaid.id}")
+    billed_page = trade.page(f"/invoices/{trade.unpaid.id}")
     for words in (note.number, "credit note", yuan(note.total_fen)):
-        assert words in invoice.text
+        assert words in billed_page.text
     taken_back = trade.page(f"/invoices/{note.id}")
     assert f"/invoices/{trade.unpaid.id}?lang=en" in taken_back.addresses
     assert yuan(USE_FEN) in taken_back.text

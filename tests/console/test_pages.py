@@ -11,13 +11,16 @@ from sqlmodel import col, func, select
 from marketplace.assets.models import Asset
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
-from marketplace.console import codes, events
+from marketplace.console import codes, events, views
+from marketplace.console.reader import Reader
 from marketplace.console.words import WORDS
 from marketplace.exchange.models import Demand
 from marketplace.exchange.terms import PROFILE, PURPOSES
 from marketplace.legal import checklist
 from marketplace.negotiation import queries as negotiation
+from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import AgreementState
+from marketplace.participants.models import Participant
 from marketplace.settlement.models import Invoice
 from tests.console.conftest import Site
 from tests.console.reading import Page
@@ -175,6 +178,27 @@ def test_the_page_of_a_real_asset_shows_neither_its_costs_nor_its_contracts(site
     finally:
         with unrecorded(site.runtime) as db:
             db.get(Asset, site.told.result["asset"]["id"]).is_example = True
+
+
+@pytest.mark.parametrize("real", ["buyer", "provider"])
+def test_an_asset_that_its_provider_calls_an_example_opens_nothing_of_a_real_party(site: Site, real: str) -> None:
+    with site.runtime.database.reading() as db:
+        found = db.get_one(Agreement, site.agreement)
+        party = found.buyer_id if real == "buyer" else found.provider_id
+    with unrecorded(site.runtime) as db:
+        db.get_one(Participant, party).is_example = False
+    try:
+        assert site.browser.get(f"/agreements/{site.agreement}").status_code == 404
+        listing = Page(site.page(f"/listings/{site.listing}?lang=en"))
+        assert f"/agreements/{site.agreement}?lang=en" not in listing.addresses
+        assert ("Cost and income" in listing.text) == (real == "buyer")
+        with site.runtime.database.reading() as db:
+            reader = Reader(db, site.runtime.clock.now(), "en")
+            told = db.exec(select(Entry).where(Entry.agreement == site.agreement)).all()
+            assert {views.event_of(reader, one) for one in told} == {""}
+    finally:
+        with unrecorded(site.runtime) as db:
+            db.get_one(Participant, party).is_example = True
 
 
 def test_a_contract_that_does_not_exist_and_one_that_is_private_look_the_same(site: Site) -> None:

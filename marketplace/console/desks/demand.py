@@ -24,7 +24,7 @@ _POINTER = re.compile(r"/permission/\d+ ?| ?[(（][a-z_]+[)）]")
 
 def board_page(reader: Reader) -> Page:
     """The board of the scenarios and the latest demands."""
-    demands = exchange.demands(reader.db)[:DEMANDS]
+    demands = exchange.demands(reader.db, limit=DEMANDS)
     reader.meet([one.buyer_id for one in demands])
     return Page(
         title=reader.say("demand"),
@@ -36,7 +36,10 @@ def board_page(reader: Reader) -> Page:
 
 def matches_page(reader: Reader, asked: Demand) -> Page:
     """A demand before the catalogue: what fits, and of each filter that is not passed, why."""
-    found = _matches(reader.db, reader, asked)
+    found, whole = _matches(reader.db, reader, asked)
+    note = reader.say("matches_note")
+    if not whole:
+        note = f"{note} {reader.say('latest_listings_only').format(LISTINGS)}"
     english = reader.language == "en"
     rows = [
         [
@@ -60,17 +63,19 @@ def matches_page(reader: Reader, asked: Demand) -> Page:
         sections=[
             Section(
                 title=reader.say("matches"),
-                note=reader.say("matches_note"),
+                note=note,
                 tables=[Table(heads, rows, reader.say("no_listings"))],
             )
         ],
     )
 
 
-def _matches(db: Session, reader: Reader, asked: Demand) -> list[Match]:
+def _matches(db: Session, reader: Reader, asked: Demand) -> tuple[list[Match], bool]:
+    """The latest listings judged, those that fit first, and whether they are all there are."""
     foreign = participants.participant(db, asked.buyer_id).foreign_controlled
     page = exchange.visible(db, reader.now, limit=LISTINGS)
-    return matching.ordered([matching.match(asked, row, foreign_controlled=foreign) for row in page.rows])
+    judged = matching.ordered([matching.match(asked, row, foreign_controlled=foreign) for row in page.rows])
+    return judged, page.next_cursor is None
 
 
 def _filter(reader: Reader, asked: Demand, match: Match, name: str) -> Cell:

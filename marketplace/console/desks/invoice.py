@@ -10,14 +10,17 @@ from marketplace.console import codes, formats
 from marketplace.console.desks.purchases import invoices_section, state_of_invoice
 from marketplace.console.desks.sections import Cell, Page, Section, money, table
 from marketplace.console.reader import Reader
-from marketplace.settlement import overview, queries
+from marketplace.settlement import overview
 from marketplace.settlement.models import Invoice, InvoiceLine
 
+LINES = 200
 
-def page(reader: Reader, invoice: Invoice) -> Page:
-    """The page of an invoice or credit note that the reader may see."""
+
+def page(reader: Reader, invoice: Invoice, after: int = 0) -> Page:
+    """The page of an invoice or credit note that the reader may see.  after: the line behind which its lines begin."""
     credited = invoice.kind == "credit_note"
-    lines = queries.credited_lines(reader.db, invoice.id) if credited else queries.lines(reader.db, invoice.id)
+    found = overview.lines_after(reader.db, invoice, after, limit=LINES + 1)
+    lines, more = found[:LINES], found[LINES:]
     notes = overview.credit_notes(reader.db, invoice.id)
     reader.meet([invoice.buyer_id, invoice.issuer_id], [one.asset_id for one in lines])
     sections = [_lines(reader, lines)]
@@ -28,11 +31,17 @@ def page(reader: Reader, invoice: Invoice) -> Page:
         sub=Cell(state_of_invoice(reader, invoice), bad=invoice.state == "overdue"),
         neighbours=[
             Cell("PDF", f"/invoices/{invoice.id}/invoice.pdf"),
+            *(
+                [Cell(reader.say("further_lines"), f"/invoices/{invoice.id}?after={lines[-1].position}")]
+                if more
+                else []
+            ),
             *([Cell(reader.say("invoice_taken_back"), f"/invoices/{invoice.credits}")] if invoice.credits else []),
         ],
         headline=[
             (reader.say("amount"), money(reader, invoice.total_fen)),
             (reader.say("vat_in_it"), money(reader, invoice.vat_fen)),
+            *([] if credited else [(reader.say("paid_so_far"), money(reader, invoice.received_fen))]),
             (reader.say("taken_back"), money(reader, invoice.credited_fen or None)),
         ],
         sections=[_facts(reader, invoice), *sections],

@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from marketplace.console.desks import codes
-from marketplace.console.desks.gate import Desk
+from marketplace.console.desks.gate import PAGES, Desk
 from marketplace.console.desks.sections import Cell, Page, Section, Table
 from marketplace.console.reader import Reader
-from marketplace.kernel.actor import Role
 from marketplace.participants.models import Participant
-
-PAGES = {
-    "director": ("director_title", {Role.PROVIDER}),
-    "sales": ("sales_title", {Role.PROVIDER, Role.EXCHANGE_OPERATOR}),
-    "purchases": ("purchases_title", {Role.BUYER}),
-    "shares": ("shares_title", set(Role) - {Role.AUDITOR}),
-}
 
 
 def neighbours(reader: Reader, desk: Desk) -> list[Cell]:

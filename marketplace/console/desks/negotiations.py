@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from sqlmodel import col, select
-
 from marketplace.console import formats, policies
 from marketplace.console.desks import codes as desk_codes
 from marketplace.console.desks.gate import Desk
 from marketplace.console.desks.sections import Cell, Section, table
 from marketplace.console.reader import Reader
-from marketplace.exchange.models import Listing
+from marketplace.exchange import queries as exchange
 from marketplace.negotiation import queries
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rules import Side, State, whose_move
@@ -19,10 +17,8 @@ MOST = 20
 
 def section(reader: Reader, desk: Desk, side: Side) -> Section:
     """The negotiations of the desk's owner on one side."""
-    found = [one for one in queries.requests_of(reader.db, desk.actor) if queries.side_of(one, desk.actor) == side]
-    asked = found[:MOST]
-    listings = select(Listing.id, Listing.asset_id).where(col(Listing.id).in_({one.listing_id for one in asked}))
-    assets = dict(reader.db.exec(listings).all())
+    asked = queries.requests_of(reader.db, desk.actor, side=side, limit=MOST)
+    assets = exchange.assets_of(reader.db, {one.listing_id for one in asked})
     reader.meet({_other(one, side) for one in asked}, assets.values())
     other = "provider" if side == Side.BUYER else "buyer"
     heads = f"data_asset {other} purpose state next_move until_when"

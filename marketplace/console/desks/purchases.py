@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sqlmodel import col, select
-
-from marketplace.assets.models import Asset
 from marketplace.charging.preview import Preview, preview_of_agreement
 from marketplace.console import codes, formats
 from marketplace.console.desks import codes as desk_codes
@@ -21,36 +18,32 @@ from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import Side
 from marketplace.settlement import overview
-from marketplace.settlement import queries as settlement
 from marketplace.settlement.models import Invoice
 from marketplace.settlement.queries import Billable
+from marketplace.usage import queries as usage
 from marketplace.usage.models import UsageQuota
 
 CONTRACTS, CHARGES, INVOICES = 20, 50, 50
-OPEN = ("issued", "overdue")
 
 
 def page(reader: Reader, desk: Desk) -> Page:
     """The page of a buyer."""
-    every = [one for one in negotiation.agreements_of(reader.db, desk.actor) if one.buyer_id == desk.id]
-    bought = every[:CONTRACTS]
+    bought = negotiation.bought(reader.db, desk.actor, limit=CONTRACTS)
     to_come = overview.to_come(reader.db, desk.actor, reader.now, limit=CHARGES)
-    found = settlement.invoices_of(reader.db, desk.actor, limit=INVOICES)
-    invoices = [one for one in found if one.buyer_id == desk.id]
-    unpaid = [one for one in invoices if one.kind == "invoice" and one.state in OPEN]
-    late = [one for one in unpaid if one.due_at <= reader.now]
+    invoices = overview.bought_invoices(reader.db, desk.actor, limit=INVOICES)
+    owed, late = overview.owed(reader.db, desk.actor, reader.now)
     reader.meet([one.provider_id for one in bought], [one.asset_id for one in bought])
     reader.meet(assets=[one.asset_id for one in to_come])
-    live = sum(one.state == "finalized" and one.ends_at > reader.now for one in every)
+    live = negotiation.count_in_force(reader.db, desk.actor, reader.now)
     return Page(
         title=reader.say("purchases_title"),
         sub=Cell(reader.legal_name(desk.owner)),
         neighbours=neighbours(reader, desk),
         headline=[
             (reader.say("live_agreements"), Cell(f"{live:,}")),
-            (reader.say("charges_to_come"), money(reader, sum(one.price_fen for one in to_come))),
-            (reader.say("to_pay"), money(reader, _left(unpaid))),
-            (reader.say("overdue"), money(reader, _left(late), bad=True)),
+            (reader.say("charges_to_come"), money(reader, overview.sum_to_come(reader.db, desk.actor, reader.now))),
+            (reader.say("to_pay"), money(reader, owed)),
+            (reader.say("overdue"), money(reader, late, bad=True)),
         ],
         sections=[
             _contracts(reader, bought),
@@ -88,30 +81,16 @@ def state_of_invoice(reader: Reader, invoice: Invoice) -> str:
     return reader.name(codes.INVOICE_STATES, invoice.state)
 
 
-def _left(invoices: Sequence[Invoice]) -> int:
-    return sum(one.total_fen - one.credited_fen for one in invoices)
-
-
 def _contracts(reader: Reader, bought: Sequence[Agreement]) -> Section:
-    quotas, examples = _quotas(reader, bought), _examples(reader, bought)
-    rows = [_contract(reader, one, quotas.get(one.id), public=one.asset_id in examples) for one in bought]
+    named = [one.id for one in bought]
+    quotas, public = usage.quotas(reader.db, named), negotiation.all_invented(reader.db, named)
+    rows = [_contract(reader, one, quotas.get(one.id), public=one.id in public) for one in bought]
     heads = "data_asset state used# this_month# cap_left# next_use# price_plan"
     return Section(
         title=reader.say("agreements"),
         note=reader.say("counters_note"),
         tables=[table(reader, heads, rows, "no_agreements")],
     )
-
-
-def _quotas(reader: Reader, bought: Sequence[Agreement]) -> dict[str, UsageQuota]:
-    rows = select(UsageQuota).where(col(UsageQuota.agreement_id).in_({one.id for one in bought}))
-    return {one.agreement_id: one for one in reader.db.exec(rows)}
-
-
-def _examples(reader: Reader, bought: Sequence[Agreement]) -> set[str]:
-    """Assets of which everybody may read the contracts."""
-    assets = {one.asset_id for one in bought}
-    return set(reader.db.exec(select(Asset.id).where(col(Asset.id).in_(assets), col(Asset.is_example))))
 
 
 def _contract(reader: Reader, one: Agreement, quota: UsageQuota | None, *, public: bool) -> list[Cell]:

@@ -44,6 +44,8 @@ class PageRoute(TransactionRoute):
         return answer
 
 
+Position = Annotated[int, Query(ge=0, le=10**9, description="The line of an invoice behind which the page begins.")]
+
 routes = APIRouter(route_class=PageRoute)
 
 
@@ -56,7 +58,7 @@ def show_desks(view: OpenView, request: Request, language: Lang) -> HTMLResponse
 @routes.get("/participants/{participant_id}/director")
 def show_director(view: OpenView, request: Request, language: Lang, participant_id: str) -> HTMLResponse:
     """What every asset of a provider cost and earned, the risk, and what a stop would cost."""
-    desk = gate.open_desk(view.db, view.actor, participant_id)
+    desk = gate.open_desk(view.db, view.actor, participant_id, "director")
     return _answer(request, language, director.page(_reader(view, language), desk))
 
 
@@ -70,36 +72,38 @@ def show_asset(
     asked: Annotated[Asked, Query()],
 ) -> HTMLResponse:
     """One asset's cost sheet, its place in the balance sheet, and what it may bring."""
-    desk = gate.open_desk(view.db, view.actor, participant_id)
+    desk = gate.open_desk(view.db, view.actor, participant_id, "director")
     return _answer(request, language, asset.page(_reader(view, language), desk, asset_id, asked))
 
 
 @routes.get("/participants/{participant_id}/purchases")
 def show_purchases(view: OpenView, request: Request, language: Lang, participant_id: str) -> HTMLResponse:
     """A buyer's contracts with counters and caps, its charges to come, invoices and negotiations."""
-    desk = gate.open_desk(view.db, view.actor, participant_id)
+    desk = gate.open_desk(view.db, view.actor, participant_id, "purchases")
     return _answer(request, language, purchases.page(_reader(view, language), desk))
 
 
 @routes.get("/participants/{participant_id}/sales")
 def show_sales(view: OpenView, request: Request, language: Lang, participant_id: str) -> HTMLResponse:
     """What was billed, what is open and overdue, how it is divided, which months are closed."""
-    desk = gate.open_desk(view.db, view.actor, participant_id)
+    desk = gate.open_desk(view.db, view.actor, participant_id, "sales")
     return _answer(request, language, sales.page(_reader(view, language), desk))
 
 
 @routes.get("/participants/{participant_id}/shares")
 def show_shares(view: OpenView, request: Request, language: Lang, participant_id: str) -> HTMLResponse:
     """What each contributor gets."""
-    desk = gate.open_desk(view.db, view.actor, participant_id)
+    desk = gate.open_desk(view.db, view.actor, participant_id, "shares")
     return _answer(request, language, shares.page(_reader(view, language), desk))
 
 
 @routes.get("/invoices/{invoice_id}")
-def show_invoice(view: OpenView, request: Request, language: Lang, invoice_id: str) -> HTMLResponse:
-    """One invoice, every line with the entries that prove it."""
+def show_invoice(
+    view: OpenView, request: Request, language: Lang, invoice_id: str, after: Position = 0
+) -> HTMLResponse:
+    """One invoice, every line with the entries that prove it, page by page."""
     found = gate.open_invoice(view.db, view.actor, invoice_id)
-    return _answer(request, language, invoice.page(_reader(view, language), found))
+    return _answer(request, language, invoice.page(_reader(view, language), found, after))
 
 
 @routes.get("/invoices/{invoice_id}/invoice.pdf")

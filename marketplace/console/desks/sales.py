@@ -9,14 +9,14 @@ from marketplace.console.desks.gate import Desk
 from marketplace.console.desks.links import neighbours
 from marketplace.console.desks.purchases import invoices_section
 from marketplace.console.desks.sections import Cell, Page, Section, money, table, unbroken
-from marketplace.console.desks.shares import waterfall
+from marketplace.console.desks.shares import own_share, waterfall
 from marketplace.console.reader import Reader
 from marketplace.kernel.actor import Role
 from marketplace.ledger import queries as ledger
 from marketplace.ledger.accounts import chart
 from marketplace.negotiation.rules import Side
 from marketplace.planning import queries as planning
-from marketplace.settlement import overview, queries
+from marketplace.settlement import overview
 
 LINES, INVOICES, MONTHS = 50, 50, 24
 
@@ -25,15 +25,13 @@ def page(reader: Reader, desk: Desk) -> Page:
     """The page of a provider or of an exchange."""
     sells = desk.actor.has(Role.PROVIDER)
     shares = overview.shares_summed(reader.db, desk.actor)
-    mine = [one for one in shares if one.owner.partition(":")[0] == desk.id]
     return Page(
         title=reader.say("sales_title"),
         sub=Cell(reader.legal_name(desk.owner)),
         neighbours=neighbours(reader, desk),
         headline=[
             *(_receivables(reader, desk) if sells else []),
-            (reader.say("own_share"), money(reader, sum(one.amount_fen for one in mine))),
-            (reader.say("ordered"), money(reader, sum(one.ordered_fen for one in mine))),
+            *own_share(reader, desk, shares),
         ],
         sections=[
             *([_billed(reader, desk)] if sells else [_issued(reader, desk)]),
@@ -77,9 +75,9 @@ def _billed(reader: Reader, desk: Desk) -> Section:
 
 
 def _issued(reader: Reader, desk: Desk) -> Section:
-    found = queries.invoices_of(reader.db, desk.actor, limit=INVOICES)
+    found = overview.issued_invoices(reader.db, desk.actor, limit=INVOICES)
     reader.meet([one.buyer_id for one in found])
-    return invoices_section(reader, [one for one in found if one.issuer_id == desk.id], sold=True)
+    return invoices_section(reader, found, sold=True)
 
 
 def _balances(reader: Reader, desk: Desk) -> Section:

@@ -63,7 +63,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole page.  sub: below the title; figures: the few large ones on top; path: of links to its neighbours."""
+    """A whole page.  sub: below the title; headline: the few large figures on top; note: below them.
+
+    neighbours: links to the pages beside it.
+    """
 
     title: str
     sub: Cell

@@ -17,20 +17,25 @@ from marketplace.settlement.overview import Summed
 def page(reader: Reader, desk: Desk) -> Page:
     """The page of everybody who gets a share of the owner's sales, and of what the owner gets of others'."""
     found = overview.shares_summed(reader.db, desk.actor)
-    own = [one for one in found if one.owner == desk.id]
-    parts = [one for one in found if one.owner.startswith(f"{desk.id}:")]
-    reader.meet([one.owner for one in found if ":" not in one.owner], [one.asset for one in found])
+    reader.meet([one.owner.partition(":")[0] for one in found], [one.asset for one in found])
     return Page(
         title=reader.say("shares_title"),
         sub=Cell(reader.legal_name(desk.owner)),
         neighbours=neighbours(reader, desk),
-        headline=[
-            (reader.say("own_share"), money(reader, sum(one.amount_fen for one in own))),
-            *([(reader.say("share_of_parts"), money(reader, sum(one.amount_fen for one in parts)))] if parts else []),
-            (reader.say("ordered"), money(reader, sum(one.ordered_fen for one in [*own, *parts]))),
-        ],
+        headline=own_share(reader, desk, found),
         sections=[waterfall(reader, found), _by_owner(reader, desk, found)],
     )
+
+
+def own_share(reader: Reader, desk: Desk, shares: Sequence[Summed]) -> list[tuple[str, Cell]]:
+    """What the desk's owner gets itself, what its departments and other parts get, and how much of both is ordered."""
+    own = [one for one in shares if one.owner == desk.id]
+    parts = [one for one in shares if one.owner.startswith(f"{desk.id}:")]
+    return [
+        (reader.say("own_share"), money(reader, sum(one.amount_fen for one in own))),
+        *([(reader.say("share_of_parts"), money(reader, sum(one.amount_fen for one in parts)))] if parts else []),
+        (reader.say("ordered"), money(reader, sum(one.ordered_fen for one in [*own, *parts]))),
+    ]
 
 
 def waterfall(reader: Reader, shares: Sequence[Summed]) -> Section:

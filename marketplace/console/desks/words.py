@@ -135,6 +135,8 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
     "no_invoices": ("There is no invoice yet.", "尚无账单。"),
     "issued_on": ("Issued", "开具日期"),
     "taken_back": ("Taken back", "已冲销"),
+    "further_lines": ("Further lines", "后续明细"),
+    "paid_so_far": ("Paid so far", "已付"),
     "paid_on": ("Paid", "付款日期"),
     "pdf": ("File", "文件"),
     "credit_note": ("credit note", "贷项通知单"),
@@ -214,6 +216,7 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
     "budget": ("Budget", "预算"),
     "listings_that_fit": ("Listings that fit", "符合的挂牌"),
     "matches": ("The catalogue before this demand", "目录与该需求的匹配"),
+    "latest_listings_only": ("Only the latest {} listings were judged.", "仅比对最新的 {} 个挂牌。"),
     "matches_note": (
         "What fits stands first; every filter says what was asked and what is there.",
         "符合者在前；每个条件均说明所需与现有。",
