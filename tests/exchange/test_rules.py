@@ -144,6 +144,13 @@ def test_genomic_data_recovers_its_cost_only() -> None:
         check_fit(market, term_days=1, contains_genomic=True)
 
 
+def test_a_subscription_that_only_recovers_a_cost_has_no_trial() -> None:
+    cost = {"kind": "subscription", "price_fen": 9, "period_days": 30, "regime": "cost_only", "cost_fen": 9}
+    check_fit(read_plan(cost), term_days=30, contains_genomic=True)
+    with pytest.raises(PlanDoesNotFit, match="not after a trial"):
+        check_fit(read_plan(cost | {"trial_days": 7}), term_days=30, contains_genomic=False)
+
+
 def test_a_subscription_lasts_one_period() -> None:
     plan = read_plan({"kind": "subscription", "price_fen": 1, "period_days": 30})
     check_fit(plan, term_days=30, contains_genomic=False)

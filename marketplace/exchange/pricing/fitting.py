@@ -14,7 +14,9 @@ class PlanDoesNotFit(Invalid):
 
 
 def check_fit(plan: AnyPlan, *, term_days: int, contains_genomic: bool, duties: Collection[str] = ()) -> None:
-    """Refuse a plan that contradicts the offer.  Raises PlanDoesNotFit (gate H4: genomic data recovers cost only).
+    """Refuse a plan that contradicts the offer.
+
+    Raises PlanDoesNotFit (gate H4: genomic data recovers cost only, by prices of access).
 
     duties: ODRL actions of the duties of the offer's uses.
     """
@@ -25,6 +27,8 @@ def check_fit(plan: AnyPlan, *, term_days: int, contains_genomic: bool, duties: 
             expected="regime cost_only or free",
             got=plan.regime,
         )
+    if plan.regime == "cost_only":
+        _require_charged_at_once(plan)
     if isinstance(plan, Metered) and plan.regime != "market" and plan.access_fen:
         raise PlanDoesNotFit(
             "a regulated price has no price of access beside the price per use",
@@ -52,6 +56,16 @@ def check_fit(plan: AnyPlan, *, term_days: int, contains_genomic: bool, duties: 
             "a permanent licence contradicts a duty to delete at the end",
             expected="a template without the duty delete, e.g. buyout/v1",
             got="delete",
+        )
+
+
+def _require_charged_at_once(plan: AnyPlan) -> None:
+    """A contract that only recovers a cost is judged as it comes into force, so all it brings is charged then."""
+    if isinstance(plan, Subscription) and plan.trial_days is not None:
+        raise PlanDoesNotFit(
+            "a price that only recovers a cost is charged as the contract comes into force, not after a trial",
+            expected="a subscription without trial_days",
+            got=f"trial_days {plan.trial_days}",
         )
 
 
