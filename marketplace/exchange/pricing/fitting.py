@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from marketplace.exchange.pricing.engine import rate_of
-from marketplace.exchange.pricing.plans import AnyPlan, Buyout, Hybrid, Metered, Results, Subscription
+from marketplace.exchange.pricing.plans import AnyPlan, Buyout, Hybrid, Metered, OneOff, Results, Subscription
 from marketplace.kernel.errors import Invalid
 
 
@@ -16,7 +16,7 @@ class PlanDoesNotFit(Invalid):
 def check_fit(plan: AnyPlan, *, term_days: int, contains_genomic: bool, duties: Collection[str] = ()) -> None:
     """Refuse a plan that contradicts the offer.
 
-    Raises PlanDoesNotFit (gate H4: genomic data recovers cost only, by prices of access).
+    Raises PlanDoesNotFit (gate H4: genomic data recovers cost only, by prices of access alone).
 
     duties: ODRL actions of the duties of the offer's uses.
     """
@@ -61,6 +61,12 @@ def check_fit(plan: AnyPlan, *, term_days: int, contains_genomic: bool, duties: 
 
 def _require_charged_at_once(plan: AnyPlan) -> None:
     """A contract that only recovers a cost is judged as it comes into force, so all it brings is charged then."""
+    if not isinstance(plan, (OneOff, Buyout, Subscription)):
+        raise PlanDoesNotFit(
+            "a price that only recovers a cost is a price of access, not one of units or results charged later",
+            expected="kind one_off, buyout or subscription, or regime free",
+            got=plan.kind,
+        )
     if isinstance(plan, Subscription) and plan.trial_days is not None:
         raise PlanDoesNotFit(
             "a price that only recovers a cost is charged as the contract comes into force, not after a trial",
