@@ -170,6 +170,15 @@ def test_what_units_and_results_bring_later_does_not_recover_a_cost(kind: str, m
         check_fit(read_plan(plan), term_days=365, contains_genomic=True)
 
 
+@pytest.mark.parametrize("name", ["access_fen", "monthly_minimum_fen"])
+def test_a_price_that_is_free_or_capped_by_the_unit_has_nothing_due_beside_it(name: str) -> None:
+    for regulated in ({"regime": "free", "price_fen": 0}, {"regime": "guided_cap", "price_fen": 5, "cap_fen": 5}):
+        plan = {"kind": "per_use"} | regulated
+        check_fit(read_plan(plan), term_days=30, contains_genomic=False)
+        with pytest.raises(PlanDoesNotFit, match="nothing due beside"):
+            check_fit(read_plan(plan | {name: 1}), term_days=30, contains_genomic=False)
+
+
 def test_access_may_recover_its_cost_for_a_permanent_licence() -> None:
     cost = {"kind": "buyout", "price_fen": 9, "regime": "cost_only", "cost_fen": 9}
     check_fit(read_plan(cost), term_days=365, contains_genomic=True)

@@ -29,12 +29,8 @@ def check_fit(plan: AnyPlan, *, term_days: int, contains_genomic: bool, duties: 
         )
     if plan.regime == "cost_only":
         _require_charged_at_once(plan)
-    if isinstance(plan, Metered) and plan.regime != "market" and plan.access_fen:
-        raise PlanDoesNotFit(
-            "a regulated price has no price of access beside the price per use",
-            expected="access_fen 0",
-            got=str(plan.access_fen),
-        )
+    if isinstance(plan, Metered) and plan.regime != "market":
+        _require_units_alone(plan)
     if isinstance(plan, Subscription) and plan.period_days != term_days:
         raise PlanDoesNotFit(
             "a subscription lasts one period; the next period is a new agreement",
@@ -73,6 +69,16 @@ def _require_charged_at_once(plan: AnyPlan) -> None:
             expected="a subscription without trial_days",
             got=f"trial_days {plan.trial_days}",
         )
+
+
+def _require_units_alone(plan: Metered) -> None:
+    """The limit of a regulated price is that of a unit, so nothing is due that no unit brought."""
+    for name in ("access_fen", "monthly_minimum_fen"):
+        due = getattr(plan, name)
+        if due:
+            raise PlanDoesNotFit(
+                "a regulated price has nothing due beside the price per unit", expected=f"{name} 0", got=str(due)
+            )
 
 
 def require_regime(listed: AnyPlan, plan: AnyPlan) -> None:
