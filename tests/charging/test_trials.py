@@ -58,6 +58,15 @@ def test_an_amendment_ends_the_trial_and_charges_the_whole_price_once(house: Hou
     assert bought(house) == PRICE_FEN + 700
 
 
+def test_an_amendment_just_after_the_trial_charges_the_difference_before_the_task_has_run(house: House) -> None:
+    agreement = begun(house)
+    house.clock.advance(30 * DAY)
+    amended(house, agreement, price_plan=TRIAL["price_plan"] | {"price_fen": PRICE_FEN + 700})
+    assert bought(house) == PRICE_FEN + 700
+    settle(house)
+    assert bought(house) == PRICE_FEN + 700
+
+
 @settings(max_examples=4, deadline=None)
 @given(trial=st.integers(1, 60), left=st.integers(0, 80))
 def test_whoever_leaves_within_the_trial_pays_nothing_and_nobody_more_than_was_previewed(
