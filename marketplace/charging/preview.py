@@ -21,6 +21,7 @@ from marketplace.exchange.pricing import (
     read_plan,
 )
 from marketplace.kernel.canonical import Json
+from marketplace.negotiation import access
 from marketplace.negotiation.models import Agreement
 
 BUYER_FEE = "exchange.buyer_fee"
@@ -57,13 +58,16 @@ class Preview:
         return max(self.rate.trial - self.charge.after.trial_used, 0) if self.rate else 0
 
 
-def preview(plan: Json, before: Month, quanta: int, now: datetime) -> Preview:
+def preview(plan: Json, before: Month, quanta: int, now: datetime, *, trial_days: int | None = None) -> Preview:
     """What so many quanta of the plan's measure would cost at a moment, after what the month has had.
 
+    trial_days: of the buyer, None = as the plan says, for whoever has not had an agreement on the asset before.
     Raises BadQuantity, NoTariff.
     """
     read = read_plan(plan)
     rate, book = rate_of(read), tariff_book()
+    if trial_days is None:
+        trial_days = (read.trial_days or 0) if isinstance(read, Subscription) else 0
     charged = charge_of(rate, before, quanta) if rate else Charge(quanta, 0, 0, False, before)
     return Preview(
         kind=read.kind,
@@ -74,11 +78,12 @@ def preview(plan: Json, before: Month, quanta: int, now: datetime) -> Preview:
         split=split_price(charged.amount_fen, book.terms(now)),
         access_fen=price_of_access(plan).minor,
         buyer_fee_fen=book.at(BUYER_FEE, now).tariff.value,
-        trial_days=(read.trial_days or 0) if isinstance(read, Subscription) else 0,
+        trial_days=trial_days,
     )
 
 
 def preview_of_agreement(db: Session, agreement: Agreement, quanta: int, now: datetime) -> Preview:
     """What so much more would cost under an agreement in the month that runs."""
     before = queries.month(db, queries.first_of(db, agreement.id), rules.month_of(now))
-    return preview(queries.signed_plan(db, agreement), before, quanta, now)
+    plan, trial = queries.signed_plan(db, agreement), access.trial_days(db, agreement)
+    return preview(plan, before, quanta, now, trial_days=trial)

@@ -10,7 +10,7 @@ from marketplace.charging.preview import preview, preview_of_agreement
 from marketplace.charging.schemas import PreviewOut, shown
 from marketplace.exchange.pricing import Month
 from marketplace.exchange.queries import visible_listing
-from marketplace.negotiation.queries import readable_agreement
+from marketplace.negotiation.queries import had_access, readable_agreement
 from marketplace.plumbing.web import OpenView, View, router
 
 routes = router("charging")
@@ -23,9 +23,10 @@ Quantity = Annotated[
 
 @routes.get("/catalogue/{listing_id}/price", operation_id="preview_listing_price")
 def preview_listing_price(view: OpenView, listing_id: str, quantity: Quantity = 1) -> PreviewOut:
-    """What access and so much use of a visible listing would cost in a fresh month, by the engine that bills."""
+    """What access and so much use of a visible listing would cost a caller in a fresh month, by the bills' engine."""
     row = visible_listing(view.db, listing_id, view.now, reader=view.actor.participant)
-    return shown(preview(row.offer.price_plan, Month(), quantity, view.now))
+    known = had_access(view.db, view.actor.participant, row.asset.id)
+    return shown(preview(row.offer.price_plan, Month(), quantity, view.now, trial_days=0 if known else None))
 
 
 @routes.get("/agreements/{agreement_id}/price", operation_id="preview_use_price")

@@ -36,7 +36,9 @@ class PreviewOut(BaseModel):
     tiers: list[TierOut]
     tier_mode: str | None = Field(description="graduated or volume; null without tiers.")
     access_fen: int = Field(description="Due once when the agreement comes into force, or when its trial is over.")
-    trial_days: int = Field(description="Days of a subscription before its price is due; 0 without a trial.")
+    trial_days: int = Field(
+        description="Days of a subscription before its price is due; 0 without a trial, or for a buyer that had access."
+    )
     buyer_fee_fen: int = Field(description="Fee of the exchange, once per buyer and exchange.")
 
 

@@ -7,6 +7,7 @@ from functools import partial
 
 from sqlmodel import Session
 
+from marketplace.assets import queries as assets
 from marketplace.costing.queries import event_by_key
 from marketplace.costing.service import meter
 from marketplace.exchange import queries as exchange
@@ -19,10 +20,10 @@ from marketplace.plumbing import outbox
 TRIAL_TASK = "negotiation.end_trial"
 
 
-def open_access(db: Session, agreement: Agreement, now: datetime) -> None:
-    """Charge what a new agreement costs, or begin its trial.  Records: costing:metered."""
+def open_access(db: Session, agreement: Agreement, now: datetime, *, trial: bool) -> None:
+    """Charge what a new agreement costs, or begin its trial.  trial: `begins_with_trial`.  Records: costing:metered."""
     over = trial_over(agreement)
-    if over is None:
+    if over is None or not trial:
         charge_access(db, agreement, price_of_access(agreement.price_plan).minor, now)
         return
     _charge_beside(db, agreement, now)
@@ -52,6 +53,30 @@ def end_trial(db: Session, agreement_id: str, now: datetime) -> None:
     if agreement.terminated_at is not None and agreement.terminated_at < over:
         return
     _charge_price(db, agreement, price_of_access(agreement.price_plan).minor, now)
+
+
+def begins_with_trial(db: Session, agreement: Agreement) -> bool:
+    """Whether an agreement that comes into force begins with a trial: a buyer has one for an asset, however it asks.
+
+    Holds the asset, so that of two agreements at once the second one sees the first.
+    """
+    if trial_over(agreement) is None:
+        return False
+    assets.lock_asset(db, agreement.asset_id)
+    return not queries.had_access(db, agreement.buyer_id, agreement.asset_id)
+
+
+def trial_days(db: Session, agreement: Agreement) -> int:
+    """Days of the trial that an agreement would begin with, has or had; 0 where its price was due at once."""
+    over = trial_over(agreement)
+    if over is None:
+        return 0
+    charge = event_by_key(db, _key(agreement))
+    if charge is not None and charge.at < over:
+        return 0
+    if agreement.finalized_at is None and queries.had_access(db, agreement.buyer_id, agreement.asset_id):
+        return 0
+    return (over - agreement.starts_at).days
 
 
 def trial_over(agreement: Agreement) -> datetime | None:

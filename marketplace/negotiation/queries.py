@@ -152,6 +152,14 @@ def others_in_force(db: Session, found: Agreement, now: datetime) -> Sequence[st
     return db.exec(rows.order_by(col(Agreement.id))).all()
 
 
+def had_access(db: Session, buyer_id: str, asset_id: str) -> bool:
+    """Whether an agreement of a buyer on an asset came into force, whatever its listing and whatever became of it."""
+    rows = select(Agreement.id).where(
+        Agreement.buyer_id == buyer_id, Agreement.asset_id == asset_id, col(Agreement.finalized_at).is_not(None)
+    )
+    return db.exec(rows.limit(1)).first() is not None
+
+
 def side_of(subject: AccessRequest | Agreement, actor: Actor) -> Side | None:
     """Which party of a negotiation the caller is, if any."""
     return {subject.buyer_id: Side.BUYER, subject.provider_id: Side.PROVIDER}.get(actor.participant)

@@ -21,7 +21,7 @@ from marketplace.kernel.errors import Conflict
 from marketplace.kernel.signing import verify_detached
 from marketplace.kernel.transitions import WrongState
 from marketplace.negotiation import queries
-from marketplace.negotiation.access import charge_access, open_access
+from marketplace.negotiation.access import begins_with_trial, charge_access, open_access
 from marketplace.negotiation.duties.opening import open_reports
 from marketplace.negotiation.duties.queries import overdue_between
 from marketplace.negotiation.models import AccessRequest, Agreement
@@ -228,12 +228,13 @@ def verify_both(db: Session, agreement: Agreement) -> None:
 def _finalize(db: Session, agreement: Agreement, request: AccessRequest, now: datetime) -> None:
     """Put the agreement in force with the negotiation's last step.  Raises CostRecovered."""
     require_no_margin(db, agreement, price_of_access(agreement.price_plan).minor, now)
+    trial = begins_with_trial(db, agreement)
     _begin(db, agreement, now)
     # Its place among the stops: one that commits later concerns this agreement, whatever the clocks say.
     about = {"change": epochs.changes(db)}
     _step(db, SERVICE_ACTOR, request, State.FINALIZED, Side.SERVICE, now, about)
     _follow_up(db, agreement, now)
-    open_access(db, agreement, now)
+    open_access(db, agreement, now, trial=trial)
 
 
 def put_in_force(db: Session, agreement: Agreement, price_fen: int, now: datetime, *, about: Json) -> str:

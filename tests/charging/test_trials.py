@@ -13,7 +13,7 @@ from marketplace.negotiation import access
 from marketplace.negotiation import queries as negotiation
 from tests.exchange.parts import PRICE_FEN, listed, terms_of
 from tests.house import House, open_house
-from tests.negotiation.parts import finalized
+from tests.negotiation.parts import drafted, finalized, sign
 from tests.negotiation.succession.parts import amended, settle, terminate
 from tests.settlement.parts import balance, post
 
@@ -56,6 +56,35 @@ def test_an_amendment_ends_the_trial_and_charges_the_whole_price_once(house: Hou
     house.clock.advance(60 * DAY)
     settle(house)
     assert bought(house) == PRICE_FEN + 700
+
+
+def test_an_amendment_just_after_the_trial_charges_the_difference_before_the_task_has_run(house: House) -> None:
+    agreement = begun(house)
+    house.clock.advance(30 * DAY)
+    amended(house, agreement, price_plan=TRIAL["price_plan"] | {"price_fen": PRICE_FEN + 700})
+    assert bought(house) == PRICE_FEN + 700
+    settle(house)
+    assert bought(house) == PRICE_FEN + 700
+
+
+def test_a_buyer_tries_an_asset_once_under_whatever_listing(house: House) -> None:
+    listing, purpose = listed(house, **TRIAL), FORM["parameters"]["purposes"][0]
+    first = finalized(house, listing=listing, purpose=purpose)
+    house.clock.advance(29 * DAY)
+    terminate(house, first.id, "pharma")
+    again = drafted(house, listing=listing, purpose=purpose)
+    assert [trial_said(house, first.id), trial_said(house, again.id)] == [30, 0]
+    sign(house, again, "pharma")
+    sign(house, again, "hospital")
+    assert (trial_said(house, again.id), bought(house)) == (0, PRICE_FEN)
+    house.clock.advance(60 * DAY)
+    settle(house)
+    assert (trial_said(house, again.id), bought(house)) == (0, PRICE_FEN)
+
+
+def trial_said(house: House, agreement: str) -> int:
+    with house.db() as db:
+        return preview_of_agreement(db, negotiation.agreement(db, agreement), 1, house.clock.now()).trial_days
 
 
 @settings(max_examples=4, deadline=None)

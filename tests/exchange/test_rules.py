@@ -48,6 +48,14 @@ ALLOWED = {
     **{("forced_off", state): {"exchange_operator"} for state in ("listed", "suspended", "withdrawn")},
     ("withdrawn", "archived"): {"exchange_operator", "service"},
 }
+TARGET = {
+    "deposit_fen": 0,
+    "kpi": "sensitivity",
+    "baseline_permille": 800,
+    "target_permille": 900,
+    "window_days": 90,
+    "verifier": "prt_verifier",
+}
 
 
 @pytest.mark.parametrize(
@@ -142,6 +150,38 @@ def test_genomic_data_recovers_its_cost_only() -> None:
     check_fit(cost, term_days=1, contains_genomic=True)
     with pytest.raises(PlanDoesNotFit):
         check_fit(market, term_days=1, contains_genomic=True)
+
+
+def test_a_subscription_that_only_recovers_a_cost_has_no_trial() -> None:
+    cost = {"kind": "subscription", "price_fen": 9, "period_days": 30, "regime": "cost_only", "cost_fen": 9}
+    check_fit(read_plan(cost), term_days=30, contains_genomic=True)
+    with pytest.raises(PlanDoesNotFit, match="not after a trial"):
+        check_fit(read_plan(cost | {"trial_days": 7}), term_days=30, contains_genomic=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [("per_use", {}), ("per_call", {}), ("per_case", {}), ("per_scan", {}), ("per_gb", {"monthly_minimum_fen": 9})]
+    + [("hybrid", {"access_fen": 9, "measure": "case"}), ("results", TARGET)],
+)
+def test_what_units_and_results_bring_later_does_not_recover_a_cost(kind: str, more: dict[str, Any]) -> None:
+    plan = {"kind": kind, "price_fen": 9, "regime": "cost_only", "cost_fen": 9} | more
+    with pytest.raises(PlanDoesNotFit, match="is a price of access"):
+        check_fit(read_plan(plan), term_days=365, contains_genomic=True)
+
+
+@pytest.mark.parametrize("name", ["access_fen", "monthly_minimum_fen"])
+def test_a_price_that_is_free_or_capped_by_the_unit_has_nothing_due_beside_it(name: str) -> None:
+    for regulated in ({"regime": "free", "price_fen": 0}, {"regime": "guided_cap", "price_fen": 5, "cap_fen": 5}):
+        plan = {"kind": "per_use"} | regulated
+        check_fit(read_plan(plan), term_days=30, contains_genomic=False)
+        with pytest.raises(PlanDoesNotFit, match="nothing due beside"):
+            check_fit(read_plan(plan | {name: 1}), term_days=30, contains_genomic=False)
+
+
+def test_access_may_recover_its_cost_for_a_permanent_licence() -> None:
+    cost = {"kind": "buyout", "price_fen": 9, "regime": "cost_only", "cost_fen": 9}
+    check_fit(read_plan(cost), term_days=365, contains_genomic=True)
 
 
 def test_a_subscription_lasts_one_period() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from marketplace.exchange.pricing.engine import rate_of
-from marketplace.exchange.pricing.plans import AnyPlan, Buyout, Hybrid, Metered, Results, Subscription
+from marketplace.exchange.pricing.plans import AnyPlan, Buyout, Hybrid, Metered, OneOff, Results, Subscription
 from marketplace.kernel.errors import Invalid
 
 
@@ -14,7 +14,9 @@ class PlanDoesNotFit(Invalid):
 
 
 def check_fit(plan: AnyPlan, *, term_days: int, contains_genomic: bool, duties: Collection[str] = ()) -> None:
-    """Refuse a plan that contradicts the offer.  Raises PlanDoesNotFit (gate H4: genomic data recovers cost only).
+    """Refuse a plan that contradicts the offer.
+
+    Raises PlanDoesNotFit (gate H4: genomic data recovers cost only, by prices of access alone).
 
     duties: ODRL actions of the duties of the offer's uses.
     """
@@ -25,12 +27,10 @@ def check_fit(plan: AnyPlan, *, term_days: int, contains_genomic: bool, duties: 
             expected="regime cost_only or free",
             got=plan.regime,
         )
-    if isinstance(plan, Metered) and plan.regime != "market" and plan.access_fen:
-        raise PlanDoesNotFit(
-            "a regulated price has no price of access beside the price per use",
-            expected="access_fen 0",
-            got=str(plan.access_fen),
-        )
+    if plan.regime == "cost_only":
+        _require_charged_at_once(plan)
+    if isinstance(plan, Metered) and plan.regime != "market":
+        _require_units_alone(plan)
     if isinstance(plan, Subscription) and plan.period_days != term_days:
         raise PlanDoesNotFit(
             "a subscription lasts one period; the next period is a new agreement",
@@ -53,6 +53,32 @@ def check_fit(plan: AnyPlan, *, term_days: int, contains_genomic: bool, duties: 
             expected="a template without the duty delete, e.g. buyout/v1",
             got="delete",
         )
+
+
+def _require_charged_at_once(plan: AnyPlan) -> None:
+    """A contract that only recovers a cost is judged as it comes into force, so all it brings is charged then."""
+    if not isinstance(plan, (OneOff, Buyout, Subscription)):
+        raise PlanDoesNotFit(
+            "a price that only recovers a cost is a price of access, not one of units or results charged later",
+            expected="kind one_off, buyout or subscription, or regime free",
+            got=plan.kind,
+        )
+    if isinstance(plan, Subscription) and plan.trial_days is not None:
+        raise PlanDoesNotFit(
+            "a price that only recovers a cost is charged as the contract comes into force, not after a trial",
+            expected="a subscription without trial_days",
+            got=f"trial_days {plan.trial_days}",
+        )
+
+
+def _require_units_alone(plan: Metered) -> None:
+    """The limit of a regulated price is that of a unit, so nothing is due that no unit brought."""
+    for name in ("access_fen", "monthly_minimum_fen"):
+        due = getattr(plan, name)
+        if due:
+            raise PlanDoesNotFit(
+                "a regulated price has nothing due beside the price per unit", expected=f"{name} 0", got=str(due)
+            )
 
 
 def require_regime(listed: AnyPlan, plan: AnyPlan) -> None:

@@ -69,8 +69,8 @@ class Buyout(_Plan):
 class Subscription(_Plan):
     """A price for one period, due at its start; the agreement's term is that period.
 
-    trial_days: of the period, after which the price is due instead, unless the agreement has ended by then; amendments
-    and renewals have no trial.
+    trial_days: of the period, after which the price is due instead, unless the agreement has ended by then; only for
+    a buyer's first agreement on the data asset, so amendments and renewals have no trial.
     """
 
     kind: Literal["subscription"]

@@ -56,11 +56,13 @@ def _subscription(plan: Subscription, access: str, *, zh: bool) -> str:
         )
     if zh:
         return (
-            f"订阅价款为每期（{days} 日）{access}；前 {trial} 日为试用期，期满合同未终止的即应支付，修订与续订不再试用"
+            f"订阅价款为每期（{days} 日）{access}；前 {trial} 日为试用期，期满合同未终止的即应支付；"
+            "试用仅限使用方就本数据资产首份生效的合同，修订与续订不再试用，价款于合同生效时支付"
         )
     return (
         f"The subscription costs {access} for its period of {days} days; the first {trial} days are a trial, and the "
-        "price is due when they have passed unless the agreement has ended; amendments and renewals have no trial"
+        "price is due when they have passed unless the agreement has ended; the trial is only for the buyer's first "
+        "agreement on this data asset that comes into force: later ones, amendments and renewals are due at once"
     )
 
 

@@ -16,7 +16,7 @@ from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import signing
-from marketplace.negotiation.access import charged
+from marketplace.negotiation.access import charged, end_trial
 from marketplace.negotiation.duties.opening import end_reports
 from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import AGREEMENT, AgreementState, Side
@@ -131,6 +131,8 @@ def _put_in_force(
     step = SUCCESSOR.step(SuccessorState(follows.state), SuccessorState.IN_FORCE, [Side.SERVICE])
     price = price_of_access(agreement.price_plan).minor
     if follows.kind == SuccessorKind.AMENDMENT:
+        # A trial that is over may still wait for its task: what it costs counts before the difference is taken.
+        end_trial(db, predecessor.id, now)
         price = price_due(price, _charged(db, predecessor))
         _supersede(db, predecessor, agreement, now)
 
