@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict
 
 from marketplace.exchange.pricing import Metered, Results, price_of_access, price_of_use, read_plan
 from marketplace.exchange.terms import PURPOSES
-from marketplace.kernel.canonical import Json
+from marketplace.kernel.canonical import Json, digest
 from marketplace.kernel.errors import Invalid, shown
 from marketplace.negotiation.rounds.schemas import AcceptableIn, AnswerRuleIn
 from marketplace.negotiation.rounds.terms import Terms
@@ -206,6 +206,15 @@ def require_sound(asked: AnswerRuleIn) -> None:
                 expected=f"at least {one.approvals} persons, or none for anybody",
                 got=str(len(set(one.persons))),
             )
+
+
+def sealed(rule: Json, facts: Json) -> str:
+    """SHA-256 of what the policy was told, as it stands in the entry, with the rule's own document.
+
+    Whoever negotiates with the rule's owner reads the entry and can guess every fact, the bounds by trying; the
+    document's salt or nonce only its readers know.
+    """
+    return digest({"rule": rule, "facts": facts})
 
 
 def _require_known(purposes: Iterable[str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from marketplace.audit import documents
 from marketplace.commands.recheck import recheck
 from marketplace.exchange.models import Listing
-from marketplace.kernel.canonical import canonical
+from marketplace.kernel.canonical import canonical, digest
 from marketplace.kernel.signing import BadSignature
 from marketplace.negotiation import queries
 from marketplace.negotiation.models import AccessRequest
@@ -26,6 +26,7 @@ from tests.negotiation.parts import requested, sign, state
 from tests.negotiation.rounds.parts import (
     BUYER,
     PROVIDER,
+    bounds_that_fit,
     content,
     counter,
     draft_to_sign,
@@ -34,6 +35,7 @@ from tests.negotiation.rounds.parts import (
     offer,
     offer_directly,
     proposals,
+    read_by,
     schema_named,
     seen,
     set_rule,
@@ -247,6 +249,20 @@ def test_a_provider_finds_no_bound_by_offering_anew(house: House) -> None:
         ["price_too_high"],
         ["too_many_rounds"],
     ]
+
+
+def test_a_provider_finds_no_bound_in_the_digest_of_what_the_policy_was_told(house: House) -> None:
+    request = ruled(house)
+    offer(house, request)
+    with house.runtime.database.reading() as db:
+        offered = accepting.gather(db, request.id, house.clock.now())
+    assert offered is not None
+    work(house)
+    (accepted,) = read_by(house, PROVIDER, request, "offer_accepted")
+    guesses = range(PRICE_FEN - 20, PRICE_FEN + 20)
+    assert bounds_that_fit(accepted["facts"], offered.facts, "price_at_most_fen", guesses) == []
+    own = content(house, accepted["rule"])
+    assert accepted["facts"] == digest({"rule": own, "facts": offered.facts}), "its owner can show what was judged"
 
 
 def queries_agreement(house: House, request: AccessRequest) -> Any:
