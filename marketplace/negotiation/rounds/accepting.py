@@ -34,6 +34,7 @@ from marketplace.negotiation.rounds.rules import (
     offer_facts,
     require_acceptable,
     sealed,
+    told,
 )
 from marketplace.negotiation.rounds.schemas import AcceptanceRuleIn
 from marketplace.negotiation.rounds.terms import Terms
@@ -172,10 +173,11 @@ def settle(db: Session, offered: Offered, decision: Decision, other: Decision | 
     if decision.allow and _accept(db, request, about, now):
         return
     if other is not None and other.allow and offered.instead is not None and offered.countering is not None:
+        # The reason is that of the state itself: only a price of access that is too high is countered.
         why = about | {"facts": sealed(content, offered.countering), "reasons": list(decision.reasons)}
         if _counter(db, request, offered.instead, why, now):
             return
-    _leave(db, request, about | {"reasons": list(decision.reasons) or [NOT_ACCEPTABLE]}, now)
+    _leave(db, request, about | {"reasons": told(decision.reasons, NOT_ACCEPTABLE)}, now)
 
 
 def _accept(db: Session, request: AccessRequest, about: Json, now: datetime) -> bool:

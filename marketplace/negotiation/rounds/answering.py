@@ -35,6 +35,7 @@ from marketplace.negotiation.rounds.rules import (
     proposal_facts,
     require_sound,
     sealed,
+    told,
 )
 from marketplace.negotiation.rounds.schemas import AnswerRuleIn
 from marketplace.negotiation.rounds.terms import Terms
@@ -149,7 +150,7 @@ def settle(db: Session, question: Question, decision: Decision, now: datetime) -
     terms = table.on_table(db, request)
     meant = _offerable(db, request, terms, now) if decision.allow else None
     if meant is None:
-        _leave(db, request, about | {"reasons": list(decision.reasons) or [NOT_OFFERABLE]}, now)
+        _leave(db, request, about | {"reasons": told(decision.reasons, NOT_OFFERABLE)}, now)
         return
     step = NEGOTIATION.step(State(request.state), State.OFFERED, [Side.SERVICE])
 

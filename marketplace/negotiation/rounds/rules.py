@@ -3,7 +3,7 @@ and of `policies/acceptance/`, by which a buyer answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -18,6 +18,9 @@ from marketplace.negotiation.rounds.terms import Terms
 
 PACKAGE = "negotiation"
 ACCEPTANCE = "acceptance"
+TOO_LATE = "too_many_rounds"
+SECRET = frozenset({"price_too_low", "price_per_use_too_low", "price_too_high", "price_per_use_too_high"})
+"""Reasons that tell on which side of a rule's bound a price lies."""
 
 
 class UnsoundRule(Invalid):
@@ -215,6 +218,17 @@ def sealed(rule: Json, facts: Json) -> str:
     document's salt or nonce only its readers know.
     """
     return digest({"rule": rule, "facts": facts})
+
+
+def told(reasons: Sequence[str], otherwise: str) -> list[str]:
+    """The reasons as an entry may say them to both sides; `otherwise` where none is left.
+
+    No word of a price, else the bounds are found by offers that fail for another reason too; and of a round that comes
+    too late nothing else, else by any number of rounds.
+    """
+    if TOO_LATE in reasons:
+        return [TOO_LATE]
+    return [one for one in reasons if one not in SECRET] or [otherwise]
 
 
 def _require_known(purposes: Iterable[str]) -> None:

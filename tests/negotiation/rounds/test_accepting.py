@@ -128,13 +128,13 @@ def test_two_machines_agree_and_a_provider_that_signed_first_is_met(house: House
 @pytest.mark.parametrize(
     ("terms", "changes", "reasons"),
     [
-        ({"price_plan": DEARER}, {}, ["price_too_high"]),
+        ({"price_plan": DEARER}, {}, ["not_acceptable"]),
         ({"parameters": PARAMETERS | {"max_uses": 1}}, {}, ["terms_changed"]),
         ({"term_days": 3}, {}, ["terms_changed"]),
         ({"starts_in": 30}, {}, ["terms_changed"]),
         ({"purpose": "model_validation"}, {"purposes": ["model_training", "model_validation"]}, ["terms_changed"]),
         ({"price_plan": {"kind": "per_use", "price_fen": 9, "access_fen": 1}}, {},
-         ["price_per_use_too_high", "terms_changed"]),
+         ["terms_changed"]),
         ({"price_plan": {"kind": "one_off", "price_fen": 7}}, {"rounds_at_most": 1}, ["too_many_rounds"]),
         ({}, {"purposes": ["statistics"]}, ["purpose_for_people"]),
     ],
@@ -245,8 +245,8 @@ def test_a_provider_finds_no_bound_by_offering_anew(house: House) -> None:
     assert isinstance(cheap, AccessRequest)
     assert seen(house, cheap)[:2] == ("OFFERED", "left_to_buyers_people")
     assert [one["reasons"] for one in facts(house, "answer_left_to_people")] == [
-        ["price_too_high"],
-        ["price_too_high"],
+        ["not_acceptable"],
+        ["not_acceptable"],
         ["too_many_rounds"],
     ]
 
@@ -263,6 +263,23 @@ def test_a_provider_finds_no_bound_in_the_digest_of_what_the_policy_was_told(hou
     assert bounds_that_fit(accepted["facts"], offered.facts, "price_at_most_fen", guesses) == []
     own = content(house, accepted["rule"])
     assert accepted["facts"] == digest({"rule": own, "facts": offered.facts}), "its owner can show what was judged"
+
+
+def test_a_provider_finds_no_bound_in_the_reasons_of_offers_that_cannot_be_accepted(house: House) -> None:
+    listing = listed(house)
+    sign_rule(house, rule_of(house, listing.id, rounds_at_most=2))
+
+    def reasons(fen: int, **terms: Any) -> list[str]:
+        made = offer_directly(house, listing.id, price_plan={"kind": "one_off", "price_fen": PRICE_FEN + fen}, **terms)
+        work(house)
+        assert isinstance(made, AccessRequest)
+        (left,) = read_by(house, PROVIDER, made, "answer_left_to_people")
+        return list(left["reasons"])
+
+    assert reasons(1, term_days=30) == reasons(0, term_days=30) == ["terms_changed"]
+    for step in (1, 0, -1, 2, -2):
+        assert reasons(step) == ["too_many_rounds"]
+        assert reasons(step, term_days=40) == ["too_many_rounds"]
 
 
 def queries_agreement(house: House, request: AccessRequest) -> Any:
