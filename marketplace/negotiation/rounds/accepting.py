@@ -15,7 +15,7 @@ from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
 from marketplace.exchange import queries as exchange
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor, Role
-from marketplace.kernel.canonical import Json, digest
+from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import DomainError, Forbidden
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import signing
@@ -33,6 +33,8 @@ from marketplace.negotiation.rounds.rules import (
     at_price,
     offer_facts,
     require_acceptable,
+    sealed,
+    told,
 )
 from marketplace.negotiation.rounds.schemas import AcceptanceRuleIn
 from marketplace.negotiation.rounds.terms import Terms
@@ -166,14 +168,16 @@ def settle(db: Session, offered: Offered, decision: Decision, other: Decision | 
     same = rule is not None and (rule.document, request.agreement_id) == (offered.rule, offered.agreement)
     if not same or not _waits(request, now):
         return
-    about: Json = {"rule": offered.rule, "revision": decision.revision, "facts": digest(offered.facts)}
+    content = documents.content(db, offered.rule)
+    about: Json = {"rule": offered.rule, "revision": decision.revision, "facts": sealed(content, offered.facts)}
     if decision.allow and _accept(db, request, about, now):
         return
     if other is not None and other.allow and offered.instead is not None and offered.countering is not None:
-        why = about | {"facts": digest(offered.countering), "reasons": list(decision.reasons)}
+        # The reason is that of the state itself: only a price of access that is too high is countered.
+        why = about | {"facts": sealed(content, offered.countering), "reasons": list(decision.reasons)}
         if _counter(db, request, offered.instead, why, now):
             return
-    _leave(db, request, about | {"reasons": list(decision.reasons) or [NOT_ACCEPTABLE]}, now)
+    _leave(db, request, about | {"reasons": told(decision.reasons, NOT_ACCEPTABLE)}, now)
 
 
 def _accept(db: Session, request: AccessRequest, about: Json, now: datetime) -> bool:

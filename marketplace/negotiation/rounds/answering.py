@@ -18,7 +18,7 @@ from marketplace.exchange import queries as exchange
 from marketplace.exchange.models import Listing
 from marketplace.exchange.queries import CatalogueRow
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
-from marketplace.kernel.canonical import Json, digest
+from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import DomainError
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.eligibility import known_buyer, require_eligible
@@ -34,6 +34,8 @@ from marketplace.negotiation.rounds.rules import (
     RuleFacts,
     proposal_facts,
     require_sound,
+    sealed,
+    told,
 )
 from marketplace.negotiation.rounds.schemas import AnswerRuleIn
 from marketplace.negotiation.rounds.terms import Terms
@@ -143,12 +145,12 @@ def settle(db: Session, question: Question, decision: Decision, now: datetime) -
 
     if not same or not _waits(request, now):
         return
-    about: Json = {"rule": question.rule, "revision": decision.revision, "facts": digest(question.facts)}
-    reasons = list(decision.reasons)
+    about: Json = {"rule": question.rule, "revision": decision.revision}
+    about |= {"facts": sealed(documents.content(db, question.rule), question.facts)}
     terms = table.on_table(db, request)
     meant = _offerable(db, request, terms, now) if decision.allow else None
     if meant is None:
-        _leave(db, request, about | {"reasons": reasons or [NOT_OFFERABLE]}, now)
+        _leave(db, request, about | {"reasons": told(decision.reasons, NOT_OFFERABLE)}, now)
         return
     step = NEGOTIATION.step(State(request.state), State.OFFERED, [Side.SERVICE])
 

@@ -3,7 +3,7 @@ and of `policies/acceptance/`, by which a buyer answers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -11,13 +11,16 @@ from pydantic import BaseModel, ConfigDict
 
 from marketplace.exchange.pricing import Metered, Results, price_of_access, price_of_use, read_plan
 from marketplace.exchange.terms import PURPOSES
-from marketplace.kernel.canonical import Json
+from marketplace.kernel.canonical import Json, digest
 from marketplace.kernel.errors import Invalid, shown
 from marketplace.negotiation.rounds.schemas import AcceptableIn, AnswerRuleIn
 from marketplace.negotiation.rounds.terms import Terms
 
 PACKAGE = "negotiation"
 ACCEPTANCE = "acceptance"
+TOO_LATE = "too_many_rounds"
+SECRET = frozenset({"price_too_low", "price_per_use_too_low", "price_too_high", "price_per_use_too_high"})
+"""Reasons that tell on which side of a rule's bound a price lies."""
 
 
 class UnsoundRule(Invalid):
@@ -206,6 +209,26 @@ def require_sound(asked: AnswerRuleIn) -> None:
                 expected=f"at least {one.approvals} persons, or none for anybody",
                 got=str(len(set(one.persons))),
             )
+
+
+def sealed(rule: Json, facts: Json) -> str:
+    """SHA-256 of what the policy was told, as it stands in the entry, with the rule's own document.
+
+    Whoever negotiates with the rule's owner reads the entry and can guess every fact, the bounds by trying; the
+    document's salt or nonce only its readers know.
+    """
+    return digest({"rule": rule, "facts": facts})
+
+
+def told(reasons: Sequence[str], otherwise: str) -> list[str]:
+    """The reasons as an entry may say them to both sides; `otherwise` where none is left.
+
+    No word of a price, else the bounds are found by offers that fail for another reason too; and of a round that comes
+    too late nothing else, else by any number of rounds.
+    """
+    if TOO_LATE in reasons:
+        return [TOO_LATE]
+    return [one for one in reasons if one not in SECRET] or [otherwise]
 
 
 def _require_known(purposes: Iterable[str]) -> None:

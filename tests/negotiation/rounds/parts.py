@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
 from sqlmodel import select
 
 from marketplace.audit import documents
+from marketplace.audit import queries as audit
 from marketplace.audit.models import Entry
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.terms import CONTRACTS
 from marketplace.kernel.actor import Actor
-from marketplace.kernel.canonical import Json, read_strictly
+from marketplace.kernel.canonical import Json, digest, read_strictly
 from marketplace.negotiation import queries
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rounds import answering, offering, replying, reviewing
@@ -120,3 +122,18 @@ def seen(house: House, request: AccessRequest) -> tuple[str, str, str | None]:
 def schema_named(kind: str) -> Json:
     schema: Json = json.loads((CONTRACTS / "documents" / f"{kind}.schema.json").read_text("utf-8"))
     return schema
+
+
+def read_by(house: House, who: str, request: AccessRequest, tag: str) -> list[Json]:
+    """Facts of the entries that a party may read of the agreement that lies on the table now."""
+    with house.runtime.database.reading() as db:
+        agreement = str(queries.request(db, request.id).agreement_id)
+        readable = audit.readable_agreement_entries(db, house.cast[who].actor, agreement)
+        assert readable is not None
+        rows = select(Entry.body).where(*readable, Entry.tag == f"negotiation:{tag}").order_by(Entry.id)
+        return [read_strictly(body)["facts"] for body in db.exec(rows).all()]
+
+
+def bounds_that_fit(named: str, facts: Json, bound: str, guesses: Iterable[int]) -> list[int]:
+    """What somebody finds who knows all facts but one bound of the rule, and the digest that stands in an entry."""
+    return [fen for fen in guesses if digest(facts | {"rule": facts["rule"] | {bound: fen}}) == named]

@@ -11,7 +11,7 @@ import pytest
 from marketplace.audit import documents
 from marketplace.commands.recheck import recheck
 from marketplace.exchange.models import Listing
-from marketplace.kernel.canonical import canonical
+from marketplace.kernel.canonical import canonical, digest
 from marketplace.kernel.signing import BadSignature
 from marketplace.negotiation import queries
 from marketplace.negotiation.models import AccessRequest
@@ -26,6 +26,7 @@ from tests.negotiation.parts import requested, sign, state
 from tests.negotiation.rounds.parts import (
     BUYER,
     PROVIDER,
+    bounds_that_fit,
     content,
     counter,
     draft_to_sign,
@@ -34,6 +35,7 @@ from tests.negotiation.rounds.parts import (
     offer,
     offer_directly,
     proposals,
+    read_by,
     schema_named,
     seen,
     set_rule,
@@ -126,13 +128,13 @@ def test_two_machines_agree_and_a_provider_that_signed_first_is_met(house: House
 @pytest.mark.parametrize(
     ("terms", "changes", "reasons"),
     [
-        ({"price_plan": DEARER}, {}, ["price_too_high"]),
+        ({"price_plan": DEARER}, {}, ["not_acceptable"]),
         ({"parameters": PARAMETERS | {"max_uses": 1}}, {}, ["terms_changed"]),
         ({"term_days": 3}, {}, ["terms_changed"]),
         ({"starts_in": 30}, {}, ["terms_changed"]),
         ({"purpose": "model_validation"}, {"purposes": ["model_training", "model_validation"]}, ["terms_changed"]),
         ({"price_plan": {"kind": "per_use", "price_fen": 9, "access_fen": 1}}, {},
-         ["price_per_use_too_high", "terms_changed"]),
+         ["terms_changed"]),
         ({"price_plan": {"kind": "one_off", "price_fen": 7}}, {"rounds_at_most": 1}, ["too_many_rounds"]),
         ({}, {"purposes": ["statistics"]}, ["purpose_for_people"]),
     ],
@@ -243,10 +245,41 @@ def test_a_provider_finds_no_bound_by_offering_anew(house: House) -> None:
     assert isinstance(cheap, AccessRequest)
     assert seen(house, cheap)[:2] == ("OFFERED", "left_to_buyers_people")
     assert [one["reasons"] for one in facts(house, "answer_left_to_people")] == [
-        ["price_too_high"],
-        ["price_too_high"],
+        ["not_acceptable"],
+        ["not_acceptable"],
         ["too_many_rounds"],
     ]
+
+
+def test_a_provider_finds_no_bound_in_the_digest_of_what_the_policy_was_told(house: House) -> None:
+    request = ruled(house)
+    offer(house, request)
+    with house.runtime.database.reading() as db:
+        offered = accepting.gather(db, request.id, house.clock.now())
+    assert offered is not None
+    work(house)
+    (accepted,) = read_by(house, PROVIDER, request, "offer_accepted")
+    guesses = range(PRICE_FEN - 20, PRICE_FEN + 20)
+    assert bounds_that_fit(accepted["facts"], offered.facts, "price_at_most_fen", guesses) == []
+    own = content(house, accepted["rule"])
+    assert accepted["facts"] == digest({"rule": own, "facts": offered.facts}), "its owner can show what was judged"
+
+
+def test_a_provider_finds_no_bound_in_the_reasons_of_offers_that_cannot_be_accepted(house: House) -> None:
+    listing = listed(house)
+    sign_rule(house, rule_of(house, listing.id, rounds_at_most=2))
+
+    def reasons(fen: int, **terms: Any) -> list[str]:
+        made = offer_directly(house, listing.id, price_plan={"kind": "one_off", "price_fen": PRICE_FEN + fen}, **terms)
+        work(house)
+        assert isinstance(made, AccessRequest)
+        (left,) = read_by(house, PROVIDER, made, "answer_left_to_people")
+        return list(left["reasons"])
+
+    assert reasons(1, term_days=30) == reasons(0, term_days=30) == ["terms_changed"]
+    for step in (1, 0, -1, 2, -2):
+        assert reasons(step) == ["too_many_rounds"]
+        assert reasons(step, term_days=40) == ["too_many_rounds"]
 
 
 def queries_agreement(house: House, request: AccessRequest) -> Any:

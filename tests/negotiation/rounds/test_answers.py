@@ -14,6 +14,7 @@ from sqlmodel import select
 from marketplace.audit import documents
 from marketplace.audit.models import Person
 from marketplace.exchange.models import Listing
+from marketplace.kernel.canonical import digest
 from marketplace.kernel.transitions import NotYourStep
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds import answering, reviewing
@@ -31,6 +32,7 @@ from tests.negotiation.parts import approve, requested, sign, state
 from tests.negotiation.rounds.parts import (
     BUYER,
     PROVIDER,
+    bounds_that_fit,
     content,
     counter,
     draft_to_sign,
@@ -38,6 +40,7 @@ from tests.negotiation.rounds.parts import (
     now_of,
     offer,
     offer_directly,
+    read_by,
     review,
     schema_named,
     seen,
@@ -82,12 +85,12 @@ def test_a_request_within_the_rule_is_offered_without_a_person(house: House) -> 
     [
         ({"purpose": "model_validation"}, {}, ["purpose_for_people"]),
         ({}, {"buyer_kinds": ["insurer"]}, ["buyer_kind_for_people"]),
-        ({"terms": {"price_plan": {"kind": "one_off", "price_fen": 1}}}, {}, ["price_too_low"]),
+        ({"terms": {"price_plan": {"kind": "one_off", "price_fen": 1}}}, {}, ["not_offerable"]),
         ({"terms": {"parameters": PARAMETERS | {"max_uses": 6}}}, {}, ["terms_changed"]),
         ({"terms": {"term_days": 10}}, {}, ["terms_changed"]),
         ({"terms": {"price_plan": {"kind": "per_use", "price_fen": 9, "access_fen": PRICE_FEN}}}, {},
          ["price_kind_changed"]),
-        ({}, {"price_per_use_not_below_fen": 1}, ["price_per_use_too_low"]),
+        ({}, {"price_per_use_not_below_fen": 1}, ["not_offerable"]),
     ],
 )  # fmt: skip
 def test_what_the_rule_does_not_cover_waits_for_people(
@@ -276,6 +279,24 @@ def test_a_buyer_finds_no_bound_by_asking_anew(house: House) -> None:
     assert seen(house, requested(house, listing, justification="another study"))[1] == "asked"
     work(house)
     assert len(facts(house, "offer_made")) == 1
+
+
+def test_a_buyer_finds_no_bound_in_what_is_written_of_an_answer(house: House) -> None:
+    listing = ruled(house, {"rounds_at_most": 3})
+    for fen in (PRICE_FEN - 500_001, PRICE_FEN - 500_000):
+        requested(house, listing, terms={"price_plan": {"kind": "one_off", "price_fen": fen}, "term_days": 10})
+        work(house)
+    assert [one["reasons"] for one in facts(house, "answer_left_to_people")] == [["terms_changed"]] * 2
+    request = requested(house, listing)
+    with house.runtime.database.reading() as db:
+        question = answering.gather(db, request.id, house.clock.now())
+    assert question is not None
+    work(house)
+    (made,) = read_by(house, BUYER, request, "offer_made")
+    guesses = range(PRICE_FEN - 500_020, PRICE_FEN - 499_980)
+    assert bounds_that_fit(made["facts"], question.facts, "price_not_below_fen", guesses) == []
+    own = content(house, made["rule"])
+    assert made["facts"] == digest({"rule": own, "facts": question.facts}), "its owner can show what was judged"
 
 
 @pytest.mark.parametrize(
