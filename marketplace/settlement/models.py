@@ -189,7 +189,10 @@ class Outcome(SQLModel, table=True):
 
 
 class BankEntry(SQLModel, table=True):
-    """What an exchange's bank has told of, taken once.  invoice_id: what it is about, None when it fits none."""
+    """What an exchange's bank has told of, taken once.  invoice_id: what it is about, None when it fits none.
+
+    by_hand: the exchange said so itself; told_as: the reference under which a statement then told the same.
+    """
 
     __tablename__ = "bank_entry"
 
@@ -198,4 +201,6 @@ class BankEntry(SQLModel, table=True):
     invoice_id: str | None = Field(default=None, foreign_key="invoice.id", index=True)
     amount_fen: int = Field(sa_type=BigInteger)
     outcome: str
+    by_hand: bool = False
+    told_as: str | None = None
     taken_at: datetime = Field(sa_type=UtcDateTime)

@@ -34,12 +34,21 @@ class WrongAmount(Invalid):
     """The payment has no amount, or its reference paid something else."""
 
 
-def pay(db: Session, actor: Actor, found: Invoice, reference: str, amount_fen: int, now: datetime) -> Invoice:
+def pay(
+    db: Session,
+    actor: Actor,
+    found: Invoice,
+    reference: str,
+    amount_fen: int,
+    now: datetime,
+    *,
+    by_hand: bool = True,
+) -> Invoice:
     """Take a payment; the same bank reference again changes nothing.
 
     A part leaves the invoice open for the rest; what is paid beyond it is owed back to the buyer.
-    reference: as `name_of_reference` gives it.  The agreements that the unpaid invoice held are let go on when it is
-    paid as a whole.  Raises WrongAmount, WrongState, NotYourStep.
+    reference: as `name_of_reference` gives it; by_hand: no statement has told it yet.  The agreements that the unpaid
+    invoice held are let go on when it is paid as a whole.  Raises WrongAmount, WrongState, NotYourStep.
     Records: settlement:invoice_part_paid; or settlement:invoice_paid, settlement:shares_settled per line,
     negotiation:agreement_resumed, settlement:refund_owed; ledger:posted.
     """
@@ -58,7 +67,7 @@ def pay(db: Session, actor: Actor, found: Invoice, reference: str, amount_fen: i
     found.received_fen += part
     db.add(found)
     outcome = "overpaid" if amount_fen > part else "part_paid" if open_fen(found) else "paid"
-    db.add(_taken(found, reference, amount_fen, outcome, now))
+    db.add(_taken(found, reference, amount_fen, outcome, now, by_hand=by_hand))
     db.flush()
 
     if open_fen(found):
@@ -138,13 +147,16 @@ def name_of_reference(reference: str) -> str:
     return sha256_hex(reference.encode())[:32]
 
 
-def _taken(found: Invoice, reference: str, amount_fen: int, outcome: str, now: datetime) -> BankEntry:
+def _taken(
+    found: Invoice, reference: str, amount_fen: int, outcome: str, now: datetime, *, by_hand: bool = False
+) -> BankEntry:
     return BankEntry(
         issuer_id=found.issuer_id,
         reference=reference,
         invoice_id=found.id,
         amount_fen=amount_fen,
         outcome=outcome,
+        by_hand=by_hand,
         taken_at=now,
     )
 

@@ -8,7 +8,7 @@ from sqlalchemy import or_
 from sqlmodel import Session, col, func, select
 
 from marketplace.kernel.actor import Actor, Role
-from marketplace.settlement.models import BankAccount, PaymentOrder, Refund
+from marketplace.settlement.models import BankAccount, BankEntry, Invoice, PaymentOrder, Refund
 
 LONGEST_ID = 35
 """Characters of an id in ISO 20022 messages."""
@@ -48,3 +48,10 @@ def refunds_of_orders(db: Session, issuer: str, orders: Collection[str], total_f
     return list(
         db.exec(rows.where(func.substr(PaymentOrder.id, 1, LONGEST_ID).in_(orders)).order_by(col(Refund.id))).all()
     )
+
+
+def untold(db: Session, found: Invoice, amount_fen: int) -> BankEntry | None:
+    """The earliest payment of this sum for an invoice that came by hand and that no statement has told yet."""
+    rows = select(BankEntry).where(BankEntry.invoice_id == found.id, BankEntry.amount_fen == amount_fen)
+    rows = rows.where(col(BankEntry.by_hand), col(BankEntry.told_as).is_(None))
+    return db.exec(rows.order_by(col(BankEntry.taken_at), col(BankEntry.reference)).limit(1)).first()

@@ -15,6 +15,7 @@ from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import Invalid
 from marketplace.settlement import queries
+from marketplace.settlement.bank.queries import untold
 from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.paying import name_of_reference, pay, pay_again
 from marketplace.settlement.refunding import confirm, told_by_bank
@@ -46,7 +47,10 @@ class Credit:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of it: `paid`, `part_paid`, `overpaid`, `taken_before`, `no_invoice`; `refunded` of a debit."""
+    """What became of it: `paid`, `part_paid`, `overpaid`, `taken_before`, `no_invoice`; `refunded` of a debit.
+
+    `confirmed`: the payment was entered by hand before.
+    """
 
     reference: str
     amount_fen: int
@@ -77,8 +81,9 @@ def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[
     """Take what a statement tells, each once however often it is sent; returns what became of each.
 
     A credit pays an invoice of the calling exchange whose number it names, whole or in part; what is too much is owed
-    back.  A debit confirms the refunds of its transfer, or of the whole payment order that it books; others are left
-    alone.  Raises NotTheExchange, UnreadableStatement.
+    back.  Where a payment of the same sum was entered by hand, under whatever reference, it confirms that one.
+    A debit confirms the refunds of its transfer, or of the whole payment order that it books; others are left alone.
+    Raises NotTheExchange, UnreadableStatement.
     Records: settlement:bank_entry_taken for each, and what `pay` and `confirm` record.
     """
     if not actor.has(Role.EXCHANGE_OPERATOR):
@@ -88,20 +93,40 @@ def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[
 
 
 def _take(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
-    if (known := queries.bank_entry(db, actor.participant, one.reference)) is not None:
+    known = queries.bank_entry(db, actor.participant, one.reference)
+    if known is not None and _is_news(known, one):
+        return _confirm(db, actor, known, one, now)
+    if known is not None:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
     found = _invoice(db, actor.participant, one.words)
     if found is None:
         db.add(_row(actor.participant, one, "no_invoice", now))
         db.flush()
         return _told(db, actor, Outcome(one.reference, one.amount_fen, "no_invoice", None), now)
+    queries.lock(db, found)
+    if (entered := untold(db, found, one.amount_fen)) is not None:
+        row = _row(actor.participant, one, "confirmed", now)
+        row.invoice_id = found.id
+        db.add(row)
+        return _confirm(db, actor, entered, one, now)
     return _told(db, actor, Outcome(one.reference, one.amount_fen, _pay(db, actor, found, one, now), found.id), now)
 
 
+def _is_news(known: BankEntry, one: Credit) -> bool:
+    """Whether a payment that was entered by hand under the bank's own reference is told for the first time."""
+    return known.by_hand and known.told_as is None and known.amount_fen == one.amount_fen
+
+
+def _confirm(db: Session, actor: Actor, entered: BankEntry, one: Credit, now: datetime) -> Outcome:
+    entered.told_as = one.reference
+    db.add(entered)
+    db.flush()
+    return _told(db, actor, Outcome(one.reference, one.amount_fen, "confirmed", entered.invoice_id), now)
+
+
 def _pay(db: Session, actor: Actor, found: Invoice, one: Credit, now: datetime) -> str:
-    queries.lock(db, found)
     if found.state in {"issued", "overdue"}:
-        pay(db, actor, found, one.reference, one.amount_fen, now)
+        pay(db, actor, found, one.reference, one.amount_fen, now, by_hand=False)
     else:
         pay_again(db, actor, found, one.reference, one.amount_fen, now)
     taken = queries.bank_entry(db, found.issuer_id, one.reference)

@@ -1,0 +1,50 @@
+"""What a bank tells twice, under two names, or takes back."""
+
+from __future__ import annotations
+
+from marketplace.audit.entry import Tag
+from marketplace.settlement.paying import name_of_reference
+from tests.house import House
+from tests.settlement.parts import balance, billed, imbalance, pay, sold
+from tests.settlement.test_bank import statement, take
+from tests.settlement.test_journey import findings
+from tests.settlement.test_refunds import NOTHING, refunds, standing, yuan
+from tests.transfer.doors import entries
+
+
+def cash(house: House) -> int:
+    return balance(house, house.cast["pharma"].id, "asset:cash")
+
+
+def test_a_payment_entered_by_hand_is_confirmed_by_the_statement_and_not_counted_twice(house: House) -> None:
+    sold(house)
+    arranged = findings(house)
+    invoice = billed(house)
+    half = invoice.total_fen // 2
+    pay(house, invoice, "by-hand-1", half)
+    pay(house, invoice, "by-hand-2", invoice.total_fen - half)
+    text = statement(("R1", yuan(half), invoice.number))
+    assert take(house, text) == [("confirmed", invoice.id)]
+    assert take(house, text) == [("taken_before", invoice.id)]
+    assert not refunds(house)
+    assert cash(house) == -invoice.total_fen
+    assert [one["facts"]["outcome"] for one in entries(house, Tag.BANK_ENTRY_TAKEN)] == ["confirmed"]
+    rest = yuan(invoice.total_fen - half)
+    again = statement(("R2", rest, invoice.number), ("R3", rest, invoice.number))
+    assert take(house, again) == [("confirmed", invoice.id), ("overpaid", invoice.id)]
+    assert standing(house) == NOTHING | {
+        "asset:refund-due": invoice.total_fen - half,
+        "refunds": half - invoice.total_fen,
+    }
+    assert findings(house) == arranged
+    assert imbalance(house) == 0
+
+
+def test_a_payment_entered_by_hand_under_the_banks_own_reference_is_told_once(house: House) -> None:
+    sold(house)
+    invoice = billed(house)
+    pay(house, invoice, name_of_reference("R1"))
+    text = statement(("R1", yuan(invoice.total_fen), invoice.number))
+    assert [take(house, text)[0][0] for _ in range(2)] == ["confirmed", "taken_before"]
+    assert take(house, statement(("R2", yuan(invoice.total_fen), invoice.number))) == [("overpaid", invoice.id)]
+    assert [one.amount_fen for one in refunds(house)] == [invoice.total_fen]
