@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from marketplace.audit.entry import Tag
+from marketplace.settlement.bank.statements import UnreadableStatement
 from marketplace.settlement.paying import name_of_reference
 from tests.house import House
 from tests.settlement.parts import balance, billed, imbalance, pay, sold
@@ -48,3 +51,17 @@ def test_a_payment_entered_by_hand_under_the_banks_own_reference_is_told_once(ho
     assert [take(house, text)[0][0] for _ in range(2)] == ["confirmed", "taken_before"]
     assert take(house, statement(("R2", yuan(invoice.total_fen), invoice.number))) == [("overpaid", invoice.id)]
     assert [one.amount_fen for one in refunds(house)] == [invoice.total_fen]
+
+
+def test_a_number_within_a_statement_names_a_credit_of_that_statement_and_account_only(house: House) -> None:
+    sold(house)
+    invoice = billed(house)
+    first = statement(("1", "10.00", invoice.number)).replace("AcctSvcrRef", "NtryRef")
+    next_one = first.replace("<Id>1</Id>", "<Id>2</Id>")
+    elsewhere = first.replace("</Id>", "</Id><Acct><Id><Othr><Id>6222</Id></Othr></Id></Acct>", 1)
+    for text in (first, next_one, elsewhere):
+        assert take(house, text) == [("part_paid", invoice.id)]
+        assert take(house, text) == [("taken_before", invoice.id)]
+    assert cash(house) == -3_000
+    with pytest.raises(UnreadableStatement):
+        take(house, first.replace("<Id>1</Id>", ""))

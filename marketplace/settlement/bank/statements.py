@@ -13,9 +13,10 @@ from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import Actor, Role
+from marketplace.kernel.canonical import canonical
 from marketplace.kernel.errors import Invalid
 from marketplace.settlement import queries
-from marketplace.settlement.bank.queries import untold
+from marketplace.settlement.bank.queries import LONGEST_ID, untold
 from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.paying import name_of_reference, pay, pay_again
 from marketplace.settlement.refunding import confirm, told_by_bank
@@ -24,6 +25,7 @@ from marketplace.settlement.rules import NotTheExchange
 LARGEST = 1 << 20
 _NUMBER = re.compile(r"INV-[0-9]{4}-[0-9]{6}")
 _CREDITS_IN_ONE = 500
+_ACCOUNT = (("Acct", "Id", "IBAN"), ("Acct", "Id", "Othr", "Id"))
 _OUR_IDS = ("EndToEndId", "PmtInfId", "MsgId")
 
 
@@ -71,7 +73,12 @@ def read_statement(text: str) -> list[Credit]:
         raise UnreadableStatement("the statement is not well-formed XML", expected="camt.053") from error
     if not re.fullmatch(r"\{urn:iso:std:iso:20022:tech:xsd:camt\.053\.001\.[0-9]{2}\}Document", root.tag):
         raise UnreadableStatement("another kind of message", expected="camt.053.001.xx", got=root.tag[:80])
-    found = [credit for entry in root.iter(_in(root, "Ntry")) for credit in _credit(root, entry)]
+    found = [
+        credit
+        for stated in root.iter(_in(root, "Stmt"))
+        for entry in stated.iter(_in(root, "Ntry"))
+        for credit in _credit(root, stated, entry)
+    ]
     if len(found) > _CREDITS_IN_ONE:
         raise UnreadableStatement("too many credits in one file", expected=f"at most {_CREDITS_IN_ONE}")
     return found
@@ -168,7 +175,7 @@ def _row(issuer: str, one: Credit, outcome: str, now: datetime) -> BankEntry:
     )
 
 
-def _credit(root: ET.Element, entry: ET.Element) -> Iterator[Credit]:
+def _credit(root: ET.Element, stated: ET.Element, entry: ET.Element) -> Iterator[Credit]:
     way = entry.findtext(_in(root, "CdtDbtInd"))
     if way not in {"CRDT", "DBIT"} or not _booked(root, entry):
         return
@@ -181,7 +188,7 @@ def _credit(root: ET.Element, entry: ET.Element) -> Iterator[Credit]:
     names = frozenset((one.text or "") for name in _OUR_IDS for one in entry.iter(_in(root, name)))
     if way == "DBIT" and not (names and _told_reference(root, entry)):
         return  # fees of the bank, and what was paid from elsewhere
-    yield Credit(_reference(root, entry), _fen(amount.text or ""), words, way == "DBIT", names)
+    yield Credit(_reference(root, stated, entry), _fen(amount.text or ""), words, way == "DBIT", names)
 
 
 def _booked(root: ET.Element, entry: ET.Element) -> bool:
@@ -193,11 +200,18 @@ def _told_reference(root: ET.Element, entry: ET.Element) -> str | None:
     return entry.findtext(_in(root, "AcctSvcrRef")) or entry.findtext(_in(root, "NtryRef"))
 
 
-def _reference(root: ET.Element, entry: ET.Element) -> str:
+def _reference(root: ET.Element, stated: ET.Element, entry: ET.Element) -> str:
     found = _told_reference(root, entry)
-    if not found or len(found) > 35:
+    if not found or len(found) > LONGEST_ID:
         raise UnreadableStatement("a credit has no reference of the bank", expected="AcctSvcrRef of 1 to 35 characters")
-    return name_of_reference(found)
+    if entry.findtext(_in(root, "AcctSvcrRef")):
+        return name_of_reference(found)
+    # NtryRef is unique within one statement only: the next one may count from 1 again.
+    statement = stated.findtext(_in(root, "Id"))
+    if not statement:
+        raise UnreadableStatement("a statement without id names its credits by NtryRef", expected="Id of the statement")
+    account = [one.text for path in _ACCOUNT for one in stated.findall("/".join(_in(root, name) for name in path))]
+    return name_of_reference(canonical([statement, account, found]).decode())
 
 
 def _fen(text: str) -> int:
