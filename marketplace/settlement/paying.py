@@ -59,9 +59,13 @@ def pay(
         return found
     if known is not None:
         raise WrongAmount("this reference paid something else", expected="another bank reference", got=reference)
-    INVOICE.step(InvoiceState(found.state), InvoiceState.PAID, actor.roles)
+    INVOICE.step(
+        InvoiceState.ISSUED if found.bounced_fen else InvoiceState(found.state), InvoiceState.PAID, actor.roles
+    )
     if amount_fen < 1:
         raise WrongAmount("a payment has an amount", expected="1 fen or more", got=f"{amount_fen} fen")
+    if found.bounced_fen:
+        return _make_good(db, actor, found, reference, amount_fen, now, by_hand=by_hand)
     part, about = min(amount_fen, open_fen(found)), {"reference": reference, "amount_fen": amount_fen}
 
     found.received_fen += part
@@ -95,6 +99,25 @@ def pay_again(db: Session, actor: Actor, found: Invoice, reference: str, amount_
     db.add(_taken(found, reference, amount_fen, "overpaid", now))
     db.flush()
     owe_surplus(db, found, f"settlement:{found.id}:surplus:{reference}", amount_fen, entry, now)
+
+
+def _make_good(
+    db: Session, actor: Actor, found: Invoice, reference: str, amount_fen: int, now: datetime, *, by_hand: bool
+) -> Invoice:
+    """Take a payment in place of one that the bank took back after the lines were settled."""
+    part = min(amount_fen, found.bounced_fen)
+    found.bounced_fen -= part
+    found.received_fen += part
+    db.add(found)
+    outcome = "overpaid" if amount_fen > part else "part_paid" if found.bounced_fen else "paid"
+    db.add(_taken(found, reference, amount_fen, outcome, now, by_hand=by_hand))
+    db.flush()
+    about = {"reference": reference, "amount_fen": amount_fen, "open_fen": found.bounced_fen}
+    entry = record_invoice(db, actor, Tag.INVOICE_PART_PAID, found, now, about)
+    _post_whole(db, found, "payment.part", f"part:{reference}", part, entry, now)
+    if amount_fen > part:
+        owe_surplus(db, found, f"settlement:{found.id}:surplus:{reference}", amount_fen - part, entry, now)
+    return found
 
 
 def cover(db: Session, actor: Actor, found: Invoice, entry: str, now: datetime) -> None:

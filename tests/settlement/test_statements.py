@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from marketplace.audit.entry import Tag
+from marketplace.settlement.bank.orders import NothingToPay
 from marketplace.settlement.bank.statements import UnreadableStatement
 from marketplace.settlement.paying import name_of_reference
 from tests.house import House
-from tests.settlement.parts import balance, billed, imbalance, pay, sold
-from tests.settlement.test_bank import statement, take
+from tests.settlement.parts import balance, bank, billed, imbalance, pay, sold
+from tests.settlement.test_bank import order, statement, take
 from tests.settlement.test_journey import findings
-from tests.settlement.test_refunds import NOTHING, refunds, standing, yuan
+from tests.settlement.test_refunds import NOTHING, debit, refunds, standing, yuan
 from tests.transfer.doors import entries
 
 
@@ -65,3 +66,57 @@ def test_a_number_within_a_statement_names_a_credit_of_that_statement_and_accoun
     assert cash(house) == -3_000
     with pytest.raises(UnreadableStatement):
         take(house, first.replace("<Id>1</Id>", ""))
+
+
+def back(text: str) -> str:
+    return text.replace("</CdtDbtInd>", "</CdtDbtInd><RvslInd>true</RvslInd>")
+
+
+def test_a_refund_that_comes_back_is_owed_and_ordered_again(house: House) -> None:
+    sold(house)
+    arranged = findings(house)
+    invoice = billed(house)
+    take(house, statement(("R1", yuan(invoice.total_fen + 700), invoice.number)))
+    for who in ("exchange", "pharma"):
+        bank(house, who)
+    for round_ in range(2):
+        order(house)
+        (due,) = refunds(house)
+        sent = debit(f"D{round_}", 700, str(due.reference))
+        assert take(house, sent) == [("refunded", invoice.id)]
+        assert standing(house) == NOTHING
+        if not round_:
+            returned = back(sent).replace("DBIT", "CRDT")
+            assert take(house, returned) == [("returned", invoice.id)]
+            assert take(house, returned) == [("taken_before", invoice.id)]
+            assert [one.state for one in refunds(house)] == ["owed"]
+            assert standing(house) == NOTHING | {"asset:refund-due": 700, "refunds": -700}
+    assert cash(house) == -invoice.total_fen
+    assert findings(house) == arranged
+    assert imbalance(house) == 0
+
+
+def test_a_payment_that_the_bank_takes_back_holds_what_it_paid_until_it_is_made_good(house: House) -> None:
+    sold(house)
+    arranged = findings(house)
+    invoice = billed(house)
+    for who in ("exchange", "hospital", "pharma"):
+        bank(house, who)
+    part = statement(("R1", "10.00", invoice.number))
+    bounced = back(part).replace("CRDT", "DBIT")
+    assert take(house, part) == [("part_paid", invoice.id)]
+    assert [take(house, bounced)[0][0] for _ in range(2)] == ["reversed", "taken_before"]
+    assert standing(house) == NOTHING | {"payable": -invoice.total_fen}
+    whole = statement(("R2", yuan(invoice.total_fen + 700), invoice.number))
+    assert take(house, whole) == [("overpaid", invoice.id)]
+    assert take(house, back(whole).replace("CRDT", "DBIT").replace("R2", "R3")) == [("reversed", invoice.id)]
+    assert [one.state for one in refunds(house)] == ["void"]
+    assert standing(house) == NOTHING | {"payable": -invoice.total_fen, "clearing": invoice.total_fen}
+    with pytest.raises(NothingToPay):
+        order(house)
+    assert take(house, statement(("R4", yuan(invoice.total_fen), invoice.number))) == [("paid", invoice.id)]
+    assert standing(house) == NOTHING
+    assert cash(house) == -invoice.total_fen
+    assert order(house).payments == 1
+    assert findings(house) == arranged
+    assert imbalance(house) == 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal, InvalidOperation
@@ -13,13 +13,14 @@ from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import Actor, Role
-from marketplace.kernel.canonical import canonical
+from marketplace.kernel.canonical import Json, canonical
 from marketplace.kernel.errors import Invalid
 from marketplace.settlement import queries
-from marketplace.settlement.bank.queries import LONGEST_ID, untold
+from marketplace.settlement.bank.queries import LONGEST_ID, payment_of, untold
+from marketplace.settlement.bouncing import bounce
 from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.paying import name_of_reference, pay, pay_again
-from marketplace.settlement.refunding import confirm, told_by_bank
+from marketplace.settlement.refunding import confirm, owe_again, told_by_bank
 from marketplace.settlement.rules import NotTheExchange
 
 LARGEST = 1 << 20
@@ -38,6 +39,7 @@ class Credit:
     """Money that came in, or with `out` went out.  reference: the bank's own, unique.
 
     words: remittance information and end-to-end id; names: what of our own messages it is about, by our ids.
+    original: where it takes another entry back, the reference which that one had if the bank says the same.
     """
 
     reference: str
@@ -45,13 +47,15 @@ class Credit:
     words: str
     out: bool = False
     names: frozenset[str] = frozenset()
+    original: str | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
     """What became of it: `paid`, `part_paid`, `overpaid`, `taken_before`, `no_invoice`; `refunded` of a debit.
 
-    `confirmed`: the payment was entered by hand before.
+    `confirmed`: the payment was entered by hand before; `reversed`: the bank took a payment back; `returned`: a
+    transfer of ours came back.
     """
 
     reference: str
@@ -90,13 +94,20 @@ def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[
     A credit pays an invoice of the calling exchange whose number it names, whole or in part; what is too much is owed
     back.  Where a payment of the same sum was entered by hand, under whatever reference, it confirms that one.
     A debit confirms the refunds of its transfer, or of the whole payment order that it books; others are left alone.
+    What the bank marks as a reversal undoes the payment or the confirmed refund that it is about.
     Raises NotTheExchange, UnreadableStatement.
-    Records: settlement:bank_entry_taken for each, and what `pay` and `confirm` record.
+    Records: settlement:bank_entry_taken for each, and what `pay`, `confirm`, `bounce` and `owe_again` record.
     """
     if not actor.has(Role.EXCHANGE_OPERATOR):
         raise NotTheExchange("only an exchange takes bank statements", got=", ".join(sorted(actor.roles)))
-    taken = (_give(db, actor, one, now) if one.out else _take(db, actor, one, now) for one in read_statement(text))
+    taken = (_verb(one)(db, actor, one, now) for one in read_statement(text))
     return [one for one in taken if one is not None]
+
+
+def _verb(one: Credit) -> Callable[[Session, Actor, Credit, datetime], Outcome | None]:
+    if one.original is not None:
+        return _reversed if one.out else _returned
+    return _give if one.out else _take
 
 
 def _take(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
@@ -132,7 +143,7 @@ def _confirm(db: Session, actor: Actor, entered: BankEntry, one: Credit, now: da
 
 
 def _pay(db: Session, actor: Actor, found: Invoice, one: Credit, now: datetime) -> str:
-    if found.state in {"issued", "overdue"}:
+    if found.state in {"issued", "overdue"} or found.bounced_fen:
         pay(db, actor, found, one.reference, one.amount_fen, now, by_hand=False)
     else:
         pay_again(db, actor, found, one.reference, one.amount_fen, now)
@@ -157,11 +168,51 @@ def _give(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome | No
     return _told(db, actor, Outcome(one.reference, one.amount_fen, "refunded", about), now)
 
 
+def _reversed(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
+    """Take a payment back; where none of this sum is found, only note what the bank told."""
+    if (known := queries.bank_entry(db, actor.participant, one.reference)) is not None:
+        return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
+    first = queries.bank_entry(db, actor.participant, one.original or "")
+    found = _invoice(db, actor.participant, one.words)
+    if found is None and first is not None and first.invoice_id is not None:
+        found = queries.invoice(db, first.invoice_id)
+    row = _row(actor.participant, one, "reversed", now)
+    row.invoice_id = found.id if found else None
+    db.add(row)
+    done = Outcome(one.reference, one.amount_fen, "reversed", row.invoice_id)
+    if found is not None:
+        queries.lock(db, found)
+        if (taken := payment_of(db, found, one.amount_fen, one.original or "")) is not None:
+            bounce(db, actor, found, taken, one.reference, _facts(done), now)
+            return done
+    elif first is not None and first.outcome == "no_invoice" and first.amount_fen == one.amount_fen:
+        first.outcome = "reversed"
+        db.add(first)
+    db.flush()
+    return _told(db, actor, done, now)
+
+
+def _returned(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
+    """Owe the refunds of a transfer again that came back; other transfers are only told."""
+    if (known := queries.bank_entry(db, actor.participant, one.reference)) is not None:
+        return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
+    refunds = told_by_bank(db, actor.participant, set(one.names), one.amount_fen)
+    row = _row(actor.participant, one, "returned", now)
+    row.invoice_id = refunds[0].invoice_id if len(refunds) == 1 else None
+    db.add(row)
+    db.flush()
+    owe_again(db, actor, refunds, one.reference, now)
+    return _told(db, actor, Outcome(one.reference, one.amount_fen, "returned", row.invoice_id), now)
+
+
 def _told(db: Session, actor: Actor, done: Outcome, now: datetime) -> Outcome:
-    facts = {"reference": done.reference, "amount_fen": done.amount_fen}
-    facts |= {"outcome": done.outcome, "invoice": done.invoice}
-    record(db, actor, Tag.BANK_ENTRY_TAKEN, now, facts=facts)
+    record(db, actor, Tag.BANK_ENTRY_TAKEN, now, facts=_facts(done))
     return done
+
+
+def _facts(done: Outcome) -> Json:
+    facts: Json = {"reference": done.reference, "amount_fen": done.amount_fen}
+    return facts | {"outcome": done.outcome, "invoice": done.invoice}
 
 
 def _invoice(db: Session, issuer: str, words: str) -> Invoice | None:
@@ -186,9 +237,13 @@ def _credit(root: ET.Element, stated: ET.Element, entry: ET.Element) -> Iterator
         (one.text or "") for name in ("Ustrd", "EndToEndId", "AddtlNtryInf") for one in entry.iter(_in(root, name))
     )
     names = frozenset((one.text or "") for name in _OUR_IDS for one in entry.iter(_in(root, name)))
-    if way == "DBIT" and not (names and _told_reference(root, entry)):
+    back = (entry.findtext(_in(root, "RvslInd")) or "").strip() in {"true", "1"}
+    if way == "DBIT" and not back and not (names and _told_reference(root, entry)):
         return  # fees of the bank, and what was paid from elsewhere
-    yield Credit(_reference(root, stated, entry), _fen(amount.text or ""), words, way == "DBIT", names)
+    reference = _reference(root, stated, entry)
+    known = name_of_reference(f"reversal of {reference}") if back else reference
+    original = reference if back else None
+    yield Credit(known, _fen(amount.text or ""), words, way == "DBIT", names, original)
 
 
 def _booked(root: ET.Element, entry: ET.Element) -> bool:
