@@ -28,6 +28,7 @@ class Invoice(SQLModel, table=True):
     number: without gaps within issuer, kind and year; period: a month, `2026-09`, or the moment up to which it was
     issued; document: SHA-256 of the document both may read; credits: the invoice that a credit note is about.
     received_fen: what was paid so far, never more than was asked; credited_fen: what credit notes took off;
+    bounced_fen: what the bank took back after it was paid as a whole; until it is made good nothing of it is paid out;
     suspended_at: when its agreements were held for being unpaid.
     """
 
@@ -47,6 +48,7 @@ class Invoice(SQLModel, table=True):
     vat_fen: int = Field(sa_type=BigInteger)
     received_fen: int = Field(default=0, sa_type=BigInteger)
     credited_fen: int = Field(default=0, sa_type=BigInteger)
+    bounced_fen: int = Field(default=0, sa_type=BigInteger)
     credits: str | None = Field(default=None, foreign_key="invoice.id", index=True)
     issued_at: datetime = Field(sa_type=UtcDateTime)
     due_at: datetime = Field(sa_type=UtcDateTime)
@@ -144,7 +146,8 @@ class Refund(SQLModel, table=True):
     """What an exchange owes back to a buyer.  cause: `overpayment`, `credit_note` or `deposit`; states are derived.
 
     cause_key: names the cause, unique, so that nothing is owed twice; order_id, reference: the payment order and the
-    transfer in it, None until ordered; paid_at: when the bank's statement confirmed it.
+    transfer in it, None until ordered; paid_at: when the bank's statement confirmed it; void: the bank took back the
+    payment that was too much.
     """
 
     __tablename__ = "refund"
@@ -160,10 +163,13 @@ class Refund(SQLModel, table=True):
     order_id: str | None = Field(default=None, foreign_key="payment_order.id", index=True)
     reference: str | None = Field(default=None, unique=True)
     paid_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    void: bool = False
 
     @property
     def state(self) -> str:
-        """`owed`, then `ordered`, then `paid`."""
+        """`owed`, then `ordered`, then `paid`; or `void`."""
+        if self.void:
+            return "void"
         if self.paid_at is not None:
             return "paid"
         return "owed" if self.order_id is None else "ordered"
@@ -189,7 +195,10 @@ class Outcome(SQLModel, table=True):
 
 
 class BankEntry(SQLModel, table=True):
-    """What an exchange's bank has told of, taken once.  invoice_id: what it is about, None when it fits none."""
+    """What an exchange's bank has told of, taken once.  invoice_id: what it is about, None when it fits none.
+
+    by_hand: the exchange said so itself; told_as: the reference under which a statement then told the same.
+    """
 
     __tablename__ = "bank_entry"
 
@@ -198,4 +207,6 @@ class BankEntry(SQLModel, table=True):
     invoice_id: str | None = Field(default=None, foreign_key="invoice.id", index=True)
     amount_fen: int = Field(sa_type=BigInteger)
     outcome: str
+    by_hand: bool = False
+    told_as: str | None = None
     taken_at: datetime = Field(sa_type=UtcDateTime)

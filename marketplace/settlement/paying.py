@@ -35,12 +35,21 @@ class WrongAmount(Invalid):
     """The payment has no amount, or its reference paid something else."""
 
 
-def pay(db: Session, actor: Actor, found: Invoice, reference: str, amount_fen: int, now: datetime) -> Invoice:
+def pay(
+    db: Session,
+    actor: Actor,
+    found: Invoice,
+    reference: str,
+    amount_fen: int,
+    now: datetime,
+    *,
+    by_hand: bool = True,
+) -> Invoice:
     """Take a payment; the same bank reference again changes nothing.
 
     A part leaves the invoice open for the rest; what is paid beyond it is owed back to the buyer.
-    reference: as `name_of_reference` gives it.  The agreements that the unpaid invoice held are let go on when it is
-    paid as a whole.  Raises WrongAmount, WrongState, NotYourStep.
+    reference: as `name_of_reference` gives it; by_hand: no statement has told it yet.  The agreements that the unpaid
+    invoice held are let go on when it is paid as a whole.  Raises WrongAmount, WrongState, NotYourStep.
     Records: settlement:invoice_part_paid; or settlement:invoice_paid, settlement:shares_settled per line,
     negotiation:agreement_resumed, settlement:refund_owed; ledger:posted.
     """
@@ -51,15 +60,19 @@ def pay(db: Session, actor: Actor, found: Invoice, reference: str, amount_fen: i
         return found
     if known is not None:
         raise WrongAmount("this reference paid something else", expected="another bank reference", got=reference)
-    INVOICE.step(InvoiceState(found.state), InvoiceState.PAID, actor.roles)
+    INVOICE.step(
+        InvoiceState.ISSUED if found.bounced_fen else InvoiceState(found.state), InvoiceState.PAID, actor.roles
+    )
     if amount_fen < 1:
         raise WrongAmount("a payment has an amount", expected="1 fen or more", got=f"{amount_fen} fen")
+    if found.bounced_fen:
+        return _make_good(db, actor, found, reference, amount_fen, now, by_hand=by_hand)
     part, about = min(amount_fen, open_fen(found)), {"reference": reference, "amount_fen": amount_fen}
 
     found.received_fen += part
     db.add(found)
     outcome = "overpaid" if amount_fen > part else "part_paid" if open_fen(found) else "paid"
-    db.add(_taken(found, reference, amount_fen, outcome, now))
+    db.add(_taken(found, reference, amount_fen, outcome, now, by_hand=by_hand))
     db.flush()
 
     if open_fen(found):
@@ -87,6 +100,25 @@ def pay_again(db: Session, actor: Actor, found: Invoice, reference: str, amount_
     db.add(_taken(found, reference, amount_fen, "overpaid", now))
     db.flush()
     owe_surplus(db, found, f"settlement:{found.id}:surplus:{reference}", amount_fen, entry, now)
+
+
+def _make_good(
+    db: Session, actor: Actor, found: Invoice, reference: str, amount_fen: int, now: datetime, *, by_hand: bool
+) -> Invoice:
+    """Take a payment in place of one that the bank took back after the lines were settled."""
+    part = min(amount_fen, found.bounced_fen)
+    found.bounced_fen -= part
+    found.received_fen += part
+    db.add(found)
+    outcome = "overpaid" if amount_fen > part else "part_paid" if found.bounced_fen else "paid"
+    db.add(_taken(found, reference, amount_fen, outcome, now, by_hand=by_hand))
+    db.flush()
+    about = {"reference": reference, "amount_fen": amount_fen, "open_fen": found.bounced_fen}
+    entry = record_invoice(db, actor, Tag.INVOICE_PART_PAID, found, now, about)
+    _post_whole(db, found, "payment.part", f"part:{reference}", part, entry, now)
+    if amount_fen > part:
+        owe_surplus(db, found, f"settlement:{found.id}:surplus:{reference}", amount_fen - part, entry, now)
+    return found
 
 
 def cover(db: Session, actor: Actor, found: Invoice, entry: str, now: datetime) -> None:
@@ -139,13 +171,16 @@ def name_of_reference(reference: str) -> str:
     return sha256_hex(reference.encode())[:32]
 
 
-def _taken(found: Invoice, reference: str, amount_fen: int, outcome: str, now: datetime) -> BankEntry:
+def _taken(
+    found: Invoice, reference: str, amount_fen: int, outcome: str, now: datetime, *, by_hand: bool = False
+) -> BankEntry:
     return BankEntry(
         issuer_id=found.issuer_id,
         reference=reference,
         invoice_id=found.id,
         amount_fen=amount_fen,
         outcome=outcome,
+        by_hand=by_hand,
         taken_at=now,
     )
 

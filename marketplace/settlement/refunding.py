@@ -10,8 +10,9 @@ from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.ids import new_id
+from marketplace.ledger import queries as books
 from marketplace.ledger import service as ledger
-from marketplace.ledger.rules import Dimensions
+from marketplace.ledger.rules import Dimensions, ReversalReason
 from marketplace.settlement.bank import queries
 from marketplace.settlement.models import Invoice, Refund
 from marketplace.settlement.postings import payment
@@ -61,9 +62,31 @@ def confirm(db: Session, actor: Actor, refunds: list[Refund], bank_reference: st
         db.flush()
         entry = record(db, actor, Tag.REFUND_PAID, now, facts=_facts(one) | {"bank": bank_reference})
         parties = {"buyer": one.buyer_id, "venue": one.issuer_id}
-        amounts, key = {"amount": one.amount_fen}, f"settlement:{one.id}:paid"
+        amounts, key = {"amount": one.amount_fen}, _paid_key(one)
         draft = payment("refund.paid", key, parties, amounts, entry=entry, at=now, about=Dimensions())  # type: ignore[arg-type]
         ledger.post(db, SERVICE_ACTOR, draft, now)
+
+
+def owe_again(db: Session, actor: Actor, refunds: list[Refund], bank_reference: str, now: datetime) -> None:
+    """Note that transfers of refunds came back: each is owed as before, and the next payment order has it.
+
+    bank_reference: as `name_of_reference` gives it.  Records: settlement:refund_owed, ledger:posted.
+    """
+    for one in refunds:
+        db.refresh(one, with_for_update=True)
+        if one.order_id is None:
+            continue
+        posted = books.by_key(db, _paid_key(one))
+        one.order_id = one.reference = one.paid_at = None
+        db.add(one)
+        db.flush()
+        record(db, actor, Tag.REFUND_OWED, now, facts=_facts(one) | {"returned": bank_reference})
+        if posted is not None:
+            ledger.reverse(db, SERVICE_ACTOR, posted.id, ReversalReason.CAUSE_CANCELLED, now)
+
+
+def _paid_key(one: Refund) -> str:
+    return f"settlement:{one.id}:paid:{one.reference}"  # a transfer that came back is followed by another one
 
 
 def told_by_bank(db: Session, issuer: str, names: set[str], amount_fen: int) -> list[Refund]:

@@ -19,7 +19,7 @@ from marketplace.kernel.clock import CHINA, timestamp
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
 from marketplace.settlement import queries
-from marketplace.settlement.bank.queries import LONGEST_ID, bank_account, unordered_refunds
+from marketplace.settlement.bank.queries import LONGEST_ID, bank_account, bounced_lines, unordered_refunds
 from marketplace.settlement.models import BankAccount, PaymentOrder, Refund, Share
 from marketplace.settlement.rules import NotTheExchange
 
@@ -56,7 +56,8 @@ def order_payments(
 ) -> PaymentOrder:
     """Order every share and refund that waits and whose owner has a bank account; one transfer to an owner or refund.
 
-    Each is in one order at most.  provider: who carries them out, None = the bank's file.
+    Each is in one order at most; what was settled of a payment that the bank took back waits.
+    provider: who carries them out, None = the bank's file.
     Raises NotTheExchange, NoOwnAccount, NothingToPay.  Records: settlement:payments_ordered.
     """
     if not actor.has(Role.EXCHANGE_OPERATOR):
@@ -64,7 +65,8 @@ def order_payments(
     debtor = bank_account(db, actor.participant)
     if debtor is None:
         raise NoOwnAccount("say first from which account you pay", action="PUT /v1/bank-account")
-    waiting = queries.unpaid_shares(db, actor.participant)
+    bounced = bounced_lines(db, actor.participant)
+    waiting = [one for one in queries.unpaid_shares(db, actor.participant) if one[0].line_id not in bounced]
     back = unordered_refunds(db, actor.participant)
     if not (waiting or back):
         raise NothingToPay(

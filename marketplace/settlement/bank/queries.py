@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import or_
+from sqlalchemy import case, or_
 from sqlmodel import Session, col, func, select
 
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
-from marketplace.settlement.models import BankAccount, BankEntry, PaymentOrder, Refund
+from marketplace.settlement.models import BankAccount, BankEntry, Invoice, InvoiceLine, PaymentOrder, Refund
 
+PAYMENTS = frozenset({"paid", "part_paid", "overpaid"})
+"""Outcomes of credits that paid something."""
 LONGEST_ID = 35
 """Characters of an id in ISO 20022 messages."""
 
@@ -54,11 +56,15 @@ def refunds_of(db: Session, actor: Actor) -> Sequence[Refund]:
 
 
 def unordered_refunds(db: Session, issuer: str) -> list[tuple[Refund, BankAccount]]:
-    """What an exchange owes back to buyers with a bank account and has not ordered; read anew and held."""
+    """What an exchange owes back to buyers with a bank account and has not ordered; read anew and held.
+
+    What concerns an invoice whose payment the bank took back waits.
+    """
     rows = (
         select(Refund, BankAccount)
         .join(BankAccount, col(BankAccount.owner) == col(Refund.buyer_id))
-        .where(Refund.issuer_id == issuer, col(Refund.order_id).is_(None))
+        .join(Invoice, col(Invoice.id) == col(Refund.invoice_id))
+        .where(Refund.issuer_id == issuer, col(Refund.order_id).is_(None), ~col(Refund.void), Invoice.bounced_fen == 0)
         .order_by(col(Refund.id))
         .with_for_update(of=Refund)
         .execution_options(populate_existing=True)
@@ -79,3 +85,31 @@ def refunds_of_orders(db: Session, issuer: str, orders: Collection[str], total_f
     return list(
         db.exec(rows.where(func.substr(PaymentOrder.id, 1, LONGEST_ID).in_(orders)).order_by(col(Refund.id))).all()
     )
+
+
+def untold(db: Session, found: Invoice, amount_fen: int) -> BankEntry | None:
+    """The earliest payment of this sum for an invoice that came by hand and that no statement has told yet."""
+    rows = select(BankEntry).where(BankEntry.invoice_id == found.id, BankEntry.amount_fen == amount_fen)
+    rows = rows.where(col(BankEntry.by_hand), col(BankEntry.told_as).is_(None), BankEntry.outcome != "reversed")
+    return db.exec(rows.order_by(col(BankEntry.taken_at), col(BankEntry.reference)).limit(1)).first()
+
+
+def payment_of(db: Session, found: Invoice, amount_fen: int, reference: str) -> BankEntry | None:
+    """The payment of this sum for an invoice that stands: the one with this reference first, else the latest."""
+    rows = select(BankEntry).where(BankEntry.invoice_id == found.id, BankEntry.amount_fen == amount_fen)
+    rows = rows.where(col(BankEntry.outcome).in_(PAYMENTS))
+    named = or_(col(BankEntry.reference) == reference, func.coalesce(BankEntry.told_as, "") == reference)
+    order = (case((named, 0), else_=1), col(BankEntry.taken_at).desc(), col(BankEntry.reference))
+    return db.exec(rows.order_by(*order).limit(1)).first()
+
+
+def refund_for(db: Session, key: str) -> Refund | None:
+    """What is owed back for a cause, read anew and held."""
+    rows = select(Refund).where(Refund.cause_key == key).with_for_update()
+    return db.exec(rows.execution_options(populate_existing=True)).first()
+
+
+def bounced_lines(db: Session, issuer: str) -> set[str]:
+    """The lines of an exchange's invoices whose payment the bank took back and nobody has made good."""
+    rows = select(InvoiceLine.id).join(Invoice, col(Invoice.id) == col(InvoiceLine.invoice_id))
+    return set(db.exec(rows.where(Invoice.issuer_id == issuer, Invoice.bounced_fen > 0)))

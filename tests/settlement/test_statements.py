@@ -1,0 +1,122 @@
+"""What a bank tells twice, under two names, or takes back."""
+
+from __future__ import annotations
+
+import pytest
+
+from marketplace.audit.entry import Tag
+from marketplace.settlement.bank.orders import NothingToPay
+from marketplace.settlement.bank.statements import UnreadableStatement
+from marketplace.settlement.paying import name_of_reference
+from tests.house import House
+from tests.settlement.parts import balance, bank, billed, imbalance, pay, sold
+from tests.settlement.test_bank import order, statement, take
+from tests.settlement.test_journey import findings
+from tests.settlement.test_refunds import NOTHING, debit, refunds, standing, yuan
+from tests.transfer.doors import entries
+
+
+def cash(house: House) -> int:
+    return balance(house, house.cast["pharma"].id, "asset:cash")
+
+
+def test_a_payment_entered_by_hand_is_confirmed_by_the_statement_and_not_counted_twice(house: House) -> None:
+    sold(house)
+    arranged = findings(house)
+    invoice = billed(house)
+    half = invoice.total_fen // 2
+    pay(house, invoice, "by-hand-1", half)
+    pay(house, invoice, "by-hand-2", invoice.total_fen - half)
+    text = statement(("R1", yuan(half), invoice.number))
+    assert take(house, text) == [("confirmed", invoice.id)]
+    assert take(house, text) == [("taken_before", invoice.id)]
+    assert not refunds(house)
+    assert cash(house) == -invoice.total_fen
+    assert [one["facts"]["outcome"] for one in entries(house, Tag.BANK_ENTRY_TAKEN)] == ["confirmed"]
+    rest = yuan(invoice.total_fen - half)
+    again = statement(("R2", rest, invoice.number), ("R3", rest, invoice.number))
+    assert take(house, again) == [("confirmed", invoice.id), ("overpaid", invoice.id)]
+    assert standing(house) == NOTHING | {
+        "asset:refund-due": invoice.total_fen - half,
+        "refunds": half - invoice.total_fen,
+    }
+    assert findings(house) == arranged
+    assert imbalance(house) == 0
+
+
+def test_a_payment_entered_by_hand_under_the_banks_own_reference_is_told_once(house: House) -> None:
+    sold(house)
+    invoice = billed(house)
+    pay(house, invoice, name_of_reference("R1"))
+    text = statement(("R1", yuan(invoice.total_fen), invoice.number))
+    assert [take(house, text)[0][0] for _ in range(2)] == ["confirmed", "taken_before"]
+    assert take(house, statement(("R2", yuan(invoice.total_fen), invoice.number))) == [("overpaid", invoice.id)]
+    assert [one.amount_fen for one in refunds(house)] == [invoice.total_fen]
+
+
+def test_a_number_within_a_statement_names_a_credit_of_that_statement_and_account_only(house: House) -> None:
+    sold(house)
+    invoice = billed(house)
+    first = statement(("1", "10.00", invoice.number)).replace("AcctSvcrRef", "NtryRef")
+    next_one = first.replace("<Id>1</Id>", "<Id>2</Id>")
+    elsewhere = first.replace("</Id>", "</Id><Acct><Id><Othr><Id>6222</Id></Othr></Id></Acct>", 1)
+    for text in (first, next_one, elsewhere):
+        assert take(house, text) == [("part_paid", invoice.id)]
+        assert take(house, text) == [("taken_before", invoice.id)]
+    assert cash(house) == -3_000
+    with pytest.raises(UnreadableStatement):
+        take(house, first.replace("<Id>1</Id>", ""))
+
+
+def back(text: str) -> str:
+    return text.replace("</CdtDbtInd>", "</CdtDbtInd><RvslInd>true</RvslInd>")
+
+
+def test_a_refund_that_comes_back_is_owed_and_ordered_again(house: House) -> None:
+    sold(house)
+    arranged = findings(house)
+    invoice = billed(house)
+    take(house, statement(("R1", yuan(invoice.total_fen + 700), invoice.number)))
+    for who in ("exchange", "pharma"):
+        bank(house, who)
+    for round_ in range(2):
+        order(house)
+        (due,) = refunds(house)
+        sent = debit(f"D{round_}", 700, str(due.reference))
+        assert take(house, sent) == [("refunded", invoice.id)]
+        assert standing(house) == NOTHING
+        if not round_:
+            returned = back(sent).replace("DBIT", "CRDT")
+            assert take(house, returned) == [("returned", invoice.id)]
+            assert take(house, returned) == [("taken_before", invoice.id)]
+            assert [one.state for one in refunds(house)] == ["owed"]
+            assert standing(house) == NOTHING | {"asset:refund-due": 700, "refunds": -700}
+    assert cash(house) == -invoice.total_fen
+    assert findings(house) == arranged
+    assert imbalance(house) == 0
+
+
+def test_a_payment_that_the_bank_takes_back_holds_what_it_paid_until_it_is_made_good(house: House) -> None:
+    sold(house)
+    arranged = findings(house)
+    invoice = billed(house)
+    for who in ("exchange", "hospital", "pharma"):
+        bank(house, who)
+    part = statement(("R1", "10.00", invoice.number))
+    bounced = back(part).replace("CRDT", "DBIT")
+    assert take(house, part) == [("part_paid", invoice.id)]
+    assert [take(house, bounced)[0][0] for _ in range(2)] == ["reversed", "taken_before"]
+    assert standing(house) == NOTHING | {"payable": -invoice.total_fen}
+    whole = statement(("R2", yuan(invoice.total_fen + 700), invoice.number))
+    assert take(house, whole) == [("overpaid", invoice.id)]
+    assert take(house, back(whole).replace("CRDT", "DBIT").replace("R2", "R3")) == [("reversed", invoice.id)]
+    assert [one.state for one in refunds(house)] == ["void"]
+    assert standing(house) == NOTHING | {"payable": -invoice.total_fen, "clearing": invoice.total_fen}
+    with pytest.raises(NothingToPay):
+        order(house)
+    assert take(house, statement(("R4", yuan(invoice.total_fen), invoice.number))) == [("paid", invoice.id)]
+    assert standing(house) == NOTHING
+    assert cash(house) == -invoice.total_fen
+    assert order(house).payments == 1
+    assert findings(house) == arranged
+    assert imbalance(house) == 0
