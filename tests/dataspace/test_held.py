@@ -19,6 +19,7 @@ from marketplace.dataspace.chosen import answering
 from marketplace.dataspace.holding import AgreementOver
 from marketplace.dataspace.messages import SIGNED
 from marketplace.dataspace.models import Exchange, HeldAgreement
+from marketplace.dataspace.showing import WITHHELD, shown, shown_message
 from marketplace.dataspace.states import Protocol
 from marketplace.exchange.terms import CONTRACTS
 from marketplace.kernel.canonical import Json, canonical, digest
@@ -134,6 +135,30 @@ def test_with_a_plain_connector_what_both_said_is_held_in_words(peer: Peer) -> N
     assert (told["facts"]["document"], told["facts"]["exchange"]) == (found.document, exchange.id)
     with peer.house.runtime.database.reading() as db:
         assert [one for one in sealed_rows(db) if "dataspace" in str(one)] == []
+
+
+def test_a_message_changes_only_what_its_type_carries(peer: Peer) -> None:
+    house, exchange = peer.house, begun(peer)
+    elsewhere = agreement(peer, OFFER | {"target": "dataset-2"})
+    answer = hear(peer, exchange, "agree", "agreement", agreement=elsewhere, offer=OFFER)
+    assert (answer.status_code, answer.json()["code"]) == (400, "other-terms")
+    assert now(peer, exchange) == exchange
+
+    stray = {"offer": "", "agreement": [], "dataAddress": "a secret of somebody"}
+    assert hear(peer, exchange, "terminate", "termination", **stray).status_code == 200
+    transfer = asked(peer)
+    peer.deliver()
+    for move, path in (("start", "start"), ("suspend", "suspension"), ("start", "start")):
+        more = {"dataAddress": None} if move == "start" else stray
+        assert hear(peer, transfer, move, path, **more).status_code == 200, move
+    with house.runtime.database.reading() as db:
+        buyer = house.cast["pharma"].actor
+        seen = {one.id: shown(buyer, one) for one in queries.exchanges_of(db, buyer)}
+        auditor = house.cast["auditor"].actor
+        told = [shown_message(auditor, transfer, one).body for one in queries.messages(db, transfer.id)]
+    assert (seen[exchange.id].state, seen[exchange.id].terms, seen[exchange.id].agreement) == ("TERMINATED", OFFER, {})
+    assert (seen[transfer.id].state, seen[transfer.id].data_address) == ("STARTED", {})
+    assert [one["dataAddress"] for one in told if one.get("dataAddress")] == [WITHHELD]
 
 
 def test_with_our_extension_the_contract_is_held_with_both_signatures(peer: Peer) -> None:
