@@ -13,6 +13,7 @@ ODRL: Final = "http://www.w3.org/ns/odrl/2/"
 ODRL_PREFIX: Final = "odrl:"
 _TERMS = frozenset({"action", "leftOperand", "operator"})
 _NOT_A_RULES = frozenset({"@type", "assignee", "target"})
+_BOUNDS = frozenset({"recipient", "dateTime"})
 
 
 def listed(value: Any) -> Any:
@@ -119,6 +120,20 @@ def same_rules(one: Json, other: Json) -> bool:
     Connectors that read messages as JSON-LD write a term with its prefix or whole, and a value as a value object.
     """
     return meaning_of(one) == meaning_of(other)
+
+
+def binds(contract: Json, agreed: Json) -> bool:
+    """Whether a contract has the rules of an agreement: its permissions bound to a recipient and a term, none wider."""
+    bound, free = meaning_of(contract), meaning_of(agreed)
+    permissions = bound.pop("permission", []), free.pop("permission", [])
+    return bound == free and len(permissions[0]) == len(permissions[1]) and all(map(_is_bound, *permissions))
+
+
+def _is_bound(bound: Json, free: Json) -> bool:
+    both, whole = bound.get("constraint", []), free.get("constraint", [])
+    added = [one for one in both if one not in whole]
+    others = all(bound.get(name) == free.get(name) for name in (bound.keys() | free.keys()) - {"constraint"})
+    return others and all(one in both for one in whole) and {one.get("leftOperand") for one in added} <= _BOUNDS
 
 
 def meaning_of(policy: Json) -> Json:

@@ -25,6 +25,7 @@ from marketplace.exchange.terms import CONTRACTS
 from marketplace.kernel.canonical import Json, canonical, digest
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.signing import generate_key
+from marketplace.participants import queries as participants
 from tests.dataspace.peer import Peer, message, speaking
 from tests.house import House
 from tests.transfer.doors import entries
@@ -84,7 +85,13 @@ def agreement(peer: Peer, offer: Json = OFFER) -> Json:
 def contract(peer: Peer, **changes: Any) -> Json:
     """What our extension carries, drafted elsewhere and signed by the provider."""
     ends_at = timestamp(peer.house.clock.now() + timedelta(days=30))
-    content = {"type": "agreement", "id": AGREED, "ends_at": ends_at, "text": "whatever both agreed"} | changes
+    sides = {"provider": "hospital", "buyer": "pharma"}
+    with peer.house.runtime.database.reading() as db:
+        found = {side: participants.participant(db, peer.house.cast[who].id) for side, who in sides.items()}
+    parties = {side: {"id": one.id, "credit_code": one.credit_code} for side, one in found.items()}
+    bounds = [{"leftOperand": "recipient", "operator": "eq", "rightOperand": peer.hosted}]
+    uses = {"profile": "urn:profile", "permission": [{"action": "use", "constraint": bounds}]}
+    content = {"type": "agreement", "id": AGREED, "ends_at": ends_at, "parties": parties, "uses": uses} | changes
     jws = peer.house.cast["hospital"].key.sign_detached(canonical(content), typ="agreement+jws")
     return {"document": digest(content), "content": content, "signatures": [{"jws": jws}]}
 
@@ -176,6 +183,9 @@ def test_with_our_extension_the_contract_is_held_with_both_signatures(peer: Peer
         contract(peer, text="another contract than the buyer signed"),
         contract(peer, ends_at="never"),
         contract(peer, id="urn:agreement:2"),
+        contract(peer, parties={"provider": {"credit_code": "1"}, "buyer": {"credit_code": "2"}}),
+        contract(peer, uses={"profile": "urn:profile", "permission": [{"action": "distribute"}]}),
+        contract(peer, uses="anything"),
         "no contract",
     ]
     for one in wrong:
@@ -192,6 +202,37 @@ def test_with_our_extension_the_contract_is_held_with_both_signatures(peer: Peer
     assert timestamp(found.ends_at or house.clock.now()) == made["content"]["ends_at"]
     assert signers(peer, found.contract) == {house.cast["hospital"].id, house.cast["pharma"].id}
     assert content(peer, found.document)["unsigned"] is None
+
+
+def test_an_old_contract_binds_nobody_again(peer: Peer) -> None:
+    house, made = peer.house, contract(peer)
+    jws = house.cast["pharma"].key.sign_detached(canonical(made["content"]), typ="agreement+jws")
+
+    def accepted() -> Exchange:
+        peer.heard.pid = ""
+        exchange = begun(peer)
+        assert hear(peer, exchange, "offer", "offers", offer=OFFER, **{SIGNED: made}).status_code == 200
+        say(peer, exchange, "accept", **{SIGNED: {"jws": jws}})
+        assert hear(peer, exchange, "agree", "agreement", **said).status_code == 200
+        assert peer.deliver() == 1
+        return exchange
+
+    said = {"agreement": agreement(peer), SIGNED: made}
+    first = accepted()
+    assert hear(peer, first, "terminate", "termination").status_code == 200
+
+    peer.heard.pid = ""
+    second = begun(peer)
+    assert hear(peer, second, "agree", "agreement", **said).status_code == 200
+    assert (peer.deliver(), now(peer, second).state) == (0, "AGREED"), "the buyer signed nothing in this negotiation"
+
+    assert hear(peer, accepted(), "finalize", "events").status_code == 200
+    assert held(peer).contract == made["document"]
+    peer.heard.pid = ""
+    third = begun(peer)
+    answer = hear(peer, third, "agree", "agreement", **said)
+    assert (answer.status_code, answer.json()["code"]) == (400, "not-the-contract")
+    assert now(peer, third).state == "REQUESTED"
 
 
 def asked(peer: Peer) -> Exchange:
