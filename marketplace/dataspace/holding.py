@@ -18,7 +18,7 @@ from marketplace.dataspace import datasets as described
 from marketplace.dataspace import queries
 from marketplace.dataspace.messages import SIGNED
 from marketplace.dataspace.models import Exchange, HeldAgreement
-from marketplace.dataspace.policies import binds
+from marketplace.dataspace.policies import binds, meaning_of
 from marketplace.dataspace.states import HELD_AGREEMENT, HeldState
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json, digest, sha256_hex
@@ -275,17 +275,15 @@ def _end_of(agreement: Json, contract: Json | None) -> datetime | None:
             return parse_timestamp(contract["content"]["ends_at"])
         except (KeyError, TypeError, ValueError) as error:
             raise NotTheContract("the contract says no end", expected="ends_at, RFC 3339 with an offset") from error
-    ends = [_until(rule) for rule in agreement.get("permission", [])]
+    ends = [_until(rule) for rule in meaning_of(agreement).get("permission", [])]
     return max((one for one in ends if one is not None), default=None) if all(ends) else None
 
 
 def _until(rule: Json) -> datetime | None:
     for one in rule.get("constraint", []):
         if (one.get("leftOperand"), one.get("operator")) in {("dateTime", "lteq"), ("dateTime", "lt")}:
-            value = one["rightOperand"]
-            text = value.get("@value") if isinstance(value, dict) else value
             try:
-                return parse_timestamp(str(text))
+                return parse_timestamp(str(one["rightOperand"]))
             except ValueError:
                 return None
     return None

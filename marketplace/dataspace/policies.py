@@ -12,6 +12,7 @@ from marketplace.kernel.errors import Invalid
 ODRL: Final = "http://www.w3.org/ns/odrl/2/"
 ODRL_PREFIX: Final = "odrl:"
 _TERMS = frozenset({"action", "leftOperand", "operator"})
+_SETS = frozenset({"permission", "prohibition", "obligation", "duty", "constraint", "and", "or", "xone", "andSequence"})
 _NOT_A_RULES = frozenset({"@type", "assignee", "target"})
 _BOUNDS = frozenset({"recipient", "dateTime"})
 
@@ -137,8 +138,8 @@ def _is_bound(bound: Json, free: Json) -> bool:
 
 
 def meaning_of(policy: Json) -> Json:
-    """The rules of a policy with every term and value in the one spelling of ours."""
-    return {name: _spelled(rules) for name, rules in rules_of(policy).items()}
+    """The rules of a policy with every term and value in the one spelling of ours, and every set as an array."""
+    return {name: _spelled(rules, name) for name, rules in rules_of(policy).items()}
 
 
 def _plain(value: Any, member: str = "") -> Any:
@@ -164,6 +165,8 @@ def _listed_in(text: str) -> Any:
 
 def _spelled(value: Any, member: str = "") -> Any:
     match value:
+        case dict() if member in _SETS:
+            return [_spelled(value)]
         case {"@value": inner}:
             return inner
         case dict():

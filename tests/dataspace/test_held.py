@@ -255,12 +255,27 @@ def test_an_agreement_that_the_provider_ended_carries_no_further_pull(peer: Peer
         asked(peer)
 
 
+def test_an_agreement_that_permits_nothing_says_no_end(peer: Peer) -> None:
+    forbids = OFFER | {"permission": None, "prohibition": {"action": "distribute"}}
+    finalized(peer, forbids)
+    assert (held(peer).state, held(peer).ends_at) == ("in_force", None)
+
+
 def test_an_agreement_ends_with_its_term(peer: Peer) -> None:
     house = peer.house
     end = house.clock.now() + timedelta(days=2)
     until = {"leftOperand": "dateTime", "operator": "lteq", "rightOperand": timestamp(end)}
-    finalized(peer, OFFER | {"permission": [{"action": "use", "constraint": [until]}]})
-    assert held(peer).ends_at == end
+    whole = OFFER | {"permission": [{"action": "use", "constraint": [until]}]}
+    lenient = until | {"leftOperand": "odrl:dateTime", "rightOperand": {"@value": timestamp(end)}}
+    alone = {"permission": {"action": "odrl:use", "constraint": lenient}, "prohibition": None}
+    exchange = begun(peer, whole)
+    wider = alone | {"permission": {"action": "odrl:use"}}
+    for said, status in ((wider, 400), (alone, 200)):
+        answer = hear(peer, exchange, "agree", "agreement", agreement=agreement(peer) | said)
+        assert answer.status_code == status, answer.text
+    assert say(peer, exchange, "verify") == "VERIFIED"
+    assert hear(peer, exchange, "finalize", "events").status_code == 200
+    assert held(peer).ends_at == end, "however its sender spells it"
     house.clock.advance(timedelta(days=2))
     with pytest.raises(AgreementOver):
         asked(peer)
