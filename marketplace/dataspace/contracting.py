@@ -18,6 +18,7 @@ from marketplace.dataspace import proposals
 from marketplace.dataspace.hearing import OtherTerms
 from marketplace.dataspace.messages import SIGNED
 from marketplace.dataspace.models import Exchange
+from marketplace.dataspace.policies import same_rules
 from marketplace.dataspace.proposals import NotNegotiable
 from marketplace.dataspace.states import FINAL, Move
 from marketplace.exchange import queries as exchange_room
@@ -140,6 +141,16 @@ def content(db: Session, exchange: Exchange, move: Move, agreement: Json) -> Jso
             return {"code": reason, "reason": [words["en"]]}
         case _:
             return {}
+
+
+def contracted(db: Session, exchange: Exchange) -> Json:
+    """The offer whose terms the contract has: as the other side spelled it, where that says the same.
+
+    The provider may have drafted other terms than the last message offered: those over which both sign count.
+    """
+    request = negotiation.request(db, exchange.request_id)
+    drafted = proposals.offered(exchange_room.offer(db, request.offer_id), table.on_table(db, request))
+    return exchange.terms if same_rules(exchange.terms, drafted) else drafted
 
 
 def _end(db: Session, buyer: Actor, request: AccessRequest, now: datetime) -> None:

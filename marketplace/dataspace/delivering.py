@@ -115,6 +115,10 @@ def _conclude(
     now, pauses = runtime.clock.now(), answering.patience.pauses
     if row.state != "sending":
         return
+    if not _follows(exchange, move):
+        # The answer came after the time for it: what the other side said meanwhile counts.
+        settle(db, row, "dropped", now, outcome.status)
+        return
     if outcome.taken and _named(exchange, outcome):
         settle(db, row, "taken", now, outcome.status)
         enter(db, SERVICE_ACTOR, exchange, move, row.body, now)

@@ -11,7 +11,7 @@ from marketplace.dataspace import queries
 from marketplace.dataspace.addresses import require_registered
 from marketplace.dataspace.messages import BUCKET_ENDPOINT, BUCKET_PUSH, HTTP_ENDPOINT, PUSHED
 from marketplace.dataspace.models import Exchange
-from marketplace.dataspace.showing import without_values
+from marketplace.dataspace.showing import without_address, without_values
 from marketplace.dataspace.states import Protocol, Side
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Invalid
@@ -74,7 +74,7 @@ def read_destination(connector: Connector, exchange: Exchange, address: Json) ->
     """
     if exchange.format == BUCKET_PUSH:
         return _read_bucket(connector, exchange, address)
-    if address.get("endpointType") != HTTP_ENDPOINT or "endpoint" not in address:
+    if address.get("endpointType") != HTTP_ENDPOINT or not address.get("endpoint"):
         raise BadDestination("an HTTP push needs a dataAddress with endpoint", expected=HTTP_ENDPOINT)
     found = properties_of(address)
     token, kind = found.get("authorization", ""), found.get("authType", "")
@@ -115,6 +115,5 @@ def forget_destination(db: Session, exchange: Exchange) -> None:
         return
     exchange.data_address = without_values(exchange.data_address)
     for row in queries.messages(db, exchange.id):
-        if "dataAddress" in row.body:
-            row.body = row.body | {"dataAddress": without_values(row.body["dataAddress"])}
-            db.add(row)
+        row.body = without_address(row.body)
+        db.add(row)

@@ -118,7 +118,7 @@ def hear(
     if _heard_before(db, exchange, move, message):
         return exchange
     step_of(move.protocol, exchange.state, move, Side(exchange.side).other)
-    _require_terms(exchange, talk, message)
+    _require_terms(exchange, talk, move, message)
 
     reasons = answering.heard(db, exchange, move, message, runtime, now)
     if reasons:
@@ -161,14 +161,16 @@ def _require_ids(exchange: Exchange, message: Json) -> None:
             raise OtherProcess(f"{name} is not that of this process", expected=pid, got=shown(str(message[name])))
 
 
-def _require_terms(exchange: Exchange, talk: Talk, message: Json) -> None:
+def _require_terms(exchange: Exchange, talk: Talk, move: Move, message: Json) -> None:
     """An offer stays with its data set; an agreement names both parties and has the rules of the last offer."""
-    policy = message.get("offer") or message.get("agreement") or {}
-    if policy and policy["target"] != exchange.subject:
-        raise OtherTerms("the policy is for another data set", expected=exchange.subject, got=shown(policy["target"]))
-    agreement = message.get("agreement")
-    if agreement is None:
+    if move.carries not in {"offer", "agreement"}:
         return
+    policy = message[move.carries]
+    if policy["target"] != exchange.subject:
+        raise OtherTerms("the policy is for another data set", expected=exchange.subject, got=shown(policy["target"]))
+    if move.carries == "offer":
+        return
+    agreement = policy
     parties, ours = (agreement["assigner"], agreement["assignee"]), (talk.connector.identifier, talk.hosted.id)
     if parties != ours:
         raise OtherTerms(

@@ -14,9 +14,11 @@ from sqlmodel import Session
 
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
+from marketplace.dataspace import datasets as described
 from marketplace.dataspace import queries
 from marketplace.dataspace.messages import SIGNED
 from marketplace.dataspace.models import Exchange, HeldAgreement
+from marketplace.dataspace.policies import binds, meaning_of
 from marketplace.dataspace.states import HELD_AGREEMENT, HeldState
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json, digest, sha256_hex
@@ -61,6 +63,8 @@ def check_contract(db: Session, exchange: Exchange, message: Json, now: datetime
     if digest(content) != contract["document"] or content.get("id") != message["agreement"]["@id"]:
         raise NotTheContract("document, content and agreement are not the same", expected=shown(digest(content)))
     _end_of(message["agreement"], contract)
+    _require_of_both(db, exchange, content, message["agreement"])
+    _require_not_held(db, exchange, contract["document"])
     provider = connectors.connector(db, exchange.connector_id).participant_id
     jws = _signature_of(db, provider, contract["signatures"])
     name = documents.keep(db, CONTRACT_KIND, content, now, readers=[exchange.participant_id])
@@ -70,9 +74,12 @@ def check_contract(db: Session, exchange: Exchange, message: Json, now: datetime
 
 
 def is_signed(db: Session, exchange: Exchange) -> bool:
-    """Whether the contract of an agreement message bears both parties' signatures, each checked."""
+    """Whether the contract of an agreement message bears both parties' signatures, each checked.
+
+    The buyer's counts where it was given: in this exchange, since whoever holds an old contract can send it again.
+    """
     contract = _contract_of(db, exchange)
-    if contract is None:
+    if contract is None or not any(_own_signatures(db, exchange)):
         return False
     parties = {exchange.participant_id, connectors.connector(db, exchange.connector_id).participant_id}
     return parties <= {one.signer for one in documents.signatures(db, contract["document"])}
@@ -81,10 +88,12 @@ def is_signed(db: Session, exchange: Exchange) -> bool:
 def hold(db: Session, exchange: Exchange, message: Json, key: SigningKey, now: datetime) -> HeldAgreement:
     """Hold what a message finalizes; the service signs what both sides said.  key: the service's own.
 
-    Raises BadSignature, UnknownKey.  Records: dataspace:agreement_held, participant:signature_accepted.
+    Raises NotTheContract, BadSignature, UnknownKey.
+    Records: dataspace:agreement_held, participant:signature_accepted.
     """
     contract = _contract_of(db, exchange)
     if contract is not None:
+        _require_not_held(db, exchange, contract["document"])
         for own in _own_signatures(db, exchange):
             accept(db, exchange.participant_id, contract["document"], own, typ=TYP, now=now)
     signed = is_signed(db, exchange)
@@ -212,6 +221,31 @@ def _contract(message: Json) -> Json | None:
     return found
 
 
+def _require_of_both(db: Session, exchange: Exchange, content: Json, agreement: Json) -> None:
+    """Raises NotTheContract: the contract is between others than this exchange, or permits something else."""
+    provider = connectors.connector(db, exchange.connector_id).participant_id
+    sides = {"provider": provider, "buyer": exchange.participant_id}
+    expected = {side: participants.participant(db, one).credit_code for side, one in sides.items()}
+    try:
+        parties = {side: content["parties"][side]["credit_code"] for side in sides}
+        bound = binds(described.offered(exchange.subject, content["uses"]), agreement)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise NotTheContract("the contract lacks parties or uses", expected="agreement.schema.json") from error
+    if parties != expected:
+        raise NotTheContract("the contract is between others", expected=" and ".join(expected.values()))
+    if not bound:
+        raise NotTheContract("the contract has other uses than the agreement", expected="the rules of the last offer")
+
+
+def _require_not_held(db: Session, exchange: Exchange, document: str) -> None:
+    """Raises NotTheContract: the buyer holds this document already, from another exchange."""
+    known = queries.holding_contract(db, exchange.participant_id, document)
+    if known is not None and known.exchange_id != exchange.id:
+        raise NotTheContract(
+            "this contract was concluded in another negotiation", got=document, action="draft a new contract"
+        )
+
+
 def _signature_of(db: Session, participant_id: str, signatures: list[Any]) -> str:
     """The signature whose key is registered here for a participant."""
     known = {one.kid for one in participants.keys(db, participant_id)}
@@ -241,17 +275,15 @@ def _end_of(agreement: Json, contract: Json | None) -> datetime | None:
             return parse_timestamp(contract["content"]["ends_at"])
         except (KeyError, TypeError, ValueError) as error:
             raise NotTheContract("the contract says no end", expected="ends_at, RFC 3339 with an offset") from error
-    ends = [_until(rule) for rule in agreement.get("permission", [])]
+    ends = [_until(rule) for rule in meaning_of(agreement).get("permission", [])]
     return max((one for one in ends if one is not None), default=None) if all(ends) else None
 
 
 def _until(rule: Json) -> datetime | None:
     for one in rule.get("constraint", []):
         if (one.get("leftOperand"), one.get("operator")) in {("dateTime", "lteq"), ("dateTime", "lt")}:
-            value = one["rightOperand"]
-            text = value.get("@value") if isinstance(value, dict) else value
             try:
-                return parse_timestamp(str(text))
+                return parse_timestamp(str(one["rightOperand"]))
             except ValueError:
                 return None
     return None

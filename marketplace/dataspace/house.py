@@ -86,8 +86,8 @@ class House:
         self, db: Session, exchange: Exchange, move: Move, message: Json, runtime: Runtime, now: datetime
     ) -> Sequence[str]:
         if exchange.protocol == Protocol.TRANSFER:
-            if "dataAddress" in message:
-                require_destination(db, exchange, message["dataAddress"])
+            if move.carries and message.get(move.carries) is not None:
+                require_destination(db, exchange, message[move.carries])
             self.left(db, exchange, move, now)
         if exchange.side == Side.CONSUMER:
             return _followed(db, exchange, move, message, runtime, now)
@@ -138,9 +138,12 @@ class House:
         return {"agreement": self.agreement(db, exchange, now)} if move.name == "agree" else {"offer": exchange.terms}
 
     def agreement(self, db: Session, exchange: Exchange, now: datetime) -> Json:
-        """The agreement in the protocol's form: the rules of the last offer, both parties, its moment."""
+        """The agreement in the protocol's form: the rules of the contract here, else of the last offer, both parties,
+        its moment.
+        """
         provider, consumer = exchange.participant_id, connectors.connector(db, exchange.connector_id).identifier
-        return rules_of(exchange.terms) | {
+        offer = contracting.contracted(db, exchange) if exchange.request_id else exchange.terms
+        return rules_of(offer) | {
             "@id": exchange.agreement_id or f"urn:uuid:{exchange.id}",
             "@type": "Agreement",
             "target": exchange.subject,

@@ -19,6 +19,7 @@ from marketplace.kernel.canonical import Json, digest, sha256_hex
 from marketplace.kernel.ids import new_id
 from marketplace.plumbing.runtime import Runtime
 
+_KEPT = {"offer": "terms", "agreement": "agreement", "dataAddress": "data_address"}
 _ACKNOWLEDGED = {Protocol.NEGOTIATION: "ContractNegotiation", Protocol.TRANSFER: "TransferProcess"}
 
 
@@ -42,10 +43,10 @@ def open_exchange(db: Session, actor: Actor, exchange: Exchange, now: datetime) 
 
 
 def enter(db: Session, actor: Actor, exchange: Exchange, move: Move, message: Json, now: datetime) -> None:
-    """Take a checked move: what its message says, the new state, the entry.  Records: dataspace:exchange_moved."""
-    exchange.terms = message.get("offer", exchange.terms)
-    exchange.agreement = message.get("agreement", exchange.agreement)
-    exchange.data_address = message.get("dataAddress", exchange.data_address)
+    """Take a checked move: what its message carries, the new state, the entry.  Records: dataspace:exchange_moved."""
+    carried = message.get(move.carries)
+    if carried is not None:
+        setattr(exchange, _KEPT[move.carries], carried)
     exchange.state, exchange.moved_at = str(move.target), now
     if exchange.state in FINAL:
         forget_destination(db, exchange)

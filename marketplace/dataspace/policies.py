@@ -12,7 +12,9 @@ from marketplace.kernel.errors import Invalid
 ODRL: Final = "http://www.w3.org/ns/odrl/2/"
 ODRL_PREFIX: Final = "odrl:"
 _TERMS = frozenset({"action", "leftOperand", "operator"})
+_SETS = frozenset({"permission", "prohibition", "obligation", "duty", "constraint", "and", "or", "xone", "andSequence"})
 _NOT_A_RULES = frozenset({"@type", "assignee", "target"})
+_BOUNDS = frozenset({"recipient", "dateTime"})
 
 
 def listed(value: Any) -> Any:
@@ -121,9 +123,23 @@ def same_rules(one: Json, other: Json) -> bool:
     return meaning_of(one) == meaning_of(other)
 
 
+def binds(contract: Json, agreed: Json) -> bool:
+    """Whether a contract has the rules of an agreement: its permissions bound to a recipient and a term, none wider."""
+    bound, free = meaning_of(contract), meaning_of(agreed)
+    permissions = bound.pop("permission", []), free.pop("permission", [])
+    return bound == free and len(permissions[0]) == len(permissions[1]) and all(map(_is_bound, *permissions))
+
+
+def _is_bound(bound: Json, free: Json) -> bool:
+    both, whole = bound.get("constraint", []), free.get("constraint", [])
+    added = [one for one in both if one not in whole]
+    others = all(bound.get(name) == free.get(name) for name in (bound.keys() | free.keys()) - {"constraint"})
+    return others and all(one in both for one in whole) and {one.get("leftOperand") for one in added} <= _BOUNDS
+
+
 def meaning_of(policy: Json) -> Json:
-    """The rules of a policy with every term and value in the one spelling of ours."""
-    return {name: _spelled(rules) for name, rules in rules_of(policy).items()}
+    """The rules of a policy with every term and value in the one spelling of ours, and every set as an array."""
+    return {name: _spelled(rules, name) for name, rules in rules_of(policy).items()}
 
 
 def _plain(value: Any, member: str = "") -> Any:
@@ -149,6 +165,8 @@ def _listed_in(text: str) -> Any:
 
 def _spelled(value: Any, member: str = "") -> Any:
     match value:
+        case dict() if member in _SETS:
+            return [_spelled(value)]
         case {"@value": inner}:
             return inner
         case dict():

@@ -155,3 +155,9 @@ def held_as(db: Session, buyer_id: str, connector_id: str, agreement: str) -> He
         HeldAgreement.agreement == agreement,
     )
     return db.exec(rows.order_by(col(HeldAgreement.held_at).desc())).first()
+
+
+def holding_contract(db: Session, buyer_id: str, document: str) -> HeldAgreement | None:
+    """What a buyer holds by a contract that both parties signed, if anything.  document: SHA-256 of the contract."""
+    rows = select(HeldAgreement).where(HeldAgreement.buyer_id == buyer_id, HeldAgreement.contract == document)
+    return db.exec(rows).first()

@@ -74,9 +74,10 @@ def settle(db: Session, row: ExchangeMessage, state: str, now: datetime, status:
 
 
 def begin_attempt(db: Session, row: ExchangeMessage, now: datetime, longest: timedelta) -> None:
-    """Mark that an attempt is under way.  Raises OnItsWay while another one is."""
-    if row.state == "sending" and row.sending_until is not None and row.sending_until > now:
-        raise OnItsWay("another worker sends this message", got=row.id)
+    """Mark that an attempt is under way.  Raises OnItsWay while one is, of this message or another of the exchange."""
+    for other in queries.under_way(db, row.exchange_id):
+        if other.state == "sending" and other.sending_until is not None and other.sending_until > now:
+            raise OnItsWay("another worker sends a message of this exchange", got=other.id)
     row.state, row.attempts, row.sending_until = "sending", row.attempts + 1, now + longest
     db.add(row)
     db.flush()

@@ -29,9 +29,7 @@ def shown(actor: Actor, exchange: Exchange) -> ExchangeOut:
 def shown_message(actor: Actor, exchange: Exchange, row: ExchangeMessage) -> MessageOut:
     """A message as the caller may see it; sha256 is that of what was said."""
     found = MessageOut.model_validate(row)
-    if _pulls(actor, exchange) or "dataAddress" not in found.body:
-        return found
-    return found.model_copy(update={"body": found.body | {"dataAddress": without_values(found.body["dataAddress"])}})
+    return found if _pulls(actor, exchange) else found.model_copy(update={"body": without_address(found.body)})
 
 
 def shown_in_full(
@@ -52,6 +50,14 @@ def shown_in_full(
 
 def _pulls(actor: Actor, exchange: Exchange) -> bool:
     return exchange.side == Side.CONSUMER and exchange.participant_id == actor.participant
+
+
+def without_address(body: Json) -> Json:
+    """A message without the values of its address of data; where a type has none, anything may stand under the name."""
+    address = body.get("dataAddress")
+    if address is None:
+        return body
+    return body | {"dataAddress": without_values(address) if isinstance(address, dict) else WITHHELD}
 
 
 def without_values(address: Json) -> Json:

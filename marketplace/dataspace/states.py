@@ -102,6 +102,7 @@ class Move:
     """What one side says to the other.
 
     message: its `@type`; event: the `eventType` that tells moves of one type apart; path: after the receiver's id.
+    carries: the one member that an exchange keeps of it, empty for none; whatever else is in a message changes nothing.
     """
 
     protocol: Protocol
@@ -110,20 +111,21 @@ class Move:
     target: StrEnum
     path: str
     event: str = ""
+    carries: str = ""
 
 
-def _move(name: str, message: str, target: StrEnum, path: str, event: str = "") -> tuple[str, Move]:
+def _move(name: str, message: str, target: StrEnum, path: str, event: str = "", carries: str = "") -> tuple[str, Move]:
     protocol = Protocol.NEGOTIATION if isinstance(target, NegotiationState) else Protocol.TRANSFER
-    return name, Move(protocol, name, message, target, path, event)
+    return name, Move(protocol, name, message, target, path, event, carries)
 
 
 MOVES: dict[Protocol, dict[str, Move]] = {
     Protocol.NEGOTIATION: dict(
         (
-            _move("request", "ContractRequestMessage", _N.REQUESTED, "request"),
-            _move("offer", "ContractOfferMessage", _N.OFFERED, "offers"),
+            _move("request", "ContractRequestMessage", _N.REQUESTED, "request", carries="offer"),
+            _move("offer", "ContractOfferMessage", _N.OFFERED, "offers", carries="offer"),
             _move("accept", "ContractNegotiationEventMessage", _N.ACCEPTED, "events", "ACCEPTED"),
-            _move("agree", "ContractAgreementMessage", _N.AGREED, "agreement"),
+            _move("agree", "ContractAgreementMessage", _N.AGREED, "agreement", carries="agreement"),
             _move("verify", "ContractAgreementVerificationMessage", _N.VERIFIED, "agreement/verification"),
             _move("finalize", "ContractNegotiationEventMessage", _N.FINALIZED, "events", "FINALIZED"),
             _move("terminate", "ContractNegotiationTerminationMessage", _N.TERMINATED, "termination"),
@@ -131,8 +133,8 @@ MOVES: dict[Protocol, dict[str, Move]] = {
     ),
     Protocol.TRANSFER: dict(
         (
-            _move("request", "TransferRequestMessage", _T.REQUESTED, "request"),
-            _move("start", "TransferStartMessage", _T.STARTED, "start"),
+            _move("request", "TransferRequestMessage", _T.REQUESTED, "request", carries="dataAddress"),
+            _move("start", "TransferStartMessage", _T.STARTED, "start", carries="dataAddress"),
             _move("suspend", "TransferSuspensionMessage", _T.SUSPENDED, "suspension"),
             _move("complete", "TransferCompletionMessage", _T.COMPLETED, "completion"),
             _move("terminate", "TransferTerminationMessage", _T.TERMINATED, "termination"),

@@ -19,11 +19,13 @@ from marketplace.dataspace.chosen import answering
 from marketplace.dataspace.holding import AgreementOver
 from marketplace.dataspace.messages import SIGNED
 from marketplace.dataspace.models import Exchange, HeldAgreement
+from marketplace.dataspace.showing import WITHHELD, shown, shown_message
 from marketplace.dataspace.states import Protocol
 from marketplace.exchange.terms import CONTRACTS
 from marketplace.kernel.canonical import Json, canonical, digest
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.signing import generate_key
+from marketplace.participants import queries as participants
 from tests.dataspace.peer import Peer, message, speaking
 from tests.house import House
 from tests.transfer.doors import entries
@@ -83,7 +85,13 @@ def agreement(peer: Peer, offer: Json = OFFER) -> Json:
 def contract(peer: Peer, **changes: Any) -> Json:
     """What our extension carries, drafted elsewhere and signed by the provider."""
     ends_at = timestamp(peer.house.clock.now() + timedelta(days=30))
-    content = {"type": "agreement", "id": AGREED, "ends_at": ends_at, "text": "whatever both agreed"} | changes
+    sides = {"provider": "hospital", "buyer": "pharma"}
+    with peer.house.runtime.database.reading() as db:
+        found = {side: participants.participant(db, peer.house.cast[who].id) for side, who in sides.items()}
+    parties = {side: {"id": one.id, "credit_code": one.credit_code} for side, one in found.items()}
+    bounds = [{"leftOperand": "recipient", "operator": "eq", "rightOperand": peer.hosted}]
+    uses = {"profile": "urn:profile", "permission": [{"action": "use", "constraint": bounds}]}
+    content = {"type": "agreement", "id": AGREED, "ends_at": ends_at, "parties": parties, "uses": uses} | changes
     jws = peer.house.cast["hospital"].key.sign_detached(canonical(content), typ="agreement+jws")
     return {"document": digest(content), "content": content, "signatures": [{"jws": jws}]}
 
@@ -136,6 +144,30 @@ def test_with_a_plain_connector_what_both_said_is_held_in_words(peer: Peer) -> N
         assert [one for one in sealed_rows(db) if "dataspace" in str(one)] == []
 
 
+def test_a_message_changes_only_what_its_type_carries(peer: Peer) -> None:
+    house, exchange = peer.house, begun(peer)
+    elsewhere = agreement(peer, OFFER | {"target": "dataset-2"})
+    answer = hear(peer, exchange, "agree", "agreement", agreement=elsewhere, offer=OFFER)
+    assert (answer.status_code, answer.json()["code"]) == (400, "other-terms")
+    assert now(peer, exchange) == exchange
+
+    stray = {"offer": "", "agreement": [], "dataAddress": "a secret of somebody"}
+    assert hear(peer, exchange, "terminate", "termination", **stray).status_code == 200
+    transfer = asked(peer)
+    peer.deliver()
+    for move, path in (("start", "start"), ("suspend", "suspension"), ("start", "start")):
+        more = {"dataAddress": None} if move == "start" else stray
+        assert hear(peer, transfer, move, path, **more).status_code == 200, move
+    with house.runtime.database.reading() as db:
+        buyer = house.cast["pharma"].actor
+        seen = {one.id: shown(buyer, one) for one in queries.exchanges_of(db, buyer)}
+        auditor = house.cast["auditor"].actor
+        told = [shown_message(auditor, transfer, one).body for one in queries.messages(db, transfer.id)]
+    assert (seen[exchange.id].state, seen[exchange.id].terms, seen[exchange.id].agreement) == ("TERMINATED", OFFER, {})
+    assert (seen[transfer.id].state, seen[transfer.id].data_address) == ("STARTED", {})
+    assert [one["dataAddress"] for one in told if one.get("dataAddress")] == [WITHHELD]
+
+
 def test_with_our_extension_the_contract_is_held_with_both_signatures(peer: Peer) -> None:
     house, exchange, made = peer.house, begun(peer), contract(peer)
     assert hear(peer, exchange, "offer", "offers", offer=OFFER, **{SIGNED: made}).status_code == 200
@@ -151,6 +183,9 @@ def test_with_our_extension_the_contract_is_held_with_both_signatures(peer: Peer
         contract(peer, text="another contract than the buyer signed"),
         contract(peer, ends_at="never"),
         contract(peer, id="urn:agreement:2"),
+        contract(peer, parties={"provider": {"credit_code": "1"}, "buyer": {"credit_code": "2"}}),
+        contract(peer, uses={"profile": "urn:profile", "permission": [{"action": "distribute"}]}),
+        contract(peer, uses="anything"),
         "no contract",
     ]
     for one in wrong:
@@ -167,6 +202,37 @@ def test_with_our_extension_the_contract_is_held_with_both_signatures(peer: Peer
     assert timestamp(found.ends_at or house.clock.now()) == made["content"]["ends_at"]
     assert signers(peer, found.contract) == {house.cast["hospital"].id, house.cast["pharma"].id}
     assert content(peer, found.document)["unsigned"] is None
+
+
+def test_an_old_contract_binds_nobody_again(peer: Peer) -> None:
+    house, made = peer.house, contract(peer)
+    jws = house.cast["pharma"].key.sign_detached(canonical(made["content"]), typ="agreement+jws")
+
+    def accepted() -> Exchange:
+        peer.heard.pid = ""
+        exchange = begun(peer)
+        assert hear(peer, exchange, "offer", "offers", offer=OFFER, **{SIGNED: made}).status_code == 200
+        say(peer, exchange, "accept", **{SIGNED: {"jws": jws}})
+        assert hear(peer, exchange, "agree", "agreement", **said).status_code == 200
+        assert peer.deliver() == 1
+        return exchange
+
+    said = {"agreement": agreement(peer), SIGNED: made}
+    first = accepted()
+    assert hear(peer, first, "terminate", "termination").status_code == 200
+
+    peer.heard.pid = ""
+    second = begun(peer)
+    assert hear(peer, second, "agree", "agreement", **said).status_code == 200
+    assert (peer.deliver(), now(peer, second).state) == (0, "AGREED"), "the buyer signed nothing in this negotiation"
+
+    assert hear(peer, accepted(), "finalize", "events").status_code == 200
+    assert held(peer).contract == made["document"]
+    peer.heard.pid = ""
+    third = begun(peer)
+    answer = hear(peer, third, "agree", "agreement", **said)
+    assert (answer.status_code, answer.json()["code"]) == (400, "not-the-contract")
+    assert now(peer, third).state == "REQUESTED"
 
 
 def asked(peer: Peer) -> Exchange:
@@ -189,12 +255,27 @@ def test_an_agreement_that_the_provider_ended_carries_no_further_pull(peer: Peer
         asked(peer)
 
 
+def test_an_agreement_that_permits_nothing_says_no_end(peer: Peer) -> None:
+    forbids = OFFER | {"permission": None, "prohibition": {"action": "distribute"}}
+    finalized(peer, forbids)
+    assert (held(peer).state, held(peer).ends_at) == ("in_force", None)
+
+
 def test_an_agreement_ends_with_its_term(peer: Peer) -> None:
     house = peer.house
     end = house.clock.now() + timedelta(days=2)
     until = {"leftOperand": "dateTime", "operator": "lteq", "rightOperand": timestamp(end)}
-    finalized(peer, OFFER | {"permission": [{"action": "use", "constraint": [until]}]})
-    assert held(peer).ends_at == end
+    whole = OFFER | {"permission": [{"action": "use", "constraint": [until]}]}
+    lenient = until | {"leftOperand": "odrl:dateTime", "rightOperand": {"@value": timestamp(end)}}
+    alone = {"permission": {"action": "odrl:use", "constraint": lenient}, "prohibition": None}
+    exchange = begun(peer, whole)
+    wider = alone | {"permission": {"action": "odrl:use"}}
+    for said, status in ((wider, 400), (alone, 200)):
+        answer = hear(peer, exchange, "agree", "agreement", agreement=agreement(peer) | said)
+        assert answer.status_code == status, answer.text
+    assert say(peer, exchange, "verify") == "VERIFIED"
+    assert hear(peer, exchange, "finalize", "events").status_code == 200
+    assert held(peer).ends_at == end, "however its sender spells it"
     house.clock.advance(timedelta(days=2))
     with pytest.raises(AgreementOver):
         asked(peer)

@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 
 from marketplace.audit.entry import Tag
 from marketplace.dataspace.messages import CONTEXT
+from marketplace.dataspace.policies import rules_of
 from marketplace.dataspace.states import Protocol
 from marketplace.exchange.models import Listing
 from marketplace.kernel.canonical import Json, read_strictly
@@ -22,10 +23,12 @@ from tests.dataspace.peer import IDENTIFIER, Peer, speaking
 from tests.dataspace.schemas import problems_of
 from tests.dataspace.test_doors import PRODUCTION
 from tests.dataspace.test_house import ask, offer_of, pull, say, settle, started
-from tests.exchange.parts import certified, listed
+from tests.dataspace.test_rounds import with_uses
+from tests.exchange.parts import PARAMETERS, certified, listed
 from tests.hostile.story import _files as put_files
 from tests.house import House
 from tests.negotiation.parts import approve, sign, state
+from tests.negotiation.rounds.parts import offer as narrowed
 from tests.transfer.doors import entries
 from workers.relay import run_due
 
@@ -76,6 +79,20 @@ def test_a_peer_that_signs_nothing_gets_its_contract_when_both_have_signed_over_
         "endpointProperties"
     ]
     assert pull(peer, address).status_code == 200
+
+
+def test_an_agreement_has_the_rules_that_both_signed_and_not_those_first_asked_for(
+    peer: Peer, listing: Listing, house: House
+) -> None:
+    ask(peer, listing, offer=with_uses(offer_of(peer, listing), 12))
+    with house.runtime.database.reading() as db:
+        request = negotiation.requests_of(db, house.cast["pharma"].actor)[0]
+    agreement = narrowed(house, request, parameters=PARAMETERS | {"max_uses": 9})
+    for who in ("pharma", "hospital"):
+        sign(house, agreement, who)
+    (told,) = settle(peer)
+    assert problems_of(told) == []
+    assert rules_of(told["agreement"]) == rules_of(with_uses(offer_of(peer, listing), 9))
 
 
 def as_edc_sends_it(offer: Json) -> Json:

@@ -106,7 +106,9 @@ def test_three_rounds_over_the_protocol_are_three_rounds_here(peer: Peer, listin
     (told,) = settle(peer)
     assert peer.post(f"/negotiations/{ours}/request", said).status_code == 200
     assert wire(peer, ours) == "OFFERED", "a message that was taken long ago moves nothing"
-    assert say(peer, N, ours, "accept", "events", **signature(peer, told[SIGNED]["document"])).status_code == 200
+    stray = {"offer": with_uses(told["offer"], 999), "agreement": "anything", "dataAddress": "anywhere"}
+    accepted = signature(peer, told[SIGNED]["document"]) | stray
+    assert say(peer, N, ours, "accept", "events", **accepted).status_code == 200
     assert (wire(peer, ours), state(house, agreement)) == ("ACCEPTED", ("ACCEPTED", "drafted"))
     sign(house, agreement, "hospital")
     (told,) = settle(peer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -11,8 +12,10 @@ import pytest
 from marketplace.audit.entry import Tag
 from marketplace.dataspace import queries
 from marketplace.dataspace.beginning import ask_for_contract, move_on
+from marketplace.dataspace.delivering import send
 from marketplace.dataspace.house import House as Answers
 from marketplace.dataspace.models import Exchange
+from marketplace.dataspace.sending import OnItsWay
 from marketplace.dataspace.states import Protocol
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import DomainError
@@ -128,6 +131,37 @@ def test_what_the_other_side_says_while_we_send_waits_for_our_answer(peer: Peer,
     early.join(10)
     assert [one.status_code for one in answered] == [200]
     assert now(peer, asked)[0].state == "AGREED"
+
+
+def test_an_answer_that_comes_too_late_reopens_nothing(peer: Peer, asked: Exchange, house: House) -> None:
+    peer.deliver()
+    both, met = {"providerPid": peer.heard.pid, "consumerPid": asked.id}, list[Any]()
+    assert peer.post(f"/negotiations/{asked.id}/offers", message(N, "offer", offer=OFFER, **both)).status_code == 200
+
+    def ours(move: str) -> str:
+        with house.db() as db:
+            found = queries.exchange(db, asked.id)
+            return move_on(db, found, move, {}, Answers(), house.runtime, house.clock.now()).id
+
+    def while_we_wait() -> None:
+        second = ours("terminate")
+        try:
+            send(house.runtime, Answers(), second)
+        except OnItsWay as error:
+            met.append(error)
+        house.clock.advance(timedelta(minutes=10))
+        met.append(peer.post(f"/negotiations/{asked.id}/termination", message(N, "terminate", **both)).status_code)
+
+    ours("accept")
+    peer.heard.meanwhile = while_we_wait
+    peer.deliver()
+    peer.deliver(600)
+    assert [type(met[0]), *met[1:]] == [OnItsWay, 200], "one message of an exchange is on its way at a time"
+    assert now(peer, asked)[0].state == "TERMINATED"
+    with house.runtime.database.reading() as db:
+        said = [(one.move, one.state) for one in queries.messages(db, asked.id) if one.ours]
+    assert said == [("request", "taken"), ("accept", "dropped"), ("terminate", "dropped")]
+    assert [one["facts"]["state"] for one in entries(house, Tag.EXCHANGE_MOVED)][-1] == "TERMINATED"
 
 
 def test_a_buyer_conducts_a_negotiation_by_its_own_moves(peer: Peer, asked: Exchange, house: House) -> None:
