@@ -128,7 +128,8 @@ def _made(runtime: Runtime, answering: Answering, attempt: Attempt, receiver: Re
         asked = Download(agreement, pull.use, None, f"bytes={start}-" if start else None, None, key)
         match open_transfer(runtime, pull.actor, asked, runtime.clock.now()):
             case Opened() as opened:
-                return _poured(answering, receiver, Outflow(runtime, pull.actor, opened), reached)
+                outflow = Outflow(runtime, pull.actor, opened, seconds=runtime.settings.dataspace_push_seconds)
+                return _poured(answering, receiver, outflow, reached)
             case Refused() as refused:
                 return Result("refused", reached, reasons=refused.decision.reasons)
             case OutsideRange():

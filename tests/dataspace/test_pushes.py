@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from marketplace.exchange.models import Listing
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import stopping
+from marketplace.transfer import outflow
 from marketplace.transfer.recheck import recheck
 from tests.dataspace.peer import Peer, message, speaking
 from tests.dataspace.schemas import problems_of
@@ -163,6 +166,24 @@ def test_a_receiver_that_keeps_no_parts_gets_the_whole_again(peer: Peer, listing
     assert second["content-length"] == first["content-length"]
     assert "content-range" not in second
     assert row(peer, ours).state == "acknowledged"
+
+
+def test_an_attempt_that_lasts_too_long_makes_room_and_is_gone_on_with(
+    peer: Peer, listing: Listing, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, ours = started(peer, listing)
+    inbox, later = peer.heard.inbox, [0]
+    monkeypatch.setattr(outflow, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + later[0]))
+    inbox.at = (2048, lambda: later.__setitem__(0, house.runtime.settings.dataspace_push_seconds))
+    work(peer)
+    kept = len(inbox.kept)
+    assert 2048 <= kept < int(inbox.requests[0]["content-length"])
+    assert (row(peer, ours).state, told(peer)) == ("waiting", [])
+    assert work(peer, 1) == 1
+    assert inbox.requests[-1]["content-range"].startswith(f"bytes {kept}-")
+    legs = [one["facts"]["outcome"] for one in entries(house, Tag.TRANSFER_CLOSED)]
+    assert legs == ["broken", "complete"]
+    assert [one["@type"] for one in told(peer)] == ["TransferCompletionMessage"]
 
 
 def test_a_lost_answer_is_asked_for_and_nothing_is_sent_twice(peer: Peer, listing: Listing, house: House) -> None:
