@@ -31,9 +31,10 @@ from marketplace.negotiation.rules import AgreementState
 from marketplace.participants import connectors
 from marketplace.plumbing import outbox
 from marketplace.plumbing.runtime import Runtime
+from marketplace.transfer import queries as transfers
 from marketplace.transfer.opening import DeliveryNotReady, Download, Opened, OutsideRange, Refused, open_transfer
 from marketplace.transfer.outflow import Outflow
-from marketplace.transfer.rules import UseSpent
+from marketplace.transfer.rules import UseSpent, key_hash
 
 PUSH_TASK: Final = "dataspace.push"
 _BUSY: Final = 409  # another answer of the receiver is not over yet
@@ -114,7 +115,16 @@ def _begun(db: Session, exchange_id: str, flow: int, answering: Answering, runti
     db.add(row)
     connector = connectors.connector(db, exchange.connector_id)
     destination = read_destination(connector, exchange, exchange.data_address)
-    return Attempt(pull, destination, connector.addresses, row.reached, row.size, row.upload)
+    return Attempt(pull, destination, connector.addresses, *_on_their_way(db, pull, row), row.upload)
+
+
+def _on_their_way(db: Session, pull: Pull, row: Push) -> tuple[int, int]:
+    """Bytes that may have left, of how many: a process that died in an attempt left word of them in the use alone."""
+    exchange, key = pull.exchange, key_hash(pull.exchange.id)
+    former = transfers.by_key(db, exchange.agreement_id, pull.actor.participant, key)
+    if former is None or row.size not in {0, former.size}:
+        return row.reached, row.size
+    return max(row.reached, former.leg_start + former.leg_served), former.size
 
 
 def _made(runtime: Runtime, answering: Answering, attempt: Attempt, receiver: Receiver) -> Result:
@@ -132,8 +142,8 @@ def _made(runtime: Runtime, answering: Answering, attempt: Attempt, receiver: Re
                 return _poured(answering, receiver, outflow, reached)
             case Refused() as refused:
                 return Result("refused", reached, reasons=refused.decision.reasons)
-            case OutsideRange():
-                return Result("again", 0)
+            case OutsideRange() as outside:
+                return Result("again", 0, outside.size)
     except DomainError as error:
         return _failed(error, answering, reached, 0)
 

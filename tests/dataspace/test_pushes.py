@@ -15,7 +15,7 @@ import pytest
 
 from marketplace.audit.entry import Tag
 from marketplace.audit.recheck import sealed_rows
-from marketplace.dataspace import queries
+from marketplace.dataspace import pushing, queries
 from marketplace.dataspace.messages import HTTP_ENDPOINT
 from marketplace.dataspace.models import Exchange, Push
 from marketplace.dataspace.showing import WITHHELD, shown_in_full
@@ -154,6 +154,36 @@ def test_a_broken_push_goes_on_where_the_receiver_says_and_stays_one_use(
     assert [(one["outcome"], one["leg"]) for one in legs] == [("broken", 1), ("complete", 2)]
     assert len({one["transfer"] for one in legs}) == 1
     assert [one["@type"] for one in told(peer)] == ["TransferCompletionMessage"]
+
+
+def test_a_push_that_our_own_crash_broke_sends_and_charges_no_byte_twice(
+    peer: Peer, listing: Listing, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, ours = started(peer, listing)
+    inbox = peer.heard.inbox
+    inbox.breaks_after = 3000
+    with monkeypatch.context() as crash:
+        crash.setattr(outflow.Outflow, "close", lambda _: None)
+        crash.setattr(pushing, "_conclude", _dies)
+        work(peer)
+    kept = len(inbox.kept)
+    assert (row(peer, ours).state, row(peer, ours).reached) == ("pushing", 0)
+    assert work(peer, 10) == 1
+    whole, question, rest = inbox.requests
+    size = int(whole["content-length"])
+    assert (question["content-range"], rest["content-range"]) == (
+        f"bytes */{size}",
+        f"bytes {kept}-{size - 1}/{size}",
+    )
+    assert len(entries(house, Tag.USE_ALLOWED)) == 2
+    legs = [one["facts"] for one in entries(house, Tag.TRANSFER_CLOSED)]
+    assert [one["outcome"] for one in legs] == ["superseded", "complete"]
+    assert sum(one["facts"]["length"] for one in entries(house, Tag.WINDOW_SERVED)) < 2 * size - kept
+    assert [one["@type"] for one in told(peer)] == ["TransferCompletionMessage"]
+
+
+def _dies(*_: object) -> None:
+    raise RuntimeError("the process is gone")
 
 
 def test_a_receiver_that_keeps_no_parts_gets_the_whole_again(peer: Peer, listing: Listing) -> None:
