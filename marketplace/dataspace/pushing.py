@@ -25,7 +25,6 @@ from marketplace.dataspace.sending import is_over
 from marketplace.dataspace.states import MOVES, Protocol, TransferState
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import DomainError, Invalid
-from marketplace.kernel.ids import new_id
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.rules import AgreementState
 from marketplace.participants import connectors
@@ -71,18 +70,19 @@ def ask_for_push(db: Session, exchange: Exchange, now: datetime) -> None:
     row = db.get(Push, exchange.id) or Push(exchange_id=exchange.id, flow=0, state="waiting", moved_at=now)
     row.flow, row.attempts, row.moved_at = row.flow + 1, 0, now
     row.state = row.state if row.state == "acknowledged" else "waiting"
-    db.add(row)
-    db.flush()
     _schedule(db, row, now, now)
+    db.flush()
 
 
-def push(runtime: Runtime, answering: Answering, exchange_id: str, flow: int) -> None:
-    """Make one attempt at a flow; what flows no longer is left alone, and no transaction is open meanwhile.
+def push(runtime: Runtime, answering: Answering, exchange_id: str, serial: int) -> None:
+    """Make one attempt; what flows no longer is left alone, and no transaction is open meanwhile.
+
+    serial: of the piece of work; one that another has followed is over, so that a crash forks no chain of attempts.
 
     Records: what the use records, then dataspace:exchange_moved once the other side took the completion or termination.
     """
     with runtime.database.transaction() as db:
-        attempt = _begun(db, exchange_id, flow, answering, runtime)
+        attempt = _begun(db, exchange_id, serial, answering, runtime)
     if attempt is None:
         return
 
@@ -90,17 +90,17 @@ def push(runtime: Runtime, answering: Answering, exchange_id: str, flow: int) ->
     result = _made(runtime, answering, attempt, receiver)
 
     with runtime.database.transaction() as db:
-        _conclude(db, runtime, answering, exchange_id, flow, result)
+        _conclude(db, runtime, answering, exchange_id, serial, result)
         ended = db.get_one(Push, exchange_id).state in _CODES or is_over(queries.exchange(db, exchange_id))
     if ended and result.kind != "acknowledged":
         with suppress(DomainError):  # whoever does not answer cleans up by itself
             receiver.abandon()
 
 
-def _begun(db: Session, exchange_id: str, flow: int, answering: Answering, runtime: Runtime) -> Attempt | None:
+def _begun(db: Session, exchange_id: str, serial: int, answering: Answering, runtime: Runtime) -> Attempt | None:
     exchange, row = _held(db, exchange_id)
     now = runtime.clock.now()
-    if row.flow != flow or exchange.state != TransferState.STARTED:
+    if row.serial != serial or row.state in _CODES or exchange.state != TransferState.STARTED:
         return None
     if row.state == "acknowledged":  # it was stopped before it could be said
         _tell(db, exchange, "complete", {}, answering, runtime, now)
@@ -188,14 +188,16 @@ def _failed(error: DomainError, answering: Answering, reached: int, size: int) -
             return Result("again", reached, size)
 
 
-def _conclude(db: Session, runtime: Runtime, answering: Answering, exchange_id: str, flow: int, result: Result) -> None:
+def _conclude(
+    db: Session, runtime: Runtime, answering: Answering, exchange_id: str, serial: int, result: Result
+) -> None:
     exchange, row = _held(db, exchange_id)
     now = runtime.clock.now()
     row.reached, row.size, row.moved_at = result.reached, result.size or row.size, now
     row.status = result.status if result.status is not None else row.status
     row.state = "acknowledged" if result.kind == "acknowledged" else row.state
     db.add(row)
-    if row.flow != flow:
+    if row.serial != serial:
         return
     if exchange.state != TransferState.STARTED:
         row.state = row.state if row.state == "acknowledged" else "stopped"
@@ -257,6 +259,7 @@ def _tell(
 
 
 def _schedule(db: Session, row: Push, now: datetime, due: datetime) -> None:
+    row.serial += 1
     db.add(row)
-    asked = {"exchange": row.exchange_id, "flow": row.flow}
-    outbox.enqueue(db, PUSH_TASK, asked, key=f"{row.exchange_id}:{new_id('psh')}", now=now, due=due)
+    asked = {"exchange": row.exchange_id, "serial": row.serial}
+    outbox.enqueue(db, PUSH_TASK, asked, key=f"{row.exchange_id}:{row.serial}", now=now, due=due)

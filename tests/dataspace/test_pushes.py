@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlmodel import col, select
 
 from marketplace.audit.entry import Tag
 from marketplace.audit.recheck import sealed_rows
@@ -24,6 +25,7 @@ from marketplace.exchange.models import Listing
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import stopping
+from marketplace.plumbing.outbox import OutboxRow
 from marketplace.transfer import outflow
 from marketplace.transfer.recheck import recheck
 from tests.dataspace.peer import Peer, message, speaking
@@ -180,6 +182,26 @@ def test_a_push_that_our_own_crash_broke_sends_and_charges_no_byte_twice(
     assert [one["outcome"] for one in legs] == ["superseded", "complete"]
     assert sum(one["facts"]["length"] for one in entries(house, Tag.WINDOW_SERVED)) < 2 * size - kept
     assert [one["@type"] for one in told(peer)] == ["TransferCompletionMessage"]
+
+
+def test_an_attempt_that_ended_before_a_crash_is_not_made_again(peer: Peer, listing: Listing, house: House) -> None:
+    _, ours = started(peer, listing)
+    inbox = peer.heard.inbox
+    inbox.statuses = [503]
+    work(peer)
+    requests = len(inbox.requests)
+    with house.db() as db:
+        (first,) = db.exec(
+            select(OutboxRow).where(OutboxRow.task == "dataspace.push", col(OutboxRow.done_at).is_not(None))
+        )
+        first.done_at = None  # the process died before it could say so
+        db.add(first)
+    assert (work(peer), len(inbox.requests), row(peer, ours).attempts) == (1, requests, 1)
+    assert work(peer, 1) == 1, "only the attempt that follows it is made"
+    assert row(peer, ours).state == "acknowledged"
+    with house.runtime.database.reading() as db:
+        asked = db.exec(select(OutboxRow).where(OutboxRow.task == "dataspace.push")).all()
+    assert len(asked) == 2
 
 
 def _dies(*_: object) -> None:
