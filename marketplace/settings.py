@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     outgoing_allow_loopback: bool = Field(False, description="Tests only: such an address may be this machine.")
 
     dataspace_token_seconds: int = Field(900, ge=30, description="Life of a token that pulls data of one transfer.")
+    dataspace_push_seconds: int = Field(
+        1800, ge=1, description="Longest attempt to push a delivery; the next one goes on where it ended."
+    )
     dataspace_inbox_mib: int = Field(2048, ge=1, description="Largest delivery that a connector may push to a buyer.")
     dataspace_catalogue_kib: int = Field(512, ge=1, description="Largest page of a catalogue taken from a connector.")
     dataspace_conformance: str = Field(

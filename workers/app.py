@@ -19,8 +19,8 @@ from workers.instance import open_worker
 from workers.relay import run_row
 
 RUN_ROW = "outbox.run"
-OUTBOX, PUSH = "outbox", "push"
-"""Queues; what waits for servers of other people has one of its own, so that it holds up nothing else."""
+OUTBOX, PUSH, DATA = "outbox", "push", "data"
+"""Queues: what waits for servers of other people holds up nothing else; data that flows to them not even messages."""
 
 
 @cache
@@ -40,8 +40,8 @@ def celery_app(redis_url: str) -> Celery:
         # A worker process asks signer and witness first, which may be starting too.
         worker_proc_alive_timeout=60,
         task_default_queue=OUTBOX,
-        # A worker without `-Q` takes from both.
-        task_queues=(Queue(OUTBOX), Queue(PUSH)),
+        # A worker without `-Q` takes from all.
+        task_queues=(Queue(OUTBOX), Queue(PUSH), Queue(DATA)),
     )
     app.task(name=RUN_ROW)(run)
     return app

@@ -31,7 +31,7 @@ from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
 from workers.relay import Dispatcher, Loop, embedded_relays
 from workers.schedule import periodic_loops
-from workers.tasks import TO_OTHERS
+from workers.tasks import LONG, TO_OTHERS
 from workers.tasks.audit import integrate_once
 
 DISPATCH_SECONDS = 0.1
@@ -81,16 +81,19 @@ def relays(runtime: Runtime) -> list[Loop]:
     redis_url = runtime.settings.redis_url.get_secret_value()
     if not redis_url:
         return embedded_relays(runtime)
-    from workers.app import OUTBOX, PUSH, RUN_ROW, celery_app
+    from workers.app import DATA, OUTBOX, PUSH, RUN_ROW, celery_app
 
     celery = celery_app(redis_url)
 
     def wake(queue: str, row: str) -> None:
         celery.send_task(RUN_ROW, args=[row], queue=queue, ignore_result=True)
 
-    ours = Dispatcher(runtime, partial(wake, OUTBOX), but=TO_OTHERS)
-    theirs = Dispatcher(runtime, partial(wake, PUSH), only=TO_OTHERS)
-    return [Loop(f"dispatch-{name}", one.step, DISPATCH_SECONDS) for name, one in ((OUTBOX, ours), (PUSH, theirs))]
+    kinds = {
+        OUTBOX: Dispatcher(runtime, partial(wake, OUTBOX), but=TO_OTHERS),
+        PUSH: Dispatcher(runtime, partial(wake, PUSH), only=TO_OTHERS - LONG),
+        DATA: Dispatcher(runtime, partial(wake, DATA), only=LONG),
+    }
+    return [Loop(f"dispatch-{queue}", one.step, DISPATCH_SECONDS) for queue, one in kinds.items()]
 
 
 def register_service_key(runtime: Runtime) -> None:

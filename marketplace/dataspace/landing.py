@@ -22,6 +22,7 @@ from marketplace.dataspace.flowing import DataTokenRefused
 from marketplace.dataspace.models import Arrival, Exchange
 from marketplace.dataspace.receiving import awaited, keep, part_of, require_awaited, require_room
 from marketplace.kernel.errors import DomainError, Invalid, shown
+from marketplace.participants import connectors
 from marketplace.plumbing.bodies import announced
 from marketplace.plumbing.limits import Limits
 from marketplace.plumbing.problems import problem
@@ -91,11 +92,12 @@ def _awaited(request: Request, runtime: Runtime) -> tuple[Exchange, bool]:
         with runtime.database.reading() as db:
             exchange = awaited(db, token, exchange_id, endpoint, runtime, now)
             arrived = db.get(Arrival, exchange_id) is not None
+            sender = connectors.connector(db, exchange.connector_id).participant_id
             db.expunge_all()
     except DataTokenRefused as error:
         limits.refused(request, error)
         raise
-    limits.known(exchange.participant_id)
+    limits.known(sender)
     return exchange, arrived
 
 

@@ -47,9 +47,10 @@ class Exchange(SQLModel, table=True):
 class Push(SQLModel, table=True):
     """How far the bytes of a transfer that we push have come.
 
-    flow: which start of the transfer this is; attempts: of this flow; reached: bytes that were on their way at most;
-    state: `waiting`, `pushing`, `stopped`, `acknowledged`, `refused` or `given_up`; status: the HTTP status of the last
-    answer, None without one; upload: the bucket's own id of what was begun there, empty for other addresses.
+    flow: which start of the transfer this is; attempts: of this flow; serial: of the piece of work that makes the
+    present one, over all flows; reached: bytes that were on their way at most; state: `waiting`, `pushing`, `stopped`,
+    `acknowledged`, `refused` or `given_up`; status: the HTTP status of the last answer, None without one; upload: the
+    bucket's own id of what was begun there, empty for other addresses.
     """
 
     __tablename__ = "dataspace_push"
@@ -58,6 +59,7 @@ class Push(SQLModel, table=True):
     flow: int
     state: str
     attempts: int = 0
+    serial: int = 0
     reached: int = Field(default=0, sa_type=BigInteger)
     size: int = Field(default=0, sa_type=BigInteger)
     status: int | None = None

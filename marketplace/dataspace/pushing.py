@@ -25,15 +25,15 @@ from marketplace.dataspace.sending import is_over
 from marketplace.dataspace.states import MOVES, Protocol, TransferState
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import DomainError, Invalid
-from marketplace.kernel.ids import new_id
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.rules import AgreementState
 from marketplace.participants import connectors
 from marketplace.plumbing import outbox
 from marketplace.plumbing.runtime import Runtime
+from marketplace.transfer import queries as transfers
 from marketplace.transfer.opening import DeliveryNotReady, Download, Opened, OutsideRange, Refused, open_transfer
 from marketplace.transfer.outflow import Outflow
-from marketplace.transfer.rules import UseSpent
+from marketplace.transfer.rules import UseSpent, key_hash
 
 PUSH_TASK: Final = "dataspace.push"
 _BUSY: Final = 409  # another answer of the receiver is not over yet
@@ -70,18 +70,19 @@ def ask_for_push(db: Session, exchange: Exchange, now: datetime) -> None:
     row = db.get(Push, exchange.id) or Push(exchange_id=exchange.id, flow=0, state="waiting", moved_at=now)
     row.flow, row.attempts, row.moved_at = row.flow + 1, 0, now
     row.state = row.state if row.state == "acknowledged" else "waiting"
-    db.add(row)
-    db.flush()
     _schedule(db, row, now, now)
+    db.flush()
 
 
-def push(runtime: Runtime, answering: Answering, exchange_id: str, flow: int) -> None:
-    """Make one attempt at a flow; what flows no longer is left alone, and no transaction is open meanwhile.
+def push(runtime: Runtime, answering: Answering, exchange_id: str, serial: int) -> None:
+    """Make one attempt; what flows no longer is left alone, and no transaction is open meanwhile.
+
+    serial: of the piece of work; one that another has followed is over, so that a crash forks no chain of attempts.
 
     Records: what the use records, then dataspace:exchange_moved once the other side took the completion or termination.
     """
     with runtime.database.transaction() as db:
-        attempt = _begun(db, exchange_id, flow, answering, runtime)
+        attempt = _begun(db, exchange_id, serial, answering, runtime)
     if attempt is None:
         return
 
@@ -89,17 +90,17 @@ def push(runtime: Runtime, answering: Answering, exchange_id: str, flow: int) ->
     result = _made(runtime, answering, attempt, receiver)
 
     with runtime.database.transaction() as db:
-        _conclude(db, runtime, answering, exchange_id, flow, result)
+        _conclude(db, runtime, answering, exchange_id, serial, result)
         ended = db.get_one(Push, exchange_id).state in _CODES or is_over(queries.exchange(db, exchange_id))
     if ended and result.kind != "acknowledged":
         with suppress(DomainError):  # whoever does not answer cleans up by itself
             receiver.abandon()
 
 
-def _begun(db: Session, exchange_id: str, flow: int, answering: Answering, runtime: Runtime) -> Attempt | None:
+def _begun(db: Session, exchange_id: str, serial: int, answering: Answering, runtime: Runtime) -> Attempt | None:
     exchange, row = _held(db, exchange_id)
     now = runtime.clock.now()
-    if row.flow != flow or exchange.state != TransferState.STARTED:
+    if row.serial != serial or row.state in _CODES or exchange.state != TransferState.STARTED:
         return None
     if row.state == "acknowledged":  # it was stopped before it could be said
         _tell(db, exchange, "complete", {}, answering, runtime, now)
@@ -114,7 +115,16 @@ def _begun(db: Session, exchange_id: str, flow: int, answering: Answering, runti
     db.add(row)
     connector = connectors.connector(db, exchange.connector_id)
     destination = read_destination(connector, exchange, exchange.data_address)
-    return Attempt(flowing, destination, connector.addresses, row.reached, row.size, row.upload)
+    return Attempt(flowing, destination, connector.addresses, *_on_their_way(db, flowing, row), row.upload)
+
+
+def _on_their_way(db: Session, flowing: Flowing, row: Push) -> tuple[int, int]:
+    """Bytes that may have left, of how many: a process that died in an attempt left word of them in the use alone."""
+    exchange, key = flowing.exchange, key_hash(flowing.exchange.id)
+    former = transfers.by_key(db, exchange.agreement_id, flowing.actor.participant, key)
+    if former is None or row.size not in {0, former.size}:
+        return row.reached, row.size
+    return max(row.reached, former.leg_start + former.leg_served), former.size
 
 
 def _made(runtime: Runtime, answering: Answering, attempt: Attempt, receiver: Receiver) -> Result:
@@ -128,11 +138,12 @@ def _made(runtime: Runtime, answering: Answering, attempt: Attempt, receiver: Re
         asked = Download(agreement, flowing.use, None, f"bytes={start}-" if start else None, None, key)
         match open_transfer(runtime, flowing.actor, asked, runtime.clock.now()):
             case Opened() as opened:
-                return _poured(answering, receiver, Outflow(runtime, flowing.actor, opened), reached)
+                outflow = Outflow(runtime, flowing.actor, opened, seconds=runtime.settings.dataspace_push_seconds)
+                return _poured(answering, receiver, outflow, reached)
             case Refused() as refused:
                 return Result("refused", reached, reasons=refused.decision.reasons)
-            case OutsideRange():
-                return Result("again", 0)
+            case OutsideRange() as outside:
+                return Result("again", 0, outside.size)
     except DomainError as error:
         return _failed(error, answering, reached, 0)
 
@@ -177,14 +188,16 @@ def _failed(error: DomainError, answering: Answering, reached: int, size: int) -
             return Result("again", reached, size)
 
 
-def _conclude(db: Session, runtime: Runtime, answering: Answering, exchange_id: str, flow: int, result: Result) -> None:
+def _conclude(
+    db: Session, runtime: Runtime, answering: Answering, exchange_id: str, serial: int, result: Result
+) -> None:
     exchange, row = _held(db, exchange_id)
     now = runtime.clock.now()
     row.reached, row.size, row.moved_at = result.reached, result.size or row.size, now
     row.status = result.status if result.status is not None else row.status
     row.state = "acknowledged" if result.kind == "acknowledged" else row.state
     db.add(row)
-    if row.flow != flow:
+    if row.serial != serial:
         return
     if exchange.state != TransferState.STARTED:
         row.state = row.state if row.state == "acknowledged" else "stopped"
@@ -246,6 +259,7 @@ def _tell(
 
 
 def _schedule(db: Session, row: Push, now: datetime, due: datetime) -> None:
+    row.serial += 1
     db.add(row)
-    asked = {"exchange": row.exchange_id, "flow": row.flow}
-    outbox.enqueue(db, PUSH_TASK, asked, key=f"{row.exchange_id}:{new_id('psh')}", now=now, due=due)
+    asked = {"exchange": row.exchange_id, "serial": row.serial}
+    outbox.enqueue(db, PUSH_TASK, asked, key=f"{row.exchange_id}:{row.serial}", now=now, due=due)

@@ -28,10 +28,10 @@ class OutflowStopped(Unavailable):
 class Outflow:
     """The bytes of one leg, window by window, each logged before it leaves.
 
-    opened: the leg; sent: bytes handed out so far.
+    opened: the leg; sent: bytes handed out so far; seconds: after which no further byte leaves, and the leg is broken.
     """
 
-    def __init__(self, runtime: Runtime, actor: Actor, opened: Opened) -> None:
+    def __init__(self, runtime: Runtime, actor: Actor, opened: Opened, *, seconds: float) -> None:
         self._runtime = runtime
         self._source = WindowSource(runtime, actor, opened)
         self.opened = opened
@@ -39,6 +39,7 @@ class Outflow:
         self._size, self._began = 0, 0.0
         self._stopped, self._seen = False, -1
         self._looked = self._sighted = time.monotonic()
+        self._end = self._looked + seconds
 
     @property
     def left(self) -> int:
@@ -55,7 +56,7 @@ class Outflow:
         while length:
             elapsed = time.monotonic() - self._began
             self._size = min(rules.window(self._source.largest, 0, self._size, elapsed), length)
-            window = self._source.next(self._size)
+            window = self._source.next(self._size) if self.goes_on() else None
             if window is None:
                 self._stopped = True
                 raise OutflowStopped("the use was stopped", got=self.outcome)
@@ -66,6 +67,7 @@ class Outflow:
     def goes_on(self) -> bool:
         """Whether a byte may still leave: looked up anew every `stop_watch_ms`."""
         now = time.monotonic()
+        self._stopped = self._stopped or now >= self._end
         if not self._stopped and now - self._looked >= self._runtime.settings.stop_watch_ms / 1000:
             self._looked = now
             try:

@@ -10,10 +10,11 @@ from pathlib import Path
 import yaml
 
 from marketplace.settings import Settings
+from workers.app import celery_app
 
 ROOT = Path(__file__).resolve().parents[2]
 COMPOSE = ROOT / "docker-compose.yml"
-OURS = ("migrate", "api", "worker", "scheduler", "log-signer", "witness")
+OURS = ("migrate", "api", "worker", "pusher", "data-pusher", "scheduler", "log-signer", "witness")
 
 
 def _services() -> dict[str, dict[str, object]]:
@@ -54,6 +55,12 @@ def test_every_secret_of_a_service_is_a_setting() -> None:
     for service in _services().values():
         targets = {secret["target"] for secret in service.get("secrets") or [] if isinstance(secret, dict)}
         assert targets <= known
+
+
+def test_every_queue_has_a_service_that_takes_from_it_alone() -> None:
+    commands = [service.get("command") for service in _services().values()]
+    taken = [command[command.index("-Q") + 1] for command in commands if isinstance(command, list) and "-Q" in command]
+    assert sorted(taken) == sorted(queue.name for queue in celery_app("memory://").conf.task_queues)
 
 
 def test_every_service_runs_without_root_and_has_a_health_check() -> None:

@@ -10,6 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
 
 from marketplace.audit.entry import Tag
@@ -22,6 +23,7 @@ from marketplace.dataspace.receiving import NothingArrived, arrival, require_rec
 from marketplace.dataspace.routes import routes
 from marketplace.dataspace.states import Protocol
 from marketplace.kernel.canonical import Json
+from marketplace.plumbing.limits import Limits
 from tests.dataspace.peer import Peer, message, speaking
 from tests.dataspace.schemas import problems_of
 from tests.house import House
@@ -151,6 +153,18 @@ def test_more_than_a_buyer_takes_is_refused_before_it_is_kept(peer: Peer, house:
     assert answer.status_code == 413
     assert put(peer, address, b"x", Content_Range="bytes 0-0/99999999").status_code == 413
     assert entries(house, Tag.DATA_ARRIVED) == []
+
+
+def test_who_pushes_is_counted_and_not_the_buyer_that_it_pushes_to(house: House) -> None:
+    rates = {"limit_participant_burst": 30, "limit_participant_per_second": 1}
+    settings = house.runtime.settings.model_copy(update=rates)
+    small = replace(house, runtime=replace(house.runtime, settings=settings))
+    with speaking(small, party="hospital", hosted="pharma") as peer:
+        _, address = started(peer)
+        statuses = [put(peer, address, b"", Content_Range="bytes */9").status_code for _ in range(60)]
+        assert 429 in statuses
+        for _ in range(30):
+            Limits.of(Request({"type": "http", "app": peer.http.app})).known("prt_pharma")
 
 
 def test_a_token_opens_one_inbox_for_a_short_time_and_for_a_trusted_connector(peer: Peer, house: House) -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from sqlmodel import col, select
 
 from marketplace.audit.entry import Tag
 from marketplace.audit.recheck import sealed_rows
-from marketplace.dataspace import queries
+from marketplace.dataspace import pushing, queries
 from marketplace.dataspace.messages import HTTP_ENDPOINT
 from marketplace.dataspace.models import Exchange, Push
 from marketplace.dataspace.showing import WITHHELD, shown_in_full
@@ -22,6 +25,8 @@ from marketplace.exchange.models import Listing
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import stopping
+from marketplace.plumbing.outbox import OutboxRow
+from marketplace.transfer import outflow
 from marketplace.transfer.recheck import recheck
 from tests.dataspace.peer import Peer, message, speaking
 from tests.dataspace.schemas import problems_of
@@ -153,6 +158,56 @@ def test_a_broken_push_goes_on_where_the_receiver_says_and_stays_one_use(
     assert [one["@type"] for one in told(peer)] == ["TransferCompletionMessage"]
 
 
+def test_a_push_that_our_own_crash_broke_sends_and_charges_no_byte_twice(
+    peer: Peer, listing: Listing, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, ours = started(peer, listing)
+    inbox = peer.heard.inbox
+    inbox.breaks_after = 3000
+    with monkeypatch.context() as crash:
+        crash.setattr(outflow.Outflow, "close", lambda _: None)
+        crash.setattr(pushing, "_conclude", _dies)
+        work(peer)
+    kept = len(inbox.kept)
+    assert (row(peer, ours).state, row(peer, ours).reached) == ("pushing", 0)
+    assert work(peer, 10) == 1
+    whole, question, rest = inbox.requests
+    size = int(whole["content-length"])
+    assert (question["content-range"], rest["content-range"]) == (
+        f"bytes */{size}",
+        f"bytes {kept}-{size - 1}/{size}",
+    )
+    assert len(entries(house, Tag.USE_ALLOWED)) == 2
+    legs = [one["facts"] for one in entries(house, Tag.TRANSFER_CLOSED)]
+    assert [one["outcome"] for one in legs] == ["superseded", "complete"]
+    assert sum(one["facts"]["length"] for one in entries(house, Tag.WINDOW_SERVED)) < 2 * size - kept
+    assert [one["@type"] for one in told(peer)] == ["TransferCompletionMessage"]
+
+
+def test_an_attempt_that_ended_before_a_crash_is_not_made_again(peer: Peer, listing: Listing, house: House) -> None:
+    _, ours = started(peer, listing)
+    inbox = peer.heard.inbox
+    inbox.statuses = [503]
+    work(peer)
+    requests = len(inbox.requests)
+    with house.db() as db:
+        (first,) = db.exec(
+            select(OutboxRow).where(OutboxRow.task == "dataspace.push", col(OutboxRow.done_at).is_not(None))
+        )
+        first.done_at = None  # the process died before it could say so
+        db.add(first)
+    assert (work(peer), len(inbox.requests), row(peer, ours).attempts) == (1, requests, 1)
+    assert work(peer, 1) == 1, "only the attempt that follows it is made"
+    assert row(peer, ours).state == "acknowledged"
+    with house.runtime.database.reading() as db:
+        asked = db.exec(select(OutboxRow).where(OutboxRow.task == "dataspace.push")).all()
+    assert len(asked) == 2
+
+
+def _dies(*_: object) -> None:
+    raise RuntimeError("the process is gone")
+
+
 def test_a_receiver_that_keeps_no_parts_gets_the_whole_again(peer: Peer, listing: Listing) -> None:
     _, ours = started(peer, listing)
     inbox = peer.heard.inbox
@@ -163,6 +218,24 @@ def test_a_receiver_that_keeps_no_parts_gets_the_whole_again(peer: Peer, listing
     assert second["content-length"] == first["content-length"]
     assert "content-range" not in second
     assert row(peer, ours).state == "acknowledged"
+
+
+def test_an_attempt_that_lasts_too_long_makes_room_and_is_gone_on_with(
+    peer: Peer, listing: Listing, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, ours = started(peer, listing)
+    inbox, later = peer.heard.inbox, [0]
+    monkeypatch.setattr(outflow, "time", SimpleNamespace(monotonic=lambda: time.monotonic() + later[0]))
+    inbox.at = (2048, lambda: later.__setitem__(0, house.runtime.settings.dataspace_push_seconds))
+    work(peer)
+    kept = len(inbox.kept)
+    assert 2048 <= kept < int(inbox.requests[0]["content-length"])
+    assert (row(peer, ours).state, told(peer)) == ("waiting", [])
+    assert work(peer, 1) == 1
+    assert inbox.requests[-1]["content-range"].startswith(f"bytes {kept}-")
+    legs = [one["facts"]["outcome"] for one in entries(house, Tag.TRANSFER_CLOSED)]
+    assert legs == ["broken", "complete"]
+    assert [one["@type"] for one in told(peer)] == ["TransferCompletionMessage"]
 
 
 def test_a_lost_answer_is_asked_for_and_nothing_is_sent_twice(peer: Peer, listing: Listing, house: House) -> None:

@@ -7,12 +7,14 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 from sqlmodel import Session, select
 
 from marketplace.plumbing import outbox
@@ -20,6 +22,8 @@ from marketplace.plumbing.outbox import LEASE, MAX_ATTEMPTS, OutboxRow
 from marketplace.plumbing.runtime import Runtime
 from tests.house import House, open_house
 from workers import relay
+from workers.app import DATA, OUTBOX, PUSH, celery_app
+from workers.instance import relays
 from workers.relay import RESEND, Dispatcher, Loop, embedded_relays, release_leases, run_due, run_row
 
 
@@ -231,6 +235,27 @@ def test_a_task_that_waits_for_another_server_holds_up_no_other(house: House) ->
             wait_until(lambda: bool(ran))
             answered.set()
             wait_until(lambda: all(row.done_at for row in rows(house)))
+
+
+def test_each_kind_of_work_is_sent_to_its_own_queue(house: House) -> None:
+    """Else a few receivers of data that take slowly would hold up every message and stop notice."""
+    broker = f"memory://{house.runtime.settings.data_folder.name}"
+    settings = house.runtime.settings.model_copy(update={"redis_url": SecretStr(broker)})
+    kinds = {"dataspace.push": DATA, "dataspace.send": PUSH, "transfer.push_notice": PUSH, "test.note": OUTBOX}
+    asked = {ask(house, name, "one")[0]: queue for name, queue in kinds.items()}
+    sent: dict[str, str] = {}
+    with celery_app(broker).connection_for_read() as connection:
+        queues = {name: connection.SimpleQueue(name) for name in (OUTBOX, PUSH, DATA)}
+
+        def all_sent() -> bool:
+            for name, queue in queues.items():
+                while queue.qsize():
+                    sent[queue.get(block=False).payload[0][0]] = name
+            return len(sent) == len(asked)
+
+        with running(relays(replace(house.runtime, settings=settings))):
+            wait_until(all_sent)
+    assert sent == asked
 
 
 def test_the_dispatcher_sends_a_row_again_only_after_its_time(house: House, monkeypatch: pytest.MonkeyPatch) -> None:

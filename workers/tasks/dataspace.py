@@ -31,8 +31,11 @@ def expire(runtime: Runtime, args: dict[str, Any]) -> None:
 
 
 def push(runtime: Runtime, args: dict[str, Any]) -> None:
-    """Make one attempt to push the bytes of a transfer.  args: exchange, flow."""
-    pushing.push(runtime, answering(runtime.settings), args["exchange"], args["flow"])
+    """Make one attempt to push the bytes of a transfer.  args: exchange, serial.
+
+    What a release before asked for has no serial: it is the present attempt.
+    """
+    pushing.push(runtime, answering(runtime.settings), args["exchange"], args.get("serial", 0))
 
 
 TASKS = {PUSH_TASK: push, SEND_TASK: send, FOLLOW_TASK: follow, EXPIRE_TASK: expire}

@@ -17,6 +17,7 @@ from marketplace.kernel.canonical import Json, canonical
 from marketplace.kernel.errors import Invalid
 from marketplace.settlement import queries
 from marketplace.settlement.bank.queries import LONGEST_ID, bank_entry, payment_of, untold
+from marketplace.settlement.bouncing import bounce
 from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.paying import name_of_reference, pay, pay_again
 from marketplace.settlement.refunding import confirm, owe_again, told_by_bank
@@ -169,9 +170,9 @@ def _give(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome | No
 
 def _reversed(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
     """Take a payment back; where none of this sum is found, only note what the bank told."""
-    if (known := queries.bank_entry(db, actor.participant, one.reference)) is not None:
+    if (known := bank_entry(db, actor.participant, one.reference)) is not None:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
-    first = queries.bank_entry(db, actor.participant, one.original or "")
+    first = bank_entry(db, actor.participant, one.original or "")
     found = _invoice(db, actor.participant, one.words)
     if found is None and first is not None and first.invoice_id is not None:
         found = queries.invoice(db, first.invoice_id)
@@ -193,7 +194,7 @@ def _reversed(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
 
 def _returned(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
     """Owe the refunds of a transfer again that came back; other transfers are only told."""
-    if (known := queries.bank_entry(db, actor.participant, one.reference)) is not None:
+    if (known := bank_entry(db, actor.participant, one.reference)) is not None:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
     refunds = told_by_bank(db, actor.participant, set(one.names), one.amount_fen)
     row = _row(actor.participant, one, "returned", now)
