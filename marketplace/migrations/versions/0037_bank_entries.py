@@ -1,7 +1,7 @@
 """Bank entries know whether they came by hand; what the bank took back of invoices and refunds.
 
 Revision ID: 0037
-Revises: 0033
+Revises: 0035
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0037"
-down_revision = "0033"
+down_revision = "0035"
 branch_labels = None
 depends_on = None
 
