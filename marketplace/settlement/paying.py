@@ -48,8 +48,9 @@ def pay(
     """Take a payment; the same bank reference again changes nothing.
 
     A part leaves the invoice open for the rest; what is paid beyond it is owed back to the buyer.
-    reference: as `name_of_reference` gives it; by_hand: no statement has told it yet.  The agreements that the unpaid
-    invoice held are let go on when it is paid as a whole.  Raises WrongAmount, WrongState, NotYourStep.
+    reference: as `name_of_reference` gives it; by_hand: no statement has told it yet.  A credit that named no
+    invoice is taken by its own reference and sum.  The agreements that the unpaid invoice held are let go on when it is
+    paid as a whole.  Raises WrongAmount, WrongState, NotYourStep.
     Records: settlement:invoice_part_paid; or settlement:invoice_paid, settlement:shares_settled per line,
     negotiation:agreement_resumed, settlement:refund_owed; ledger:posted.
     """
@@ -58,8 +59,9 @@ def pay(
 
     if known is not None and known.invoice_id == found.id:
         return found
-    if known is not None:
+    if known is not None and (known.outcome != "no_invoice" or known.amount_fen != amount_fen):
         raise WrongAmount("this reference paid something else", expected="another bank reference", got=reference)
+    by_hand = by_hand and known is None  # a credit that named no invoice was told by the bank
     INVOICE.step(
         InvoiceState.ISSUED if found.bounced_fen else InvoiceState(found.state), InvoiceState.PAID, actor.roles
     )
@@ -72,7 +74,7 @@ def pay(
     found.received_fen += part
     db.add(found)
     outcome = "overpaid" if amount_fen > part else "part_paid" if open_fen(found) else "paid"
-    db.add(_taken(found, reference, amount_fen, outcome, now, by_hand=by_hand))
+    db.merge(_taken(found, reference, amount_fen, outcome, now, by_hand=by_hand))
     db.flush()
 
     if open_fen(found):
@@ -111,7 +113,7 @@ def _make_good(
     found.received_fen += part
     db.add(found)
     outcome = "overpaid" if amount_fen > part else "part_paid" if found.bounced_fen else "paid"
-    db.add(_taken(found, reference, amount_fen, outcome, now, by_hand=by_hand))
+    db.merge(_taken(found, reference, amount_fen, outcome, now, by_hand=by_hand))
     db.flush()
     about = {"reference": reference, "amount_fen": amount_fen, "open_fen": found.bounced_fen}
     entry = record_invoice(db, actor, Tag.INVOICE_PART_PAID, found, now, about)

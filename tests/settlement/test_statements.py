@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from marketplace.audit.entry import Tag
 from marketplace.settlement.bank.orders import NothingToPay
-from marketplace.settlement.bank.statements import UnreadableStatement
-from marketplace.settlement.paying import name_of_reference
-from tests.house import House
-from tests.settlement.parts import balance, bank, billed, imbalance, pay, sold
+from marketplace.settlement.bank.statements import UnreadableStatement, take_statement
+from marketplace.settlement.paying import WrongAmount, name_of_reference
+from tests.house import House, open_house
+from tests.settlement.parts import balance, bank, billed, exchange, imbalance, pay, sold
 from tests.settlement.test_bank import order, statement, take
 from tests.settlement.test_journey import findings
 from tests.settlement.test_refunds import NOTHING, debit, refunds, standing, yuan
@@ -120,3 +123,34 @@ def test_a_payment_that_the_bank_takes_back_holds_what_it_paid_until_it_is_made_
     assert order(house).payments == 1
     assert findings(house) == arranged
     assert imbalance(house) == 0
+
+
+def test_a_credit_that_named_no_invoice_pays_the_one_it_is_entered_for(house: House) -> None:
+    sold(house)
+    arranged = findings(house)
+    invoice = billed(house)
+    text = statement(("R1", yuan(invoice.total_fen), "no number"))
+    assert take(house, text) == [("no_invoice", None)]
+    with pytest.raises(WrongAmount):
+        pay(house, invoice, name_of_reference("R1"), 1)
+    assert pay(house, invoice, name_of_reference("R1")).state == "paid"
+    assert take(house, text) == [("taken_before", invoice.id)]
+    assert take(house, statement(("R2", yuan(invoice.total_fen), invoice.number))) == [("overpaid", invoice.id)]
+    assert cash(house) == -2 * invoice.total_fen
+    assert findings(house) == arranged
+    assert imbalance(house) == 0
+
+
+def test_a_statement_that_is_sent_twice_at_once_is_taken_once(tmp_path: Path, either_url: str) -> None:
+    with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(1) as pool:
+        sold(house)
+        invoice = billed(house)
+        text = statement(("R1", yuan(invoice.total_fen), invoice.number))
+        with house.db() as db:
+            first = take_statement(db, exchange(house), text, house.clock.now())
+            second = pool.submit(take, house, text)
+            with pytest.raises(TimeoutError):  # it waits for the first one
+                second.result(timeout=1)
+        assert [one.outcome for one in first] == ["paid"]
+        assert second.result(timeout=20) == [("taken_before", invoice.id)]
+        assert not refunds(house)
