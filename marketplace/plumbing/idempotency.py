@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 
 from fastapi import Response
 from sqlalchemy import delete, text
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel, col
 
 from marketplace.kernel.canonical import canonical, sha256_hex
@@ -112,7 +113,10 @@ def _wait_for_others(db: Session, key: Key) -> None:
 
 
 def keep(db: Session, key: Key, secret: bytes, response: Response, promise: str | None, now: datetime) -> None:
-    """Store an answer, and what its receipt promises, in the present transaction.  secret: of this instance."""
+    """Store an answer, and what its receipt promises, in the present transaction; the first one of a key stays.
+
+    secret: of this instance.
+    """
     kept = KeptAnswer(
         id=key.id,
         body_hash=key.body_hash,
@@ -124,7 +128,9 @@ def keep(db: Session, key: Key, secret: bytes, response: Response, promise: str 
         kept_at=now,
     )
     kept.mark = kept.marked(secret)
-    db.add(kept)
+    # A verb that waits for others commits before: nobody with the same key waits for it any more (see `replay`).
+    insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
+    db.exec(insert(KeptAnswer).values(**kept.model_dump()).on_conflict_do_nothing(index_elements=["id"]))
 
 
 def forget_old_answers(runtime: Runtime) -> None:

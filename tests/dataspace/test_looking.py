@@ -252,6 +252,23 @@ def test_only_a_trusted_connector_is_asked_by_a_buyer_at_its_registered_address(
     assert len(peer.asked) == len(entries(house, Tag.CATALOGUE_ASKED)) == 1
 
 
+def test_the_same_question_twice_at_once_is_answered_twice_and_its_first_answer_stays(house: House) -> None:
+    with answering_peer() as peer, buying(house, registered(house, peer.origin), peer.origin) as desk:
+        met = list[Any]()
+
+        def ask_again() -> None:
+            peer.meanwhile = lambda: None
+            met.append(desk.ask(key="one-intent"))
+            peer.says(CATALOGUE | {"dataset": []})
+
+        peer.says(CATALOGUE)
+        peer.meanwhile = ask_again
+        met.append(desk.ask(key="one-intent"))
+        assert [(one.status_code, len(one.json()["datasets"])) for one in met] == [(200, 1), (200, 0)]
+        assert desk.ask(key="one-intent").json() == met[0].json()
+    assert len(peer.asked) == len(entries(house, Tag.CATALOGUE_ASKED)) == 2
+
+
 @pytest.mark.parametrize(
     ("header", "found"),
     [
