@@ -1,7 +1,7 @@
 """What a provider elsewhere pushes to a participant hosted here: the address for it, and the bytes as they come.
 
-The address is bound to the transfer by a short token.  What has come lies in a file of its own until it is whole; then
-it is compared with the digest that the sender named and becomes an object of the store.
+The address is bound to the transfer by a token that lives as long as it.  What has come lies in a file of its own until
+it is whole; then it is compared with the digest that the sender named and becomes an object of the store.
 """
 
 from __future__ import annotations
@@ -58,13 +58,16 @@ class NothingArrived(NotFound):
 
 
 def renewed_destination(db: Session, exchange: Exchange, runtime: Runtime, now: datetime) -> Json:
-    """Where the provider puts the data, with a fresh token for this transfer alone."""
+    """Where the provider puts the data, with a fresh token for this transfer alone.
+
+    It has no end of its own: a provider may start after days and push for hours, and nothing is taken but of a started
+    transfer from a trusted connector with the same key.
+    """
     endpoint, issued_at = inbox_of(runtime, exchange), int(now.timestamp())
     connector = connectors.connector(db, exchange.connector_id)
     claims = {"iss": runtime.settings.public_url, "aud": endpoint, "sub": exchange.id, "jti": new_id("tok")}
     claims["connector_kid"] = connector.jwk["kid"]
-    times = {"iat": issued_at, "exp": issued_at + runtime.settings.dataspace_token_seconds}
-    token = runtime.service_key.sign_claims(claims | times, typ=TYP)
+    token = runtime.service_key.sign_claims(claims | {"iat": issued_at}, typ=TYP)
     properties = {"authorization": token, "authType": "bearer"}
     listed = [{"@type": "EndpointProperty", "name": name, "value": value} for name, value in properties.items()]
     return {
@@ -90,9 +93,9 @@ def awaited(db: Session, token: str, exchange_id: str, endpoint: str, runtime: R
         found.require_signature(runtime.service_key.public_jwk)
         found.text_claim("aud", endpoint)
         found.text_claim("sub", exchange_id)
-        expires_at = found.moment_claim("exp")
-        if expires_at <= now or found.moment_claim("iat") > now + _skew(runtime):
-            raise compact.wrong_moment("the token has expired", now, expires_at)
+        issued_at = found.moment_claim("iat")
+        if issued_at > now + _skew(runtime):
+            raise compact.wrong_moment("the token is of a later moment", now, issued_at)
         exchange = queries.exchange(db, exchange_id)
         connector = connectors.connector(db, exchange.connector_id)
         found.text_claim("connector_kid", connector.jwk["kid"])

@@ -23,6 +23,7 @@ from marketplace.dataspace.receiving import NothingArrived, arrival, require_rec
 from marketplace.dataspace.routes import routes
 from marketplace.dataspace.states import Protocol
 from marketplace.kernel.canonical import Json
+from marketplace.participants import connectors
 from marketplace.plumbing.limits import Limits
 from tests.dataspace.peer import Peer, message, speaking
 from tests.dataspace.schemas import problems_of
@@ -167,7 +168,7 @@ def test_who_pushes_is_counted_and_not_the_buyer_that_it_pushes_to(house: House)
             Limits.of(Request({"type": "http", "app": peer.http.app})).known("prt_pharma")
 
 
-def test_a_token_opens_one_inbox_for_a_short_time_and_for_a_trusted_connector(peer: Peer, house: House) -> None:
+def test_a_token_opens_one_inbox_while_its_transfer_lasts_and_for_a_trusted_connector(peer: Peer, house: House) -> None:
     ours, address = started(peer)
     theirs, peer.heard.pid = peer.heard.pid, ""
     _, elsewhere = started(peer)
@@ -177,6 +178,11 @@ def test_a_token_opens_one_inbox_for_a_short_time_and_for_a_trusted_connector(pe
     assert put(peer, address, Authorization="Bearer x").status_code == 401
     assert say(peer, ours, "suspend", "suspension") == 200
     assert put(peer, address).status_code == 409, "a suspended transfer takes nothing"
-    house.clock.advance(timedelta(seconds=house.runtime.settings.dataspace_token_seconds))
+    house.clock.advance(timedelta(days=3))
+    half = put(peer, elsewhere, CONTENT[:1000], Content_Range=f"bytes 0-999/{len(CONTENT)}")
+    assert half.status_code == 308, "a long push is gone on with by the same token"
+    with house.db() as db:
+        operator = house.cast["operator"].actor
+        connectors.suspend(db, operator, peer.connector.id, "found out of order", house.clock.now())
     assert put(peer, elsewhere).status_code == 401
     assert entries(house, Tag.DATA_ARRIVED) == []
