@@ -161,8 +161,11 @@ def test_a_subscription_that_only_recovers_a_cost_has_no_trial() -> None:
 
 @pytest.mark.parametrize(
     ("kind", "more"),
-    [("per_use", {}), ("per_call", {}), ("per_case", {}), ("per_scan", {}), ("per_gb", {"monthly_minimum_fen": 9})]
-    + [("hybrid", {"access_fen": 9, "measure": "case"}), ("results", TARGET)],
+    [
+        *((kind, {}) for kind in ("per_use", "per_call", "per_case", "per_scan", "per_gb")),
+        ("hybrid", {"access_fen": 9, "measure": "case"}),
+        ("results", TARGET),
+    ],
 )
 def test_what_units_and_results_bring_later_does_not_recover_a_cost(kind: str, more: dict[str, Any]) -> None:
     plan = {"kind": kind, "price_fen": 9, "regime": "cost_only", "cost_fen": 9} | more
