@@ -162,11 +162,7 @@ def test_a_subscription_that_only_recovers_a_cost_has_no_trial() -> None:
 @pytest.mark.parametrize(
     ("kind", "more"),
     [
-        ("per_use", {}),
-        ("per_call", {}),
-        ("per_case", {}),
-        ("per_scan", {}),
-        ("per_gb", {"monthly_minimum_fen": 9}),
+        *((kind, {}) for kind in ("per_use", "per_call", "per_case", "per_scan", "per_gb")),
         ("hybrid", {"access_fen": 9, "measure": "case"}),
         ("results", TARGET),
     ],

@@ -122,7 +122,7 @@ def _take(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
         db.flush()
         return _told(db, actor, Outcome(one.reference, one.amount_fen, "no_invoice", None), now)
     queries.lock(db, found)
-    known = queries.bank_entry(db, actor.participant, one.reference)
+    known = bank_entry(db, actor.participant, one.reference)
     if known is not None:  # the same statement was taken beside, while this one waited for the invoice
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
     if (entered := untold(db, found, one.amount_fen)) is not None:
