@@ -20,6 +20,8 @@ from marketplace.plumbing.addresses import Address
 from marketplace.plumbing.outgoing import Network
 
 Handler = Callable[[socket.socket], None]
+SHORT = 1024
+"""Bytes of content that a far side reads before it does anything else."""
 
 
 @dataclass
@@ -67,11 +69,12 @@ def _accept(
 
 
 def _request(spoken: socket.socket) -> bytes:
-    """The first bytes, and the rest of the content that they announce: to close with bytes unread resets the answer."""
+    """The first bytes, and the rest of a short content that they announce: bytes left unread reset the answer."""
     said = spoken.recv(65536)
     head, _, content = said.partition(b"\r\n\r\n")
     announced = re.search(rb"\r\nContent-Length: (\d+)", head)
-    missing = int(announced[1]) - len(content) if announced else 0
+    length = int(announced[1]) if announced else 0
+    missing = length - len(content) if length <= SHORT else 0
     while missing > 0 and (more := spoken.recv(65536)):
         said, missing = said + more, missing - len(more)
     return said
