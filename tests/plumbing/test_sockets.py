@@ -112,6 +112,21 @@ def test_beyond_the_limit_a_request_is_told_so_and_far_beyond_nobody_is_let_in(
             assert not is_open(refused)
 
 
+def test_an_answer_is_sent_at_once_and_waits_for_no_receipt_of_what_went_before(house: House) -> None:
+    at_once: list[int] = []
+
+    async def app(scope: Scope, _receive: Receive, send: Send) -> None:
+        line = sockets.line_of(scope)
+        assert line is not None
+        at_once.append(line._socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with served(house, app) as address, connected(address, HEAD + b"\r\n") as connection:
+        assert connection.recv(4096).startswith(b"HTTP/1.1 204")
+    assert at_once == [1]
+
+
 @pytest.mark.parametrize(
     ("trusted", "peer", "forwarded", "counted"),
     [

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from fastapi import FastAPI, Request
 from sqlmodel import Session, col, select
+from starlette.types import ASGIApp
 
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import Entry
@@ -69,10 +70,10 @@ def with_settings(house: House, **changed: object) -> House:
 
 
 @contextmanager
-def served(house: House) -> Iterator[tuple[str, int]]:
-    """A real server on a loopback socket; yields its address."""
+def served(house: House, app: ASGIApp | None = None) -> Iterator[tuple[str, int]]:
+    """A real server on a loopback socket, of the house's own application or another; yields its address."""
     listener = socket.create_server(("127.0.0.1", 0))
-    server = sockets.server(app_of(house), house.runtime.settings, log_level="critical", lifespan="off")
+    server = sockets.server(app or app_of(house), house.runtime.settings, log_level="critical", lifespan="off")
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     while not server.started:
