@@ -16,7 +16,7 @@ from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
 from marketplace.console import charges, charts, codes, duties, events, formats, policies, rounds, succession
 from marketplace.console.reader import Reader
-from marketplace.costing.sheet import DEFAULT_PRICES_FEN, CostSheet, cost_sheet
+from marketplace.costing.sheet import Asked, CostSheet, cost_sheet
 from marketplace.exchange.catalogue import CatalogueRow
 from marketplace.exchange.models import Listing
 from marketplace.exchange.pricing import describe, price_of_access, price_of_use, read_plan
@@ -218,7 +218,7 @@ def _passport(reader: Reader, version_id: str) -> dict[str, Any]:
 
 
 def _costs(reader: Reader, asset: Asset, records: int) -> dict[str, Any]:
-    sheet = cost_sheet(reader.db, asset.id, records, DEFAULT_PRICES_FEN, reader.now)
+    sheet = cost_sheet(reader.db, asset.id, Asked(records=records), reader.now)
     language = reader.language
     return {
         "stages": [

@@ -8,7 +8,7 @@ from fastapi import Query
 
 from marketplace.costing import queries
 from marketplace.costing.schemas import CostSheetOut, TariffOut
-from marketplace.costing.sheet import DEFAULT_PRICES_FEN, cost_sheet
+from marketplace.costing.sheet import DEFAULT_PRICES_FEN, Asked, cost_sheet
 from marketplace.costing.tariffs import tariff_book
 from marketplace.plumbing.web import PublicView, View, router
 
@@ -33,16 +33,13 @@ def get_asset_costs(
 ) -> CostSheetOut:
     """The cost sheet of an asset, from the books: for who bears its costs or sells it, and for auditors."""
     queries.require_sheet_access(view.db, view.actor, asset_id)
-    sheet = cost_sheet(
-        view.db,
-        asset_id,
-        records,
-        price or DEFAULT_PRICES_FEN,
-        view.now,
+    asked = Asked(
+        prices=price or DEFAULT_PRICES_FEN,
+        records=records,
         marginal_fen=marginal_fen,
         operator_per_mille=operator_per_mille,
     )
-    return CostSheetOut.model_validate(sheet)
+    return CostSheetOut.model_validate(cost_sheet(view.db, asset_id, asked, view.now))
 
 
 @routes.get("/tariffs", operation_id="list_tariffs")

@@ -99,23 +99,28 @@ def meter(
     if not _claim(db, event):
         return db.exec(select(MeterEvent.id).where(MeterEvent.event_key == key)).one()
 
-    facts: Json = {
-        "kind": kind,
-        "quantity": quantity,
-        "unit_price_fen": unit_price_fen,
-        "key": key,
-        "payer": payer,
-        "payee": payee,
-        "event": event.id,
-        "venue": venue,
-        "stage": stage,
-        "attributes": event.attributes,
-    }
-    entry_id = record(db, actor, Tag.COST_METERED, now, asset=asset, version=version, agreement=agreement, facts=facts)
+    entry_id = record(
+        db, actor, Tag.COST_METERED, now, asset=asset, version=version, agreement=agreement, facts=_facts(event)
+    )
     db.exec(update(MeterEvent).where(col(MeterEvent.id) == event.id).values(entry_id=entry_id))
     db.exec(insert(MeterWaiting).values(event_id=event.id, asset_id=asset))
     outbox.enqueue(db, POST_TASK, {"event": event.id}, key=event.id, now=now)
     return event.id
+
+
+def _facts(event: MeterEvent) -> Json:
+    return {
+        "kind": event.kind,
+        "quantity": event.quantity,
+        "unit_price_fen": event.unit_price_fen,
+        "key": event.event_key,
+        "payer": event.payer_id,
+        "payee": event.payee_id,
+        "event": event.id,
+        "venue": event.venue_id,
+        "stage": event.stage,
+        "attributes": event.attributes,
+    }
 
 
 def _claim(db: Session, event: MeterEvent) -> bool:

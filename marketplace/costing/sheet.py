@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from marketplace.costing import formulas, queries
-from marketplace.costing.tariffs import MARGINAL_COST, TariffBook, tariff_book
+from marketplace.costing.tariffs import MARGINAL_COST, tariff_book
 from marketplace.ledger import queries as ledger
 from marketplace.ledger.accounts import Sheet, chart
 
@@ -27,6 +27,22 @@ class Assumptions:
 
     marginal_fen: int
     operator_per_mille: int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a sheet is to judge.
+
+    prices: fen, VAT included -> how many sales break even; sales: numbers -> which price breaks even; records: studies
+    of the version, None = scans governed and posted; marginal_fen: None = the planning figure of the tariffs;
+    operator_per_mille: operator's share of the price without VAT.
+    """
+
+    prices: Sequence[int] = DEFAULT_PRICES_FEN
+    sales: Sequence[int] = DEFAULT_SALES
+    records: int | None = None
+    marginal_fen: int | None = None
+    operator_per_mille: int = 0
 
 
 @dataclass(frozen=True)
@@ -73,34 +89,12 @@ class Books:
     waiting: Sequence[str]
 
 
-def cost_sheet(
-    db: Session,
-    asset_id: str,
-    records: int | None,
-    prices: Sequence[int],
-    now: datetime,
-    *,
-    sales: Sequence[int] = DEFAULT_SALES,
-    marginal_fen: int | None = None,
-    operator_per_mille: int = 0,
-    book: TariffBook | None = None,
-) -> CostSheet:
+def cost_sheet(db: Session, asset_id: str, asked: Asked, now: datetime) -> CostSheet:
     """The cost sheet of an asset; for upper rooms, which have judged who may see it.
 
-    records: studies of the version, None = scans governed and posted; prices: fen, VAT included; now: picks the taxes
-    and fees of the forecast; marginal_fen: None = the planning figure of the tariffs.
+    now: picks the taxes and fees of the forecast.
     """
-    return sheet_of(
-        asset_id,
-        books_of(db, [asset_id])[asset_id],
-        records,
-        prices,
-        now,
-        sales=sales,
-        marginal_fen=marginal_fen,
-        operator_per_mille=operator_per_mille,
-        book=book,
-    )
+    return sheet_of(asset_id, books_of(db, [asset_id])[asset_id], asked, now)
 
 
 def books_of(db: Session, assets: Collection[str]) -> dict[str, Books]:
@@ -110,26 +104,15 @@ def books_of(db: Session, assets: Collection[str]) -> dict[str, Books]:
     return {one: Books(sums.get(one, {}), quantities.get(one, {}), waiting.get(one, ())) for one in assets}
 
 
-def sheet_of(
-    asset_id: str,
-    books: Books,
-    records: int | None,
-    prices: Sequence[int],
-    now: datetime,
-    *,
-    sales: Sequence[int] = DEFAULT_SALES,
-    marginal_fen: int | None = None,
-    operator_per_mille: int = 0,
-    book: TariffBook | None = None,
-) -> CostSheet:
+def sheet_of(asset_id: str, books: Books, asked: Asked, now: datetime) -> CostSheet:
     """The cost sheet of an asset from what the books hold of it; arguments as of `cost_sheet`."""
-    book = book or tariff_book()
-    marginal = book.at(MARGINAL_COST, now).tariff.value if marginal_fen is None else marginal_fen
-    terms = book.terms(now, operator_per_mille=operator_per_mille)
+    book = tariff_book()
+    marginal = book.at(MARGINAL_COST, now).tariff.value if asked.marginal_fen is None else asked.marginal_fen
+    terms = book.terms(now, operator_per_mille=asked.operator_per_mille)
     stages, sums, quantities = _by_stage(books.sums), books.sums, books.quantities
     total = sum(stages.values())
     kept = -_sum(sums, "revenue") - _sum(sums, "selling_cost")
-    counted = quantities.get("governance.scan", 0) if records is None else records
+    counted = quantities.get("governance.scan", 0) if asked.records is None else asked.records
 
     return CostSheet(
         asset=asset_id,
@@ -143,9 +126,9 @@ def sheet_of(
         kept_fen=kept,
         recovered_per_mille=formulas.per_mille(kept, total),
         unrecovered_fen=max(total - kept, 0),
-        break_even={price: formulas.break_even_sales(total, price, marginal, terms) for price in prices},
-        price_for={n: formulas.price_for_sales(total, n, marginal, terms) for n in sales},
-        assumptions=Assumptions(marginal, operator_per_mille),
+        break_even={price: formulas.break_even_sales(total, price, marginal, terms) for price in asked.prices},
+        price_for={n: formulas.price_for_sales(total, n, marginal, terms) for n in asked.sales},
+        assumptions=Assumptions(marginal, asked.operator_per_mille),
         pending={kind: books.waiting.count(kind) for kind in sorted(set(books.waiting))},
     )
 

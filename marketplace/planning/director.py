@@ -12,7 +12,7 @@ from sqlmodel import Session
 from marketplace.accounting.rules import ACCOUNT, WRITTEN_DOWN
 from marketplace.assets.models import Asset
 from marketplace.costing.formulas import break_even_sales
-from marketplace.costing.sheet import Books, CostSheet, books_of, cost_sheet, sheet_of
+from marketplace.costing.sheet import Asked, Books, CostSheet, books_of, cost_sheet, sheet_of
 from marketplace.costing.tariffs import tariff_book
 from marketplace.exchange.models import Offer
 from marketplace.exchange.pricing import price_of_access
@@ -135,7 +135,7 @@ def page(db: Session, provider: str, now: datetime) -> Page:
 
 def outlook(db: Session, asset_id: str, assumed: Assumed, now: datetime, *, seed: int, runs: int) -> Outlook:
     """What an asset may bring with the cost that its books tell; for rooms that have judged who may see it."""
-    sheet = cost_sheet(db, asset_id, None, (), now, sales=())
+    sheet = cost_sheet(db, asset_id, Asked(prices=(), sales=()), now)
     spread = sheet.total_fen * assumed.cost_spread // 1000
     cost = Range(sheet.total_fen - spread, sheet.total_fen + spread)
     ranges = Ranges(assumed.price, assumed.sales, assumed.operator, cost)
@@ -155,7 +155,7 @@ def _line(
 ) -> AssetLine:
     prices = [price_of_access(one.price_plan).minor for one in offers]
     price = max(prices, default=None) or None
-    sheet = sheet_of(asset.id, books, None, [price] if price else (), now)
+    sheet = sheet_of(asset.id, books, Asked(prices=[price] if price else ()), now)
     return AssetLine(
         asset=asset,
         sheet=sheet,

@@ -181,12 +181,12 @@ def issued_invoice(db: Session, actor: Actor, invoice_id: str) -> Invoice:
     return found
 
 
-def invoices_of(db: Session, actor: Actor, *, limit: int | None = None) -> Sequence[Invoice]:
+def invoices_of(db: Session, actor: Actor) -> Sequence[Invoice]:
     """The caller's invoices as buyer and as issuer, all of them for auditors, the latest first."""
     rows = select(Invoice)
     if not actor.has(Role.AUDITOR):
         rows = rows.where(or_(col(Invoice.buyer_id) == actor.participant, col(Invoice.issuer_id) == actor.participant))
-    return db.exec(rows.order_by(col(Invoice.issued_at).desc(), col(Invoice.id).desc()).limit(limit)).all()
+    return db.exec(rows.order_by(col(Invoice.issued_at).desc(), col(Invoice.id).desc())).all()
 
 
 def by_number(db: Session, issuer: str, number: str) -> Invoice | None:

@@ -16,7 +16,7 @@ from marketplace.assets import queries as assets
 from marketplace.assets import service as stages
 from marketplace.audit.recheck import sealed_rows
 from marketplace.costing.service import post_event, sweep
-from marketplace.costing.sheet import cost_sheet
+from marketplace.costing.sheet import Asked, cost_sheet
 from marketplace.exchange import queries as exchange
 from marketplace.exchange import service as listings
 from marketplace.exchange.schemas import ReasonIn
@@ -78,10 +78,10 @@ def sell(house, asset_id, key):
 
 def test_the_cost_moves_from_expense_to_the_balance_sheet_and_the_cost_sheet_stays(house, asset):
     with house.db() as db:
-        before = cost_sheet(db, asset, None, PRICES, house.clock.now())
+        before = cost_sheet(db, asset, Asked(prices=PRICES), house.clock.now())
     row = capitalise(house, asset)
     with house.db() as db:
-        after = cost_sheet(db, asset, None, PRICES, house.clock.now())
+        after = cost_sheet(db, asset, Asked(prices=PRICES), house.clock.now())
         assert (after.stages, after.total_fen) == (before.stages, before.total_fen)
         assert audit(db).sound
         assert [one for one in sealed_rows(db) if one.table == "capitalisation"] == []

@@ -6,7 +6,7 @@ from marketplace.accounting import costs
 from marketplace.accounting.costs import Grouping
 from marketplace.assets import queries as assets
 from marketplace.assets import service as passport
-from marketplace.costing.sheet import cost_sheet
+from marketplace.costing.sheet import Asked, cost_sheet
 from marketplace.main import ROUTERS
 from tests.accounting.test_capital import capitalise, post_everything
 from tests.costing.books import meter_event, post_all
@@ -36,7 +36,7 @@ def make(house, scans, department="radiology"):
 def test_the_books_give_the_unit_costs_of_the_worked_table(house, scans, sunk_yuan, per_scan_yuan):
     asset_id = make(house, scans)
     with house.db() as db:
-        sheet = cost_sheet(db, asset_id, None, (10_000_000,), house.clock.now())
+        sheet = cost_sheet(db, asset_id, Asked(prices=(10_000_000,)), house.clock.now())
         found = costs.estimate(db, assets.asset(db, asset_id), scans)
     assert (sheet.total_fen, sheet.unit_cost_fen) == (sunk_yuan * 100, per_scan_yuan * 100)
     assert (found.estimate_fen, found.actual_fen) == (sunk_yuan * 100, sunk_yuan * 100)

@@ -11,7 +11,7 @@ from marketplace.accounting.work import AnotherAsset, StatedOtherwise
 from marketplace.assets import service as passport
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
-from marketplace.costing.sheet import cost_sheet
+from marketplace.costing.sheet import Asked, cost_sheet
 from marketplace.costing.tariffs import tariff_attributes, tariff_book
 from marketplace.kernel.canonical import canonical
 from marketplace.kernel.signing import BadSignature
@@ -51,7 +51,7 @@ def test_stated_work_is_a_cost_of_its_stage_and_department_once(house: House, as
     state(house, asset, said(asset, kind="registration.document", quantity=2))
     post_everything(house)
     with house.db() as db:
-        sheet = cost_sheet(db, asset, None, (), house.clock.now())
+        sheet = cost_sheet(db, asset, Asked(prices=()), house.clock.now())
         by_department = costs.grouped(db, house.cast["hospital"].actor, Grouping.DEPARTMENT)
         earned = {one.account: one.amount_minor for one in books.balances(db, owner=firm)}
         assert documents.content(db, first.document) == said(asset)

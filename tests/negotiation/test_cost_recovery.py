@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from marketplace.costing.recovery import left_to_recover
-from marketplace.costing.sheet import cost_sheet
+from marketplace.costing.sheet import Asked, cost_sheet
 from marketplace.negotiation.recovery import CostRecovered
 from tests.exchange.parts import listed, terms_of
 from tests.house import House
@@ -39,7 +39,7 @@ def test_the_contract_that_would_make_a_margin_does_not_come_into_force(house: H
     assert state(house, third) == ("ACCEPTED", "drafted")
     post(house)
     with house.runtime.database.reading() as db:
-        sheet = cost_sheet(db, listing.asset_id, None, (), house.clock.now())
+        sheet = cost_sheet(db, listing.asset_id, Asked(prices=()), house.clock.now())
     assert (sheet.sales, sheet.unrecovered_fen) == (2, left(house, listing.asset_id))
     assert sheet.kept_fen == 2 * kept <= sheet.total_fen == cost
 

@@ -19,10 +19,11 @@ from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import DomainError, Forbidden
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import signing
-from marketplace.negotiation.eligibility import known_buyer, require_eligible
+from marketplace.negotiation.eligibility import known_buyer
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds import queries, replying
 from marketplace.negotiation.rounds import terms as table
+from marketplace.negotiation.rounds.byrule import leave, offerable
 from marketplace.negotiation.rounds.models import AcceptanceRule
 from marketplace.negotiation.rounds.rules import (
     ACCEPTANCE,
@@ -39,7 +40,7 @@ from marketplace.negotiation.rounds.rules import (
 from marketplace.negotiation.rounds.schemas import AcceptanceRuleIn
 from marketplace.negotiation.rounds.terms import Terms
 from marketplace.negotiation.rules import NEGOTIATION, Reason, Side, State
-from marketplace.negotiation.steps import move, record_request, save
+from marketplace.negotiation.steps import move
 from marketplace.participants import queries as participants
 from marketplace.participants.signatures import accept
 from marketplace.plumbing import policyreleases
@@ -177,7 +178,7 @@ def settle(db: Session, offered: Offered, decision: Decision, other: Decision | 
         why = about | {"facts": sealed(content, offered.countering), "reasons": list(decision.reasons)}
         if _counter(db, request, offered.instead, why, now):
             return
-    _leave(db, request, about | {"reasons": told(decision.reasons, NOT_ACCEPTABLE)}, now)
+    leave(db, request, Reason.LEFT_BY_BUYER, about | {"reasons": told(decision.reasons, NOT_ACCEPTABLE)}, now)
 
 
 def _accept(db: Session, request: AccessRequest, about: Json, now: datetime) -> bool:
@@ -197,21 +198,12 @@ def _accept(db: Session, request: AccessRequest, about: Json, now: datetime) -> 
 
 def _counter(db: Session, request: AccessRequest, instead: Terms, about: Json, now: datetime) -> bool:
     """Ask for another price as the buyer could itself now; false where it could not."""
-    try:
-        row = exchange.visible_listing(db, request.listing_id, now, reader=request.buyer_id)
-        require_eligible(db, request.buyer_id, instead.purpose, table.fitting(db, row, instead, now))
-    except DomainError:
+    if offerable(db, request, instead, now) is None:
         return False
     step = NEGOTIATION.step(State(request.state), State.REQUESTED, [Side.SERVICE])
 
     replying.put_instead(db, SERVICE_ACTOR, request, instead, step, Reason.COUNTERED_BY_RULE, now, about)
     return True
-
-
-def _leave(db: Session, request: AccessRequest, about: Json, now: datetime) -> None:
-    request.reason = Reason.LEFT_BY_BUYER
-    save(db, request, now)
-    record_request(db, SERVICE_ACTOR, Tag.ANSWER_LEFT, request, now, about)
 
 
 def _waits(request: AccessRequest, now: datetime) -> bool:

@@ -16,15 +16,14 @@ from marketplace.audit import documents, persons
 from marketplace.audit.entry import Tag, record
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.models import Listing
-from marketplace.exchange.queries import CatalogueRow
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
-from marketplace.kernel.errors import DomainError
 from marketplace.negotiation import queries as negotiation
-from marketplace.negotiation.eligibility import known_buyer, require_eligible
+from marketplace.negotiation.eligibility import known_buyer
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds import queries
 from marketplace.negotiation.rounds import terms as table
+from marketplace.negotiation.rounds.byrule import leave, offerable
 from marketplace.negotiation.rounds.models import AnswerRule
 from marketplace.negotiation.rounds.offering import NotYourListing, send_offer
 from marketplace.negotiation.rounds.rules import (
@@ -38,9 +37,7 @@ from marketplace.negotiation.rounds.rules import (
     told,
 )
 from marketplace.negotiation.rounds.schemas import AnswerRuleIn
-from marketplace.negotiation.rounds.terms import Terms
 from marketplace.negotiation.rules import NEGOTIATION, Reason, Side, State
-from marketplace.negotiation.steps import record_request, save
 from marketplace.participants import queries as participants
 from marketplace.plumbing import policyreleases
 from marketplace.plumbing.policy import UNAVAILABLE, Decision, denial
@@ -148,31 +145,13 @@ def settle(db: Session, question: Question, decision: Decision, now: datetime) -
     about: Json = {"rule": question.rule, "revision": decision.revision}
     about |= {"facts": sealed(documents.content(db, question.rule), question.facts)}
     terms = table.on_table(db, request)
-    meant = _offerable(db, request, terms, now) if decision.allow else None
+    meant = offerable(db, request, terms, now) if decision.allow else None
     if meant is None:
-        _leave(db, request, about | {"reasons": told(decision.reasons, NOT_OFFERABLE)}, now)
+        leave(db, request, Reason.LEFT, about | {"reasons": told(decision.reasons, NOT_OFFERABLE)}, now)
         return
     step = NEGOTIATION.step(State(request.state), State.OFFERED, [Side.SERVICE])
 
     send_offer(db, SERVICE_ACTOR, request, meant, terms, step, Reason.BY_RULE, now, about)
-
-
-def _offerable(db: Session, request: AccessRequest, terms: Terms, now: datetime) -> CatalogueRow | None:
-    """The listing with these terms, None where a person could not offer them now either."""
-    try:
-        meant = table.fitting(
-            db, exchange.visible_listing(db, request.listing_id, now, reader=request.buyer_id), terms, now
-        )
-        require_eligible(db, request.buyer_id, terms.purpose, meant)
-    except DomainError:
-        return None
-    return meant
-
-
-def _leave(db: Session, request: AccessRequest, about: Json, now: datetime) -> None:
-    request.reason = Reason.LEFT
-    save(db, request, now)
-    record_request(db, SERVICE_ACTOR, Tag.ANSWER_LEFT, request, now, about)
 
 
 def _waits(request: AccessRequest, now: datetime) -> bool:
