@@ -9,10 +9,12 @@ from datetime import timedelta
 from typing import Any
 
 from marketplace.accounting.closing import document_to_sign
+from marketplace.audit import documents
 from marketplace.kernel.canonical import canonical, sha256_hex
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.signing import generate_key
 from marketplace.ledger import queries as ledger
+from marketplace.ledger.periods import PeriodState
 from marketplace.negotiation import queries as negotiation
 from seeds.cast import credit_code
 from tests.exchange.parts import PARAMETERS, offer_in
@@ -196,6 +198,9 @@ def _work(story: Story) -> dict[str, Any]:
 def _to_close(story: Story) -> dict[str, Any]:
     with story.house.runtime.database.reading() as db:
         operator, month = story.house.cast["operator"].actor, story.ids["close_period.period"]
+        held = ledger.period(db, month)
+        if held is not None and held.state == PeriodState.CLOSED:  # by a request of before: it is said again
+            return documents.content(db, held.document)
         return document_to_sign(db, operator, month, story.house.clock.now())
 
 
