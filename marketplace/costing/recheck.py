@@ -13,13 +13,15 @@ from marketplace.costing.models import MeterEvent
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.clock import timestamp
 
+# length() keeps SQLite from the index of `reverses`, in which nearly every row has the same key, none: it takes it for
+# the best because it is unique, and reads all transactions once for each event.
 _STANDING = text("""
 SELECT m.id, count(t.id) AS standing, w.event_id IS NOT NULL AS waiting FROM meter_event m
   LEFT JOIN meter_waiting w ON w.event_id = m.id
-  LEFT JOIN ledger_transaction t ON t.meter_event = m.id AND t.reverses IS NULL
+  LEFT JOIN ledger_transaction t ON t.meter_event = m.id AND length(t.reverses) IS NULL
     AND NOT EXISTS (SELECT 1 FROM ledger_transaction back WHERE back.reverses = t.id AND back.id <> t.id
       AND EXISTS (SELECT 1 FROM ledger_transaction again
-        WHERE again.meter_event = m.id AND again.reverses IS NULL AND again.id > t.id))
+        WHERE again.meter_event = m.id AND length(again.reverses) IS NULL AND again.id > t.id))
 GROUP BY m.id, w.event_id HAVING (count(t.id) = 1) = (w.event_id IS NOT NULL)
 """)
 

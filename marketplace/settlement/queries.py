@@ -121,7 +121,8 @@ def unbilled() -> tuple[ColumnElement[bool], ...]:
     taken_back = select(reversal.id).where(reversal.reverses == LedgerTransaction.id)
     return (
         col(LedgerTransaction.kind).in_((*SALES, DEPOSIT, BUYER_FEE)),
-        col(LedgerTransaction.reverses).is_(None),
+        # As in `costing.recheck`: without length() SQLite reads all transactions for every buyer.
+        func.length(col(LedgerTransaction.reverses)).is_(None),
         ~lined.exists(),
         ~taken_back.exists(),
     )
