@@ -27,7 +27,7 @@ def invoice_document(
     found: Invoice,
     issuer: Participant,
     buyer: Participant,
-    lines: Sequence[InvoiceLine] | Sequence[Billable],
+    lines: Sequence[InvoiceLine | Billable],
     *,
     credited: str | None = None,
     reason: str | None = None,
