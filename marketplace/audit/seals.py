@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -93,12 +93,19 @@ SEALED = frozenset(
 WORDED_BY_CALLERS = frozenset({"collected_batch"})
 ROWS_IN_ONE_ENTRY = 256
 _TOUCHED = "rows_to_seal"
+_INSERTED = "inserted_seals"
+# Made once: `json.dumps` would make an encoder for every row.
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
 
 def seal(row: SQLModel) -> str:
     """SHA-256 over all columns of a row, the same for a row in memory and the row read back; hex."""
-    columns = {name: _plain(getattr(row, name)) for name in sorted(type(row).model_fields)}
-    return hashlib.sha256(json.dumps(columns, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+    return _digest({name: getattr(row, name) for name in type(row).model_fields})
+
+
+def _digest(columns: Mapping[str, Any]) -> str:
+    text = _encode({name: _plain(value) for name, value in columns.items()})
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def name_of(row: SQLModel) -> tuple[str, str]:
@@ -128,6 +135,20 @@ def _note(db: AnySession, _flush: UOWTransaction) -> None:
         db.info.setdefault(_TOUCHED, {}).update({id(row): row for row in touched})
 
 
+def note_inserted(db: Session, model: type[SQLModel], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Have rows sealed that were inserted past the unit of work (`plumbing.bulk`), each with all of its columns.
+
+    Only outside of savepoints: what a savepoint takes back would be missed as a sealed row.
+    """
+    if db.in_nested_transaction():
+        raise RuntimeError("rows are inserted past the unit of work inside a savepoint")
+    keys = [one.name for one in inspect(model).primary_key]
+    table = str(model.__tablename__)
+    for row in rows:
+        name = name_of_key(table, (row[key] for key in keys))
+        db.info.setdefault(_INSERTED, []).append((*name, _digest(row)))
+
+
 def write_seals(db: AnySession) -> None:
     """Write one entry with the seals of every row that this transaction has changed since the last such entry.
 
@@ -137,7 +158,7 @@ def write_seals(db: AnySession) -> None:
     if db.in_nested_transaction() or not isinstance(db, Session):
         return
     db.flush()
-    if _TOUCHED not in db.info and "epochs_touched" not in db.info:
+    if not db.info.keys() & {_TOUCHED, _INSERTED, "epochs_touched"}:
         return
     from marketplace.audit.entry import Tag, record
 
@@ -153,6 +174,8 @@ def write_seals(db: AnySession) -> None:
 
 
 def _seals(db: Session) -> Iterator[Json]:
+    for table, key, digest in db.info.pop(_INSERTED, ()):
+        yield {"table": table, "key": key, "sha256": digest}
     for row in db.info.pop(_TOUCHED, {}).values():
         state = inspect(row)
         if state.persistent:
@@ -171,6 +194,7 @@ def _forget(db: AnySession, ended: SessionTransaction) -> None:
     if ended.nested:
         return  # what the savepoint changed is as before and is sealed as it is
     db.info.pop(_TOUCHED, None)
+    db.info.pop(_INSERTED, None)
     db.info.pop("stops_to_tell", None)
     db.info.pop("epochs_touched", None)
 

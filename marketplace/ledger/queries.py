@@ -91,6 +91,14 @@ def ids_by_key(db: Session, keys: Sequence[str]) -> dict[str, str]:
     return found
 
 
+def posted_by_others(db: Session, keys: Sequence[str]) -> dict[str, str]:
+    """As `ids_by_key`, for keys that were refused: what another transaction has posted since they were looked up.
+
+    None on SQLite, where a transaction that writes is alone: what is there of these keys is its own.
+    """
+    return {} if db.get_bind().dialect.name == "sqlite" else ids_by_key(db, keys)
+
+
 def hold_open(db: Session, *, alone: bool = False) -> None:
     """Keep periods from being closed until this transaction ends; alone: keep everybody from posting as well."""
     if db.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Session, col, select
 from structlog import get_logger
 
-from marketplace.audit import documents
+from marketplace.audit import documents, seals
 from marketplace.audit.entry import Tag, record
 from marketplace.charging import rules as months
 from marketplace.charging.queries import has_minimum
@@ -23,6 +24,7 @@ from marketplace.kernel.ids import new_id
 from marketplace.negotiation.models import Agreement
 from marketplace.participants import queries as participants
 from marketplace.plumbing import outbox
+from marketplace.plumbing.bulk import insert_all
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settlement import queries, rules
 from marketplace.settlement.document import invoice_document
@@ -31,6 +33,7 @@ from marketplace.settlement.queries import Billable
 from marketplace.settlement.rules import InvoiceState, NotTheExchange
 
 CHASE_TASK = "settlement.chase_invoice"
+LINES = 500
 CLOSE_BACK = 12
 """Months: how long a service may have slept until a month is not closed by itself any more."""
 
@@ -59,12 +62,11 @@ def issue(
         return None
 
     found = _invoice(db, series, buyer, charges, month or timestamp(now), now)
-    lines = [_line(found, at, one) for at, one in enumerate(charges, start=1)]
-    db.add_all(lines)
-    _keep(db, found, lines, now)
+    _add_lines(db, found, charges)
+    _keep(db, found, charges, now)
     _chase(db, found, now)
 
-    record_invoice(db, actor, Tag.INVOICE_ISSUED, found, now, {"lines": len(lines)})
+    record_invoice(db, actor, Tag.INVOICE_ISSUED, found, now, {"lines": len(charges)})
     return found
 
 
@@ -210,26 +212,20 @@ def _invoice(
     return found
 
 
-def _line(found: Invoice, position: int, one: Billable) -> InvoiceLine:
-    return InvoiceLine(
-        id=new_id("inl"),
-        invoice_id=found.id,
-        position=position,
-        meter_event=one.event,
-        transaction_id=one.transaction,
-        kind=one.kind,
-        at=one.at,
-        agreement_id=one.agreement_id,
-        asset_id=one.asset_id,
-        provider_id=one.provider_id,
-        price_fen=one.price_fen,
-        vat_fen=one.vat_fen,
-        entry_id=one.entry_id,
-        posting_entry_id=one.posting_entry_id,
-    )
+def _add_lines(db: Session, found: Invoice, charges: Sequence[Billable]) -> None:
+    """Past the unit of work, a page at a time: an object for each of thousands of lines costs more than the rest."""
+    for start in range(0, len(charges), LINES):
+        page = enumerate(charges[start : start + LINES], start=start + 1)
+        rows = [_line(found, position, one) for position, one in page]
+        insert_all(db.connection(), InvoiceLine, rows)
+        seals.note_inserted(db, InvoiceLine, rows)
 
 
-def _keep(db: Session, found: Invoice, lines: Sequence[InvoiceLine], now: datetime) -> None:
-    db.flush()
+def _line(found: Invoice, position: int, one: Billable) -> dict[str, Any]:
+    of = {"id": new_id("inl"), "invoice_id": found.id, "position": position, "credited_by": None}
+    return of | one._asdict()
+
+
+def _keep(db: Session, found: Invoice, lines: Sequence[Billable], now: datetime) -> None:
     issuer, buyer = (participants.participant(db, one) for one in (found.issuer_id, found.buyer_id))
     keep_document(db, found, invoice_document(found, issuer, buyer, lines), now)

@@ -11,6 +11,7 @@ from marketplace.kernel.money import Money
 from marketplace.negotiation.paper import Paragraph, Style, set_pages
 from marketplace.participants.models import Participant
 from marketplace.settlement.models import Invoice, InvoiceLine
+from marketplace.settlement.queries import Billable
 
 _TITLES = {"invoice": ("账单", "Invoice"), "credit_note": ("红字账单", "Credit note")}
 _KINDS = {
@@ -26,7 +27,7 @@ def invoice_document(
     found: Invoice,
     issuer: Participant,
     buyer: Participant,
-    lines: Sequence[InvoiceLine],
+    lines: Sequence[InvoiceLine | Billable],
     *,
     credited: str | None = None,
     reason: str | None = None,
@@ -77,7 +78,7 @@ def _party(one: Participant) -> Json:
     }
 
 
-def _line(place: int, one: InvoiceLine) -> Json:
+def _line(place: int, one: InvoiceLine | Billable) -> Json:
     return {
         "position": place,
         "kind": one.kind,

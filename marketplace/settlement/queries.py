@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, and_, cast, or_
 from sqlalchemy.orm import aliased
@@ -36,15 +35,14 @@ class NoSuchInvoice(NotFound):
     """No such invoice."""
 
 
-@dataclass(frozen=True)
-class Billable:
-    """A posted charge that is on no invoice.
+class Billable(NamedTuple):
+    """A posted charge that is on no invoice; the names are those of an invoice line.
 
-    event, transaction: ids; price_fen: VAT included; entry_id, posting_entry_id: log entries of cause and posting.
+    price_fen: VAT included; entry_id, posting_entry_id: log entries of cause and posting.
     """
 
-    event: str
-    transaction: str
+    meter_event: str
+    transaction_id: str
     kind: str
     at: datetime
     agreement_id: str | None
@@ -123,7 +121,8 @@ def unbilled() -> tuple[ColumnElement[bool], ...]:
     taken_back = select(reversal.id).where(reversal.reverses == LedgerTransaction.id)
     return (
         col(LedgerTransaction.kind).in_((*SALES, DEPOSIT, BUYER_FEE)),
-        col(LedgerTransaction.reverses).is_(None),
+        # As in `costing.recheck`: without length() SQLite reads all transactions for every buyer.
+        func.length(col(LedgerTransaction.reverses)).is_(None),
         ~lined.exists(),
         ~taken_back.exists(),
     )

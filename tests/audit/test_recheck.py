@@ -25,6 +25,7 @@ from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.kernel.canonical import Json
 from marketplace.participants.models import Participant
 from marketplace.plumbing import epochs, outbox
+from marketplace.plumbing.bulk import insert_all
 from marketplace.registration.models import CertificateSerial, RegistrarSeat
 from tests.house import House
 from tests.usage.agreed import row
@@ -80,6 +81,36 @@ def test_a_row_of_a_savepoint_that_was_rolled_back_is_not_sealed(house: House) -
 
     write(house, work)
     assert [one["key"] for one in seals_of(house) if one["table"] == "asset"] == ["ast_1"]
+    assert findings(house) == []
+
+
+def test_rows_inserted_past_the_unit_of_work_are_sealed_as_they_are_read_back(house: House) -> None:
+    def work(db: Session) -> None:
+        made = asset(db, house, "ast_1").model_dump()
+        more = [made | {"id": name} for name in ("ast_2", "ast_3")]
+        insert_all(db.connection(), Asset, more)
+        seals.note_inserted(db, Asset, more)
+        with pytest.raises(RuntimeError), db.begin_nested():
+            seals.note_inserted(db, Asset, more)
+
+    write(house, work)
+    assert [one["key"] for one in seals_of(house) if one["table"] == "asset"] == ["ast_1", "ast_2", "ast_3"]
+    assert findings(house) == []
+    change(house, "UPDATE asset SET overview = 'another' WHERE id = 'ast_3'")
+    assert [(one.key, one.kind) for one in findings(house)] == [("ast_3", "edited")]
+
+
+def test_rows_inserted_past_the_unit_of_work_and_taken_back_are_not_sealed(house: House) -> None:
+    with house.runtime.database.session(write=True) as db:
+        record(db, house.cast["operator"].actor, Tag.ASSET_REGISTERED, house.clock.now())
+        made = asset(db, house, "ast_1").model_dump() | {"id": "ast_2"}
+        insert_all(db.connection(), Asset, [made])
+        seals.note_inserted(db, Asset, [made])
+        db.rollback()
+        record(db, house.cast["operator"].actor, Tag.ASSET_REGISTERED, house.clock.now())
+        asset(db, house, "ast_3")
+        db.commit()
+    assert [one["key"] for one in seals_of(house) if one["table"] == "asset"] == ["ast_3"]
     assert findings(house) == []
 
 

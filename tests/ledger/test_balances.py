@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import event, text
+from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 
 from marketplace.audit.entry import Tag, record
@@ -113,6 +114,26 @@ def test_one_unbalanced_draft_keeps_the_whole_batch_out(books):
             post_all(db, SERVICE_ACTOR, [good[0], wrong, good[2]], NOW)
         assert queries.counts(db) == (0, 0)
         assert queries.balances(db) == []
+
+
+def test_a_draft_whose_cause_is_not_in_the_log_keeps_the_whole_batch_out(books):
+    rows = [(n, "prt_a", ("expense:legal", "payable"), 500, "CNY", None, 0) for n in range(3)]
+    with books.session(write=True) as db:
+        good = list(drafts(db, rows))
+        with pytest.raises(IntegrityError):
+            post_all(db, SERVICE_ACTOR, [*good[:2], replace(good[2], entry_id="ent_of_nothing")], NOW)
+    with books.reading() as db:
+        assert queries.counts(db) == (0, 0)
+        assert queries.balances(db) == told(db) == []
+
+
+def test_a_batch_is_posted_beside_others_by_a_savepoint_and_without_its_memory_where_the_writer_is_alone(books):
+    said = []
+    event.listen(books.engine, "savepoint", lambda _connection, name: said.append(name))
+    with books.transaction() as db:
+        rows = [(n, "prt_a", ("expense:legal", "payable"), 500, "CNY", None, 0) for n in range(3)]
+        post_all(db, SERVICE_ACTOR, list(drafts(db, rows)), NOW)
+    assert len(said) == (0 if books.is_sqlite else 1)
 
 
 def test_what_is_rolled_back_leaves_no_balance(books):

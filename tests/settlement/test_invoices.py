@@ -10,10 +10,12 @@ from pathlib import Path
 import jsonschema
 import pypdf
 import pytest
+from sqlalchemy import text
 
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
+from marketplace.audit.recheck import sealed_rows, told
 from marketplace.costing import queries as costs
 from marketplace.costing import rerating
 from marketplace.costing.tariffs import FOLDER, TariffBook, TariffSheet, tariff_book
@@ -112,6 +114,23 @@ def test_each_line_names_the_entries_that_prove_it(house: House) -> None:
         assert cause["facts"]["unit_price_fen"] in {line.price_fen, None}
         assert posting["facts"]["transaction"] == line.transaction_id
         assert str(-line.price_fen) in {one["amount_minor"] for one in posting["facts"]["postings"]}
+
+
+def test_each_line_is_sealed_with_its_invoice(house: House) -> None:
+    sold(house, uses=1)
+    held = {line.id for line in lines(house, billed(house))}
+
+    def findings() -> list[tuple[str, str]]:
+        with house.db() as db:
+            return [(one.table, one.kind) for one in sealed_rows(db) if one.table.startswith("invoice")]
+
+    with house.db() as db:
+        sealed = [one for _, facts in told(db, Tag.ROWS_SEALED) for one in facts["rows"]]
+    assert held == {one["key"] for one in sealed if one["table"] == "invoice_line"}
+    assert findings() == []
+    with house.runtime.database.engine.begin() as connection:
+        connection.execute(text("UPDATE invoice_line SET price_fen = price_fen - 1 WHERE position = 2"))
+    assert findings() == [("invoice_line", "edited")]
 
 
 def test_the_document_is_of_its_schema_and_so_is_the_paper(house: House) -> None:

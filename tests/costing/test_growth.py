@@ -1,0 +1,78 @@
+"""What is asked of the books does not cost more for each event the more events there are; counted in SQLite's steps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlmodel import Session, SQLModel
+
+from marketplace.costing.recheck import recheck
+from marketplace.costing.service import post_pending
+from marketplace.plumbing.db import Database
+from marketplace.settlement import queries as settlement
+from tests.benchmarks import metered
+from tests.benchmarks.metered import EXCHANGE, MONTH, START, fill
+
+NOW = START + timedelta(days=30)
+FEW, MANY = 150, 600
+STEPS = 100
+
+
+@pytest.fixture(scope="module")
+def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Database]]:
+    """Two stores with few and with many events, all in the books and on no invoice."""
+    made = [_posted(tmp_path_factory.mktemp("books"), events) for events in (FEW, MANY)]
+    yield made
+    for one in made:
+        one.dispose()
+
+
+def _posted(folder: Path, events: int) -> Database:
+    database = Database(f"sqlite:///{folder / 'books.sqlite3'}")
+    SQLModel.metadata.create_all(database.engine)
+    fill(database, events)
+    with database.transaction() as db:
+        assert post_pending(db, NOW, limit=events).posted == events
+    return database
+
+
+def steps(database: Database, work: Callable[[Session], object]) -> int:
+    """Instructions of SQLite's virtual machine, to the hundred: the same on every machine."""
+    count = 0
+
+    def tick() -> int:
+        nonlocal count
+        count += 1
+        return 0
+
+    with database.reading() as db:
+        driver = db.connection().connection.driver_connection
+        assert driver is not None
+        driver.set_progress_handler(tick, STEPS)
+        work(db)
+        driver.set_progress_handler(None, 0)
+    return count * STEPS
+
+
+def test_checking_each_event_against_the_books_costs_the_same_with_four_times_as_many(stores: list[Database]) -> None:
+    few, many = (steps(one, lambda db: list(recheck(db))) for one in stores)
+    assert few > FEW
+    assert many < 1.5 * few * MANY / FEW
+
+
+def test_what_one_buyer_is_billed_costs_the_same_however_much_others_are_charged(stores: list[Database]) -> None:
+    asked = (EXCHANGE, "prt_without_charges", NOW)
+    ways: list[Callable[[Session], object]] = [
+        lambda db: settlement.billable(db, *asked, minimum_of=MONTH),
+        lambda db: settlement.any_billable(db, *asked, minimum_of=MONTH),
+    ]
+    for work in ways:
+        few, many = (steps(one, work) for one in stores)
+        assert many <= 2 * few + STEPS
+    with stores[1].reading() as db:
+        buyers = {buyer for _, buyer in settlement.to_bill(db, NOW, minimum_of=MONTH)}
+        first = settlement.billable(db, EXCHANGE, "prt_buyer_0", NOW, minimum_of=MONTH)
+    assert (len(buyers), len(first)) == (metered.BUYERS, MANY // metered.BUYERS)
