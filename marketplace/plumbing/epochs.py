@@ -18,6 +18,7 @@ from sqlmodel import Field, Session, SQLModel, col, func, select
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.clock import timestamp
 from marketplace.plumbing import outbox
+from marketplace.plumbing.keeping import forget
 
 EVERY = "*"
 """The subject of the row that counts all bumps; no id has this form."""
@@ -70,12 +71,14 @@ def hold(db: Session) -> None:
     """
     if db.get_bind().dialect.name == "postgresql":
         db.connection().execute(select(func.pg_advisory_xact_lock_shared(_BUMPS)))
+        forget(db)
 
 
 def hold_off_uses(db: Session) -> None:
     """Let no other transaction confirm a use until this one ends; on SQLite a write transaction does so by itself."""
     if db.get_bind().dialect.name == "postgresql":
         db.connection().execute(select(func.pg_advisory_xact_lock(_BUMPS)))
+        forget(db)
 
 
 def bump(db: Session, subject: str, reason: str) -> int:
