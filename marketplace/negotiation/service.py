@@ -152,8 +152,7 @@ def expire(db: Session, request_id: str, now: datetime) -> None:
 
     Records: negotiation:request_expired.
     """
-    request = queries.request(db, request_id)
-    queries.lock(db, request)
+    request = queries.held(db, request_id)
 
     if request.state not in OPEN:
         return

@@ -80,16 +80,27 @@ def move(
     db: Session, actor: Actor, request: AccessRequest, step: Step, now: datetime, about: Json | None = None
 ) -> AccessRequest:
     """Take a checked step: new state, new deadline, entry.  about: further facts of the entry."""
+    take(db, actor, request, step, now, about)
+    tell(db, request, now)
+    return request
+
+
+def take(
+    db: Session, actor: Actor, request: AccessRequest, step: Step, now: datetime, about: Json | None = None
+) -> None:
+    """One of several steps of a verb, which tells of all of them at its end."""
     request.state = step.target
     if request.state in OPEN:
         request.expires_at = now + ANSWER_WITHIN
     save(db, request)
-    entries = since_begin(db, "entries")
-    entry = record_request(db, actor, Tag(step.tag), request, now, about)
-    # A party may be elsewhere: the room that speaks with it lies above this one.  Once for the steps of a transaction.
-    first = entries[0][0] if entries else entry
+    record_request(db, actor, Tag(step.tag), request, now, about)
+
+
+def tell(db: Session, request: AccessRequest, now: datetime) -> None:
+    """Ask for what follows elsewhere from the steps of this transaction, once for all of them."""
+    # A party may be elsewhere: the room that speaks with it lies above this one.
+    first, _ = since_begin(db, "entries")[0]
     outbox.enqueue(db, FOLLOW_TASK, {"request": request.id}, key=f"{request.id}:{first}", now=now)
-    return request
 
 
 def save(db: Session, request: AccessRequest) -> None:

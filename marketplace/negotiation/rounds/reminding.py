@@ -28,8 +28,7 @@ def remind(db: Session, request_id: str, now: datetime) -> NegotiationReminder |
 
     Records: negotiation:request_reminded.
     """
-    request = queries.request(db, request_id)
-    queries.lock(db, request)
+    request = queries.held(db, request_id)
     side = whose_move(State(request.state), request.reason)
 
     if request.state in OPEN and now < remind_at(request):
