@@ -11,6 +11,7 @@ from marketplace.audit.models import Document, DocumentSignature
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json, canonical, read_strictly, sha256_hex
 from marketplace.kernel.errors import NotFound
+from marketplace.plumbing.snapshots import once_per_snapshot
 
 EVERYBODY = ("*",)
 
@@ -54,6 +55,7 @@ def content(db: Session, sha256: str) -> Json:
     return parsed
 
 
+@once_per_snapshot
 def signatures(db: Session, sha256: str) -> Sequence[DocumentSignature]:
     """The accepted signatures of a document in order of signing."""
     rows = select(DocumentSignature).where(DocumentSignature.document == sha256)

@@ -11,6 +11,7 @@ from sqlalchemy.orm import ORMExecuteState, UOWTransaction
 from sqlmodel import Session
 
 from marketplace.audit.entry import since_begin
+from marketplace.plumbing.keeping import KeepingSession
 
 WITHOUT_ENTRY: dict[str, str] = {
     "entry": "an entry is the evidence itself",
@@ -36,7 +37,7 @@ class NoEntry(RuntimeError):
     """A transaction would have changed the domain without leaving evidence: a fault of ours, never of the caller."""
 
 
-class EvidencedSession(Session):
+class EvidencedSession(KeepingSession):
     """A session that refuses to commit changes of domain tables without an entry."""
 
 

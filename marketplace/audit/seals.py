@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import event, inspect
 from sqlalchemy.orm import Session as AnySession
 from sqlalchemy.orm import SessionTransaction, UOWTransaction
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session, SQLModel, col, select
 
 from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.kernel.canonical import Json
@@ -184,10 +184,10 @@ def _seals(db: Session) -> Iterator[Json]:
         elif state.deleted:
             table, key = name_of_key(str(row.__tablename__), state.identity)
             yield {"table": table, "key": key, "sha256": None}
-    for subject in sorted(db.info.pop("epochs_touched", ())):
-        row = db.get(Epoch, subject, populate_existing=True)
-        if row is not None:
-            yield {"table": "epoch", "key": subject, "sha256": seal(row)}
+    if touched := db.info.pop("epochs_touched", ()):
+        rows = select(Epoch).where(col(Epoch.subject).in_(sorted(touched))).execution_options(populate_existing=True)
+        for row in db.exec(rows):
+            yield {"table": "epoch", "key": row.subject, "sha256": seal(row)}
 
 
 def _forget(db: AnySession, ended: SessionTransaction) -> None:

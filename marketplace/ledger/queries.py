@@ -15,6 +15,7 @@ from marketplace.ledger.journal import Journal, JournalTransaction
 from marketplace.ledger.journal import transaction as journal_transaction
 from marketplace.ledger.models import AccountBalance, LedgerPeriod, LedgerTransaction, Posting
 from marketplace.ledger.periods import PeriodState
+from marketplace.plumbing.keeping import forget
 
 KEYS = 500
 EXPORTED = 20_000
@@ -104,6 +105,7 @@ def hold_open(db: Session, *, alone: bool = False) -> None:
     if db.get_bind().dialect.name == "postgresql":  # SQLite has one writer at a time
         shared = "" if alone else "_shared"
         db.connection().execute(text(f"SELECT pg_advisory_xact_lock{shared}({CLOSING_LOCK})"))
+        forget(db)
 
 
 def closed_through(db: Session) -> str | None:

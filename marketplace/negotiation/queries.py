@@ -37,6 +37,14 @@ def request(db: Session, request_id: str) -> AccessRequest:
     return found
 
 
+def held(db: Session, request_id: str) -> AccessRequest:
+    """One access request, read anew and held as `lock` holds it.  Raises NoSuchRequest."""
+    found = db.get(AccessRequest, request_id, populate_existing=True, with_for_update=True)
+    if found is None:
+        raise NoSuchRequest("no access request with this id", got=request_id)
+    return found
+
+
 def lock(db: Session, found: AccessRequest) -> None:
     """Read a request anew and hold its row to the end of the transaction: two parties may move at once.
 
@@ -84,10 +92,9 @@ def agreement(db: Session, agreement_id: str) -> Agreement:
 
 def lock_agreement(db: Session, found: Agreement) -> AccessRequest:
     """Read an agreement anew and hold it, by the row of its request, which is returned."""
-    held = request(db, found.request_id)
-    lock(db, held)
+    asked = held(db, found.request_id)
     db.refresh(found)
-    return held
+    return asked
 
 
 def own_agreement(db: Session, actor: Actor, agreement_id: str) -> Agreement:

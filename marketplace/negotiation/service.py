@@ -30,7 +30,7 @@ from marketplace.negotiation.rules import (
     require_own_reason,
 )
 from marketplace.negotiation.schemas import ApprovalIn, RequestIn, ResubmissionIn, WhyIn
-from marketplace.negotiation.steps import close_draft, move, record_request, save, sides, step_of
+from marketplace.negotiation.steps import close_draft, move, record_request, save, sides, step_of, watch
 
 
 class NotABuyer(Forbidden):
@@ -76,7 +76,8 @@ def request_access(db: Session, actor: Actor, asked: RequestIn, now: datetime) -
         return record_refusal(db, actor, asked.purpose, row, refused, now, {})
 
     request = _request(actor, asked, row, now)
-    save(db, request, now)
+    save(db, request)
+    watch(db, request, now)
     proposal = put_on_table(db, request, terms, Side.BUYER, now)
     ask_for_answer(db, request, now)
 
@@ -147,14 +148,16 @@ def end_negotiation(db: Session, actor: Actor, request: AccessRequest, why: WhyI
 
 
 def expire(db: Session, request_id: str, now: datetime) -> None:
-    """End a negotiation whose deadline has passed; anything else is left as it is.
+    """End a negotiation whose deadline has passed; one that moved is looked at again at the deadline it has now.
 
     Records: negotiation:request_expired.
     """
-    request = queries.request(db, request_id)
-    queries.lock(db, request)
+    request = queries.held(db, request_id)
 
-    if request.state not in OPEN or request.expires_at > now:
+    if request.state not in OPEN:
+        return
+    if request.expires_at > now:
+        watch(db, request, now)
         return
     step = NEGOTIATION.step(State(request.state), State.TERMINATED, [Side.SERVICE])
 

@@ -27,10 +27,11 @@ from marketplace.negotiation.duties.queries import overdue_between
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.recovery import require_no_margin
 from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION, AgreementState, Reason, Side, State
-from marketplace.negotiation.steps import END_TASK, PREPARE_TASK, move, record_agreement, require_running
+from marketplace.negotiation.steps import END_TASK, PREPARE_TASK, record_agreement, require_running, take, tell
 from marketplace.participants import queries as participants
 from marketplace.participants.signatures import accept
 from marketplace.plumbing import epochs, outbox
+from marketplace.plumbing.snapshots import snapshot
 
 TYP = "agreement+jws"
 _BECAUSE = {
@@ -81,9 +82,8 @@ def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn
     UnknownKey, SoldExclusively, NotAlone, CostRecovered, and what `require_standing` raises.
     Records: negotiation:agreement_signed, _verified, _finalized.
     """
-    request = queries.request(db, agreement.request_id)
-    queries.lock(db, request)
-    db.refresh(agreement)
+    request = queries.lock_agreement(db, agreement)
+    before = request.state
     signed = {one.signer for one in documents.signatures(db, agreement.document)}
 
     require_document(agreement, signature)
@@ -93,7 +93,11 @@ def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn
     if actor.participant in signed:
         return agreement
 
-    _advance(db, actor, agreement, request, now)
+    with snapshot(db):
+        # From here on nothing more is signed.
+        _advance(db, actor, agreement, request, now)
+    if request.state != before:
+        tell(db, request, now)
     return agreement
 
 
@@ -188,7 +192,7 @@ def _advance(db: Session, actor: Actor, agreement: Agreement, request: AccessReq
 def follow_signatures(db: Session, actor: Actor, agreement: Agreement, request: AccessRequest, now: datetime) -> None:
     """What follows from the signatures by itself: agreed once the provider's meets an acceptance, in force with both.
 
-    Records: negotiation:agreement_signed, _verified, _finalized.
+    The caller's own move tells of these steps.  Records: negotiation:agreement_signed, _verified, _finalized.
     """
     signed = {one.signer for one in documents.signatures(db, agreement.document)}
     if request.state == State.ACCEPTED and agreement.provider_id in signed:
@@ -212,7 +216,7 @@ def _step(
 ) -> None:
     step = NEGOTIATION.step(State(request.state), target, [side])
     request.reason, request.note = _BECAUSE[target], ""
-    move(db, actor, request, step, now, about)
+    take(db, actor, request, step, now, about)
 
 
 def verify_both(db: Session, agreement: Agreement) -> None:
@@ -262,14 +266,8 @@ def _begin(db: Session, agreement: Agreement, now: datetime) -> None:
 
 def _follow_up(db: Session, agreement: Agreement, now: datetime) -> None:
     """Epochs, duties, preparation of the delivery, and the end of the term."""
-    for subject in (
-        agreement.id,
-        agreement.version_id,
-        agreement.certificate_code,
-        agreement.opinion_id,
-        agreement.listing_id,
-    ):
-        epochs.open_epoch(db, subject)
+    rests_on = (agreement.version_id, agreement.certificate_code, agreement.opinion_id, agreement.listing_id)
+    epochs.open_epochs(db, (agreement.id, *rests_on))
     if _exclusive(agreement):
         exclusivity.grant(db, agreement.asset_id, agreement.id, agreement.buyer_id, agreement.ends_at)
     open_reports(db, agreement, now)

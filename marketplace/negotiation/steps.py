@@ -6,7 +6,6 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from marketplace.assets import queries as assets
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record, since_begin
 from marketplace.audit.words import keep_why
@@ -81,33 +80,55 @@ def move(
     db: Session, actor: Actor, request: AccessRequest, step: Step, now: datetime, about: Json | None = None
 ) -> AccessRequest:
     """Take a checked step: new state, new deadline, entry.  about: further facts of the entry."""
-    request.state = step.target
-    if request.state in OPEN:
-        request.expires_at = now + ANSWER_WITHIN
-    save(db, request, now)
-    entries = since_begin(db, "entries")
-    entry = record_request(db, actor, Tag(step.tag), request, now, about)
-    # A party may be elsewhere: the room that speaks with it lies above this one.  Once for the steps of a transaction.
-    first = entries[0][0] if entries else entry
-    outbox.enqueue(db, FOLLOW_TASK, {"request": request.id}, key=f"{request.id}:{first}", now=now)
+    take(db, actor, request, step, now, about)
+    tell(db, request, now)
     return request
 
 
-def save(db: Session, request: AccessRequest, now: datetime) -> None:
-    """Write the request, and ask for a reminder before the deadline and for its end at the deadline."""
+def take(
+    db: Session, actor: Actor, request: AccessRequest, step: Step, now: datetime, about: Json | None = None
+) -> None:
+    """One of several steps of a verb, which tells of all of them at its end."""
+    request.state = step.target
+    if request.state in OPEN:
+        request.expires_at = now + ANSWER_WITHIN
+    save(db, request)
+    record_request(db, actor, Tag(step.tag), request, now, about)
+
+
+def tell(db: Session, request: AccessRequest, now: datetime) -> None:
+    """Ask for what follows elsewhere from the steps of this transaction, once for all of them."""
+    # A party may be elsewhere: the room that speaks with it lies above this one.
+    first, _ = since_begin(db, "entries")[0]
+    outbox.enqueue(db, FOLLOW_TASK, {"request": request.id}, key=f"{request.id}:{first}", now=now)
+
+
+def save(db: Session, request: AccessRequest) -> None:
+    """Write the request."""
     db.add(request)
     db.flush()
-    if request.state in OPEN:
-        key, deadline = f"{request.id}:{timestamp(request.expires_at)}", request.expires_at
-        outbox.enqueue(db, REMIND_TASK, {"request": request.id}, key=key, now=now, due=deadline - REMIND_BEFORE)
-        outbox.enqueue(db, EXPIRE_TASK, {"request": request.id}, key=key, now=now, due=deadline)
+
+
+def watch(db: Session, request: AccessRequest, now: datetime) -> None:
+    """Ask for a reminder before the present deadline and for the end at it.
+
+    Either asks anew where somebody moved meanwhile, so that a move itself asks for nothing.
+    """
+    key, deadline = f"{request.id}:{timestamp(request.expires_at)}", request.expires_at
+    outbox.enqueue(db, REMIND_TASK, {"request": request.id}, key=key, now=now, due=remind_at(request))
+    outbox.enqueue(db, EXPIRE_TASK, {"request": request.id}, key=key, now=now, due=deadline)
+
+
+def remind_at(request: AccessRequest) -> datetime:
+    """From when on the side whose move it is is reminded of the present deadline."""
+    return request.expires_at - REMIND_BEFORE
 
 
 def record_request(
     db: Session, actor: Actor, tag: Tag, request: AccessRequest, now: datetime, about: Json | None = None
 ) -> str:
     """Write the entry of a request's change and return its id; with the signatures that lie on its agreement."""
-    version = assets.version(db, exchange.listing(db, request.listing_id).version_id)
+    listing = exchange.listing(db, request.listing_id)
     facts: Json = {
         "request": request.id,
         "listing": request.listing_id,
@@ -126,8 +147,8 @@ def record_request(
         actor,
         tag,
         now,
-        asset=version.asset_id,
-        version=version.id,
+        asset=listing.asset_id,
+        version=listing.version_id,
         agreement=request.agreement_id,
         facts=facts,
     )

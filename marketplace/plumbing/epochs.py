@@ -18,6 +18,7 @@ from sqlmodel import Field, Session, SQLModel, col, func, select
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.clock import timestamp
 from marketplace.plumbing import outbox
+from marketplace.plumbing.keeping import forget
 
 EVERY = "*"
 """The subject of the row that counts all bumps; no id has this form."""
@@ -58,9 +59,15 @@ class Epoch(SQLModel, table=True):
 
 def open_epoch(db: Session, subject: str) -> None:
     """Give a subject its epoch row; asking again, or two at once, changes nothing."""
-    db.info.setdefault("epochs_touched", set()).add(subject)  # sealed in the log at the commit (audit.seals)
+    open_epochs(db, [subject])
+
+
+def open_epochs(db: Session, subjects: Sequence[str]) -> None:
+    """Give each subject its epoch row, as `open_epoch` does, with one statement."""
+    db.info.setdefault("epochs_touched", set()).update(subjects)  # sealed in the log at the commit (audit.seals)
     insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
-    db.exec(insert(Epoch).values(subject=subject, number=0, reason="", at_change=0).on_conflict_do_nothing())
+    rows = [{"subject": subject, "number": 0, "reason": "", "at_change": 0} for subject in sorted(set(subjects))]
+    db.exec(insert(Epoch).values(rows).on_conflict_do_nothing())
 
 
 def hold(db: Session) -> None:
@@ -70,12 +77,14 @@ def hold(db: Session) -> None:
     """
     if db.get_bind().dialect.name == "postgresql":
         db.connection().execute(select(func.pg_advisory_xact_lock_shared(_BUMPS)))
+        forget(db)
 
 
 def hold_off_uses(db: Session) -> None:
     """Let no other transaction confirm a use until this one ends; on SQLite a write transaction does so by itself."""
     if db.get_bind().dialect.name == "postgresql":
         db.connection().execute(select(func.pg_advisory_xact_lock(_BUMPS)))
+        forget(db)
 
 
 def bump(db: Session, subject: str, reason: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from sqlmodel import select
@@ -17,7 +17,7 @@ from marketplace.negotiation.drafting import StartOutOfRange, TermOutlivesCertif
 from marketplace.negotiation.eligibility import RefusedOnReview
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rounds.offering import AwaitsCompletion
-from marketplace.negotiation.rules import ANSWER_WITHIN, Refusal
+from marketplace.negotiation.rules import ANSWER_WITHIN, REMIND_BEFORE, Refusal
 from marketplace.negotiation.schemas import ApprovalIn, ResubmissionIn
 from marketplace.negotiation.steps import NegotiationExpired
 from marketplace.participants.models import Participant
@@ -207,6 +207,32 @@ def test_the_end_is_asked_for_once_per_deadline(house: House) -> None:
     by_clock = {"expire", "remind", "end", "end_trial", "chase_duty", "chase_act"}
     by_clock |= {"lapse_successor", "remind_successor"}
     assert set(tasks.TASKS) == {f"negotiation.{name}" for name in by_clock | {"answer", "accept"}}
+
+
+def watched(house: House) -> list[tuple[str, datetime]]:
+    with house.db() as db:
+        rows = db.exec(select(outbox.OutboxRow).order_by(outbox.OutboxRow.due_at)).all()  # type: ignore[arg-type]
+    clocked = {"negotiation.remind", "negotiation.expire"}
+    return [(row.task.partition(".")[2], row.due_at) for row in rows if row.task in clocked]
+
+
+def test_a_move_asks_for_no_wake_up_and_the_one_that_comes_too_early_asks_for_the_next(house: House) -> None:
+    request = requested(house)
+    first = request.expires_at
+    asked = [("remind", first - REMIND_BEFORE), ("expire", first)]
+    house.clock.advance(timedelta(days=2))
+    agreement = approve(house, request)
+    sign(house, agreement, BUYER)
+    assert watched(house) == asked
+    second = house.clock.now() + ANSWER_WITHIN
+    asked = sorted([*asked, ("remind", second - REMIND_BEFORE), ("expire", second)], key=lambda one: one[1])
+    for early in (tasks.remind, tasks.expire):
+        early(house.runtime, {"request": request.id})
+        assert watched(house) == asked
+    sign(house, agreement, PROVIDER)
+    for late in (tasks.remind, tasks.expire):
+        late(house.runtime, {"request": request.id})
+    assert watched(house) == asked
 
 
 def test_entries_hold_no_words_of_the_justification(house: House) -> None:

@@ -162,8 +162,7 @@ def gather(db: Session, request_id: str, now: datetime) -> Offered | None:
 
 def settle(db: Session, offered: Offered, decision: Decision, other: Decision | None, now: datetime) -> None:
     """Do what the policy said, unless somebody moved meanwhile.  other: its answer about the counter-offer."""
-    request = negotiation.request(db, offered.request)
-    negotiation.lock(db, request)
+    request = negotiation.held(db, offered.request)
     rule = queries.acceptance_rule(db, request.buyer_id, request.listing_id)
 
     same = rule is not None and (rule.document, request.agreement_id) == (offered.rule, offered.agreement)

@@ -127,8 +127,7 @@ def gather(db: Session, request_id: str, now: datetime) -> Question | None:
 
 def settle(db: Session, question: Question, decision: Decision, now: datetime) -> None:
     """Do what the policy said, unless somebody moved meanwhile."""
-    request = negotiation.request(db, question.request)
-    negotiation.lock(db, request)
+    request = negotiation.held(db, question.request)
     rule, latest = queries.rule(db, request.listing_id), queries.latest(db, request.id)
     same = (
         rule is not None

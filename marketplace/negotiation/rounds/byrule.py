@@ -34,5 +34,5 @@ def offerable(db: Session, request: AccessRequest, terms: Terms, now: datetime) 
 def leave(db: Session, request: AccessRequest, reason: Reason, about: Json, now: datetime) -> None:
     """Leave what lies on the table to people.  Records: negotiation:answer_left_to_people."""
     request.reason = reason
-    save(db, request, now)
+    save(db, request)
     record_request(db, SERVICE_ACTOR, Tag.ANSWER_LEFT, request, now, about)

@@ -25,7 +25,7 @@ from marketplace.negotiation.rounds.reviewing import require_reviewed
 from marketplace.negotiation.rounds.schemas import DirectOfferIn, TermsIn
 from marketplace.negotiation.rounds.terms import Terms
 from marketplace.negotiation.rules import ANSWER_WITHIN, NEGOTIATION, Reason, Refusal, Side, State
-from marketplace.negotiation.steps import close_draft, move, record_request, save, step_of
+from marketplace.negotiation.steps import close_draft, move, record_request, save, step_of, watch
 from marketplace.participants import queries as participants
 from marketplace.participants.models import Participant
 
@@ -111,7 +111,7 @@ def draft_to_sign(db: Session, actor: Actor, request: AccessRequest, now: dateti
 
     agreement = _draft(db, request, meant, terms, now)
     request.agreement_id = agreement.id
-    save(db, request, now)
+    save(db, request)
 
     record_request(db, actor, Tag.AGREEMENT_DRAFTED, request, now, table.about(rounds.latest(db, request.id)))
     return agreement
@@ -139,11 +139,12 @@ def offer_directly(db: Session, actor: Actor, asked: DirectOfferIn, now: datetim
         return record_refusal(db, actor, terms.purpose, row, refused, now, {"buyer": buyer.id})
 
     request = _unasked(row, buyer.id, terms.purpose, now)
-    save(db, request, now)
+    save(db, request)
+    watch(db, request, now)
     proposal = table.put_on_table(db, request, terms, Side.PROVIDER, now)
     require_reviewed(db, request, terms)
     request.agreement_id = _draft(db, request, meant, terms, now).id
-    save(db, request, now)
+    save(db, request)
     ask_for_acceptance(db, request, now)
 
     record_request(db, actor, Tag.OFFER_MADE, request, now, table.about(proposal))

@@ -1,4 +1,7 @@
-"""Before a deadline the side whose move it is is reminded: once per deadline, by an entry and a signed notice."""
+"""Before a deadline the side whose move it is is reminded: once per deadline, by an entry and a signed notice.
+
+A negotiation that moved is not reminded of the deadline it had; its reminder looks again when it is time for the next.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,8 @@ from marketplace.kernel.clock import timestamp
 from marketplace.negotiation import queries
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds.models import NegotiationReminder
-from marketplace.negotiation.rules import REMIND_BEFORE, Side, State, whose_move
-from marketplace.negotiation.steps import record_request
+from marketplace.negotiation.rules import OPEN, Side, State, whose_move
+from marketplace.negotiation.steps import record_request, remind_at, watch
 from marketplace.plumbing import outbox
 
 NOTIFY_TASK = "transfer.notify_negotiation"
@@ -25,11 +28,13 @@ def remind(db: Session, request_id: str, now: datetime) -> NegotiationReminder |
 
     Records: negotiation:request_reminded.
     """
-    request = queries.request(db, request_id)
-    queries.lock(db, request)
+    request = queries.held(db, request_id)
     side = whose_move(State(request.state), request.reason)
 
-    if side not in {Side.BUYER, Side.PROVIDER} or not request.expires_at - REMIND_BEFORE <= now < request.expires_at:
+    if request.state in OPEN and now < remind_at(request):
+        watch(db, request, now)
+        return None
+    if side not in {Side.BUYER, Side.PROVIDER} or now >= request.expires_at:
         return None
     if db.get(NegotiationReminder, (request.id, request.expires_at)) is not None:
         return None

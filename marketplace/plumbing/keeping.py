@@ -1,0 +1,63 @@
+"""A session that keeps the rows it got by their key, so that one transaction does not read the same row twice.
+
+SQLAlchemy forgets a row as soon as nobody holds it, and a verb's checks each ask for what they judge.  A row is kept
+until the transaction ends, waits for a lock, or changes rows by a statement: whatever may be otherwise from then on is
+read anew.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, TypeVar
+
+from sqlalchemy import event
+from sqlalchemy.orm import Mapper, ORMExecuteState, SessionTransaction
+from sqlalchemy.orm import Session as AnySession
+from sqlalchemy.sql.selectable import Select
+from sqlmodel import Session
+
+ROWS = 256
+"""Kept at once, the latest; a transaction that goes through a whole table must not hold it."""
+_KEPT = "kept_rows"
+
+R = TypeVar("R")
+
+
+class KeepingSession(Session):
+    """A session whose `get` asks the database once for a row."""
+
+    def get(self, entity: type[R] | Mapper[R], ident: Any, **options: Any) -> R | None:
+        found = super().get(entity, ident, **options)
+        if options.get("with_for_update"):
+            forget(self)
+        if found is not None:
+            self.info.setdefault(_KEPT, deque(maxlen=ROWS)).append(found)
+        return found
+
+    def refresh(
+        self, instance: object, attribute_names: Iterable[str] | None = None, with_for_update: Any = None
+    ) -> None:
+        super().refresh(instance, attribute_names, with_for_update)
+        if with_for_update:
+            forget(self)
+
+
+def forget(db: AnySession) -> None:
+    """Let what is asked for from here on be read anew: for whoever has waited for others' transactions."""
+    db.info.pop(_KEPT, None)
+
+
+def _forget_after_statement(state: ORMExecuteState) -> None:
+    waits = isinstance(state.statement, Select) and state.statement._for_update_arg is not None
+    if waits or state.is_update or state.is_delete:
+        forget(state.session)
+
+
+def _forget_at_end(db: AnySession, ended: SessionTransaction) -> None:
+    if ended.parent is None:
+        forget(db)
+
+
+event.listen(KeepingSession, "do_orm_execute", _forget_after_statement)
+event.listen(KeepingSession, "after_transaction_end", _forget_at_end)
