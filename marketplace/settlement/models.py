@@ -88,7 +88,9 @@ class InvoiceLine(SQLModel, table=True):
 class Share(SQLModel, table=True):
     """What one beneficiary gets of a paid line.  owner: a participant, or `<participant>:<role>` for a part of it.
 
-    order_id: the payment order that pays it, None until then; a share of a line that was credited is void.
+    order_id, reference: the payment order that pays it and the transfer in it, None until then; paid_at: when the
+    bank's statement confirmed it.  returned_as: the transfer that came back and whose return stands in the books.
+    A share of a line that was credited is void.
     """
 
     __tablename__ = "share"
@@ -101,6 +103,9 @@ class Share(SQLModel, table=True):
     owner: str = Field(index=True)
     amount_fen: int = Field(sa_type=BigInteger)
     order_id: str | None = Field(default=None, foreign_key="payment_order.id", index=True)
+    reference: str | None = Field(default=None, index=True)
+    paid_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    returned_as: str | None = None
     void: bool = False
 
 

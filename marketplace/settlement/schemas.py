@@ -137,6 +137,7 @@ class ShareOut(BaseModel):
     owner: str
     amount_fen: int
     order_id: str | None
+    paid_at: datetime | None = Field(description="When the bank's statement confirmed its transfer.")
     void: bool
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from marketplace.audit.entry import Tag
+from marketplace.settlement.bank.camt import UnreadableStatement
 from marketplace.settlement.bank.orders import NothingToPay
-from marketplace.settlement.bank.statements import UnreadableStatement, take_statement
+from marketplace.settlement.bank.statements import take_statement
 from marketplace.settlement.paying import WrongAmount, name_of_reference
 from tests.house import House, open_house
 from tests.settlement.parts import balance, bank, billed, exchange, imbalance, pay, sold

@@ -77,8 +77,9 @@ def order_payments(
     transfers = _transfers(order_id, waiting, back)
     message = (provider or BankFile()).message(order_id, debtor, transfers, now)
     made = _keep(db, actor, order_id, transfers, message, now)
+    to_owner = {one.to.owner: one.reference for one in transfers[: len(transfers) - len(back)]}
     for share, _ in waiting:
-        share.order_id = made.id
+        share.order_id, share.reference = made.id, to_owner[share.owner]
         db.add(share)
     for (refund, _), transfer in zip(back, transfers[len(transfers) - len(back) :], strict=True):
         refund.order_id, refund.reference = made.id, transfer.reference

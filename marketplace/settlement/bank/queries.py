@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any, TypeAlias
 
 from sqlalchemy import case, or_
 from sqlmodel import Session, col, func, select
 
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
-from marketplace.settlement.models import BankAccount, BankEntry, Invoice, InvoiceLine, PaymentOrder, Refund
+from marketplace.settlement.models import BankAccount, BankEntry, Invoice, InvoiceLine, PaymentOrder, Refund, Share
 
 PAYMENTS = frozenset({"paid", "part_paid", "overpaid"})
 """Outcomes of credits that paid something."""
 LONGEST_ID = 35
 """Characters of an id in ISO 20022 messages."""
+Due: TypeAlias = Refund | Share
+"""What a transfer pays."""
+_DUES: tuple[tuple[Any, tuple[Any, ...]], ...] = (
+    (Refund, (col(Refund.id),)),
+    (Share, (col(Share.owner), col(Share.line_id), col(Share.role))),
+)
 
 
 class NoSuchOrder(NotFound):
@@ -72,19 +79,25 @@ def unordered_refunds(db: Session, issuer: str) -> list[tuple[Refund, BankAccoun
     return [(refund, account) for refund, account in db.exec(rows)]
 
 
-def refunds_by(db: Session, issuer: str, *, references: Collection[str]) -> list[Refund]:
-    """Ordered refunds whose transfers have these references."""
-    rows = select(Refund).where(Refund.issuer_id == issuer, col(Refund.reference).in_(references))
-    return list(db.exec(rows).all())
+def ordered_as(db: Session, issuer: str, references: Collection[str]) -> list[Due]:
+    """What the transfers of these references pay, read anew and held, by table and key."""
+    found: list[Due] = []
+    for table, key in _DUES:
+        rows = select(table).where(table.issuer_id == issuer, col(table.reference).in_(references))
+        held = rows.order_by(*key).with_for_update().execution_options(populate_existing=True)
+        found += db.exec(held).all()
+    return found
 
 
-def refunds_of_orders(db: Session, issuer: str, orders: Collection[str], total_fen: int) -> list[Refund]:
-    """The refunds in payment orders of these ids, as far as messages hold them, that come to this sum as a whole."""
-    rows = select(Refund).join(PaymentOrder, col(PaymentOrder.id) == col(Refund.order_id))
-    rows = rows.where(PaymentOrder.issuer_id == issuer, PaymentOrder.total_fen == total_fen)
-    return list(
-        db.exec(rows.where(func.substr(PaymentOrder.id, 1, LONGEST_ID).in_(orders)).order_by(col(Refund.id))).all()
-    )
+def references_of_orders(db: Session, issuer: str, orders: Collection[str], total_fen: int) -> set[str]:
+    """References of the transfers in payment orders of these ids, as far as messages hold them, of this sum in all."""
+    found: set[str] = set()
+    for table, _ in _DUES:
+        rows = select(table.reference).join(PaymentOrder, col(PaymentOrder.id) == col(table.order_id))
+        rows = rows.where(PaymentOrder.issuer_id == issuer, PaymentOrder.total_fen == total_fen)
+        named = rows.where(func.substr(PaymentOrder.id, 1, LONGEST_ID).in_(orders))
+        found |= {one for one in db.exec(named) if one is not None}
+    return found
 
 
 def untold(db: Session, found: Invoice, amount_fen: int) -> BankEntry | None:
