@@ -170,6 +170,8 @@ class Tag(StrEnum):
     PAYMENTS_ORDERED = "settlement:payments_ordered"
     REFUND_OWED = "settlement:refund_owed"
     REFUND_PAID = "settlement:refund_paid"
+    PAYABLE_OWED = "settlement:payable_owed"
+    PAYABLE_PAID = "settlement:payable_paid"
     OUTCOME_DECLARED = "settlement:outcome_declared"
     OUTCOME_DISPUTED = "settlement:outcome_disputed"
     OUTCOME_SETTLED = "settlement:outcome_settled"

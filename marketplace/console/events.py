@@ -149,6 +149,8 @@ TAGS: Words = {
     Tag.PAYMENTS_ORDERED: ("Payments ordered from the bank", "付款指令生成"),
     Tag.REFUND_OWED: ("Refund owed", "应退款登记"),
     Tag.REFUND_PAID: ("Refund paid by the bank", "退款到账确认"),
+    Tag.PAYABLE_OWED: ("Payment for a stage came back and is owed again", "阶段费用退回待付"),
+    Tag.PAYABLE_PAID: ("Payment for a stage made", "阶段费用付讫"),
     Tag.OUTCOME_DECLARED: ("Result declared", "效果测定"),
     Tag.OUTCOME_DISPUTED: ("Result disputed", "效果争议"),
     Tag.OUTCOME_SETTLED: ("Result settled", "效果结算"),

@@ -38,6 +38,11 @@ class Credit:
     names: frozenset[str] = frozenset()
     original: str | None = None
 
+    @property
+    def ours(self) -> bool:
+        """Whether it may be about a transfer that was ordered here: it went out, or it came back."""
+        return self.out == (self.original is None)
+
 
 def read_statement(text: str) -> list[Credit]:
     """What is booked in yuan in a camt.053 file of any version.  Raises UnreadableStatement.

@@ -10,18 +10,29 @@ from sqlmodel import Session, col, func, select
 
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
-from marketplace.settlement.models import BankAccount, BankEntry, Invoice, InvoiceLine, PaymentOrder, Refund, Share
+from marketplace.settlement.models import (
+    BankAccount,
+    BankEntry,
+    Invoice,
+    InvoiceLine,
+    Payable,
+    PaymentOrder,
+    Refund,
+    Share,
+)
 
 PAYMENTS = frozenset({"paid", "part_paid", "overpaid"})
 """Outcomes of credits that paid something."""
 LONGEST_ID = 35
 """Characters of an id in ISO 20022 messages."""
-Due: TypeAlias = Refund | Share
+Due: TypeAlias = Refund | Share | Payable
 """What a transfer pays."""
-_DUES: tuple[tuple[Any, tuple[Any, ...]], ...] = (
-    (Refund, (col(Refund.id),)),
-    (Share, (col(Share.owner), col(Share.line_id), col(Share.role))),
+_DUES: tuple[tuple[Any, Any, tuple[Any, ...]], ...] = (
+    (Refund, col(Refund.issuer_id), (col(Refund.id),)),
+    (Share, col(Share.issuer_id), (col(Share.owner), col(Share.line_id), col(Share.role))),
+    (Payable, col(Payable.payer_id), (col(Payable.meter_event),)),
 )
+"""(table, who pays, order in which rows are held)"""
 
 
 class NoSuchOrder(NotFound):
@@ -79,22 +90,22 @@ def unordered_refunds(db: Session, issuer: str) -> list[tuple[Refund, BankAccoun
     return [(refund, account) for refund, account in db.exec(rows)]
 
 
-def ordered_as(db: Session, issuer: str, references: Collection[str]) -> list[Due]:
+def ordered_as(db: Session, payer: str, references: Collection[str]) -> list[Due]:
     """What the transfers of these references pay, read anew and held, by table and key."""
     found: list[Due] = []
-    for table, key in _DUES:
-        rows = select(table).where(table.issuer_id == issuer, col(table.reference).in_(references))
+    for table, pays, key in _DUES:
+        rows = select(table).where(pays == payer, col(table.reference).in_(references))
         held = rows.order_by(*key).with_for_update().execution_options(populate_existing=True)
         found += db.exec(held).all()
     return found
 
 
-def references_of_orders(db: Session, issuer: str, orders: Collection[str], total_fen: int) -> set[str]:
+def references_of_orders(db: Session, payer: str, orders: Collection[str], total_fen: int) -> set[str]:
     """References of the transfers in payment orders of these ids, as far as messages hold them, of this sum in all."""
     found: set[str] = set()
-    for table, _ in _DUES:
+    for table, *_ in _DUES:
         rows = select(table.reference).join(PaymentOrder, col(PaymentOrder.id) == col(table.order_id))
-        rows = rows.where(PaymentOrder.issuer_id == issuer, PaymentOrder.total_fen == total_fen)
+        rows = rows.where(PaymentOrder.issuer_id == payer, PaymentOrder.total_fen == total_fen)
         named = rows.where(func.substr(PaymentOrder.id, 1, LONGEST_ID).in_(orders))
         found |= {one for one in db.exec(named) if one is not None}
     return found

@@ -45,12 +45,19 @@ def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[
     back.  Where a payment of the same sum was entered by hand, under whatever reference, it confirms that one.
     A debit confirms what its transfer pays, or the whole payment order that it books; others are left alone.  What the
     bank marks as a reversal undoes the payment that it is about, or makes what a transfer paid owed again.
+    Of a provider's statement only what is about its own payment orders is taken; nothing else of it is kept.
     Raises NotTheExchange, UnreadableStatement.
     Records: settlement:bank_entry_taken for each, and what `pay`, `confirm`, `bounce` and `owe_again` record.
     """
+    if not (actor.has(Role.EXCHANGE_OPERATOR) or actor.has(Role.PROVIDER)):
+        raise NotTheExchange(
+            "only an exchange, and a provider for what it ordered, takes bank statements",
+            got=", ".join(sorted(actor.roles)),
+        )
+    told = read_statement(text)
     if not actor.has(Role.EXCHANGE_OPERATOR):
-        raise NotTheExchange("only an exchange takes bank statements", got=", ".join(sorted(actor.roles)))
-    taken = (_verb(one)(db, actor, one, now) for one in read_statement(text))
+        told = [one for one in told if one.ours]
+    taken = (_verb(one)(db, actor, one, now) for one in told)
     return [one for one in taken if one is not None]
 
 
@@ -144,11 +151,13 @@ def _reversed(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
     return _told(db, actor, done, now)
 
 
-def _returned(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
-    """Owe again what a transfer paid that came back; a transfer that nobody knows is only told."""
+def _returned(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome | None:
+    """Owe again what a transfer paid that came back; one that nobody knows is only told, of a provider left alone."""
     if (known := bank_entry(db, actor.participant, one.reference)) is not None:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
     carried = told_by_bank(db, actor.participant, one.names, one.amount_fen)
+    if not (carried or actor.has(Role.EXCHANGE_OPERATOR)):
+        return None
     row = _row(actor.participant, one, "returned", now)
     row.invoice_id = carried.invoice
     db.add(row)
