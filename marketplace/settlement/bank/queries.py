@@ -10,6 +10,7 @@ from sqlmodel import Session, col, func, select
 
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
+from marketplace.participants.models import Participant
 from marketplace.settlement.models import (
     BankAccount,
     BankEntry,
@@ -47,6 +48,11 @@ def bank_account(db: Session, owner: str) -> BankAccount | None:
 def bank_entry(db: Session, issuer: str, reference: str) -> BankEntry | None:
     """A credit that was taken already."""
     return db.get(BankEntry, (issuer, reference))
+
+
+def hold_bank(db: Session, participant: str) -> None:
+    """Keep whatever else a participant tells of its bank, or orders from it, waiting to the end of the transaction."""
+    db.exec(select(Participant.id).where(Participant.id == participant).with_for_update(key_share=True)).first()
 
 
 def orders_of(db: Session, actor: Actor) -> Sequence[PaymentOrder]:

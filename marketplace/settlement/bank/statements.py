@@ -15,7 +15,7 @@ from marketplace.kernel.canonical import Json
 from marketplace.settlement import queries
 from marketplace.settlement.bank.camt import Credit, read_statement
 from marketplace.settlement.bank.carrying import confirm, owe_again, told_by_bank
-from marketplace.settlement.bank.queries import bank_entry, payment_of, untold
+from marketplace.settlement.bank.queries import bank_entry, hold_bank, payment_of, untold
 from marketplace.settlement.bouncing import bounce
 from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.paying import pay, pay_again
@@ -55,6 +55,7 @@ def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[
             got=", ".join(sorted(actor.roles)),
         )
     told = read_statement(text)
+    hold_bank(db, actor.participant)  # the same told beside, or by hand, is known here or comes after
     if not actor.has(Role.EXCHANGE_OPERATOR):
         told = [one for one in told if one.ours]
     taken = (_verb(one)(db, actor, one, now) for one in told)

@@ -14,17 +14,11 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.ledger.accounts import posting_rules
 from marketplace.ledger.models import LedgerTransaction
-from marketplace.participants.models import Participant
 from marketplace.settlement.models import Payable
 
 
 class NoSuchPayable(NotFound):
     """Nothing is owed by the caller under this id."""
-
-
-def hold_payer(db: Session, payer: str) -> None:
-    """Keep other payments of a payer waiting to the end of the transaction."""
-    db.exec(select(Participant.id).where(Participant.id == payer).with_for_update(key_share=True)).first()
 
 
 def payable(db: Session, actor: Actor, event_id: str) -> Payable | None:

@@ -17,7 +17,7 @@ from marketplace.ledger import service as ledger
 from marketplace.ledger.rules import Dimensions, ReversalReason
 from marketplace.settlement.bank import orders
 from marketplace.settlement.bank.orders import NothingToPay, PaymentProvider, Transfer
-from marketplace.settlement.bank.queries import bank_account
+from marketplace.settlement.bank.queries import bank_account, hold_bank
 from marketplace.settlement.models import BankAccount, Payable, PaymentOrder
 from marketplace.settlement.payables import queries
 from marketplace.settlement.payables.queries import NoSuchPayable
@@ -38,7 +38,7 @@ def order_payables(
     """
     if not actor.has(Role.PROVIDER):
         raise NotTheBearer("ordering payment for stages needs the role provider", got=", ".join(sorted(actor.roles)))
-    queries.hold_payer(db, actor.participant)
+    hold_bank(db, actor.participant)
     debtor, waiting = orders.own_account(db, actor), queries.owed_by(db, actor.participant)
 
     _require_owed(events, waiting)
@@ -66,7 +66,7 @@ def pay_by_hand(db: Session, actor: Actor, event_id: str, reference: str, now: d
 
     reference: the bank's own.  Raises NoSuchPayable.  Records: settlement:payable_paid, ledger:posted.
     """
-    queries.hold_payer(db, actor.participant)
+    hold_bank(db, actor.participant)
     found = queries.payable(db, actor, event_id)
     waiting = {one.meter_event: one for one in queries.owed_by(db, actor.participant)}
 
