@@ -74,6 +74,7 @@ SEALED = frozenset(
         "outcome",
         "participant",
         "participant_key",
+        "payable",
         "payment_order",
         "policy_release",
         "proposal",

@@ -14,6 +14,7 @@ from marketplace.kernel.clock import CHINA
 class Used:
     """What one leg of a transfer served.  uses: 1 when it counts as a use; studies: ids within the version.
 
+    bytes: where the plan measures them, those that no earlier leg of the same use served.
     studies may be left empty where the plan does not measure them.
     """
 
@@ -59,6 +60,11 @@ def days_in_force(month: str, begins: datetime, ends: datetime) -> tuple[int, in
 def measures_studies(rate: Rate | None) -> bool:
     """Whether charging needs to know which studies were served."""
     return rate is not None and rate.measure in {"case", "scan"}
+
+
+def measures_bytes(rate: Rate | None) -> bool:
+    """Whether charging needs to know which bytes a use had not served before."""
+    return rate is not None and rate.measure == "gigabyte"
 
 
 def quanta(rate: Rate, used: Used, new_studies: int) -> int:

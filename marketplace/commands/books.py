@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
-from marketplace.commands.options import HERE, AsJson, Party, Url, client_of
+from marketplace.commands.options import HERE, AsJson, Party, Url, client_of, show
 
 books_commands = typer.Typer(no_args_is_help=True, help="The books: export for other bookkeeping, trial balance.")
 File = Annotated[Path | None, typer.Option("--file", help="Write here instead of standard output.")]
@@ -64,6 +64,36 @@ def show_trial_balance(period: str, party: Party, url: Url = HERE, as_json: AsJs
         for one in found
     ]
     typer.echo(json.dumps(found) if as_json else "\n".join(lines) or "no postings up to this month")
+
+
+@books_commands.command("payables")
+def show_payables(party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
+    """What you owe for stages as provider, or are owed as who did the work: state, amount in yuan, kind, other side."""
+    from marketplace.ledger.journal import major
+
+    with client_of(url, party) as client:
+        found = client.get("/v1/payables")
+    lines = [
+        f"{one['meter_event']:<38} {one['state']:<8}{major(one['amount_fen']):>16}  {one['kind']:<26} "
+        f"{one['payer_id']} -> {one['payee_id']}"
+        for one in found
+    ]
+    typer.echo(json.dumps(found) if as_json else "\n".join(lines) or "nothing is owed")
+
+
+@books_commands.command("pay")
+def pay(
+    party: Party,
+    file: Annotated[Path, typer.Option("--file", help="Write the file for your bank here, ISO 20022 pain.001.")],
+    events: Annotated[list[str] | None, typer.Argument(help="Meter events, none = everything you owe.")] = None,
+    url: Url = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Order what you owe for stages: one transfer to each payee that has said where it is paid."""
+    with client_of(url, party) as client:
+        made = client.post("/v1/payables/payment-orders", {"events": events or []})
+        file.write_bytes(client.get_bytes(f"/v1/payment-orders/{made['id']}/pain.001.xml"))
+    show(made, as_json)
 
 
 def _transactions(client: Any, first: str, last: str) -> Iterator[Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
 from sqlmodel import Session, col, select
@@ -55,6 +55,12 @@ def assessed_version(db: Session, actor: Actor, version_id: str) -> Version:
 def evidence_row(db: Session, asset_id: str, sha256: str) -> Evidence | None:
     """The evidence row of an asset with this hash."""
     return db.exec(select(Evidence).where(Evidence.asset_id == asset_id, Evidence.sha256 == sha256)).first()
+
+
+def evidence_of(db: Session, asset_id: str, owner: str, among: Collection[str]) -> Sequence[str]:
+    """Ids of the files that an owner has sent for an asset, of these hashes, the oldest first."""
+    rows = select(Evidence.id).where(Evidence.asset_id == asset_id, Evidence.owner_id == owner)
+    return db.exec(rows.where(col(Evidence.sha256).in_(among)).order_by(col(Evidence.added_at), col(Evidence.id))).all()
 
 
 def evidence(db: Session, version: Version) -> dict[str, EvidenceItem]:

@@ -14,14 +14,12 @@ from marketplace.assets.schemas import EvidenceItem, SignatureIn
 from marketplace.assets.stages import Stage
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
-from marketplace.costing.queries import engagements
-from marketplace.costing.service import meter
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict, Invalid
 from marketplace.kernel.ids import new_id
 from marketplace.legal import checklist as checklists
-from marketplace.legal import document, lapsing, queries, rules
+from marketplace.legal import document, lapsing, metering, queries, rules
 from marketplace.legal.models import Opinion, OpinionCondition
 from marketplace.legal.schemas import OpinionIn
 from marketplace.participants import queries as participants
@@ -121,7 +119,7 @@ def sign(db: Session, actor: Actor, opinion: Opinion, signed: SignatureIn, now: 
         _advance(db, actor, opinion, version, signature, now)
     if opinion.outcome == rules.Outcome.FAIL:
         epochs.stop(db, (version.id,), Stop.OPINION_NOT_VALID, actor, entry, now)
-    _meter(db, actor, opinion, asset, now)
+    metering.meter_opinion(db, actor, opinion, asset, now)
     return opinion
 
 
@@ -131,7 +129,8 @@ def meet_condition(
     """The firm confirms with evidence that a condition was met in time; a missed one voids the opinion for good.
 
     proof: SHA-256 of evidence kept for the version.
-    Raises NotTheDraft, NoSuchCondition, ConditionClosed, UncitedEvidence.  Records: legal:condition_met.
+    Raises NotTheDraft, NoSuchCondition, ConditionClosed, UncitedEvidence.
+    Records: legal:condition_met, costing:metered.
     """
     queries.lock(db, opinion)
     condition = queries.condition(db, opinion.id, condition_id)
@@ -152,6 +151,7 @@ def meet_condition(
 
     facts = {"opinion": opinion.id, "condition": condition.id, "item": condition.item, "proof": proof}
     record(db, actor, Tag.OPINION_CONDITION_MET, now, asset=version.asset_id, version=version.id, facts=facts)
+    metering.meter_confirmation(db, actor, opinion, condition, assets.asset(db, version.asset_id), now)
     return condition
 
 
@@ -276,24 +276,4 @@ def _advance(
         document=opinion.document,
         evidence=evidence,
         outcome=opinion.outcome,
-    )
-
-
-def _meter(db: Session, actor: Actor, opinion: Opinion, asset: Asset, now: datetime) -> None:
-    meter(
-        db,
-        actor,
-        "legal.opinion",
-        1,
-        now,
-        key=f"opinion:{opinion.id}",
-        asset=asset.id,
-        version=opinion.version_id,
-        stage=Stage.ASSESSED,
-        payer=asset.provider_id,
-        payee=opinion.firm_id,
-        attributes={
-            "engagements_12m": engagements(db, "legal.opinion", asset.provider_id, opinion.firm_id, now),
-            "records": assets.version(db, opinion.version_id).records,
-        },
     )

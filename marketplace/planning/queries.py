@@ -6,11 +6,14 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
 
+from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
 from marketplace.assets.models import Asset, Version
 from marketplace.assets.stages import Stage
+from marketplace.costing.formulas import split_shares
 from marketplace.exchange.indexing import label
 from marketplace.exchange.models import CatalogueLine, CatalogueTerm, Demand, Listing, Offer
 from marketplace.exchange.rules import ListingState
@@ -154,17 +157,27 @@ def open_conditions(db: Session, provider: str) -> Sequence[OpinionCondition]:
 def unpaid(db: Session, provider: str, now: datetime) -> tuple[int, int]:
     """(fen billed for a provider's sales and not paid, VAT included; the part of it that is past its due date).
 
-    What has been paid of an invoice counts for each provider on it in proportion.
+    What has been paid of an invoice counts for those who are on it in proportion, by the largest remainder, so that
+    what is left to them is together what the buyer still owes.
     """
-    billed = select(InvoiceLine.invoice_id, func.sum(InvoiceLine.price_fen).label("fen"))
-    billed = billed.where(InvoiceLine.provider_id == provider, col(InvoiceLine.credited_by).is_(None))
-    own = billed.group_by(col(InvoiceLine.invoice_id)).subquery()
-    asked = col(Invoice.total_fen) - col(Invoice.credited_fen)
-    rows = select(own.c.fen, Invoice.received_fen, asked, Invoice.due_at).join(own, own.c.invoice_id == Invoice.id)
+    mine = aliased(InvoiceLine)
+    own = select(mine.id).where(mine.invoice_id == Invoice.id, mine.provider_id == provider)
+    own = own.where(col(mine.credited_by).is_(None))
+    whose = (Invoice.id, Invoice.received_fen, Invoice.due_at, InvoiceLine.provider_id)
+    rows = select(*whose, func.sum(InvoiceLine.price_fen)).join(  # type: ignore[call-overload]
+        InvoiceLine, col(InvoiceLine.invoice_id) == col(Invoice.id)
+    )
+    rows = rows.where(own.exists(), col(InvoiceLine.credited_by).is_(None))
     rows = rows.where(col(Invoice.state).in_((InvoiceState.ISSUED, InvoiceState.OVERDUE)))
-    # PostgreSQL sums BIGINT as NUMERIC, hence int().
-    left = [(int(fen) - int(fen) * received // total, due) for fen, received, total, due in db.exec(rows)]
-    return sum(fen for fen, _ in left), sum(fen for fen, due in left if due <= now)
+    order = (col(Invoice.id), col(InvoiceLine.provider_id))
+    left = late = 0
+    for (_, received, due), group in groupby(db.exec(rows.group_by(*whose).order_by(*order)), lambda one: one[:3]):
+        # PostgreSQL sums BIGINT as NUMERIC, hence int().
+        asked = {name: int(fen) for *_, name, fen in group}
+        paid = dict(zip(asked, split_shares(received, list(asked.values())), strict=True))
+        left += asked[provider] - paid[provider]
+        late += asked[provider] - paid[provider] if due <= now else 0
+    return left, late
 
 
 def listings_permitting(db: Session, purposes: Sequence[str], now: datetime) -> int:

@@ -22,6 +22,7 @@ from marketplace.settlement.deposits import returned
 from marketplace.settlement.document import invoice_document
 from marketplace.settlement.models import Invoice, InvoiceLine
 from marketplace.settlement.paying import cover
+from marketplace.settlement.payouts import returned_key
 from marketplace.settlement.postings import payment, payment_key
 from marketplace.settlement.refunding import owe
 from marketplace.settlement.rules import INVOICE, InvoiceState
@@ -131,7 +132,9 @@ def _take_back(
 ) -> int:
     """Reverse what the line has brought into the books, the last first; returns the fen that are owed back for it."""
     for share in queries.shares_of_line(db, line.id):
-        share.void = True
+        if (returned := returned_key(share)) is not None:
+            _reverse(db, returned, reason, now)
+        share.void, share.returned_as = True, None
         db.add(share)
         _reverse(db, payment_key(line, share.role), reason, now)
     for what in ("sale", "fee"):

@@ -88,7 +88,9 @@ class InvoiceLine(SQLModel, table=True):
 class Share(SQLModel, table=True):
     """What one beneficiary gets of a paid line.  owner: a participant, or `<participant>:<role>` for a part of it.
 
-    order_id: the payment order that pays it, None until then; a share of a line that was credited is void.
+    order_id, reference: the payment order that pays it and the transfer in it, None until then; paid_at: when the
+    bank's statement confirmed it.  returned_as: the transfer that came back and whose return stands in the books.
+    A share of a line that was credited is void.
     """
 
     __tablename__ = "share"
@@ -101,6 +103,9 @@ class Share(SQLModel, table=True):
     owner: str = Field(index=True)
     amount_fen: int = Field(sa_type=BigInteger)
     order_id: str | None = Field(default=None, foreign_key="payment_order.id", index=True)
+    reference: str | None = Field(default=None, index=True)
+    paid_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    returned_as: str | None = None
     void: bool = False
 
 
@@ -129,7 +134,10 @@ class BankAccount(SQLModel, table=True):
 
 
 class PaymentOrder(SQLModel, table=True):
-    """A file for the exchange's bank.  message: the ISO 20022 document; sha256: of its bytes."""
+    """A file for the bank of an exchange, or of a provider that pays for stages.
+
+    message: the ISO 20022 document; sha256: of its bytes.
+    """
 
     __tablename__ = "payment_order"
 
@@ -140,6 +148,37 @@ class PaymentOrder(SQLModel, table=True):
     sha256: str
     message: str
     made_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class Payable(SQLModel, table=True):
+    """What a provider owes for a stage to who did the work; there is a row from when it was first ordered or paid.
+
+    transaction_id: the posting that it pays; at: when the work was metered; order_id, reference: the payment order and
+    the transfer in it, None until ordered; paid_at: when the bank's statement confirmed it, or the provider said so;
+    payments: how often it was paid, more than once where a transfer came back.
+    """
+
+    __tablename__ = "payable"
+
+    meter_event: str = Field(primary_key=True, foreign_key="meter_event.id")
+    transaction_id: str = Field(foreign_key="ledger_transaction.id")
+    kind: str
+    asset_id: str = Field(index=True)
+    payer_id: str = Field(foreign_key="participant.id", index=True)
+    payee_id: str = Field(foreign_key="participant.id", index=True)
+    amount_fen: int = Field(sa_type=BigInteger)
+    at: datetime = Field(sa_type=UtcDateTime)
+    order_id: str | None = Field(default=None, foreign_key="payment_order.id", index=True)
+    reference: str | None = Field(default=None, index=True)
+    paid_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    payments: int = 0
+
+    @property
+    def state(self) -> str:
+        """`owed`, then `ordered`, then `paid`."""
+        if self.paid_at is not None:
+            return "paid"
+        return "owed" if self.order_id is None else "ordered"
 
 
 class Refund(SQLModel, table=True):

@@ -17,7 +17,7 @@ from marketplace.ledger import service as ledger
 from marketplace.ledger.rules import Dimensions
 from marketplace.negotiation import queries as negotiation
 from marketplace.settlement import queries
-from marketplace.settlement.bank.queries import bank_entry
+from marketplace.settlement.bank.queries import bank_entry, hold_bank
 from marketplace.settlement.billing import record_invoice
 from marketplace.settlement.chasing import let_go
 from marketplace.settlement.deposits import due_back, return_deposit
@@ -54,6 +54,7 @@ def pay(
     Records: settlement:invoice_part_paid; or settlement:invoice_paid, settlement:shares_settled per line,
     negotiation:agreement_resumed, settlement:refund_owed; ledger:posted.
     """
+    hold_bank(db, found.issuer_id)
     queries.lock(db, found)
     known = bank_entry(db, found.issuer_id, reference)
 

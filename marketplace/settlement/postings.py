@@ -13,7 +13,7 @@ from marketplace.ledger.accounts import FOLDER, chart
 from marketplace.ledger.rules import Dimensions, Draft, Line, merged
 from marketplace.settlement.models import InvoiceLine
 
-Party = Literal["buyer", "provider", "venue", "beneficiary"]
+Party = Literal["buyer", "provider", "venue", "beneficiary", "payer", "payee"]
 
 
 class PaymentLine(BaseModel):

@@ -13,9 +13,9 @@ from marketplace.kernel.ids import new_id
 from marketplace.ledger import queries as books
 from marketplace.ledger import service as ledger
 from marketplace.ledger.rules import Dimensions, ReversalReason
-from marketplace.settlement.bank import queries
 from marketplace.settlement.models import Invoice, Refund
 from marketplace.settlement.postings import payment
+from marketplace.settlement.returning import Returned, tell
 
 
 def owe(db: Session, found: Invoice, cause: str, key: str, amount_fen: int, now: datetime) -> Refund:
@@ -68,7 +68,7 @@ def confirm(db: Session, actor: Actor, refunds: list[Refund], bank_reference: st
 
 
 def owe_again(db: Session, actor: Actor, refunds: list[Refund], bank_reference: str, now: datetime) -> None:
-    """Note that transfers of refunds came back: each is owed as before, and the next payment order has it.
+    """Note that transfers of refunds came back: each is owed as before, its buyer told, and the next order has it.
 
     bank_reference: as `name_of_reference` gives it.  Records: settlement:refund_owed, ledger:posted.
     """
@@ -77,22 +77,18 @@ def owe_again(db: Session, actor: Actor, refunds: list[Refund], bank_reference: 
         if one.order_id is None:
             continue
         posted = books.by_key(db, _paid_key(one))
+        back = Returned("refund", one.issuer_id, one.buyer_id, one.amount_fen, one.order_id, one.reference)
         one.order_id = one.reference = one.paid_at = None
         db.add(one)
         db.flush()
-        record(db, actor, Tag.REFUND_OWED, now, facts=_facts(one) | {"returned": bank_reference})
+        entry = record(db, actor, Tag.REFUND_OWED, now, facts=_facts(one) | {"returned": bank_reference})
+        tell(db, back, entry, now)
         if posted is not None:
             ledger.reverse(db, SERVICE_ACTOR, posted.id, ReversalReason.CAUSE_CANCELLED, now)
 
 
 def _paid_key(one: Refund) -> str:
     return f"settlement:{one.id}:paid:{one.reference}"  # a transfer that came back is followed by another one
-
-
-def told_by_bank(db: Session, issuer: str, names: set[str], amount_fen: int) -> list[Refund]:
-    """The refunds that a debit of the bank carries out: one transfer, or a whole payment order booked as one sum."""
-    found = [one for one in queries.refunds_by(db, issuer, references=names) if one.amount_fen == amount_fen]
-    return found or queries.refunds_of_orders(db, issuer, names, amount_fen)
 
 
 def _facts(one: Refund) -> Json:

@@ -12,6 +12,8 @@ from marketplace.settlement.bank import orders, statements
 from marketplace.settlement.bank.queries import order, orders_of, refunds_of
 from marketplace.settlement.document import invoice_pdf
 from marketplace.settlement.models import Invoice
+from marketplace.settlement.payables import service as payables
+from marketplace.settlement.payables.queries import payables_of
 from marketplace.settlement.schemas import (
     BankAccountIn,
     BankAccountOut,
@@ -25,6 +27,9 @@ from marketplace.settlement.schemas import (
     IssuedOut,
     MeasuredIn,
     OutcomeOut,
+    PaidByHandIn,
+    PayableOut,
+    PayablesIn,
     PaymentIn,
     PaymentOrderOut,
     RefundOut,
@@ -131,9 +136,28 @@ def get_payment_file(view: View, order_id: str) -> Response:
     return Response(found.message, media_type="application/xml", headers=headers)
 
 
+@routes.get("/payables", operation_id="list_payables")
+def list_payables(view: View) -> list[PayableOut]:
+    """What the caller owes for stages as provider, or is owed as who did the work, by time; all of it for auditors."""
+    return [PayableOut.model_validate(one) for one in payables_of(view.db, view.actor)]
+
+
+@routes.post("/payables/payment-orders", status_code=201, operation_id="order_payables")
+def order_payables(verb: Verb, asked: PayablesIn) -> PaymentOrderOut:
+    """A provider orders what it owes for stages: one file for its bank, one transfer to each payee, each cost once."""
+    return PaymentOrderOut.model_validate(payables.order_payables(verb.db, verb.actor, asked.events, verb.now))
+
+
+@routes.post("/payables/{event_id}/payment", operation_id="pay_payable")
+def pay_payable(verb: Verb, event_id: str, asked: PaidByHandIn) -> PayableOut:
+    """A provider says that it paid what it owes for a stage, in another way than by an order of here."""
+    return PayableOut.model_validate(payables.pay_by_hand(verb.db, verb.actor, event_id, asked.reference, verb.now))
+
+
 @routes.post("/bank-statements", operation_id="take_bank_statement")
 def take_bank_statement(verb: Verb, asked: StatementIn) -> list[CreditOutcomeOut]:
-    """The exchange hands in its bank's statement, camt.053: credits pay invoices, debits confirm refunds, each once."""
+    """Hand in the bank's statement, camt.053: credits pay an exchange's invoices, debits confirm its transfers and a
+    provider's, what comes back is owed again; each once."""
     taken = statements.take_statement(verb.db, verb.actor, asked.statement, verb.now)
     return [CreditOutcomeOut.model_validate(one) for one in taken]
 

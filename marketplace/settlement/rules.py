@@ -21,6 +21,10 @@ class NotTheExchange(Forbidden):
     """Only the exchange operator does this."""
 
 
+class NotTheBearer(Forbidden):
+    """Only a provider bears the costs of stages and orders their payment."""
+
+
 class RulingStands(Conflict):
     """The verifier has spoken again after a dispute, and that stands."""
 

@@ -137,6 +137,7 @@ class ShareOut(BaseModel):
     owner: str
     amount_fen: int
     order_id: str | None
+    paid_at: datetime | None = Field(description="When the bank's statement confirmed its transfer.")
     void: bool
 
 
@@ -194,6 +195,40 @@ class RefundOut(BaseModel):
     order_id: str | None
     owed_at: datetime
     paid_at: datetime | None
+
+
+class PayableOut(BaseModel):
+    """What a provider owes for a stage to who did the work."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    meter_event: str
+    transaction_id: str = Field(description="Its posting, which names the log entries that prove it.")
+    kind: str = Field(examples=["legal.opinion"])
+    asset_id: str
+    payer_id: str
+    payee_id: str
+    amount_fen: int
+    state: str = Field(description="`owed`, `ordered` from the bank, or `paid`.")
+    at: datetime
+    order_id: str | None
+    paid_at: datetime | None
+
+
+class PayablesIn(BaseModel):
+    """What to order: meter events of the caller's payables, none = every one whose payee has said where it is paid."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    events: list[Annotated[str, Field(min_length=3, max_length=80)]] = Field(default_factory=list, max_length=1000)
+
+
+class PaidByHandIn(BaseModel):
+    """A payment that the caller made in another way.  reference: the bank's own."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    reference: str = Field(pattern=r"^[A-Za-z0-9/-]{1,35}$", examples=["2026100112345678"])
 
 
 class PaymentOrderOut(BaseModel):

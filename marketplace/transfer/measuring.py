@@ -1,12 +1,13 @@
-"""Which studies a leg of a transfer has served bytes of, for plans that are priced by them."""
+"""What a leg of a transfer has served, for plans that are priced by it: studies, and bytes that its use had not had."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from sqlmodel import Session
 
 from marketplace.assets import queries as assets
+from marketplace.audit.entry import Tag
 from marketplace.negotiation.models import Agreement
 from marketplace.transfer import queries
 from marketplace.transfer.body import Part, tar_body
@@ -24,6 +25,28 @@ def studies_served(db: Session, agreement: Agreement, row: Transfer) -> frozense
     sources = {one.source_path for one in touched}
     version = assets.files(db, agreement.version_id)
     return frozenset(one.study for one in version if one.path in sources and one.study)
+
+
+def bytes_first_served(db: Session, row: Transfer) -> int:
+    """Bytes of the present leg that no earlier leg of the same use served, by the log's entries of their ends.
+
+    Whoever asks again for what was lost on the way gets it once more, but pays for it once (decision 7).
+    """
+    low, high = row.leg_start, row.leg_start + row.leg_served
+    if row.leg == 1:
+        return high - low
+    ends = queries.uses_logged(db, row.agreement_id, Tag.TRANSFER_CLOSED, row.opened_at)
+    earlier = [one for _, one in ends if one["transfer"] == row.id and one["leg"] < row.leg]
+    return uncovered(low, high, [(one["from"], one["from"] + one["bytes"]) for one in earlier])
+
+
+def uncovered(low: int, high: int, spans: Iterable[tuple[int, int]]) -> int:
+    """How much of low to high no span covers; spans may overlap and come in any order."""
+    left, at = 0, low
+    for start, end in sorted(spans):
+        left += max(min(start, high) - at, 0)
+        at = min(max(at, end), high)
+    return left + max(high - at, 0)
 
 
 def _in_tar(files: Sequence[DeliveryFile]) -> Iterator[tuple[DeliveryFile, int]]:

@@ -90,10 +90,10 @@ class Transfer(SQLModel, table=True):
 
 class StopNotice(SQLModel, table=True):
     """What both parties of an agreement were told of one stop, of one step of a duty of the buyer, or of what followed
-    it; or a side of a negotiation of its deadline.
+    it; or a side of a negotiation of its deadline, or a payee of a payment that came back.
 
-    kind: `stop-notice`, `duty-notice`, `contract-notice` or `negotiation-notice`, the type of the signed document,
-    whose SHA-256 is document; agreement_id: None where a negotiation has none yet.
+    kind: `stop-notice`, `duty-notice`, `contract-notice`, `negotiation-notice` or `payment-notice`, the type of the
+    signed document, whose SHA-256 is document; agreement_id: None where it is about none.
     stop_entry: id of the entry that recorded the stop or step; reason: its code; stopped_at: when it happened.
     """
 

@@ -65,7 +65,9 @@ class StopNoticeOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     id: str
-    kind: str = Field(description="`stop-notice`, `duty-notice`, `contract-notice` or `negotiation-notice`.")
+    kind: str = Field(
+        description="`stop-notice`, `duty-notice`, `contract-notice`, `negotiation-notice` or `payment-notice`."
+    )
     agreement_id: str | None
     reason: str = Field(description="Why; after a stop a later request is refused with the same code.")
     stopped_by: str

@@ -10,7 +10,7 @@ from structlog import get_logger
 
 from marketplace.audit.entry import Tag, record
 from marketplace.charging import service as charging
-from marketplace.charging.rules import Used, measures_studies
+from marketplace.charging.rules import Used, measures_bytes, measures_studies
 from marketplace.exchange.pricing import rate_of, read_plan
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
@@ -18,7 +18,7 @@ from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
 from marketplace.plumbing.runtime import Runtime
 from marketplace.transfer import queries, rules
-from marketplace.transfer.measuring import studies_served
+from marketplace.transfer.measuring import bytes_first_served, studies_served
 from marketplace.transfer.models import Transfer
 from marketplace.usage import queries as usage_queries
 from marketplace.usage import quotas
@@ -162,7 +162,8 @@ def _record_close(db: Session, actor: Actor, agreement: Agreement, row: Transfer
 
 def _charge(db: Session, actor: Actor, agreement: Agreement, row: Transfer, uses: int, now: datetime) -> None:
     plan = usage_queries.signed_price_plan(db, agreement)
-    measured = measures_studies(rate_of(read_plan(plan)))
-    studies = studies_served(db, agreement, row) if measured else frozenset[str]()
-    used = Used(row.id, row.leg, uses, row.leg_served, studies)
+    rate = rate_of(read_plan(plan))
+    studies = studies_served(db, agreement, row) if measures_studies(rate) else frozenset[str]()
+    volume = bytes_first_served(db, row) if measures_bytes(rate) else row.leg_served
+    used = Used(row.id, row.leg, uses, volume, studies)
     charging.charge(db, actor, agreement, plan, used, now)

@@ -247,7 +247,11 @@ ROWS: dict[str, Row] = {
     "list_outcomes": only(_READERS),
     "declare_outcome": only(_PARTIES),  # and the verifier where the plan names one, as no plan of the story does
     "dispute_outcome": only(_PARTIES),
-    "take_bank_statement": only("exchange other_exchange", 403),
+    "take_bank_statement": only("owner other_provider exchange other_exchange", 403),
+    # what a provider owes for stages: it orders and says it paid; who did the work reads what it is owed
+    "list_payables": ANYBODY,
+    "order_payables": only("owner other_provider", 403),
+    "pay_payable": only("owner"),
     # dataspace: what a participant here has with connectors elsewhere
     "ask_for_catalogue": only("buyer other_buyer", 403),
     "ask_for_contract": only("buyer other_buyer", 403),

@@ -6,9 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
+from hypothesis import given
+from hypothesis import strategies as st
 
 from marketplace.charging import queries
+from marketplace.charging.preview import preview
+from marketplace.charging.recheck import recheck
+from marketplace.exchange.pricing import Month
+from marketplace.negotiation import queries as negotiation
 from marketplace.transfer.delivery import prepare
+from marketplace.transfer.measuring import uncovered
 from tests.charging.parts import agreed_on, metered
 from tests.house import House
 from tests.transfer.doors import app_of, with_settings
@@ -51,3 +58,55 @@ def test_a_range_charges_only_the_studies_it_touches(house: House, client: TestC
     asked = PHARMA | {"Range": "bytes=0-600"}
     assert client.get(DATA, params=GOOD, headers=asked).status_code == 206
     assert sum(metered(house).values()) <= 5500
+
+
+PER_GB = {"kind": "per_gb", "price_fen": 10**13}  # a byte costs 100 yuan: what tests move is small
+
+
+def by_the_byte(house: House) -> int:
+    return sum(metered(house).values()) // 10**4
+
+
+def test_bytes_are_charged_once_in_a_use_however_often_it_is_resumed_or_repeated(house: House) -> None:
+    agreed_on(house, PER_GB)
+    prepare(house.runtime, "agr_1")
+    key = PHARMA | {"Idempotency-Key": "use-number-1"}
+    with TestClient(app_of(with_settings(house, window_kib=1))) as client:
+        first = client.get(DATA, params=GOOD, headers=key | {"Range": "bytes=0-999"})
+        size = int(first.headers["Content-Range"].rpartition("/")[2])
+        promised = client_price(house, size)
+        charged = []
+        for asked in (
+            {"Range": "bytes=500-1499"},
+            {"Range": "bytes=0-1499"},
+            {"Range": "bytes=1500-"},
+            {"Range": "bytes=2000-"},
+        ):
+            assert client.get(DATA, params=GOOD, headers=key | asked).status_code in {200, 206}
+            charged.append(by_the_byte(house))
+        assert charged == [1500, 1500, size, size]
+        assert sum(metered(house).values()) == promised
+        assert client.get(DATA, params=GOOD, headers=PHARMA).status_code == 200  # another use
+        assert by_the_byte(house) == 2 * size
+    with house.db() as db:
+        (month,) = queries.months(db, "agr_1")
+        assert (month.counted, month.charged_fen) == (2 * size, 2 * promised)
+        assert [f for f in recheck(db) if f.table == "monthly_charge"] == []
+
+
+def client_price(house: House, size: int) -> int:
+    """What the whole was said to cost before anything was used."""
+    with house.db() as db:
+        plan = queries.signed_plan(db, negotiation.agreement(db, "agr_1"))
+    return preview(plan, Month(), size, house.clock.now()).charge.amount_fen
+
+
+@given(
+    low=st.integers(0, 40),
+    length=st.integers(0, 40),
+    spans=st.lists(st.tuples(st.integers(0, 80), st.integers(0, 80)).map(sorted), max_size=6),
+)
+def test_what_no_span_covers_is_what_counting_byte_by_byte_finds(low: int, length: int, spans: list[list[int]]) -> None:
+    covered = {byte for start, end in spans for byte in range(start, end)}
+    expected = len(set(range(low, low + length)) - covered)
+    assert uncovered(low, low + length, [(start, end) for start, end in spans]) == expected

@@ -324,6 +324,8 @@ FORMS: dict[str, Form] = {
     "declare_outcome": _plain({"value_permille": 930}),
     "dispute_outcome": _plain({"reason": "wrong_measurement"}),
     "take_bank_statement": _plain({"statement": _STATEMENT}),
+    "order_payables": _plain({"events": []}),
+    "pay_payable": _plain({"reference": "R1"}),
     "close_period": _period("period-close", _to_close),
     "reopen_period": _period("period-reopening", _to_reopen),
     "capitalise_asset": _plain({"held_for": "service"}),

@@ -43,6 +43,7 @@ from marketplace.registration import queries as registration
 from marketplace.registration.schemas import ObjectionIn
 from marketplace.settlement import billing, choosing, paying
 from marketplace.settlement.bank import orders
+from marketplace.settlement.payables.queries import owed_by
 from marketplace.settlement.schemas import BankAccountIn
 from marketplace.transfer import delivery
 from marketplace.transfer.models import StopNotice
@@ -213,6 +214,7 @@ def _arrange(house: House) -> dict[str, str]:
         "earlier_id": agreement.id,
         "invoice_id": invoice,
         "order_id": order,
+        "event_id": _payable(house),
         "path": "nowhere.dcm",
         "entry_id": str(entry),
         "level": "0",
@@ -340,6 +342,12 @@ def _billed(house: House) -> tuple[str, str]:
         assert invoice is not None
         paying.pay(db, exchange, invoice, "example", invoice.total_fen, now)
         return invoice.id, orders.order_payments(db, exchange, now).id
+
+
+def _payable(house: House) -> str:
+    """What the hospital owes for a stage."""
+    with house.db() as db:
+        return owed_by(db, house.cast["hospital"].id)[0].meter_event
 
 
 def _closed_month(house: House, period: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from fractions import Fraction
 
 import pytest
 
@@ -11,10 +12,10 @@ from marketplace.assets import service as stages
 from marketplace.ledger import queries as books
 from marketplace.negotiation import queries as negotiation
 from marketplace.planning import director, queries
-from marketplace.planning.queries import NotAProvider
+from marketplace.planning.queries import NotAProvider, unpaid
 from tests.house import House
 from tests.negotiation.succession.parts import terminate
-from tests.settlement.parts import FEE_FEN, PRICE_FEN, USE_FEN, billed, pay, post, sold, use
+from tests.settlement.parts import FEE_FEN, PRICE_FEN, USE_FEN, billed, lines, pay, post, sold, use
 
 
 def page(house: House, who: str = "hospital") -> director.Page:
@@ -50,9 +51,17 @@ def test_an_unpaid_invoice_stands_on_the_page_until_it_is_paid(house: House) -> 
     assert (page(house).risk.unpaid_fen, page(house).risk.overdue_fen) == (owed, 0)
     house.clock.advance(invoice.due_at - house.clock.now())
     assert page(house).risk.overdue_fen == owed
-    pay(house, invoice, "bank-1", invoice.total_fen // 4)
-    assert page(house).risk.unpaid_fen == owed - owed * (invoice.total_fen // 4) // invoice.total_fen
-    pay(house, invoice, "bank-2", invoice.total_fen - invoice.total_fen // 4)
+    on_it = {one.provider_id for one in lines(house, invoice)}
+    assert len(on_it) == 2  # the hospital, and the exchange for its own fee
+    paid = 0
+    for number, part in enumerate((invoice.total_fen // 4, 1, 1, 6)):
+        pay(house, invoice, f"bank-{number}", part)
+        paid += part
+        with house.runtime.database.reading() as db:
+            left = {one: unpaid(db, one, house.clock.now()) for one in on_it}
+        assert sum(fen for fen, _ in left.values()) == invoice.total_fen - paid  # to the fen, whoever is asked
+        assert abs(page(house).risk.unpaid_fen - Fraction(owed * (invoice.total_fen - paid), invoice.total_fen)) < 1
+    pay(house, invoice, "bank-last", invoice.total_fen - paid)
     assert (page(house).risk.unpaid_fen, page(house).risk.overdue_fen) == (0, 0)
 
 

@@ -15,9 +15,9 @@ from marketplace.audit.entry import Tag
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.settlement import queries
 from marketplace.settlement.bank import orders, statements
+from marketplace.settlement.bank.camt import UnreadableStatement, read_statement
 from marketplace.settlement.bank.orders import NAMESPACE, NoOwnAccount, NothingToPay, Transfer
 from marketplace.settlement.bank.queries import orders_of
-from marketplace.settlement.bank.statements import UnreadableStatement, read_statement
 from marketplace.settlement.crediting import SharesPaidOut
 from marketplace.settlement.models import BankAccount, PaymentOrder
 from tests.house import House, open_house

@@ -8,9 +8,12 @@ from pathlib import Path
 import pytest
 
 from marketplace.audit.entry import Tag
+from marketplace.settlement import queries
+from marketplace.settlement.bank.camt import UnreadableStatement
 from marketplace.settlement.bank.orders import NothingToPay
-from marketplace.settlement.bank.statements import UnreadableStatement, take_statement
+from marketplace.settlement.bank.statements import take_statement
 from marketplace.settlement.paying import WrongAmount, name_of_reference
+from marketplace.settlement.paying import pay as pay_invoice
 from tests.house import House, open_house
 from tests.settlement.parts import balance, bank, billed, exchange, imbalance, pay, sold
 from tests.settlement.test_bank import order, statement, take
@@ -154,3 +157,29 @@ def test_a_statement_that_is_sent_twice_at_once_is_taken_once(tmp_path: Path, ei
         assert [one.outcome for one in first] == ["paid"]
         assert second.result(timeout=20) == [("taken_before", invoice.id)]
         assert not refunds(house)
+
+
+def test_what_the_bank_tells_twice_at_once_is_taken_once(tmp_path: Path, either_url: str) -> None:
+    with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(1) as pool:
+        invoices = []
+        for _ in range(2):
+            sold(house)
+            invoices.append(billed(house))
+        text = statement(("R1", "5.00", "gift"))
+        with house.db() as db:
+            (first,) = take_statement(db, exchange(house), text, house.clock.now())
+            second = pool.submit(take, house, text)
+            with pytest.raises(TimeoutError):  # it waits for the first one
+                second.result(timeout=1)
+        assert (first.outcome, second.result(timeout=20)) == ("no_invoice", [("taken_before", None)])
+        assert len(entries(house, Tag.BANK_ENTRY_TAKEN)) == 1
+
+        with house.db() as db:
+            found, name = queries.invoice(db, invoices[0].id), name_of_reference("B-1")
+            pay_invoice(db, exchange(house), found, name, found.total_fen, house.clock.now())
+            beside = pool.submit(pay, house, invoices[1], name)
+            with pytest.raises(TimeoutError):
+                beside.result(timeout=1)
+        with pytest.raises(WrongAmount):
+            beside.result(timeout=20)
+        assert imbalance(house) == 0

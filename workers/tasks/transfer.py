@@ -14,6 +14,7 @@ from marketplace.transfer import (
     inbox,
     negotiation_notices,
     notices,
+    payment_notices,
     service,
 )
 
@@ -61,6 +62,12 @@ def notify_contract(runtime: Runtime, args: dict[str, Any]) -> None:
         contract_notices.notify(db, args, runtime.service_key, runtime.clock.now())
 
 
+def notify_payment(runtime: Runtime, args: dict[str, Any]) -> None:
+    """Tell a payee that a payment to it came back.  args: as `settlement.returning` says."""
+    with runtime.database.transaction() as db:
+        payment_notices.notify(db, args, runtime.service_key, runtime.clock.now())
+
+
 def push_notice(runtime: Runtime, args: dict[str, Any]) -> None:
     """Send a notice to its reader's address; one that was taken is not sent again.  args: notice, party."""
     inbox.push(runtime, args["notice"], args["party"])
@@ -73,5 +80,6 @@ TASKS = {
     "transfer.notify_duty": notify_duty,
     "transfer.notify_negotiation": notify_negotiation,
     "transfer.notify_contract": notify_contract,
+    "transfer.notify_payment": notify_payment,
     "transfer.push_notice": push_notice,
 }

@@ -62,9 +62,7 @@ def order_payments(
     """
     if not actor.has(Role.EXCHANGE_OPERATOR):
         raise NotTheExchange("only an exchange orders payments", got=", ".join(sorted(actor.roles)))
-    debtor = bank_account(db, actor.participant)
-    if debtor is None:
-        raise NoOwnAccount("say first from which account you pay", action="PUT /v1/bank-account")
+    debtor = own_account(db, actor)
     bounced = bounced_lines(db, actor.participant)
     waiting = [one for one in queries.unpaid_shares(db, actor.participant) if one[0].line_id not in bounced]
     back = unordered_refunds(db, actor.participant)
@@ -75,19 +73,46 @@ def order_payments(
 
     order_id = new_id("pay")
     transfers = _transfers(order_id, waiting, back)
-    message = (provider or BankFile()).message(order_id, debtor, transfers, now)
-    made = _keep(db, actor, order_id, transfers, message, now)
+    made = place(db, actor, order_id, debtor, transfers, provider, now)
+    to_owner = {one.to.owner: one.reference for one in transfers[: len(transfers) - len(back)]}
     for share, _ in waiting:
-        share.order_id = made.id
+        share.order_id, share.reference = made.id, to_owner[share.owner]
         db.add(share)
     for (refund, _), transfer in zip(back, transfers[len(transfers) - len(back) :], strict=True):
         refund.order_id, refund.reference = made.id, transfer.reference
         db.add(refund)
     db.flush()
 
+    record_order(db, actor, made, now)
+    return made
+
+
+def own_account(db: Session, actor: Actor) -> BankAccount:
+    """The account from which the caller pays.  Raises NoOwnAccount."""
+    found = bank_account(db, actor.participant)
+    if found is None:
+        raise NoOwnAccount("say first from which account you pay", action="POST /v1/bank-accounts")
+    return found
+
+
+def place(
+    db: Session,
+    actor: Actor,
+    order_id: str,
+    debtor: BankAccount,
+    transfers: Sequence[Transfer],
+    provider: PaymentProvider | None,
+    now: datetime,
+) -> PaymentOrder:
+    """Keep a payment order with what its provider is told, None = the bank's file; the caller records it."""
+    message = (provider or BankFile()).message(order_id, debtor, transfers, now)
+    return _keep(db, actor, order_id, transfers, message, now)
+
+
+def record_order(db: Session, actor: Actor, made: PaymentOrder, now: datetime) -> None:
+    """Write the entry of a payment order.  Records: settlement:payments_ordered."""
     facts = {"order": made.id, "payments": made.payments, "total_fen": made.total_fen, "sha256": made.sha256}
     record(db, actor, Tag.PAYMENTS_ORDERED, now, facts=facts)
-    return made
 
 
 class BankFile:
@@ -127,10 +152,12 @@ def _transfers(
         total = sum(share.amount_fen for share, _ in own)
         owed.append((own[0][1], total, f"data sales, {len(own)} shares"))
     owed += [(account, one.amount_fen, f"refund {one.id}") for one, account in refunds]
-    return [
-        Transfer(f"{order_id[:26]}-{place:05d}", account, total, words)
-        for place, (account, total, words) in enumerate(owed, start=1)
-    ]
+    return [Transfer(reference(order_id, at), *one) for at, one in enumerate(owed, start=1)]
+
+
+def reference(order_id: str, at: int) -> str:
+    """The end-to-end id of a transfer by its place in an order, from 1; at most 35 characters."""
+    return f"{order_id[:26]}-{at:05d}"
 
 
 def yuan(fen: int) -> str:

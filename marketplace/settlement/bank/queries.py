@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Any, TypeAlias
 
 from sqlalchemy import case, or_
 from sqlmodel import Session, col, func, select
 
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
-from marketplace.settlement.models import BankAccount, BankEntry, Invoice, InvoiceLine, PaymentOrder, Refund
+from marketplace.participants.models import Participant
+from marketplace.settlement.models import (
+    BankAccount,
+    BankEntry,
+    Invoice,
+    InvoiceLine,
+    Payable,
+    PaymentOrder,
+    Refund,
+    Share,
+)
 
 PAYMENTS = frozenset({"paid", "part_paid", "overpaid"})
 """Outcomes of credits that paid something."""
 LONGEST_ID = 35
 """Characters of an id in ISO 20022 messages."""
+Due: TypeAlias = Refund | Share | Payable
+"""What a transfer pays."""
+_DUES: tuple[tuple[Any, Any, tuple[Any, ...]], ...] = (
+    (Refund, col(Refund.issuer_id), (col(Refund.id),)),
+    (Share, col(Share.issuer_id), (col(Share.owner), col(Share.line_id), col(Share.role))),
+    (Payable, col(Payable.payer_id), (col(Payable.meter_event),)),
+)
+"""(table, who pays, order in which rows are held)"""
 
 
 class NoSuchOrder(NotFound):
@@ -29,6 +48,11 @@ def bank_account(db: Session, owner: str) -> BankAccount | None:
 def bank_entry(db: Session, issuer: str, reference: str) -> BankEntry | None:
     """A credit that was taken already."""
     return db.get(BankEntry, (issuer, reference))
+
+
+def hold_bank(db: Session, participant: str) -> None:
+    """Keep whatever else a participant tells of its bank, or orders from it, waiting to the end of the transaction."""
+    db.exec(select(Participant.id).where(Participant.id == participant).with_for_update(key_share=True)).first()
 
 
 def orders_of(db: Session, actor: Actor) -> Sequence[PaymentOrder]:
@@ -72,19 +96,25 @@ def unordered_refunds(db: Session, issuer: str) -> list[tuple[Refund, BankAccoun
     return [(refund, account) for refund, account in db.exec(rows)]
 
 
-def refunds_by(db: Session, issuer: str, *, references: Collection[str]) -> list[Refund]:
-    """Ordered refunds whose transfers have these references."""
-    rows = select(Refund).where(Refund.issuer_id == issuer, col(Refund.reference).in_(references))
-    return list(db.exec(rows).all())
+def ordered_as(db: Session, payer: str, references: Collection[str]) -> list[Due]:
+    """What the transfers of these references pay, read anew and held, by table and key."""
+    found: list[Due] = []
+    for table, pays, key in _DUES:
+        rows = select(table).where(pays == payer, col(table.reference).in_(references))
+        held = rows.order_by(*key).with_for_update().execution_options(populate_existing=True)
+        found += db.exec(held).all()
+    return found
 
 
-def refunds_of_orders(db: Session, issuer: str, orders: Collection[str], total_fen: int) -> list[Refund]:
-    """The refunds in payment orders of these ids, as far as messages hold them, that come to this sum as a whole."""
-    rows = select(Refund).join(PaymentOrder, col(PaymentOrder.id) == col(Refund.order_id))
-    rows = rows.where(PaymentOrder.issuer_id == issuer, PaymentOrder.total_fen == total_fen)
-    return list(
-        db.exec(rows.where(func.substr(PaymentOrder.id, 1, LONGEST_ID).in_(orders)).order_by(col(Refund.id))).all()
-    )
+def references_of_orders(db: Session, payer: str, orders: Collection[str], total_fen: int) -> set[str]:
+    """References of the transfers in payment orders of these ids, as far as messages hold them, of this sum in all."""
+    found: set[str] = set()
+    for table, *_ in _DUES:
+        rows = select(table.reference).join(PaymentOrder, col(PaymentOrder.id) == col(table.order_id))
+        rows = rows.where(PaymentOrder.issuer_id == payer, PaymentOrder.total_fen == total_fen)
+        named = rows.where(func.substr(PaymentOrder.id, 1, LONGEST_ID).in_(orders))
+        found |= {one for one in db.exec(named) if one is not None}
+    return found
 
 
 def untold(db: Session, found: Invoice, amount_fen: int) -> BankEntry | None:

@@ -1,0 +1,1 @@
+"""What providers owe for stages to law firms, registrars and others: ordered from a bank, confirmed, owed again."""
