@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlmodel import Session
@@ -139,6 +140,12 @@ def _require_countering(exchange: Exchange, name: str, offer: Json) -> None:
         )
 
 
+def require_buyer(roles: Collection[str]) -> None:
+    """Raises NotABuyer: a participant without that role takes no data from others, whoever has begun."""
+    if Role.BUYER not in roles:
+        raise NotABuyer("data of others is for participants with the role buyer", got=", ".join(sorted(roles)))
+
+
 def first_content(exchange: Exchange, runtime: Runtime) -> Json:
     """What the first message of an exchange of ours says beside our id."""
     callback = {"callbackAddress": base_of(runtime.settings, exchange.participant_id)}
@@ -150,8 +157,7 @@ def first_content(exchange: Exchange, runtime: Runtime) -> Json:
 def _opened(
     db: Session, actor: Actor, protocol: Protocol, connector_id: str, address: str, runtime: Runtime, now: datetime
 ) -> Exchange:
-    if not actor.has(Role.BUYER):
-        raise NotABuyer("asking others for data needs the role buyer", got=", ".join(sorted(actor.roles)))
+    require_buyer(actor.roles)
     connector = require_trusted(db, connectors.held(db, connector_id), now)
     return Exchange(
         id=new_id("dex"),

@@ -75,8 +75,9 @@ def named_by_peer(
 
 
 def of_request(db: Session, request_id: str) -> Exchange | None:
-    """The exchange in which a request of the negotiation room is spoken of, if there is one."""
-    return db.exec(select(Exchange).where(Exchange.request_id == request_id)).first()
+    """The exchange in which a request of the negotiation room is spoken of, if there is one; the latest of several."""
+    rows = select(Exchange).where(Exchange.request_id == request_id)
+    return db.exec(rows.order_by(col(Exchange.opened_at).desc(), col(Exchange.id).desc())).first()
 
 
 def transfers_under(db: Session, agreement_id: str) -> Sequence[Exchange]:
