@@ -12,9 +12,10 @@ from marketplace.dataspace.addresses import base_of, require_address
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.holding import require_in_force
 from marketplace.dataspace.identity import require_trusted
-from marketplace.dataspace.messages import PULL, TAKEN, check_offer
+from marketplace.dataspace.messages import PULL, PUSHED, TAKEN, check_offer
 from marketplace.dataspace.models import Exchange, ExchangeMessage
 from marketplace.dataspace.moving import open_exchange, say
+from marketplace.dataspace.receiving import require_few_pushes
 from marketplace.dataspace.states import MOVES, Protocol, Side, step_of
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
@@ -87,12 +88,15 @@ def ask_for_data(
 ) -> Exchange:
     """Open a transfer as consumer under an agreement of the other side.
 
-    Raises AgreementOver, FormatNotOffered, and as `ask_for_contract`.  Records: dataspace:exchange_opened.
+    Raises AgreementOver, FormatNotOffered, TooManyPushes, and as `ask_for_contract`.
+    Records: dataspace:exchange_opened.
     """
     if transfer_format not in TAKEN:
         raise FormatNotOffered("not taken so", expected=" or ".join(TAKEN), got=f"{len(transfer_format)} characters")
     exchange = _opened(db, actor, Protocol.TRANSFER, connector_id, address, runtime, now)
     require_in_force(db, actor, connector_id, agreement_id, now)
+    if transfer_format in PUSHED:
+        require_few_pushes(db, actor, runtime.settings.dataspace_pushes_asked)
     exchange.subject, exchange.format = agreement_id, transfer_format
     open_exchange(db, actor, exchange, now)
     say(db, exchange, MOVES[Protocol.TRANSFER]["request"], answering, runtime, now)
