@@ -71,8 +71,8 @@ check: $(VENV)/dev.stamp opa regal ## Lint, types, import contracts, policy test
 	@$(BIN)/python -m pytest tests/policies -n 0 -rs
 	@$(BIN)/python -m tests.generated --check
 
-conformance: $(VENV)/dev.stamp ## The Eclipse Dataspace TCK against the service (needs Java 17 and Maven; ONLY=expression)
-	@$(BIN)/python -m tests.conformance $(if $(ONLY),'$(ONLY)')
+conformance: $(VENV)/dev.stamp ## The Eclipse Dataspace TCK against the service (needs Java 17 and Maven; ONLY=expression, KIT_CLASSPATH=classes where Maven has none)
+	@$(if $(KIT_CLASSPATH),KIT_CLASSPATH='$(KIT_CLASSPATH)' )$(BIN)/python -m tests.conformance $(if $(ONLY),'$(ONLY)')
 
 peer: $(VENV)/dev.stamp ## A real Eclipse EDC buys from us and sells to us (needs Java 17 and Maven; EDC=0.18.0)
 	@$(BIN)/python -m tests.peer $(EDC)

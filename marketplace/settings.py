@@ -106,6 +106,10 @@ class Settings(BaseSettings):
         1800, ge=1, description="Longest attempt to push a delivery; the next one goes on where it ended."
     )
     dataspace_inbox_mib: int = Field(2048, ge=1, description="Largest delivery that a connector may push to a buyer.")
+    dataspace_pushes_asked: int = Field(4, ge=1, description="Most pushes that a buyer here waits for at one time.")
+    dataspace_pushes_made: int = Field(
+        1, ge=1, description="Most pushes made to one buyer at one time, of two (production: eight) in all."
+    )
     dataspace_catalogue_kib: int = Field(512, ge=1, description="Largest page of a catalogue taken from a connector.")
     dataspace_conformance: str = Field(
         "",

@@ -9,6 +9,7 @@ from marketplace.accounting.capital import ask_for_write_offs
 from marketplace.audit.counted import write_counts
 from marketplace.costing.rerating import ask_for_rerating
 from marketplace.costing.service import sweep as post_late_events
+from marketplace.dataspace.leftovers import sweep_parts
 from marketplace.plumbing.idempotency import forget_old_answers
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settlement.billing import bill_months
@@ -33,6 +34,7 @@ SCHEDULE: tuple[Scheduled, ...] = (
     Scheduled("settlement.bill", 3600, bill_months, "buyers get the invoice of the month that ended"),
     Scheduled("accounting.write_off", 3600, ask_for_write_offs, "months and sales write capitalised assets off"),
     Scheduled("refusals.count", 600, write_counts, "refusals of unknown callers become one entry, by reason"),
+    Scheduled("dataspace.inbox", 600, sweep_parts, "what came of a push that is over, or is kept, is thrown away"),
     Scheduled("idempotency.forget", 3600, forget_old_answers, "answers older than the promised time"),
 )
 

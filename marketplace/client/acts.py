@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,6 +23,10 @@ ADDRESSES = {
 }
 
 
+class NoSuchAct(Invalid):
+    """No act of this name waits for the party's signature."""
+
+
 class NotAParameter(Invalid):
     """A parameter is given as NAME=VALUE."""
 
@@ -30,25 +34,47 @@ class NotAParameter(Invalid):
 def declare(client: ApiClient, agreement: str, kind: str, *, reason: str, note: str = "") -> Any:
     """Declare an act and sign it: `suspension`, `resumption`, `termination` or `assignment_refusal`.
 
-    A suspension or termination is in effect before it is signed, also when signing fails; what the service would have
-    signed is read first, and is signed only when it is this act.  Acts in effect that were left unsigned are signed
-    with it.  Returns the agreement.  Raises NotTheDocument, ProblemError.
+    A suspension or termination is in effect before it is signed, also when signing fails.  The latest act of this kind
+    that the service lists for this party is read first, and is signed only when it is what was declared; whatever else
+    is listed stays unsigned.  Returns the agreement.  Raises NotTheDocument, ProblemError.
     """
     client.post(f"/v1/agreements/{agreement}/{ADDRESSES[kind]}", {"reason": reason, "note": note})
-    return sign_acts(client, agreement, waiting=kind)
+    meant = [one for one in unsigned_acts(client, agreement) if one["kind"] == kind]
+    if meant:
+        _sign(client, agreement, meant[-1], reason=reason)
+    return client.get(f"/v1/agreements/{agreement}")
 
 
-def sign_acts(client: ApiClient, agreement: str, *, waiting: str = "") -> Any:
-    """Sign the party's own acts that are in effect, and those of one kind that wait for it; returns the agreement.
+def unsigned_acts(client: ApiClient, agreement: str) -> list[Any]:
+    """The acts that the service says this party has still to sign, in their order; as `UnsignedAct`."""
+    listed = client.get(f"/v1/agreements/{agreement}")["unsigned_acts"]
+    return [one for one in listed if one["party"] == client.participant_id]
 
-    Raises NotTheDocument, ProblemError.
+
+def sign_acts(client: ApiClient, agreement: str, documents: Collection[str]) -> Any:
+    """Sign acts of this party that were left unsigned; returns the agreement.
+
+    documents: SHA-256 of each, as the party has read them: the service could list what the party never declared.
+    Raises NoSuchAct: one of them is not listed, nothing is signed then; NotTheDocument, ProblemError.
     """
-    at = f"/v1/agreements/{agreement}"
-    for act in client.get(at)["unsigned_acts"]:
-        if act["party"] == client.participant_id and (act["state"] == "unsigned" or act["kind"] == waiting):
-            own = partial(_require_own, client, agreement, act)
-            client.post(f"{at}/acts/signature", client.sign(act["document"], KIND, require=own))
-    return client.get(at)
+    waiting = {one["document"]: one for one in unsigned_acts(client, agreement)}
+    unknown = [name for name in documents if name not in waiting]
+    if unknown or not documents:
+        raise NoSuchAct(
+            "name the acts that you declared and want to sign",
+            expected=", ".join(f"{name} ({one['kind']})" for name, one in waiting.items()) or "none waits for you",
+            got=", ".join(unknown) or "no document",
+            action="read each at /v1/documents/{sha256}, then name it with --document",
+        )
+    for name in documents:
+        _sign(client, agreement, waiting[name])
+    return client.get(f"/v1/agreements/{agreement}")
+
+
+def _sign(client: ApiClient, agreement: str, act: Mapping[str, Any], *, reason: str | None = None) -> None:
+    """Sign one act, once its bytes say what is listed.  reason: what it must say, None for any."""
+    own = partial(_require_own, client, agreement, act, reason)
+    client.post(f"/v1/agreements/{agreement}/acts/signature", client.sign(act["document"], KIND, require=own))
 
 
 def propose(
@@ -114,8 +140,18 @@ def read_parameters(given: list[str]) -> dict[str, Any]:
     return found
 
 
-def _require_own(client: ApiClient, agreement: str, act: Mapping[str, Any], said: Json) -> None:
-    expected = (KIND, agreement, act["kind"], client.participant_id)
-    got = (said.get("type"), said.get("agreement", {}).get("id"), said.get("act"), said.get("party"))
+def _require_own(client: ApiClient, agreement: str, act: Mapping[str, Any], reason: str | None, said: Json) -> None:
+    known = said if isinstance(said, dict) else {}
+    named = known.get("agreement")
+    about = named.get("id") if isinstance(named, dict) else None
+    expected = [KIND, agreement, act["kind"], client.participant_id]
+    got = [known.get("type"), about, known.get("act"), known.get("party")]
+    if reason is not None:
+        expected, got = [*expected, reason], [*got, known.get("reason")]
     if got != expected:
-        raise NotTheDocument("the act says something else", expected=", ".join(expected), got=str(got)[:200])
+        raise NotTheDocument(
+            "the act says something else than you declared",
+            expected=", ".join(expected),
+            got=str(got)[:200],
+            action="read it; an earlier act of yours with another reason is signed by agreement sign-acts --document",
+        )

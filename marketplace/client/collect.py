@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from marketplace.client.api import ApiClient
+from marketplace.client.api import ApiClient, NotTheDocument
 from marketplace.client.upload import tar_batches
+
+KIND = "collection-record"
 
 
 def collect(
@@ -16,14 +19,26 @@ def collect(
     """Upload every file below a folder as a new raw version of an asset and bring it to `collected`.
 
     watch: told how many files are done and how many there are.  Returns the version and, by the folder's own file
-    names, which files were left out and why; the service itself never learns the names.
+    names, which files were left out and why; the service itself never learns the names.  Raises NotTheDocument: what
+    is to be signed is no record of that version; ProblemError.
     """
     version = client.post(f"/v1/assets/{asset}/versions")["id"]
     left_out = upload(client, version, folder, watch=watch)
     sealed = client.post(f"/v1/versions/{version}/seal")
-    document = sealed["document"]["sha256"]
-    client.post(f"/v1/versions/{version}/collection", client.sign(document, "collection-record"))
+    own = partial(_require_own, client, asset, version)
+    signed = client.sign(sealed["document"]["sha256"], KIND, require=own)
+    client.post(f"/v1/versions/{version}/collection", signed)
     return {**client.get(f"/v1/versions/{version}"), "left_out_files": left_out}
+
+
+def _require_own(client: ApiClient, asset: str, version: str, said: Any) -> None:
+    known = said if isinstance(said, dict) else {}
+    expected = (KIND, asset, version, client.participant_id)
+    got = tuple(known.get(name) for name in ("type", "asset", "version", "signer"))
+    if got != expected:
+        raise NotTheDocument(
+            "the served document is not the record of this version", expected=", ".join(expected), got=str(got)[:200]
+        )
 
 
 def upload(

@@ -21,6 +21,7 @@ Note = Annotated[str, typer.Option("--note", help="Words for the other side, wit
 Parameters = Annotated[list[str] | None, typer.Option("--set", help="NAME=VALUE of the template, may be repeated.")]
 Until = Annotated[str | None, typer.Option("--until", help="Last moment of use in UTC.")]
 Plan = Annotated[Path | None, typer.Option("--price-plan", help="JSON file with the new price plan.")]
+Acts = Annotated[list[str], typer.Option("--document", help="SHA-256 of an act that you have read; may be repeated.")]
 Document = Annotated[str, typer.Option("--document", help="SHA-256 of the document that you have read.")]
 Staff = Annotated[list[str], typer.Option("--staff", help="Group of staff that had access, may be repeated.")]
 
@@ -85,12 +86,12 @@ def refuse_assignment(
 
 
 @agreement_commands.command("sign-acts")
-def sign_acts(agreement: str, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
-    """Sign what you declared about an agreement and is in effect without your signature."""
+def sign_acts(agreement: str, party: Party, document: Acts, url: Url = HERE, as_json: AsJson = False) -> None:
+    """Sign what you declared about an agreement and left unsigned: the acts that you name, and no others."""
     from marketplace.client import acts
 
     with client_of(url, party) as client:
-        show(acts.sign_acts(client, agreement), as_json)
+        show(acts.sign_acts(client, agreement, document), as_json)
 
 
 @agreement_commands.command("amend")

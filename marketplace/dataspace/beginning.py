@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 
 from sqlmodel import Session
@@ -11,9 +12,10 @@ from marketplace.dataspace.addresses import base_of, require_address
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.holding import require_in_force
 from marketplace.dataspace.identity import require_trusted
-from marketplace.dataspace.messages import PULL, TAKEN, check_offer
+from marketplace.dataspace.messages import PULL, PUSHED, TAKEN, check_offer
 from marketplace.dataspace.models import Exchange, ExchangeMessage
 from marketplace.dataspace.moving import open_exchange, say
+from marketplace.dataspace.receiving import require_few_pushes
 from marketplace.dataspace.states import MOVES, Protocol, Side, step_of
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
@@ -86,12 +88,15 @@ def ask_for_data(
 ) -> Exchange:
     """Open a transfer as consumer under an agreement of the other side.
 
-    Raises AgreementOver, FormatNotOffered, and as `ask_for_contract`.  Records: dataspace:exchange_opened.
+    Raises AgreementOver, FormatNotOffered, TooManyPushes, and as `ask_for_contract`.
+    Records: dataspace:exchange_opened.
     """
     if transfer_format not in TAKEN:
         raise FormatNotOffered("not taken so", expected=" or ".join(TAKEN), got=f"{len(transfer_format)} characters")
     exchange = _opened(db, actor, Protocol.TRANSFER, connector_id, address, runtime, now)
     require_in_force(db, actor, connector_id, agreement_id, now)
+    if transfer_format in PUSHED:
+        require_few_pushes(db, actor, runtime.settings.dataspace_pushes_asked)
     exchange.subject, exchange.format = agreement_id, transfer_format
     open_exchange(db, actor, exchange, now)
     say(db, exchange, MOVES[Protocol.TRANSFER]["request"], answering, runtime, now)
@@ -139,6 +144,12 @@ def _require_countering(exchange: Exchange, name: str, offer: Json) -> None:
         )
 
 
+def require_buyer(roles: Collection[str]) -> None:
+    """Raises NotABuyer: a participant without that role takes no data from others, whoever has begun."""
+    if Role.BUYER not in roles:
+        raise NotABuyer("data of others is for participants with the role buyer", got=", ".join(sorted(roles)))
+
+
 def first_content(exchange: Exchange, runtime: Runtime) -> Json:
     """What the first message of an exchange of ours says beside our id."""
     callback = {"callbackAddress": base_of(runtime.settings, exchange.participant_id)}
@@ -150,8 +161,7 @@ def first_content(exchange: Exchange, runtime: Runtime) -> Json:
 def _opened(
     db: Session, actor: Actor, protocol: Protocol, connector_id: str, address: str, runtime: Runtime, now: datetime
 ) -> Exchange:
-    if not actor.has(Role.BUYER):
-        raise NotABuyer("asking others for data needs the role buyer", got=", ".join(sorted(actor.roles)))
+    require_buyer(actor.roles)
     connector = require_trusted(db, connectors.held(db, connector_id), now)
     return Exchange(
         id=new_id("dex"),

@@ -102,8 +102,8 @@ def next_move(db: Session, exchange: Exchange) -> str | None:
     A plain peer cannot accept by a message: both parties sign over the API, and it is told once that is done.
     """
     request = negotiation.request(db, exchange.request_id)
-    if exchange.state in FINAL:
-        return None
+    if exchange.state in FINAL or not exchange.peer_pid:
+        return None  # over, or the other side has not taken our first message yet: what came meanwhile follows it
     if request.state == State.TERMINATED:
         return "terminate"
     signs = connectors.connector(db, exchange.connector_id).signs

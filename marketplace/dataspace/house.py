@@ -12,7 +12,7 @@ from marketplace.dataspace import contracting, following, holding
 from marketplace.dataspace import datasets as described
 from marketplace.dataspace.addresses import base_of
 from marketplace.dataspace.answering import DatasetPage, Patience
-from marketplace.dataspace.beginning import first_content
+from marketplace.dataspace.beginning import first_content, require_buyer
 from marketplace.dataspace.destinations import is_pushed, require_destination
 from marketplace.dataspace.flowing import data_address, require_transferable, stop_bytes
 from marketplace.dataspace.hearing import Talk
@@ -79,6 +79,7 @@ class House:
             exchange.agreement_id = agreement.id
             return ()
         if exchange.side == Side.CONSUMER:
+            require_buyer(participants.participant(db, exchange.participant_id).roles)
             return ()  # an offer that nobody asked for lies there until the participant answers it
         return contracting.requested(db, exchange, _peer(db, exchange), message, now)
 
@@ -115,7 +116,8 @@ class House:
     def content(self, db: Session, exchange: Exchange, move: Move, runtime: Runtime, now: datetime) -> Json:
         if not exchange.peer_pid:
             where = renewed_destination(db, exchange, runtime, now) if is_pushed(exchange) else {}
-            return first_content(exchange, runtime) | where
+            unasked = contracting.content(db, exchange, move, {}) if exchange.request_id else {}
+            return first_content(exchange, runtime) | where | unasked
         match move.protocol, move.name:
             case Protocol.NEGOTIATION, _ if exchange.request_id:
                 return contracting.content(db, exchange, move, self.agreement(db, exchange, now))

@@ -105,6 +105,9 @@ def _begun(db: Session, exchange_id: str, serial: int, answering: Answering, run
     if row.state == "acknowledged":  # it was stopped before it could be said
         _tell(db, exchange, "complete", {}, answering, runtime, now)
         return None
+    if _others_first(db, exchange, runtime, now):
+        _schedule(db, row, now, now + _UNREADY)
+        return None
     row.attempts, row.moved_at = row.attempts + 1, now
     try:
         flowing = pushed_now(db, exchange_id, now)
@@ -116,6 +119,16 @@ def _begun(db: Session, exchange_id: str, serial: int, answering: Answering, run
     connector = connectors.connector(db, exchange.connector_id)
     destination = read_destination(connector, exchange, exchange.data_address)
     return Attempt(flowing, destination, connector.addresses, *_on_their_way(db, flowing, row), row.upload)
+
+
+def _others_first(db: Session, exchange: Exchange, runtime: Runtime, now: datetime) -> bool:
+    """Whether so much is being pushed to the same buyer that this waits its turn, which is no attempt.
+
+    A turn and no quota: attempts that begin in the same instant may be more.
+    """
+    buyer = connectors.connector(db, exchange.connector_id).participant_id
+    alive = now - timedelta(seconds=runtime.settings.dataspace_push_seconds)
+    return queries.pushing_to(db, buyer, exchange.id, alive) >= runtime.settings.dataspace_pushes_made
 
 
 def _on_their_way(db: Session, flowing: Flowing, row: Push) -> tuple[int, int]:

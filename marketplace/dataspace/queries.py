@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, func, or_
 from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
-from marketplace.dataspace.models import Exchange, ExchangeMessage, HeldAgreement
-from marketplace.dataspace.states import FINAL, Protocol
+from marketplace.dataspace.messages import PUSHED
+from marketplace.dataspace.models import Arrival, Exchange, ExchangeMessage, HeldAgreement, Push
+from marketplace.dataspace.states import FINAL, Protocol, Side
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound, shown
+from marketplace.participants.models import Connector
 
 UNDER_WAY = ("waiting", "sending")
 
@@ -75,8 +78,9 @@ def named_by_peer(
 
 
 def of_request(db: Session, request_id: str) -> Exchange | None:
-    """The exchange in which a request of the negotiation room is spoken of, if there is one."""
-    return db.exec(select(Exchange).where(Exchange.request_id == request_id)).first()
+    """The exchange in which a request of the negotiation room is spoken of, if there is one; the latest of several."""
+    rows = select(Exchange).where(Exchange.request_id == request_id)
+    return db.exec(rows.order_by(col(Exchange.opened_at).desc(), col(Exchange.id).desc())).first()
 
 
 def transfers_under(db: Session, agreement_id: str) -> Sequence[Exchange]:
@@ -87,6 +91,38 @@ def transfers_under(db: Session, agreement_id: str) -> Sequence[Exchange]:
         col(Exchange.state).not_in(FINAL),
     )
     return db.exec(rows.order_by(col(Exchange.opened_at), col(Exchange.id))).all()
+
+
+def pushes_to_come(db: Session, participant_id: str) -> int:
+    """How many pushes a participant here asked for that are neither over nor here."""
+    rows = select(func.count()).select_from(Exchange).outerjoin(Arrival, col(Arrival.exchange_id) == Exchange.id)
+    rows = rows.where(
+        Exchange.participant_id == participant_id,
+        Exchange.side == Side.CONSUMER,
+        col(Exchange.format).in_(PUSHED),
+        col(Exchange.state).not_in(FINAL),
+        col(Arrival.exchange_id).is_(None),
+    )
+    return db.exec(rows).one()
+
+
+def pushing_to(db: Session, buyer_id: str, but: str, since: datetime) -> int:
+    """How many pushes to a buyer elsewhere are being made, without one; those begun before `since` are dead."""
+    rows = select(func.count()).select_from(Push).join(Exchange, col(Exchange.id) == Push.exchange_id)
+    rows = rows.join(Connector, col(Connector.id) == Exchange.connector_id).where(
+        Connector.participant_id == buyer_id,
+        Push.state == "pushing",
+        Push.exchange_id != but,
+        Push.moved_at > since,
+    )
+    return db.exec(rows).one()
+
+
+def received(db: Session, ids: Sequence[str]) -> Sequence[str]:
+    """Which of these transfers take no more bytes: they are over, or what was pushed is here, whole."""
+    rows = select(Exchange.id).outerjoin(Arrival, col(Arrival.exchange_id) == Exchange.id)
+    done = or_(col(Exchange.state).in_(FINAL), col(Arrival.exchange_id).is_not(None))
+    return db.exec(rows.where(col(Exchange.id).in_(ids), done)).all()
 
 
 def message(db: Session, message_id: str) -> ExchangeMessage:

@@ -13,6 +13,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import BinaryIO, Final
 
 from sqlmodel import Session
@@ -53,8 +54,24 @@ class DigestDiffers(Invalid):
     """The data that came is not the data that the sender named."""
 
 
+class TooManyPushes(Conflict):
+    """So many pushes are under way to this buyer already."""
+
+
 class NothingArrived(NotFound):
     """Nothing was pushed under this transfer yet."""
+
+
+def require_few_pushes(db: Session, buyer: Actor, most: int) -> None:
+    """Raises TooManyPushes: each one under way may fill the disk here with as much as a push may bring."""
+    under_way = queries.pushes_to_come(db, buyer.participant)
+    if under_way >= most:
+        raise TooManyPushes(
+            "no more pushes are asked for at once",
+            expected=f"fewer than {most} under way",
+            got=str(under_way),
+            action="wait until one has arrived, end one, or pull instead",
+        )
 
 
 def renewed_destination(db: Session, exchange: Exchange, runtime: Runtime, now: datetime) -> Json:
@@ -113,10 +130,15 @@ def require_awaited(db: Session, exchange: Exchange) -> None:
         raise NotExpected("this transfer takes no data now", expected=TransferState.STARTED, got=exchange.state)
 
 
+def inbox_folder(runtime: Runtime) -> Path:
+    """Where the bytes of pushes lie until they are whole: a file for each transfer, of its id."""
+    return runtime.settings.data_folder / "inbox"
+
+
 @contextmanager
 def part_of(runtime: Runtime, exchange: Exchange) -> Iterator[BinaryIO]:
     """The file of what has come so far, for one writer at a time.  Raises AnotherIsComing."""
-    folder = runtime.settings.data_folder / "inbox"
+    folder = inbox_folder(runtime)
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     handle = os.open(folder / exchange.id, os.O_RDWR | os.O_CREAT, 0o600)
     with os.fdopen(handle, "r+b") as file:
@@ -129,7 +151,7 @@ def part_of(runtime: Runtime, exchange: Exchange) -> Iterator[BinaryIO]:
 
 def forget_part(runtime: Runtime, exchange: Exchange) -> None:
     """Throw away what has come so far."""
-    (runtime.settings.data_folder / "inbox" / exchange.id).unlink(missing_ok=True)
+    (inbox_folder(runtime) / exchange.id).unlink(missing_ok=True)
 
 
 def require_room(runtime: Runtime, size: int) -> None:

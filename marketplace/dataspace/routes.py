@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 
+from fastapi import Response
 from fastapi.responses import FileResponse
 
 from marketplace.dataspace import queries
@@ -22,11 +23,15 @@ from marketplace.dataspace.schemas import (
     NegotiationIn,
     RemoteCatalogueIn,
     RemoteCatalogueOut,
+    RemoteOfferIn,
     TransferIn,
 )
 from marketplace.dataspace.showing import shown, shown_in_full, shown_message
+from marketplace.dataspace.unasked import offer_unasked
 from marketplace.kernel.canonical import Json
+from marketplace.negotiation.replies import refused
 from marketplace.negotiation.rounds.schemas import TermsIn
+from marketplace.negotiation.rules import Refusal
 from marketplace.plumbing.turns import waits_for_others
 from marketplace.plumbing.web import Verb, View, router
 
@@ -50,6 +55,13 @@ def negotiate(verb: Verb, asked: NegotiationIn) -> ExchangeOut:
     beside = _beside(asked.terms)
     opened = ask_for_contract(verb.db, verb.actor, *where, asked.offer, answers, verb.runtime, verb.now, beside)
     return shown(verb.actor, opened)
+
+
+@routes.post("/dataspace/offers", status_code=201, operation_id="offer_elsewhere", response_model=ExchangeOut)
+def offer(verb: Verb, asked: RemoteOfferIn) -> ExchangeOut | Response:
+    """Offer to a buyer behind a registered connector that has not asked; a refusal is a recorded 403 with its codes."""
+    opened = offer_unasked(verb.db, verb.actor, asked, answering(verb.runtime.settings), verb.runtime, verb.now)
+    return refused(opened) if isinstance(opened, Refusal) else shown(verb.actor, opened)
 
 
 @routes.post("/dataspace/transfers", status_code=201, operation_id="ask_for_data")

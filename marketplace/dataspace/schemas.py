@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from marketplace.dataspace.messages import PULL
-from marketplace.negotiation.rounds.schemas import TermsIn
+from marketplace.negotiation.rounds.schemas import Purpose, TermsIn
 
 
 class RemoteFilterIn(BaseModel):
@@ -92,6 +92,21 @@ class NegotiationIn(BaseModel):
         ]
     )
     terms: TermsIn | None = None
+
+
+class RemoteOfferIn(BaseModel):
+    """Offer a listing to a buyer behind a connector that has not asked.
+
+    address: the buyer's base address, of those registered for the connector; terms: left out: those of the listing.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    connector_id: str = Field(max_length=80)
+    address: str = Field(max_length=1000, examples=["https://connector.example:443/dsp/buyer/2025-1"])
+    listing: str = Field(max_length=80, description="Id of a visible listing of your own.")
+    purpose: Purpose = Field(examples=["model_training"])
+    terms: TermsIn = Field(default_factory=TermsIn)
 
 
 class TransferIn(BaseModel):

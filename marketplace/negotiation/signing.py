@@ -26,6 +26,7 @@ from marketplace.negotiation.duties.opening import open_reports
 from marketplace.negotiation.duties.queries import overdue_between
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.recovery import require_no_margin
+from marketplace.negotiation.rounds.reviewing import require_approved
 from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION, AgreementState, Reason, Side, State
 from marketplace.negotiation.steps import END_TASK, PREPARE_TASK, record_agreement, require_running, take, tell
 from marketplace.participants import queries as participants
@@ -78,8 +79,8 @@ def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn
     """Accept a party's signature; who calls tells which side.  The sides sign in any order, once; with the second
     signature the service verifies both and the agreement is in force.
 
-    Raises NotTheAgreement, NegotiationExpired, WrongState, ProofsChanged, PartySuspended, ProofOverdue, BadSignature,
-    UnknownKey, SoldExclusively, NotAlone, CostRecovered, and what `require_standing` raises.
+    Raises NotTheAgreement, NegotiationExpired, WrongState, ProofsChanged, PartySuspended, ProofOverdue, ReviewsMissing,
+    BadSignature, UnknownKey, SoldExclusively, NotAlone, CostRecovered, and what `require_standing` raises.
     Records: negotiation:agreement_signed, _verified, _finalized.
     """
     request = queries.lock_agreement(db, agreement)
@@ -89,6 +90,7 @@ def sign(db: Session, actor: Actor, agreement: Agreement, signature: SignatureIn
     require_document(agreement, signature)
     if actor.participant not in signed:
         require_signable(db, actor, agreement, request, now)
+        require_approved(db, request, agreement, actor, signed)
     accept(db, actor.participant, signature.document, signature.jws, typ=TYP, now=now)
     if actor.participant in signed:
         return agreement

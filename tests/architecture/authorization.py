@@ -255,6 +255,7 @@ ROWS: dict[str, Row] = {
     # dataspace: what a participant here has with connectors elsewhere
     "ask_for_catalogue": only("buyer other_buyer", 403),
     "ask_for_contract": only("buyer other_buyer", 403),
+    "offer_elsewhere": only("owner", 403),
     "ask_for_data": only("buyer other_buyer", 403),
     "list_exchanges": ANYBODY,
     "list_held_agreements": ANYBODY,

@@ -20,7 +20,7 @@ from marketplace.main import create_app
 from tests.house import House
 from tests.negotiation.parts import drafted, finalized
 from tests.negotiation.rounds.parts import set_rule
-from tests.negotiation.succession.parts import agreement_of, chain, declare_resumption, suspend
+from tests.negotiation.succession.parts import BREACH, agreement_of, chain, declare_resumption, suspend
 
 
 @pytest.fixture
@@ -50,9 +50,37 @@ def test_what_waits_and_was_not_asked_for_is_not_signed_with_it(house: House, cl
     agreement = finalized(house)
     suspend(house, agreement.id, "hospital")
     declare_resumption(house, agreement.id, "hospital")
-    answer = acts.declare(clients["hospital"], agreement.id, "suspension", reason="security_incident")
+    answer = acts.declare(clients["hospital"], agreement.id, "suspension", reason=BREACH.reason)
     assert answer["state"] == "suspended"
     assert [one["kind"] for one in answer["unsigned_acts"]] == ["resumption"]
+
+
+def test_only_the_act_that_was_declared_or_named_is_signed(
+    house: House, clients: dict[str, ApiClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agreement, hospital, served = finalized(house), clients["hospital"], ApiClient.get
+    suspend(house, agreement.id, "hospital")
+    (left,) = acts.unsigned_acts(hospital, agreement.id)
+    with pytest.raises(NotTheDocument, match="than you declared"):
+        acts.declare(hospital, agreement.id, "suspension", reason="another_reason")
+    answer = acts.declare(hospital, agreement.id, "termination", reason="security_incident")
+    assert [one["kind"] for one in answer["unsigned_acts"]] == ["suspension"], "an older act is not signed with it"
+    assert [one.state for one in chain(house, agreement.id).acts] == ["unsigned", "signed"]
+
+    for names in ([], ["ab" * 32], [left["document"], "ab" * 32]):
+        with pytest.raises(acts.NoSuchAct, match=left["document"]):
+            acts.sign_acts(hospital, agreement.id, names)
+
+    def lying(client: ApiClient, path: str, *args: Any, **named: Any) -> Any:
+        found = served(client, path, *args, **named)
+        return found | {"unsigned_acts": [left | {"kind": "resumption"}]} if path.endswith(agreement.id) else found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ApiClient, "get", lying)
+        with pytest.raises(NotTheDocument):
+            acts.sign_acts(hospital, agreement.id, [left["document"]])
+    assert chain(house, agreement.id).acts[0].state == "unsigned"
+    assert acts.sign_acts(hospital, agreement.id, [left["document"]])["unsigned_acts"] == []
 
 
 def test_an_act_that_says_something_else_is_not_signed(
@@ -126,7 +154,10 @@ def test_the_command_line_declares_proposes_and_shows(
     successor = run("pharma", "amend", agreement.id, *why, "--set", "max_uses=9")
     assert run("hospital", "sign", successor["id"])["state"] == "finalized"
     assert run("pharma", "terminate", successor["id"], *why)["state"] == "terminated"
-    assert run("hospital", "sign-acts", successor["id"])["state"] == "terminated"
+    suspended = finalized(house)
+    suspend(house, suspended.id, "hospital")
+    (left,) = acts.unsigned_acts(clients["hospital"], suspended.id)
+    assert run("hospital", "sign-acts", suspended.id, "--document", left["document"])["unsigned_acts"] == []
     shown = run("pharma", "succession", agreement.id)
     assert [one["kind"] for one in shown["acts"]] == ["suspension", "resumption"]
     assert [one["state"] for one in shown["successors"]] == ["in_force"]

@@ -15,6 +15,12 @@ from marketplace.dataspace.conformance import CONSUMES, KIT, PROVIDES, PULLS, SE
 HERE = Path(__file__).resolve().parent
 IDENTIFIER = "TCK_PARTICIPANT"
 ENABLED = 65
+KIT_MODULE = "org.eclipse.dataspacetck"
+LACKING = (
+    "Maven's repositories do not have the kit (org.eclipse.dataspacetck.dsp:dsp-tck:1.0.1). Name classes of it that "
+    "lie on this machine: make conformance KIT_CLASSPATH='classes:lib/*' (docs/how-to/connect-a-dataspace.md, "
+    "section 5), or try again later. Its flows run as tests everywhere: pytest tests/dataspace/test_flows.py"
+)
 _LINE = re.compile(r"KIT (passed|failed|skipped) ((?:MET|CAT|CN|CN_C|TP|TP_C):\d\d-\d\d|\S+):?\s?(.*)")
 
 
@@ -38,24 +44,49 @@ def cache() -> Path:
 
 
 def class_path() -> str:
-    """The kit's classes: those that KIT_CLASSPATH names, else fetched by Maven from its published artifacts.
+    """The runner and the kit's classes: those that KIT_CLASSPATH names, else fetched by Maven as they are published.
 
     Raises NoKit.
     """
+    folder = cache()
+    folder.mkdir(parents=True, exist_ok=True)
     if named := os.environ.get("KIT_CLASSPATH"):
-        return named
+        return os.pathsep.join([str(runner(named, folder / "runner")), named])
     maven = shutil.which("mvn")
     if maven is None or shutil.which("java") is None:
         raise NoKit("the conformance kit needs Java 17 or newer and Maven")
-    folder = cache()
-    folder.mkdir(parents=True, exist_ok=True)
-    options = [f"-Dmaven.repo.local={folder / 'repository'}", f"-Dbuild.folder={folder / 'build'}"]
+    # -U: Maven remembers for a day that an artifact was missing, and would not ask again.
+    options = ["-U", f"-Dmaven.repo.local={folder / 'repository'}", f"-Dbuild.folder={folder / 'build'}"]
     command = [maven, "-B", "-q", "-Dstyle.color=never", *options, "-f", HERE / "pom.xml", "package"]
     fetched = subprocess.run(command, check=False, capture_output=True, text=True)
     if fetched.returncode != 0:
-        said = [line for line in fetched.stdout.splitlines() if "ERROR" in line]
-        raise NoKit(f"Maven could not fetch the kit: {said[0] if said else 'no reason given'}")
+        raise NoKit(why_missing(fetched.stdout))
     return os.pathsep.join([str(folder / "build" / "classes"), str(folder / "build" / "lib" / "*")])
+
+
+def runner(classes: str, folder: Path) -> Path:
+    """Compile our runner against classes of the kit.  Raises NoKit: there is no compiler, or they are not the kit's."""
+    compiler = shutil.which("javac")
+    if compiler is None:
+        raise NoKit("the runner of the conformance kit needs the compiler of Java 17 or newer (javac)")
+    sources = HERE / "src" / "main"
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(sources / "resources", folder)
+    command = [compiler, "--release", "17", "-proc:none", "-d", folder, "-cp", classes, *sources.rglob("*.java")]
+    compiled = subprocess.run(command, check=False, capture_output=True, text=True)
+    if compiled.returncode != 0:
+        first = (compiled.stderr.splitlines() or ["the compiler gave no reason"])[0]
+        raise NoKit(f"KIT_CLASSPATH does not name the classes of the kit 1.0.1 and its libraries: {first}")
+    return folder
+
+
+def why_missing(said: str) -> str:
+    """What to do when Maven has failed.  said: its output."""
+    errors = [line for line in said.splitlines() if "ERROR" in line]
+    missing = re.compile(r"Could not find artifact|was not found in")
+    if any(missing.search(line) and KIT_MODULE in line for line in errors):
+        return LACKING
+    return f"Maven could not fetch the kit: {errors[0] if errors else 'no reason given'}"
 
 
 def properties(*, root: str, base: str, participant: str, callback_port: int) -> dict[str, str]:

@@ -18,8 +18,16 @@ from marketplace.audit.recheck import sealed_rows
 from marketplace.dataspace import queries
 from marketplace.dataspace.beginning import ask_for_data
 from marketplace.dataspace.chosen import answering
+from marketplace.dataspace.leftovers import sweep_parts
 from marketplace.dataspace.models import Arrival
-from marketplace.dataspace.receiving import NothingArrived, arrival, require_receiver
+from marketplace.dataspace.receiving import (
+    NothingArrived,
+    TooManyPushes,
+    arrival,
+    inbox_folder,
+    part_of,
+    require_receiver,
+)
 from marketplace.dataspace.routes import routes
 from marketplace.dataspace.states import Protocol
 from marketplace.kernel.canonical import Json
@@ -186,3 +194,44 @@ def test_a_token_opens_one_inbox_while_its_transfer_lasts_and_for_a_trusted_conn
         connectors.suspend(db, operator, peer.connector.id, "found out of order", house.clock.now())
     assert put(peer, elsewhere).status_code == 401
     assert entries(house, Tag.DATA_ARRIVED) == []
+
+
+def parts_of(peer: Peer) -> set[str]:
+    """The transfers of which a part lies in the inbox."""
+    return {one.name for one in inbox_folder(peer.house.runtime).iterdir()}
+
+
+def test_what_came_of_a_push_goes_once_that_is_over_and_of_no_other(peer: Peer, house: House) -> None:
+    half = {"Content-Range": f"bytes 0-99/{len(CONTENT)}", "Repr_Digest": ""}
+    (ended, address), (resting, other), (running, third) = (started(peer) for _ in range(3))
+    for where in (address, other, third):
+        assert put(peer, where, CONTENT[:100], **half).status_code == 308
+    kept, whole = started(peer)
+    assert put(peer, whole).status_code == 201
+    assert parts_of(peer) == {ended, resting, running}
+
+    assert say(peer, ended, "terminate", "termination") == 200
+    assert say(peer, resting, "suspend", "suspension") == 200
+    folder, runtime = inbox_folder(house.runtime), house.runtime
+    (folder / kept).write_bytes(b"a process died before it could throw this away")
+    (folder / "dex_of_nobody").write_bytes(b"")
+    with runtime.database.reading() as db, part_of(runtime, queries.exchange(db, ended)):
+        assert (sweep_parts(runtime), parts_of(peer)) == (1, {ended, resting, running, "dex_of_nobody"})
+    assert (sweep_parts(runtime), sweep_parts(runtime)) == (1, 0)
+    assert parts_of(peer) == {resting, running, "dex_of_nobody"}
+
+    with runtime.database.reading() as db:
+        found = arrival(db, queries.exchange(db, kept))
+    assert b"".join(runtime.store.read(found.sha256)) == CONTENT
+    rest = {"Content-Range": f"bytes 100-{len(CONTENT) - 1}/{len(CONTENT)}"}
+    assert put(peer, third, CONTENT[100:], **rest).status_code == 201
+
+
+def test_a_buyer_asks_for_so_many_pushes_at_once(peer: Peer, house: House) -> None:
+    most = house.runtime.settings.dataspace_pushes_asked
+    begun = [started(peer) for _ in range(most)]
+    with pytest.raises(TooManyPushes, match=f"fewer than {most}"):
+        asked(peer)
+    assert len(entries(house, Tag.EXCHANGE_OPENED)) == most
+    assert put(peer, begun[0][1]).status_code == 201, "what is here is not under way"
+    asked(peer)

@@ -383,3 +383,22 @@ def test_nobody_here_reads_the_receivers_token(peer: Peer, listing: Listing, hou
         assert found.data_address["endpointProperties"] == WITHHELD
         assert found.push is not None
         assert found.push.state == "waiting"
+
+
+def test_pushes_to_one_buyer_take_turns(peer: Peer, listing: Listing, house: House) -> None:
+    agreement, first = started(peer, listing)
+    second = ask(peer, agreement, consumerPid="urn:peer:2").json()["providerPid"]
+    told(peer)
+    waits = list[tuple[str, int]]()
+
+    def meanwhile() -> None:
+        work(peer)
+        waits.append((row(peer, second).state, row(peer, second).attempts))
+
+    peer.heard.inbox.at = (1, meanwhile)
+    assert work(peer) >= 1
+    assert waits == [("waiting", 0)], "the second one is not begun while bytes of the first one leave"
+    assert (row(peer, first).state, len(peer.heard.inbox.requests)) == ("acknowledged", 1)
+    work(peer, 5)
+    assert (row(peer, second).state, row(peer, second).attempts) == ("acknowledged", 1)
+    assert len(entries(house, Tag.USE_ALLOWED)) == 2

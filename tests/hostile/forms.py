@@ -228,6 +228,10 @@ FORMS: dict[str, Form] = {
         _elsewhere(story)
         | {"offer": {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]}}
     ),
+    "offer_elsewhere": lambda story, identity: (
+        _elsewhere(story)
+        | {"listing": story.ids["listing_id"], "purpose": "model_training", "terms": _terms(story, identity)}
+    ),
     "ask_for_data": lambda story, identity: _elsewhere(story) | {"agreement_id": "agreement-1"},
     "move_exchange": _plain({"move": "terminate"}),
     "register_asset": lambda story, identity: registration().model_dump(mode="json"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -14,14 +14,14 @@ from marketplace.exchange import queries as exchange
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.errors import Conflict, Forbidden, Invalid
 from marketplace.negotiation import queries as negotiation
-from marketplace.negotiation.models import AccessRequest
+from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rounds import queries
 from marketplace.negotiation.rounds import terms as table
 from marketplace.negotiation.rounds.models import ProposalReview
 from marketplace.negotiation.rounds.schemas import ReviewIn
 from marketplace.negotiation.rounds.terms import Terms
 from marketplace.negotiation.rules import Side, State
-from marketplace.negotiation.steps import record_request, step_of
+from marketplace.negotiation.steps import record_request, require_running, step_of
 
 
 class ReviewsMissing(Conflict):
@@ -39,6 +39,8 @@ class NoSuchOffice(Invalid):
 def review(db: Session, actor: Actor, request: AccessRequest, asked: ReviewIn, now: datetime) -> Terms:
     """A person approves terms for an office, before they are offered; the same again changes nothing.
 
+    Once they are offered the same terms can be approved still, until both sides have signed: a rule may have come
+    after the offer.
     Returns the terms.  Raises WrongState, NotYourStep, NegotiationExpired, NoSuchOffice, NotAReviewer,
     NotInCatalogue, and what `terms.fitting` raises.  Records: negotiation:terms_reviewed.
     """
@@ -46,8 +48,9 @@ def review(db: Session, actor: Actor, request: AccessRequest, asked: ReviewIn, n
     row = exchange.visible_listing(db, request.listing_id, now, reader=request.buyer_id)
     rule = queries.rule(db, request.listing_id)
 
-    step_of(request, actor, State.OFFERED, now, Side.PROVIDER)
-    terms = table.on_table(db, request).changed(asked.terms)
+    before = table.on_table(db, request)
+    terms = before.changed(asked.terms)
+    _require_reviewable(request, actor, now, offered=terms == before)
     table.fitting(db, row, terms, now)
     reviewer = speaker(db, actor, rule.reviews if rule else [], asked.office, now)
     key = {"request_id": request.id, "terms": terms.sha256, "office": asked.office, "reviewer": reviewer}
@@ -59,6 +62,39 @@ def review(db: Session, actor: Actor, request: AccessRequest, asked: ReviewIn, n
 
     record_request(db, actor, Tag.TERMS_REVIEWED, request, now, {"office": asked.office, "terms": terms.sha256})
     return terms
+
+
+def require_approved(
+    db: Session, request: AccessRequest, agreement: Agreement, actor: Actor, signed: Collection[str]
+) -> None:
+    """Raises ReviewsMissing where a rule that came after the contract was drafted asks for approvals that it lacks.
+
+    The provider would be bound by its own signature, or by the buyer's after it.  A contract that was drafted under
+    the rule as it stands was approved then, or offered by that very rule.  signed: who signed already.
+    """
+    provider = agreement.provider_id
+    rule = queries.rule(db, request.listing_id)
+    if provider not in {actor.participant, *signed} or rule is None or rule.set_at <= agreement.drafted_at:
+        return
+    terms = table.on_table(db, request)
+    if actor.participant == provider:
+        require_reviewed(db, request, terms)
+    elif missing_reviews(db, request, terms):
+        # Which offices a provider has is its own affair.
+        raise ReviewsMissing(
+            "the provider's offices have not approved these terms yet",
+            got=agreement.document,
+            action="wait for the provider's approvals, or ask it for them",
+        )
+
+
+def _require_reviewable(request: AccessRequest, actor: Actor, now: datetime, *, offered: bool) -> None:
+    """Raises WrongState, NotYourStep, NegotiationExpired.  offered: whether these terms lie on the table."""
+    lies = State(request.state) in {State.OFFERED, State.ACCEPTED, State.AGREED}
+    if lies and offered and negotiation.side_of(request, actor) == Side.PROVIDER:
+        require_running(request, now)
+        return
+    step_of(request, actor, State.OFFERED, now, Side.PROVIDER)
 
 
 def require_reviewed(db: Session, request: AccessRequest, terms: Terms) -> None:

@@ -15,7 +15,8 @@ from marketplace.audit import documents
 from marketplace.audit.models import Person
 from marketplace.exchange.models import Listing
 from marketplace.kernel.canonical import digest
-from marketplace.kernel.transitions import NotYourStep
+from marketplace.kernel.transitions import NotYourStep, WrongState
+from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds import answering, reviewing
 from marketplace.negotiation.rounds.models import NegotiationReminder
@@ -338,6 +339,39 @@ def test_an_offer_waits_for_every_office_and_each_person_counts_once(house: Hous
     with house.runtime.database.reading() as db:
         names = {one.identifier for one in db.exec(select(Person))}
     assert names == {"p-1", "p-2", "p-3", "somebody"}
+
+
+def test_a_rule_that_came_after_the_offer_is_asked_at_signing(house: House) -> None:
+    listing = listed(house)
+    agreed, waiting = (approve(house, requested(house, listing, justification=name)) for name in ("one", "two"))
+    with house.runtime.database.reading() as db:
+        one, two = (negotiation.request(db, each.request_id) for each in (agreed, waiting))
+    sign(house, agreed, "hospital")
+    house.clock.advance(timedelta(minutes=1))
+    set_rule(house, listing.id, reviews=[{"office": "management"}])
+    sign(house, waiting, "pharma")
+
+    for agreement, who in ((waiting, "hospital"), (agreed, "pharma")):
+        with pytest.raises(reviewing.ReviewsMissing) as missing:
+            sign(house, agreement, who)
+        assert ("management" in str(missing.value.expected)) == (who == "hospital"), "offices are the provider's affair"
+    assert [state(house, each)[1] for each in (agreed, waiting)] == ["drafted", "drafted"]
+    with pytest.raises(WrongState):
+        review(house, two, "p-1", "management", term_days=100)
+    with pytest.raises(WrongState):
+        review(house, two, "p-1", "management", BUYER)
+
+    for request in (one, two):
+        review(house, request, "p-1", "management")
+    sign(house, waiting, "hospital")
+    sign(house, agreed, "pharma")
+    assert [state(house, each) for each in (agreed, waiting)] == [("FINALIZED", "finalized")] * 2
+    later = requested(house, listing, justification="three")
+    review(house, later, "p-1", "management")
+    third = approve(house, later)
+    sign(house, third, "pharma")
+    sign(house, third, "hospital")
+    assert state(house, third) == ("FINALIZED", "finalized"), "what was approved for the offer is not asked for again"
 
 
 def test_an_approval_is_for_exactly_those_terms(house: House) -> None:
