@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, Index
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -116,6 +116,7 @@ class Demand(SQLModel, table=True):
     """What a buyer looks for.  budget_fen: None = open."""
 
     __tablename__ = "demand"
+    __table_args__ = (Index("ix_demand_purpose_buyer_id", "purpose", "buyer_id"),)
 
     id: str = Field(primary_key=True)
     buyer_id: str = Field(foreign_key="participant.id", index=True)

@@ -1,4 +1,4 @@
-"""A count of the changes to whatever the catalogue shows, kept by the database; the moments at which things end.
+"""A count of the changes to whatever the catalogue shows, kept by the database; indexes of moments and demands.
 
 Revision ID: 0041
 Revises: 0037
@@ -52,7 +52,7 @@ END $$
 
 
 def upgrade() -> None:
-    """Make the count and its triggers, and the indexes by which the latest moment is found."""
+    """Make the count and its triggers, the indexes by which the latest moment is found, and one that counts demands."""
     made = op.create_table(
         "catalogue_revision",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -62,6 +62,7 @@ def upgrade() -> None:
     op.bulk_insert(made, [{"id": 1, "number": 1}])
     for table, column in MOMENTS:
         op.create_index(op.f(f"ix_{table}_{column}"), table, [column])
+    op.create_index("ix_demand_purpose_buyer_id", "demand", ["purpose", "buyer_id"])
     if op.get_bind().dialect.name == "sqlite":
         _count_on_sqlite()
     else:
@@ -95,6 +96,7 @@ def downgrade() -> None:
             op.execute(f"DROP TRIGGER catalogue_counts_{table} ON {table}")
     if op.get_bind().dialect.name != "sqlite":
         op.execute("DROP FUNCTION count_catalogue_change()")
+    op.drop_index("ix_demand_purpose_buyer_id", table_name="demand")
     for table, column in reversed(MOMENTS):
         op.drop_index(op.f(f"ix_{table}_{column}"), table_name=table)
     op.drop_table("catalogue_revision")
