@@ -25,6 +25,7 @@ from marketplace.costing import routes as costing
 from marketplace.dataspace import door
 from marketplace.dataspace import routes as dataspace
 from marketplace.dataspace.addresses import PREFIX
+from marketplace.exchange import catalogue_routes as catalogue
 from marketplace.exchange import routes as exchange
 from marketplace.exchange.dcat import routes as dcat
 from marketplace.governance import routes as governance
@@ -73,6 +74,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     legal.routes,
     registration.routes,
     exchange.routes,
+    catalogue.routes,
     dcat.routes,
     negotiation.routes,
     duties.routes,

@@ -81,6 +81,9 @@ class Settings(BaseSettings):
     )
     stop_watch_ms: int = Field(25, description="How often running streams look whether they were stopped.")
     stream_idle_seconds: int = Field(30, description="A client that takes nothing of a stream for longer is cut off.")
+    answer_seconds: int = Field(
+        60, ge=1, description="Longest time for one long answer; it keeps a state of the database open that long."
+    )
     use_continues_hours: int = Field(24, description="How long a counted use may be continued under its key.")
     use_legs: int = Field(100, ge=1, description="Answers one counted use may have, and one more for every 16 MiB.")
 

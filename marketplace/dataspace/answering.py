@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sqlmodel import Session
 
@@ -39,10 +39,11 @@ class Patience:
 class DatasetPage:
     """Data sets of one participant; next_cursor: None on the last page.
 
-    previous_cursor: None on the first page, empty where that comes before.
+    datasets: read while they are taken, in the transaction that the page was asked for in; previous_cursor: None on the
+    first page, empty where that comes before.
     """
 
-    datasets: Sequence[Json]
+    datasets: Iterable[Json]
     next_cursor: str | None
     previous_cursor: str | None = None
 
@@ -53,8 +54,15 @@ class Answering(Protocol):
     identity: Identity
     patience: Patience
 
+    def revision(self, db: Session, talk: Talk, now: datetime, *question: Any) -> str:
+        """The ETag of an answer about data sets, before it is made: it differs whenever the answer may.
+
+        question: whatever the answer depends on beside the catalogue, the caller and the moment; values of JSON.
+        """
+        ...
+
     def datasets(
-        self, db: Session, talk: Talk, wanted: Mapping[str, str], cursor: str | None, now: datetime
+        self, db: Session, talk: Talk, wanted: Mapping[str, str], cursor: str | None, now: datetime, limit: int
     ) -> DatasetPage:
         """A page of what a participant offers to who asks now.  wanted: by `FILTERS`.
 

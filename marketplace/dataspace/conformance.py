@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import chain
 
 from sqlmodel import Session
 
@@ -139,11 +140,11 @@ class Table(House):
     )
 
     def datasets(
-        self, db: Session, talk: Talk, wanted: Mapping[str, str], cursor: str | None, now: datetime
+        self, db: Session, talk: Talk, wanted: Mapping[str, str], cursor: str | None, now: datetime, limit: int
     ) -> DatasetPage:
-        page = super().datasets(db, talk, wanted, cursor, now)
+        page = super().datasets(db, talk, wanted, cursor, now, limit)
         ours = [_dataset(one) for one in (*CATALOGUE, *PROVIDES)] if cursor is None and not wanted else []
-        return replace(page, datasets=[*ours, *page.datasets])
+        return replace(page, datasets=chain(ours, page.datasets))
 
     def dataset(self, db: Session, talk: Talk, dataset_id: str, now: datetime) -> Json:
         if dataset_id in CATALOGUE or dataset_id in PROVIDES:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from marketplace.dataspace.messages import CONTEXT, FORMATS, framed
@@ -14,13 +15,20 @@ from marketplace.kernel.errors import shown
 RULES = ("permission", "prohibition", "obligation")
 
 
-def catalogue(participant_id: str, base: str, datasets: Sequence[Json], catalogues: Sequence[Json] = ()) -> Json:
-    """The root catalogue of a participant; keys without anything in them are left out.  catalogues: as `nested`."""
+def catalogue(
+    participant_id: str, base: str, datasets: Iterable[Json], catalogues: Sequence[Json] = ()
+) -> Iterator[str]:
+    """The root catalogue of a participant as JSON, in texts of one data set each; keys without anything in them are
+    left out.  catalogues: as `nested`."""
     service = {"@id": f"{base}#service", "@type": "DataService", "endpointURL": base}
-    listed = {"dataset": [_served(one, base) for one in datasets]} if datasets else {}
     content = {"@id": f"{base}#catalogue", "participantId": participant_id, "service": [service]}
-    listed |= {"catalog": list(catalogues)} if catalogues else {}
-    return framed("Catalog", content | listed)
+    named = {"catalog": list(catalogues)} if catalogues else {}
+    yield _text(framed("Catalog", content | named)).removesuffix("}")
+    before = ',"dataset":['
+    for one in datasets:
+        yield before + _text(_served(one, base))
+        before = ","
+    yield "]}" if before == "," else "}"
 
 
 def nested(participant_id: str, base: str) -> Json:
@@ -74,6 +82,10 @@ def offered(offer_id: str, uses: Json) -> Json:
 def not_here(dataset_id: str) -> NotInCatalogue:
     """The refusal of a data set that this participant does not offer now."""
     return NotInCatalogue("this participant offers no such data set now", got=shown(dataset_id))
+
+
+def _text(document: Json) -> str:
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def _served(dataset: Json, base: str) -> Json:

@@ -6,17 +6,13 @@ It answers in the protocol's own words: typed errors, no problem documents, noth
 from __future__ import annotations
 
 from functools import partial
-from urllib.parse import quote
 
 from fastapi import FastAPI, Request
 from sqlmodel import Session
 from starlette.responses import JSONResponse, Response
 
-from marketplace.dataspace import datasets, hearing, kit, landing, problems, pull, queries
-from marketplace.dataspace.addresses import base_of
-from marketplace.dataspace.answering import DatasetPage
+from marketplace.dataspace import catalogue_door, hearing, kit, landing, problems, pull, queries
 from marketplace.dataspace.chosen import answering as chosen
-from marketplace.dataspace.filters import read_filter
 from marketplace.dataspace.hearing import Declined
 from marketplace.dataspace.hosting import (
     Handler,
@@ -27,7 +23,7 @@ from marketplace.dataspace.hosting import (
     said_by,
     typed_answers,
 )
-from marketplace.dataspace.messages import VERSION, BadMessage, check
+from marketplace.dataspace.messages import VERSION, BadMessage
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.moving import acknowledgement
 from marketplace.dataspace.states import MOVES, Move, Protocol, read_move
@@ -49,8 +45,8 @@ def create(market: FastAPI) -> FastAPI:
 
     add("GET", "/{participant}/.well-known/dspace-version", problems.CATALOG, _version)
     for method in ("POST", "GET"):
-        add(method, f"{base}/catalog/request", problems.CATALOG, _catalogue)
-    add("GET", f"{base}/catalog/datasets/{{dataset}}", problems.CATALOG, _dataset)
+        add(method, f"{base}/catalog/request", problems.CATALOG, catalogue_door.catalogue)
+    add("GET", f"{base}/catalog/datasets/{{dataset}}", problems.CATALOG, catalogue_door.dataset)
     for protocol, place, kind, first in (
         (Protocol.NEGOTIATION, "negotiations", problems.NEGOTIATION, ("request", "offer")),
         (Protocol.TRANSFER, "transfers", problems.TRANSFER, ("request",)),
@@ -75,46 +71,6 @@ async def _version(request: Request) -> Response:
         here = hosted(db, request.path_params["participant"])
     entry = {"version": VERSION, "path": f"/{VERSION}", "binding": "HTTPS", "serviceId": here.id}
     return JSONResponse({"protocolVersions": [entry]})
-
-
-async def _catalogue(request: Request) -> Response:
-    """A page of the catalogue; a page after the first is asked for by its link, with or without the message."""
-    if request.method == "GET":
-        bodies.refuse_body(request)
-        talk, wanted = await known_talk(request), read_filter([dict(request.query_params)])
-    else:
-        talk, message = await said_by(request)
-        wanted = read_filter(check(message, "CatalogRequestMessage").get("filter", []))
-    cursor = request.query_params.get("cursor")
-    runtime: Runtime = request.app.state.runtime
-    with runtime.database.reading() as db:
-        page = request.app.state.answering.datasets(db, talk, wanted, cursor, runtime.clock.now())
-        first = cursor is None and not wanted
-        others = request.app.state.answering.catalogues(db, talk) if first else ()
-        nested = [datasets.nested(one.id, base_of(runtime.settings, one.id)) for one in others]
-    base = base_of(runtime.settings, talk.hosted.id)
-    headers = _links(f"{base}/catalog/request", wanted, page)
-    return JSONResponse(datasets.catalogue(talk.hosted.id, base, page.datasets, nested), headers=headers)
-
-
-def _links(address: str, wanted: dict[str, str], page: DatasetPage) -> dict[str, str]:
-    """Where the pages beside this one are (RFC 8288); the first page has no cursor."""
-    found = []
-    for name, cursor in (("next", page.next_cursor), ("previous", page.previous_cursor)):
-        if cursor is not None:
-            asked = ({"cursor": cursor} if cursor else {}) | wanted
-            query = "&".join(f"{one}={quote(value, safe='')}" for one, value in asked.items())
-            found.append(f'<{address}{"?" if query else ""}{query}>; rel="{name}"')
-    return {"Link": ", ".join(found)} if found else {}
-
-
-async def _dataset(request: Request) -> Response:
-    bodies.refuse_body(request)
-    talk = await known_talk(request)
-    runtime: Runtime = request.app.state.runtime
-    with runtime.database.reading() as db:
-        found = request.app.state.answering.dataset(db, talk, request.path_params["dataset"], runtime.clock.now())
-    return JSONResponse(datasets.alone(found, base_of(runtime.settings, talk.hosted.id)))
 
 
 async def _read(request: Request, protocol: Protocol) -> Response:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import Any
 
 from sqlmodel import Session
@@ -23,7 +24,8 @@ from marketplace.dataspace.pushing import ask_for_push
 from marketplace.dataspace.receiving import renewed_destination
 from marketplace.dataspace.states import Move, Protocol, Side
 from marketplace.exchange import queries as exchange_room
-from marketplace.exchange.catalogue import page_before
+from marketplace.exchange import revision
+from marketplace.exchange.catalogue import MAX_PAGE, page_after, page_before
 from marketplace.exchange.queries import CatalogueRow, Wanted
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
@@ -33,7 +35,6 @@ from marketplace.participants import queries as participants
 from marketplace.participants.models import Participant
 from marketplace.plumbing.runtime import Runtime
 
-PAGE = 50
 _PRIVATE = "private."  # begins the cursor of a page of offers to the caller by name, which come first
 
 
@@ -47,19 +48,23 @@ class House:
         retried=frozenset({408, 425, 429, 500, 502, 503, 504}),
     )
 
+    def revision(self, db: Session, talk: Talk, now: datetime, *question: Any) -> str:
+        private, public = _wanted(db, talk, {})
+        return revision.etag(db, now, "dsp", *revision.asked(private), *revision.asked(public), *question)
+
     def datasets(
-        self, db: Session, talk: Talk, wanted: Mapping[str, str], cursor: str | None, now: datetime
+        self, db: Session, talk: Talk, wanted: Mapping[str, str], cursor: str | None, now: datetime, limit: int
     ) -> DatasetPage:
         private, public = _wanted(db, talk, wanted)
-        rows: list[CatalogueRow] = []
-        previous = _page_before(db, private, public, cursor, now) if cursor is not None else None
+        previous = _page_before(db, private, public, cursor, now, limit) if cursor is not None else None
+        rows: Iterable[CatalogueRow] = ()
         if cursor is None or cursor.startswith(_PRIVATE):
-            page = exchange_room.visible(db, now, private, cursor=cursor and cursor.removeprefix(_PRIVATE), limit=PAGE)
-            rows, cursor = [*page.rows], None
-            if page.next_cursor is not None:
-                return DatasetPage([described.dataset(row) for row in rows], _PRIVATE + page.next_cursor, previous)
-        page = exchange_room.visible(db, now, public, cursor=cursor, limit=PAGE)
-        return DatasetPage([described.dataset(row) for row in (*rows, *page.rows)], page.next_cursor, previous)
+            rows, following = _page(db, now, private, cursor and cursor.removeprefix(_PRIVATE), limit)
+            if following is not None:
+                return DatasetPage(map(described.dataset, rows), _PRIVATE + following, previous)
+            cursor = None
+        more, following = _page(db, now, public, cursor, limit)
+        return DatasetPage(map(described.dataset, chain(rows, more)), following, previous)
 
     def catalogues(self, db: Session, talk: Talk) -> Sequence[Participant]:
         if Role.EXCHANGE_OPERATOR not in talk.hosted.roles:
@@ -177,17 +182,32 @@ def _wanted(db: Session, talk: Talk, wanted: Mapping[str, str]) -> tuple[Wanted,
     return private, exchange_room.Wanted(provider=talk.hosted.id, asker=asker, **filters)
 
 
-def _page_before(db: Session, private: Wanted, public: Wanted, cursor: str, now: datetime) -> str:
+def _page(
+    db: Session, now: datetime, wanted: Wanted, cursor: str | None, limit: int
+) -> tuple[Iterable[CatalogueRow], str | None]:
+    """The rows of a page, and the cursor of the next one, which is told before them; of a long page they are not kept.
+
+    Raises BadCursor, UnknownCode.
+    """
+    if limit <= MAX_PAGE:
+        page = exchange_room.visible(db, now, wanted, cursor=cursor, limit=limit)
+        return page.rows, page.next_cursor
+    following = page_after(db, now, wanted, cursor=cursor, limit=limit)
+    parts = exchange_room.parts(db, now, wanted, cursor=cursor, limit=limit)
+    return chain.from_iterable(part.rows for part in parts), following
+
+
+def _page_before(db: Session, private: Wanted, public: Wanted, cursor: str, now: datetime, limit: int) -> str:
     """The cursor of the page before; before the first page of public offers comes the last one of private offers."""
     if cursor.startswith(_PRIVATE):
-        found = page_before(db, now, private, cursor=cursor.removeprefix(_PRIVATE), limit=PAGE)
+        found = page_before(db, now, private, cursor=cursor.removeprefix(_PRIVATE), limit=limit)
         return found and _PRIVATE + found
-    found, last = page_before(db, now, public, cursor=cursor, limit=PAGE), None
+    found, last = page_before(db, now, public, cursor=cursor, limit=limit), None
     while not found:
-        page = exchange_room.visible(db, now, private, cursor=last, limit=PAGE)
-        if page.next_cursor is None:
+        following = page_after(db, now, private, cursor=last, limit=limit)
+        if following is None:
             return _PRIVATE + last if last else ""
-        last = page.next_cursor
+        last = following
     return found
 
 

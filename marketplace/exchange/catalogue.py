@@ -6,7 +6,7 @@ order, from the cursor on (`searching`), and the proofs of these few are looked 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -29,12 +29,17 @@ __all__ = [
     "CatalogueRow",
     "NotInCatalogue",
     "Wanted",
+    "page_after",
     "page_before",
+    "parts",
     "visible",
     "visible_listing",
 ]
 
 MAX_PAGE = 100
+"""Rows read at once, and"""
+LONGEST_PAGE = 10_000
+"""rows of a page that is read and written part by part."""
 MOST_LOOKED_AT = 2000
 
 
@@ -110,6 +115,47 @@ def visible(
     return CataloguePage(page, found.cursor(rows[size - 1][0]) if len(rows) > size else None)
 
 
+def parts(
+    db: Session, now: datetime, wanted: Wanted, *, cursor: str | None = None, limit: int = 20
+) -> Iterator[CataloguePage]:
+    """The same page of up to LONGEST_PAGE rows in parts of MAX_PAGE, so that it is never held as a whole.
+
+    There is one part at least.  next_cursor: on the last part alone.  Read in one transaction, the parts show one
+    state.  Raises BadCursor, UnknownCode at the first part.
+    """
+    left = max(1, min(limit, LONGEST_PAGE))
+    while True:
+        size = min(left, MAX_PAGE)
+        page = visible(db, now, wanted, cursor=cursor, limit=size)
+        left, cursor = left - size, page.next_cursor
+        if cursor is None or left == 0:
+            yield page
+            return
+        yield CataloguePage(page.rows, None)
+
+
+def page_after(db: Session, now: datetime, wanted: Wanted, *, cursor: str | None = None, limit: int = 20) -> str | None:
+    """The cursor of the page that comes after the one of a cursor, None where that is the last; reads no row of it.
+
+    Raises BadCursor, UnknownCode.
+    """
+    found = search(db, wanted, cursor)
+    if found is None:
+        return None
+    left, place = max(1, min(limit, LONGEST_PAGE)), found.after
+    last: Place | None = None
+    while True:
+        places = found.places(db, place, MOST_LOOKED_AT)
+        for one in _numbers_at(db, wanted, places, now):
+            if left == 0:
+                assert last is not None
+                return found.cursor(last)
+            left, last = left - 1, one
+        if len(places) < MOST_LOOKED_AT:
+            return None
+        place = places[-1]
+
+
 def page_before(db: Session, now: datetime, wanted: Wanted, *, cursor: str, limit: int = 20) -> str:
     """The cursor of the page that comes before the one of a cursor; empty where that is the first page.
 
@@ -118,13 +164,13 @@ def page_before(db: Session, now: datetime, wanted: Wanted, *, cursor: str, limi
     found = search(db, wanted, cursor)
     if found is None or found.after is None:
         return ""
-    size = max(1, min(limit, MAX_PAGE))
+    size = max(1, min(limit, LONGEST_PAGE))
     rows: list[Place] = []
-    place, look_at = found.after, (size + 1) * 3 // 2
+    place, look_at = found.after, min((size + 1) * 3 // 2, MOST_LOOKED_AT)
     while len(rows) <= size:
         places = found.places_back(db, place, look_at)
-        there = {one for one, _ in _standing_at(db, wanted, places, now)}
-        rows += [one for one in places if one in there and one not in rows[-1:]]
+        there = _numbers_at(db, wanted, places, now)
+        rows += [one for one in there if one not in rows[-1:]]
         if len(places) < look_at:
             break
         place, look_at = places[-1], min(look_at * 2, MOST_LOOKED_AT)
@@ -157,9 +203,20 @@ def _standing_at(
 
     Apart from the walk along the index: so no planner has a reason to begin elsewhere than at these few lines.
     """
-    rows = sa.select(col(CatalogueLine.number), *_PARTS).join(Listing, col(Listing.id) == col(CatalogueLine.listing_id))
+    rows = _at(sa.select(col(CatalogueLine.number), *_PARTS), wanted, places, now)
+    by_number = {number: CatalogueRow(*parts) for number, *parts in db.execute(rows)}
+    return [(one, by_number[one.number]) for one in places if one.number in by_number]
+
+
+def _numbers_at(db: Session, wanted: Wanted, places: Sequence[Place], now: datetime) -> list[Place]:
+    """Those of the places that hold a visible line, in their order."""
+    there = set(db.scalars(_at(sa.select(col(CatalogueLine.number)), wanted, places, now)))
+    return [one for one in places if one.number in there]
+
+
+def _at(rows: Any, wanted: Wanted, places: Sequence[Place], now: datetime) -> Any:
+    rows = rows.join(Listing, col(Listing.id) == col(CatalogueLine.listing_id))
     rows = standing(rows, now, wanted.named).where(col(CatalogueLine.number).in_([one.number for one in places]))
     if wanted.asker is not None and wanted.asker.foreign_controlled:
         rows = rows.where(col(Asset.contains_genomic).is_(False))
-    by_number = {number: CatalogueRow(*parts) for number, *parts in db.execute(rows)}
-    return [(one, by_number[one.number]) for one in places if one.number in by_number]
+    return rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, Index
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -73,7 +73,7 @@ class Exclusivity(SQLModel, table=True):
     agreement_id: str = Field(primary_key=True)
     asset_id: str = Field(foreign_key="asset.id", index=True)
     buyer_id: str = Field(foreign_key="participant.id")
-    ends_at: datetime = Field(sa_type=UtcDateTime)
+    ends_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
 class CatalogueLine(SQLModel, table=True):
@@ -100,10 +100,23 @@ class CatalogueTerm(SQLModel, table=True):
     number: int = Field(primary_key=True, foreign_key="catalogue_line.number")
 
 
+class CatalogueRevision(SQLModel, table=True):
+    """How often anything that the catalogue shows has changed: one row, which triggers of the database count up.
+
+    It grows with the commit of every transaction that wrote such a row, whoever wrote it and by whatever statement.
+    """
+
+    __tablename__ = "catalogue_revision"
+
+    id: int = Field(primary_key=True)
+    number: int = Field(sa_type=BigInteger)
+
+
 class Demand(SQLModel, table=True):
     """What a buyer looks for.  budget_fen: None = open."""
 
     __tablename__ = "demand"
+    __table_args__ = (Index("ix_demand_purpose_buyer_id", "purpose", "buyer_id"),)
 
     id: str = Field(primary_key=True)
     buyer_id: str = Field(foreign_key="participant.id", index=True)

@@ -8,14 +8,14 @@ from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from marketplace.audit.documents import EVERYBODY
-from marketplace.exchange.catalogue import CataloguePage, CatalogueRow, Wanted, visible, visible_listing
+from marketplace.exchange.catalogue import CataloguePage, CatalogueRow, Wanted, parts, visible, visible_listing
 from marketplace.exchange.models import Demand, Listing, MarketReference, Offer, OfferBuyer
 from marketplace.exchange.rules import DELISTED_FROM, ListingState
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.plumbing.snapshots import once_per_snapshot
 
-__all__ = ["CataloguePage", "CatalogueRow", "Wanted", "visible", "visible_listing"]
+__all__ = ["CataloguePage", "CatalogueRow", "Wanted", "parts", "visible", "visible_listing"]
 
 
 class NoSuchOffer(NotFound):

@@ -1,42 +1,26 @@
-"""The exchange over HTTP."""
+"""The exchange over HTTP; what its catalogue answers is in `catalogue_routes`."""
 
 from __future__ import annotations
-
-from dataclasses import replace
-from typing import Annotated
-
-from fastapi import Depends, Query, Request, Response
 
 from marketplace.assets import queries as assets
 from marketplace.assets.schemas import PreparedDocument, SignatureIn
 from marketplace.exchange import demands, forcing, queries, service
-from marketplace.exchange.facets import FacetCounts
+from marketplace.exchange.catalogue_routes import enforced
 from marketplace.exchange.linting import obstacles, plans_of
 from marketplace.exchange.models import Offer
-from marketplace.exchange.queries import CatalogueRow, Wanted
 from marketplace.exchange.schemas import (
-    CatalogueDetail,
-    CatalogueItem,
-    CatalogueOut,
     DemandIn,
     DemandOut,
-    FacetsOut,
     ListingOut,
     MarketReferenceOut,
     OfferIn,
     OfferOut,
-    PurposeMatch,
     ReasonIn,
     SubmissionIn,
     TemplateOut,
 )
 from marketplace.exchange.templates import Template, templates
-from marketplace.exchange.terms import enforced_permille, enforcement, enforcement_table, permitted_purposes
-from marketplace.exchange.terms.purposes import match
-from marketplace.kernel.canonical import Json
-from marketplace.participants import queries as participants
-from marketplace.plumbing.conditional import UNCHANGED, IfNoneMatch, answer_model
-from marketplace.plumbing.web import Call, OpenView, PublicView, Verb, View, router
+from marketplace.plumbing.web import PublicView, Verb, View, router
 
 routes = router("exchange")
 
@@ -150,80 +134,6 @@ def withdraw_listing(verb: Verb, listing_id: str, why: ReasonIn) -> ListingOut:
     return ListingOut.model_validate(service.withdraw(verb.db, verb.actor, listing, why, verb.now))
 
 
-PurposeCode = Annotated[
-    str | None,
-    Query(max_length=40, description="A purpose of ours or a code: `duo:HMB`, `ehds:research`, `scenario:research`."),
-]
-
-
-def _wanted(
-    q: Annotated[str, Query(max_length=200, description="Words or Chinese text, all of which must occur.")] = "",
-    modality: Annotated[str | None, Query(max_length=16)] = None,
-    body_part: Annotated[str | None, Query(max_length=64)] = None,
-    purpose: PurposeCode = None,
-    provider: Annotated[str | None, Query(max_length=80)] = None,
-) -> Wanted:
-    return Wanted(text=q, modality=modality, body_part=body_part, purpose=purpose, provider=provider)
-
-
-Narrowed = Annotated[Wanted, Depends(_wanted)]
-Cursor = Annotated[str | None, Query(max_length=400)]
-Limit = Annotated[int, Query(ge=1, le=100)]
-
-
-@routes.get("/catalogue", operation_id="search_catalogue", response_model=CatalogueOut, responses=UNCHANGED)
-def search_catalogue(
-    view: PublicView, wanted: Narrowed, held: IfNoneMatch = None, cursor: Cursor = None, limit: Limit = 20
-) -> Response:
-    """What is listed and still valid now, by the weight of the rarest word, then the latest first."""
-    return answer_model(_page(view, wanted, cursor, limit), held)
-
-
-@routes.get("/participants/me/catalogue", operation_id="search_own_catalogue")
-def search_own_catalogue(view: View, wanted: Narrowed, cursor: Cursor = None, limit: Limit = 20) -> CatalogueOut:
-    """The part of the catalogue whose terms are open to the caller: to its kind or to itself by name, and no genomic
-    data for a foreign-controlled party."""
-    asker = participants.participant(view.db, view.actor.participant)
-    return _page(view, replace(wanted, asker=asker), cursor, limit)
-
-
-@routes.get("/facets", operation_id="count_catalogue")
-def count_catalogue(view: PublicView, request: Request, wanted: Narrowed) -> FacetsOut:
-    """How many listings each further filter would leave; a count of a large catalogue is kept for a while."""
-    found = FacetCounts.of(request.app).facets(view.db, view.now, wanted)
-    return FacetsOut(counted_at=found.counted_at, listings=found.listings, **found.values)
-
-
-@routes.get(
-    "/catalogue/{listing_id}",
-    operation_id="get_catalogue_listing",
-    response_model=CatalogueDetail,
-    responses=UNCHANGED,
-)
-def get_catalogue_listing(
-    view: OpenView, listing_id: str, purpose: PurposeCode = None, held: IfNoneMatch = None
-) -> Response:
-    """One visible listing in full, with the terms that are enforced and the proofs it rests on.
-
-    Asked with a purpose, it says which permission permits it, or why none does.
-    """
-    row = queries.visible_listing(view.db, listing_id, view.now, reader=view.actor.participant)
-    found = match(row.offer.uses, purpose) if purpose is not None else None
-    detail = CatalogueDetail(**_detail(row), purpose_match=found and PurposeMatch.model_validate(found))
-    return answer_model(detail, held)
-
-
-@routes.get("/private-listings", operation_id="list_private_listings")
-def list_private_listings(
-    view: View,
-    cursor: Annotated[str | None, Query(max_length=400)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
-) -> CatalogueOut:
-    """What is listed for the caller and other named buyers alone; the public catalogue shows none of it."""
-    page = queries.visible(view.db, view.now, queries.Wanted(named=view.actor.participant), cursor=cursor, limit=limit)
-    return CatalogueOut(items=[CatalogueItem(**_item(row)) for row in page.rows], next_cursor=page.next_cursor)
-
-
 @routes.get("/market-references", operation_id="list_market_references")
 def list_market_references(view: PublicView) -> list[MarketReferenceOut]:
     """Products listed elsewhere, as public sources report them; not on sale here."""
@@ -243,57 +153,7 @@ def list_demands(view: View) -> list[DemandOut]:
 
 
 def _offer(offer: Offer) -> OfferOut:
-    return OfferOut(**offer.model_dump(), **_enforcement(offer.uses))
-
-
-def _enforcement(uses: Json) -> Json:
-    return {"enforcement": enforcement_table(uses), "enforced_permille": enforced_permille(enforcement(uses))}
-
-
-def _page(view: Call, wanted: Wanted, cursor: str | None, limit: int) -> CatalogueOut:
-    page = queries.visible(view.db, view.now, wanted, cursor=cursor, limit=limit)
-    return CatalogueOut(items=[CatalogueItem(**_item(row)) for row in page.rows], next_cursor=page.next_cursor)
-
-
-def _item(row: CatalogueRow) -> Json:
-    asset, offer, listing, provider = row.asset, row.offer, row.listing, row.provider
-    shown = ["name", "name_en", "overview", "overview_en", "modality", "body_part", "keywords", "is_example"]
-    return {
-        **{name: getattr(asset, name) for name in shown},
-        "listing_id": listing.id,
-        "asset_id": asset.id,
-        "version_id": row.version.id,
-        "records": row.version.records,
-        "provider_id": provider.id,
-        "provider": provider.legal_name,
-        "provider_en": provider.legal_name_en,
-        "purposes": sorted(permitted_purposes(offer.uses)),
-        "price_plan": offer.price_plan,
-        "term_days": offer.term_days,
-        "delivery_mode": offer.delivery_mode,
-        "listed_at": listing.listed_at,
-    }
-
-
-def _detail(row: CatalogueRow) -> Json:
-    shown = ["region", "time_from", "time_to", "update_frequency"]
-    return {
-        **_item(row),
-        **_enforcement(row.offer.uses),
-        **{name: getattr(row.asset, name) for name in shown},
-        "version_root": row.version.root,
-        "files": row.version.files,
-        "bytes": row.version.bytes,
-        "template": row.offer.template,
-        "uses": row.offer.uses,
-        "certificate_code": row.certificate.code,
-        "certificate_valid_until": row.certificate.valid_until,
-        "opinion_number": row.opinion.number,
-        "opinion_outcome": row.opinion.outcome,
-        "opinion_expires_at": row.opinion.expires_at,
-        "document": row.listing.document,
-        "operator_id": row.listing.operator_id,
-    }
+    return OfferOut(**offer.model_dump(), **enforced(offer.uses))
 
 
 def _template(one: Template) -> TemplateOut:

@@ -52,7 +52,7 @@ class Opinion(SQLModel, table=True):
     carried_from: str | None = Field(default=None, foreign_key="opinion.id")
     drafted_at: datetime = Field(sa_type=UtcDateTime)
     signed_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
-    expires_at: datetime = Field(sa_type=UtcDateTime)
+    expires_at: datetime = Field(sa_type=UtcDateTime, index=True)
 
 
 class OpinionCondition(SQLModel, table=True):
@@ -68,6 +68,6 @@ class OpinionCondition(SQLModel, table=True):
     item: int
     condition: str
     owner: str
-    due_at: datetime = Field(sa_type=UtcDateTime)
+    due_at: datetime = Field(sa_type=UtcDateTime, index=True)
     met_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     proof: str | None = None

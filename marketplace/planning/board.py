@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import cache
@@ -11,8 +10,6 @@ from functools import cache
 from pydantic import BaseModel, ConfigDict
 from sqlmodel import Session
 
-from marketplace.exchange import queries as exchange
-from marketplace.exchange.models import Demand
 from marketplace.exchange.terms import CONTRACTS, PURPOSES
 from marketplace.planning import queries
 
@@ -71,21 +68,20 @@ def mentions() -> Mentions:
 
 def board(db: Session, now: datetime) -> list[Row]:
     """Every scenario with its demands and listings of the moment, the widest gap first."""
-    demands = exchange.demands(db)
-    rows = [_row(db, code, demands, now) for code in SCENARIOS]
+    demands = queries.demands_for(db, {code: scenario["purposes"] for code, scenario in SCENARIOS.items()})
+    rows = [_row(db, code, *demands[code], now) for code in SCENARIOS]
     return sorted(rows, key=lambda one: (-one.gap, one.listings))
 
 
-def _row(db: Session, code: str, demands: Sequence[Demand], now: datetime) -> Row:
+def _row(db: Session, code: str, demands: int, buyers: int, now: datetime) -> Row:
     scenario, told = SCENARIOS[code], mentions()
-    wanted = [one for one in demands if one.purpose in scenario["purposes"]]
     return Row(
         code=code,
         en=scenario["en"],
         zh=scenario["zh"],
         purposes=scenario["purposes"],
-        demands=len(wanted),
-        buyers=len({one.buyer_id for one in wanted}),
+        demands=demands,
+        buyers=buyers,
         listings=queries.listings_permitting(db, scenario["purposes"], now),
         mentions=told.mentions.get(code),
         named_as_thin=code in told.named_as_thin,

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
+from sqlalchemy import literal, union_all
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
@@ -187,6 +188,17 @@ def listings_permitting(db: Session, purposes: Sequence[str], now: datetime) -> 
     rows = rows.join(CatalogueLine, col(CatalogueLine.listing_id) == col(Listing.id))
     rows = rows.join(CatalogueTerm, col(CatalogueTerm.number) == col(CatalogueLine.number))
     return int(db.exec(standing(rows, now).where(col(CatalogueTerm.term).in_(labels))).one())
+
+
+def demands_for(db: Session, scenarios: Mapping[str, Sequence[str]]) -> dict[str, tuple[int, int]]:
+    """Code of a scenario -> (published demands for one of its purposes, buyers who publish them): one statement."""
+    counts = [
+        select(literal(code), func.count(), func.count(col(Demand.buyer_id).distinct()))
+        .select_from(Demand)
+        .where(col(Demand.purpose).in_(list(purposes)))
+        for code, purposes in scenarios.items()
+    ]
+    return {code: (demands, buyers) for code, demands, buyers in db.execute(union_all(*counts))}
 
 
 def demand(db: Session, demand_id: str) -> Demand:

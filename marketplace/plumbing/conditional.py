@@ -1,13 +1,14 @@
-"""Answers that a reader may already hold: an ETag over the bytes, and 304 where nothing changed (RFC 9110, 13.1.2)."""
+"""Answers that a reader may already hold: an ETag, and 304 where nothing changed (RFC 9110, 13.1.2).
+
+The ETag comes before the answer, from what decides it, so that an answer which the reader holds is never made.
+"""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated, Any, Final
 
 from fastapi import Header, Response
-from pydantic import BaseModel
-
-from marketplace.kernel.canonical import sha256_hex
 
 IfNoneMatch = Annotated[
     str | None, Header(alias="If-None-Match", max_length=4000, description="ETags that the caller holds.")
@@ -15,24 +16,31 @@ IfNoneMatch = Annotated[
 
 # Declared by a route that answers so.
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The caller holds this very answer."}}
+ANY: Final = "*"
 
 
-def answer(body: bytes, media_type: str, held: str | None, *, vary: str | None = None) -> Response:
-    """The body with its ETag, or 304 without it where the caller holds these very bytes.
+def answer(
+    etag: str, held: str | None, make: Callable[[], Response], *, vary: str | None = None, private: bool = False
+) -> Response:
+    """What `make` makes, with its ETag, or 304 without making it where the caller names that ETag.
 
-    held: the header If-None-Match; vary: request headers that the choice of the body depended on.
+    held: the header If-None-Match; vary: request headers that the choice of the answer depended on; private: it is for
+    the caller alone.  `*` stands for any answer, so whether there is one is found out first.
     """
-    headers = {"ETag": f'"{sha256_hex(body)[:32]}"', "Cache-Control": "no-cache"} | ({"Vary": vary} if vary else {})
-    if held is not None and holds(held, headers["ETag"]):
-        return Response(status_code=304, headers=headers)
-    return Response(body, media_type=media_type, headers=headers)
-
-
-def answer_model(model: BaseModel, held: str | None) -> Response:
-    """The same for a JSON answer."""
-    return answer(model.model_dump_json().encode(), "application/json", held)
+    if held is not None and held.strip() != ANY and holds(held, etag):
+        response = Response(status_code=304)
+    else:
+        response = make()
+        if held is not None and held.strip() == ANY:
+            response = Response(status_code=304)
+    response.headers["ETag"] = etag
+    response.headers["Cache-Control"] = "private, no-cache" if private else "no-cache"
+    if vary:
+        response.headers["Vary"] = vary
+    return response
 
 
 def holds(held: str, etag: str) -> bool:
     """Whether an If-None-Match names an ETag, compared weakly."""
-    return held.strip() == "*" or etag in {one.strip().removeprefix("W/") for one in held.split(",")}
+    opaque = etag.removeprefix("W/")
+    return held.strip() == ANY or opaque in {one.strip().removeprefix("W/") for one in held.split(",")}

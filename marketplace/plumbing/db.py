@@ -59,7 +59,7 @@ class Database:
     bell: rings when a transaction of this process has asked for work.
     """
 
-    def __init__(self, url: str, *, pool_size: int = 10, session_class: type[Session] = Session) -> None:
+    def __init__(self, url: str, *, pool_size: int = 12, session_class: type[Session] = Session) -> None:
         self.url = make_url(url)
         self._session_class = session_class
         self.is_sqlite = self.url.get_backend_name() == "sqlite"

@@ -23,6 +23,7 @@ class Turns(Enum):
     Uploads and downloads have threads of their own, because a slow sender holds its thread for as long as it sends.
     Large bodies are what the memory is kept for while it is read and checked.
     Questions wait for others' answers, with no transaction open meanwhile.
+    Long answers (`pieces`) keep a connection for as long as they run, and have places of their own.
     """
 
     TRANSACTIONS = "transactions"
@@ -39,7 +40,8 @@ class Turns(Enum):
         return kept[self]
 
 
-# Transactions and questions stay below the server's 40 common threads and the 20 connections of `plumbing.db`.
+# Transactions and questions stay below the server's 40 common threads, and with the long answers of `pieces` below the
+# 24 connections of `plumbing.db`.
 _AT_ONCE = {
     Turns.TRANSACTIONS: 12,
     Turns.UPLOADS: 24,

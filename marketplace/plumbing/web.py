@@ -96,6 +96,7 @@ class _Edge:
     body_hash: str
     actor: Actor | None = None
     key: idempotency.Key | None = None
+    lent: bool = False
     replay: Response | None = field(default=None)
 
 
@@ -121,19 +122,13 @@ class TransactionRoute(APIRoute):
 
         async def in_transaction(request: Request, body_hash: str) -> Response:
             runtime: Runtime = request.app.state.runtime
-            gate: Gate = request.app.state.gate
             write = request.method not in {"GET", "HEAD"}
             edge = _Edge(db=runtime.database.session(write=write), body_hash=body_hash)
             request.state.edge = edge
             try:
                 response = await handle(request)
-                promised = gate.promise(edge.db)
-                if edge.key is not None and response.status_code < 500:
-                    secret = runtime.pseudonym_secret
-                    idempotency.keep(edge.db, edge.key, secret, response, promised, runtime.clock.now())
-                await run_in_threadpool(edge.db.commit)
-                if promised is not None:
-                    response.headers[RECEIPT] = gate.receipt(promised)
+                if not edge.lent:
+                    await _commit(request, edge, response)
             except _Replay:
                 assert edge.replay is not None
                 return edge.replay
@@ -146,10 +141,29 @@ class TransactionRoute(APIRoute):
                 await run_in_threadpool(_record_raised, request, edge, error)
                 raise
             finally:
-                await run_in_threadpool(edge.db.close)
+                if not edge.lent:
+                    await run_in_threadpool(edge.db.close)
             return response
 
         return in_turn
+
+
+async def _commit(request: Request, edge: _Edge, response: Response) -> None:
+    runtime: Runtime = request.app.state.runtime
+    gate: Gate = request.app.state.gate
+    promised = gate.promise(edge.db)
+    if edge.key is not None and response.status_code < 500:
+        secret = runtime.pseudonym_secret
+        idempotency.keep(edge.db, edge.key, secret, response, promised, runtime.clock.now())
+    await run_in_threadpool(edge.db.commit)
+    if promised is not None:
+        response.headers[RECEIPT] = gate.receipt(promised)
+
+
+def lend(request: Request) -> None:
+    """Leave the transaction of a reading route to its answer, which ends it; the last thing that the route does."""
+    edge: _Edge = request.state.edge
+    edge.lent = True
 
 
 async def _judge_before_body(request: Request, *, public: bool) -> None:

@@ -24,8 +24,8 @@ class Right(SQLModel, table=True):
     application_id: str = Field(foreign_key="application.id", index=True)
     kind: str
     holder_id: str = Field(foreign_key="participant.id")
-    starts_at: datetime = Field(sa_type=UtcDateTime)
-    ends_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    starts_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    ends_at: datetime | None = Field(default=None, sa_type=UtcDateTime, index=True)
     limits: str = ""
     certificate_code: str | None = Field(default=None, index=True)
 
@@ -115,5 +115,5 @@ class Certificate(SQLModel, table=True):
     state: str = "valid"
     state_at: datetime = Field(sa_type=UtcDateTime)
     reason: str = ""
-    issued_at: datetime = Field(sa_type=UtcDateTime)
-    valid_until: datetime = Field(sa_type=UtcDateTime)
+    issued_at: datetime = Field(sa_type=UtcDateTime, index=True)
+    valid_until: datetime = Field(sa_type=UtcDateTime, index=True)

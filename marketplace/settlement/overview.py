@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement
+from sqlalchemy import ColumnElement, and_, or_, tuple_
 from sqlmodel import Session, col, func, select
 
 from marketplace.costing.models import MeterEvent
 from marketplace.kernel.actor import Actor
+from marketplace.kernel.canonical import canonical, read_strictly
+from marketplace.kernel.errors import Invalid, shown
 from marketplace.ledger.models import LedgerTransaction
 from marketplace.settlement.models import Invoice, InvoiceLine, Share
 from marketplace.settlement.queries import DEPOSIT, SALES, Billable, charges, own_shares, unbilled
@@ -27,6 +30,28 @@ class Summed:
     lines: int
     amount_fen: int
     ordered_fen: int
+
+    @property
+    def cursor(self) -> str:
+        """Where what stands behind this one begins."""
+        place = [self.amount_fen, self.asset or "", self.role, self.owner]
+        return base64.urlsafe_b64encode(canonical(place)).decode().rstrip("=")
+
+
+@dataclass(frozen=True)
+class Divided:
+    """All shares in figures, fen.  by_role: what each role got; own: what the caller itself got; parts: what its
+    departments and other parts got; ordered: how much of both is in payment orders.
+    """
+
+    by_role: dict[str, int]
+    own: int
+    parts: int
+    ordered: int
+
+
+class BadPlace(Invalid):
+    """The cursor was not made by this list."""
 
 
 def owed(db: Session, actor: Actor, now: datetime) -> tuple[int, int]:
@@ -86,15 +111,41 @@ def sold_lines(db: Session, actor: Actor, *, limit: int) -> list[tuple[InvoiceLi
     return list(db.exec(rows.order_by(col(InvoiceLine.at).desc(), col(InvoiceLine.id).desc()).limit(limit)))
 
 
-def shares_summed(db: Session, actor: Actor) -> list[Summed]:
-    """The same shares, without void ones, summed by asset, role and owner; the largest first."""
-    names = (col(Share.asset_id), col(Share.role), col(Share.owner))
+def divided(db: Session, actor: Actor) -> Divided:
+    """Into what the sales were divided whose shares the caller may read, without void ones: a row per role is read."""
+    mine = (
+        col(Share.owner) == actor.participant,
+        col(Share.owner).startswith(f"{actor.participant}:", autoescape=True),
+    )
+    amount, ordered = col(Share.amount_fen), col(Share.order_id).is_not(None)
+    sums = [func.sum(amount).filter(one) for one in (*mine, and_(or_(*mine), ordered))]
+    rows = select(col(Share.role), func.sum(amount), *sums).where(*own_shares(actor), ~col(Share.void))  # type: ignore[call-overload]
+    found = db.exec(rows.group_by(col(Share.role))).all()
+    own, parts, paid = (sum(int(row[place] or 0) for row in found) for place in (2, 3, 4))
+    return Divided({row[0]: int(row[1]) for row in found}, own, parts, paid)
+
+
+def shares_summed(db: Session, actor: Actor, *, limit: int, after: str | None = None) -> list[Summed]:
+    """The same shares summed by asset, role and owner, the largest first.  after: a cursor.  Raises BadPlace."""
+    names = (func.coalesce(col(Share.asset_id), ""), col(Share.role), col(Share.owner))
     amount, ordered = func.sum(Share.amount_fen), func.sum(Share.amount_fen).filter(col(Share.order_id).is_not(None))
     rows = select(*names, func.count(), amount, ordered).where(*own_shares(actor), ~col(Share.void))  # type: ignore[call-overload]
-    found = db.exec(rows.group_by(*names).order_by(amount.desc(), *names))
+    if after is not None:
+        last, *place = _place(after)
+        rows = rows.having(or_(amount < last, and_(amount == last, tuple_(*names) > tuple_(*place))))
+    found = db.exec(rows.group_by(*names).order_by(amount.desc(), *names).limit(limit))
     return [
-        Summed(asset, role, owner, lines, int(fen), int(paid or 0)) for asset, role, owner, lines, fen, paid in found
+        Summed(asset or None, role, owner, lines, int(fen), int(paid or 0))
+        for asset, role, owner, lines, fen, paid in found
     ]
+
+
+def _place(cursor: str) -> tuple[int, str, str, str]:
+    try:
+        amount, asset, role, owner = read_strictly(base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
+        return int(amount), str(asset), str(role), str(owner)
+    except (ValueError, TypeError, Invalid) as error:
+        raise BadPlace("the cursor is not readable", got=shown(cursor), action="start without a cursor") from error
 
 
 def _latest(db: Session, whose: ColumnElement[bool], limit: int) -> Sequence[Invoice]:

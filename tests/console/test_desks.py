@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
 from marketplace.audit import documents
 from marketplace.charging.preview import preview
-from marketplace.console.desks import demand, invoice, negotiations, purchases
+from marketplace.console.desks import demand, invoice, negotiations, purchases, shares
 from marketplace.exchange import catalogue
 from marketplace.exchange.catalogue import Wanted
 from marketplace.exchange.pricing import Month
@@ -130,15 +132,15 @@ def test_a_clerk_reads_what_is_billed_open_overdue_and_divided(trade: Trade) -> 
     page = trade.page(DESKS["sales"])
     with trade.house.runtime.database.reading() as db:
         unpaid, overdue = queries.unpaid(db, HOSPITAL, trade.house.clock.now())
-        shares = overview.shares_summed(db, trade.house.cast["hospital"].actor)
+        there = overview.shares_summed(db, trade.house.cast["hospital"].actor, limit=100)
     assert unpaid == overdue > 0
     assert yuan(overdue) in page.text
     for number in (trade.paid, trade.unpaid):
         assert number is not None
         assert number.number in page.text
-    assert {one.role for one in shares} >= {"tax", "exchange_fee", "service_fee", "cost_recovery"}
-    for role in {one.role for one in shares}:
-        assert yuan(sum(one.amount_fen for one in shares if one.role == role)) in page.text
+    assert {one.role for one in there} >= {"tax", "exchange_fee", "service_fee", "cost_recovery"}
+    for role in {one.role for one in there}:
+        assert yuan(sum(one.amount_fen for one in there if one.role == role)) in page.text
     assert "Revenue from data access" in page.text
     assert "No month has been closed." in page.text
     issued = trade.page(DESKS["issued"])
@@ -149,11 +151,11 @@ def test_a_clerk_reads_what_is_billed_open_overdue_and_divided(trade: Trade) -> 
 def test_contributors_read_their_share_and_what_waits(trade: Trade) -> None:
     page = trade.page(DESKS["shares"])
     with trade.house.runtime.database.reading() as db:
-        shares = overview.shares_summed(db, trade.house.cast["hospital"].actor)
-    for one in shares:
+        there = overview.shares_summed(db, trade.house.cast["hospital"].actor, limit=100)
+    for one in there:
         assert yuan(one.amount_fen) in page.text
-    own = sum(one.amount_fen for one in shares if one.owner == HOSPITAL)
-    parts = sum(one.amount_fen for one in shares if one.owner.startswith(f"{HOSPITAL}:"))
+    own = sum(one.amount_fen for one in there if one.owner == HOSPITAL)
+    parts = sum(one.amount_fen for one in there if one.owner.startswith(f"{HOSPITAL}:"))
     assert own > 0
     assert parts > 0
     for name in ("shares", "sales"):  # one word, one figure
@@ -197,12 +199,56 @@ def test_the_board_and_the_matches_say_why_a_listing_does_not_fit(
     assert told.source in page.text
     assert f"/demand/{trade.demand}?lang=en" in page.addresses
     matches = trade.page(f"/demand/{trade.demand}")
-    assert "Only the latest" not in matches.text
+    assert "Further listings" not in matches.text
     monkeypatch.setattr(demand, "LISTINGS", 1)
-    assert "Only the latest 1 listings" in trade.page(f"/demand/{trade.demand}").text
+    assert _listings_page_by_page(trade, f"/demand/{trade.demand}") == _listings(matches)
     for words in ("does not fit", "asked: MR; there: CT", "asked: CNY 1.00; there: CNY 50,000.00"):
         assert words in matches.text
     assert not re.search(r"/permission|model_[a-z]+|product_", matches.text)
+
+
+def _listings_page_by_page(trade: Trade, address: str) -> set[str]:
+    found = set[str]()
+    for page in _pages(trade, address, "cursor="):
+        assert "This page judges 1 listings" in page.text
+        (one,) = _listings(page)
+        assert one not in found
+        found.add(one)
+    return found
+
+
+def _listings(page: Page) -> set[str]:
+    return {one.partition("?")[0] for one in page.addresses if one.startswith("/listings/")}
+
+
+def _pages(trade: Trade, address: str, further: str) -> Iterator[Page]:
+    """A page and those that follow it by their links."""
+    asked: list[dict[str, str]] = [{}]
+    while asked:
+        page = trade.page(address, **asked[0])
+        yield page
+        links = [urlsplit(one) for one in page.addresses if one.startswith(address) and further in one]
+        asked = [dict(parse_qsl(one.query)) for one in links if one.path == address]
+
+
+def test_contributors_are_read_page_by_page_the_largest_first(trade: Trade, monkeypatch: pytest.MonkeyPatch) -> None:
+    hospital = trade.house.cast["hospital"].actor
+    with trade.house.runtime.database.reading() as db:
+        everything = overview.shares_summed(db, hospital, limit=100)
+    monkeypatch.setattr(shares, "CONTRIBUTORS", 1)
+    pages = list(_pages(trade, DESKS["shares"], "cursor="))
+    assert len(pages) == len(everything) > 2
+    for one, page in zip(everything, pages, strict=True):
+        assert yuan(one.amount_fen) in page.text
+    own = sum(one.amount_fen for one in everything if one.owner == HOSPITAL)
+    assert all(f"Own share {yuan(own)}" in page.text for page in pages), "the figures on top are of all shares"
+    with trade.house.runtime.database.reading() as db:
+        seen, last = list[overview.Summed](), None
+        while part := overview.shares_summed(db, hospital, limit=2, after=last):
+            seen, last = [*seen, *part], part[-1].cursor
+    assert seen == everything
+    strange = trade.browser.get(DESKS["shares"], params={"cursor": "AA", "lang": "en"})
+    assert strange.status_code == 422
 
 
 def test_the_figures_on_top_count_what_was_paid_in_part_and_what_the_tables_leave_out(
@@ -246,9 +292,9 @@ def test_after_a_credit_note_and_a_payment_the_desks_say_what_was_taken_back_and
     assert yuan(USE_FEN) in taken_back.text
     assert f"Overdue {yuan(0)}" in trade.page(DESKS["purchases"]).text
     assert trade.page(DESKS["purchases"]).text.count("credit note") == 1
-    shares = trade.page(DESKS["shares"]).text
+    divided = trade.page(DESKS["shares"]).text
     for words in ("department department", "annotators annotators", "Example Data Space Operations Ltd operator"):
-        assert words in shares  # who gets it, and in which role
+        assert words in divided  # who gets it, and in which role
     operator = trade.page("/participants/prt_operator/shares").text
     assert "operator" in operator
     assert "department" not in operator

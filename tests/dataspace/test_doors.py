@@ -14,6 +14,8 @@ from marketplace.audit.entry import Tag
 from marketplace.dataspace import conformance
 from marketplace.dataspace.messages import CONTEXT
 from marketplace.dataspace.states import Protocol
+from marketplace.exchange import queries as exchange_queries
+from marketplace.exchange import service as exchange
 from marketplace.exchange.models import Listing
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.signing import generate_key
@@ -22,7 +24,7 @@ from marketplace.participants import connectors, service
 from marketplace.settings import Settings
 from tests.dataspace.peer import IDENTIFIER, Peer, message, speaking
 from tests.dataspace.schemas import problems_of
-from tests.exchange.parts import certified, listed, terms_of
+from tests.exchange.parts import WHY, certified, listed, terms_of
 from tests.house import House
 from tests.transfer.doors import entries
 
@@ -202,7 +204,7 @@ def test_the_exchanges_of_others_are_not_there(peer: Peer, house: House) -> None
 
 
 def test_a_catalogue_is_filtered_and_comes_in_pages(peer: Peer, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketplace.dataspace.house.PAGE", 1)
+    monkeypatch.setattr("marketplace.dataspace.catalogue_door.PAGE", 1)
     there = {listed(house).id, listed(house).id}
     first = peer.post("/catalog/request", CATALOGUE)
     assert problems_of(first.json()) == []
@@ -267,7 +269,7 @@ def test_private_offers_are_shown_and_sold_to_their_buyer_alone(peer: Peer, hous
 
 
 def test_private_offers_come_first_page_by_page(peer: Peer, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("marketplace.dataspace.house.PAGE", 1)
+    monkeypatch.setattr("marketplace.dataspace.catalogue_door.PAGE", 1)
     version, seen, link = certified(house), [], "/catalog/request"
     private = [listed(house, version, buyers=[house.cast["pharma"].id]).id for _ in range(2)]
     public = [listed(house, version).id for _ in range(2)]
@@ -317,3 +319,42 @@ def test_production_refuses_the_conformance_mode() -> None:
     Settings(environment="production", **named)
     with pytest.raises(ValueError, match="MARKETPLACE_DATASPACE_CONFORMANCE"):
         Settings(environment="production", dataspace_conformance=IDENTIFIER, **named)
+
+
+def test_a_catalogue_that_is_held_is_not_sent_again(peer: Peer, house: House) -> None:
+    listing = listed(house)
+    for path in ("/catalog/request", f"/catalog/datasets/{listing.id}"):
+        first = peer.get(path)
+        held = {"If-None-Match": first.headers["etag"]}
+        assert (peer.get(path, **held).status_code, peer.get(path, **held).content) == (304, b"")
+        asked = peer.post("/catalog/request", CATALOGUE, **held)
+        assert (asked.status_code, "etag" in asked.headers) == (200, False), "a message is no repeated reading"
+    held = {"If-None-Match": peer.get("/catalog/request").headers["etag"]}
+    with house.db() as db:
+        found = exchange_queries.listing(db, listing.id)
+        exchange.suspend(db, house.cast["exchange"].actor, found, WHY, house.clock.now())
+    answer = peer.get("/catalog/request", **held)
+    assert (answer.status_code, "dataset" in answer.json()) == (200, False)
+
+
+def test_a_peer_that_asks_for_a_longer_page_gets_it_while_it_is_read(
+    peer: Peer, house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("dataspace.catalogue_door.PAGE", "dataspace.catalogue_door.MAX_PAGE", "dataspace.house.MAX_PAGE"):
+        monkeypatch.setattr(f"marketplace.{place}", 1)
+    monkeypatch.setattr("marketplace.exchange.catalogue.MAX_PAGE", 1)
+    version = certified(house)
+    private = [listed(house, version, buyers=[house.cast["pharma"].id]).id for _ in range(2)]
+    public = [listed(house, version).id for _ in range(3)]
+    query = {"@type": "QuerySpec", "limit": 2, "offset": 0, "filterExpression": []}
+    first = peer.post("/catalog/request", CATALOGUE | {"filter": [query]})
+    assert problems_of(first.json()) == []
+    assert "content-length" not in first.headers
+    second = peer.get(_linked(first, "next"))
+    assert [[one["@id"] for one in page.json()["dataset"]] for page in (first, second)] == [
+        [*reversed(private), *reversed(public[1:])],
+        [public[0]],
+    ]
+    assert set(second.links) == {"previous"}
+    whole = peer.get("/catalog/request?limit=100").json()["dataset"]
+    assert [one["@id"] for one in whole] == [*reversed(private), *reversed(public)]

@@ -18,7 +18,7 @@ import pytest
 from fastapi.testclient import TestClient
 
 from marketplace.audit.entry import Tag
-from marketplace.dataspace import house as answers
+from marketplace.dataspace import catalogue_door
 from marketplace.dataspace.catalogues import next_link
 from marketplace.dataspace.messages import CONTEXT, check_offer
 from marketplace.dataspace.routes import routes
@@ -130,7 +130,7 @@ def registered(house: House, origin: str) -> str:
 def test_a_buyer_reads_another_instances_catalogue_page_by_page(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(answers, "PAGE", 1)
+    monkeypatch.setattr(catalogue_door, "PAGE", 1)
     with two_instances(tmp_path) as (hospital, buyer):
         listings = [listed(hospital.house, certified(hospital.house)).id for _ in range(2)]
         with buying(buyer.house, buyer.other.id, f"{buyer.there}/") as desk:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.demands import publish_demand
@@ -58,6 +59,27 @@ def test_a_demand_without_a_listing_is_a_gap_in_every_scenario_of_its_purpose(ho
     row = found["medical_insurance"]
     assert (row.demands, row.buyers, row.listings, row.gap) == (3, 2, 0, 3)
     assert next(iter(found)) == "medical_insurance"
+
+
+def test_the_board_reads_as_many_rows_however_many_demands_there_are(house: House) -> None:
+    def fetched() -> int:
+        """Rows that the driver handed over for the demands of a board."""
+        with house.runtime.database.reading() as db:
+            scenarios = {code: one["purposes"] for code, one in board.SCENARIOS.items()}
+            counted = queries.demands_for(db, scenarios)
+            assert not [one for one in db.identity_map.values() if isinstance(one, Demand)]
+            return len(counted)
+
+    wanted(house, "actuarial_pricing")
+    first = fetched()
+    for number in range(5):
+        wanted(house, "actuarial_pricing", "insurer" if number % 2 else "pharma")
+    assert fetched() == first == 13
+    assert (rows(house)["medical_insurance"].demands, rows(house)["medical_insurance"].buyers) == (6, 2)
+    with house.runtime.database.reading() as db:
+        asked = "SELECT count(DISTINCT buyer_id) FROM demand WHERE purpose IN ('a', 'b')"
+        plan = db.execute(text(f"EXPLAIN QUERY PLAN {asked}")).all()
+    assert "COVERING INDEX ix_demand_purpose_buyer_id" in str(plan)
 
 
 def test_a_listing_fills_the_scenarios_that_it_permits_until_its_certificate_is_suspended(house: House) -> None:

@@ -34,12 +34,16 @@ def board_page(reader: Reader) -> Page:
     )
 
 
-def matches_page(reader: Reader, asked: Demand) -> Page:
-    """A demand before the catalogue: what fits, and of each filter that is not passed, why."""
-    found, whole = _matches(reader.db, reader, asked)
+def matches_page(reader: Reader, asked: Demand, cursor: str | None = None) -> Page:
+    """A demand before the catalogue: what fits, and of each filter that is not passed, why.
+
+    cursor: behind which the listings begin that are judged on this page.  Raises BadCursor.
+    """
+    found, following = _matches(reader.db, reader, asked, cursor)
     note = reader.say("matches_note")
-    if not whole:
-        note = f"{note} {reader.say('latest_listings_only').format(LISTINGS)}"
+    if following or cursor:
+        note = f"{note} {reader.say('page_of_listings').format(len(found))}"
+    further = f"/demand/{asked.id}?cursor={following}" if following else ""
     english = reader.language == "en"
     rows = [
         [
@@ -54,7 +58,10 @@ def matches_page(reader: Reader, asked: Demand) -> Page:
     return Page(
         title=asked.title,
         sub=Cell(reader.name_of(asked.buyer_id)),
-        neighbours=[Cell(reader.say("demand"), "/demand")],
+        neighbours=[
+            Cell(reader.say("demand"), "/demand"),
+            *([Cell(reader.say("further_listings"), further)] if further else []),
+        ],
         headline=[
             (reader.say("purpose"), Cell(policies.purpose(asked.purpose, reader.language))),
             (reader.say("budget"), money(reader, asked.budget_fen)),
@@ -70,12 +77,12 @@ def matches_page(reader: Reader, asked: Demand) -> Page:
     )
 
 
-def _matches(db: Session, reader: Reader, asked: Demand) -> tuple[list[Match], bool]:
-    """The latest listings judged, those that fit first, and whether they are all there are."""
+def _matches(db: Session, reader: Reader, asked: Demand, cursor: str | None) -> tuple[list[Match], str | None]:
+    """A page of the catalogue judged, the latest listings first, of these what fits first; the cursor of the next."""
     foreign = participants.participant(db, asked.buyer_id).foreign_controlled
-    page = exchange.visible(db, reader.now, limit=LISTINGS)
+    page = exchange.visible(db, reader.now, cursor=cursor, limit=LISTINGS)
     judged = matching.ordered([matching.match(asked, row, foreign_controlled=foreign) for row in page.rows])
-    return judged, page.next_cursor is None
+    return judged, page.next_cursor
 
 
 def _filter(reader: Reader, asked: Demand, match: Match, name: str) -> Cell:

@@ -46,6 +46,8 @@ class PageRoute(TransactionRoute):
 
 Position = Annotated[int, Query(ge=0, le=10**9, description="The line of an invoice behind which the page begins.")]
 
+Cursor = Annotated[str | None, Query(max_length=400, description="Where the page begins, as the one before says.")]
+
 routes = APIRouter(route_class=PageRoute)
 
 
@@ -91,10 +93,12 @@ def show_sales(view: OpenView, request: Request, language: Lang, participant_id:
 
 
 @routes.get("/participants/{participant_id}/shares")
-def show_shares(view: OpenView, request: Request, language: Lang, participant_id: str) -> HTMLResponse:
-    """What each contributor gets."""
+def show_shares(
+    view: OpenView, request: Request, language: Lang, participant_id: str, cursor: Cursor = None
+) -> HTMLResponse:
+    """What each contributor gets, the largest first, page by page."""
     desk = gate.open_desk(view.db, view.actor, participant_id, "shares")
-    return _answer(request, language, shares.page(_reader(view, language), desk))
+    return _answer(request, language, shares.page(_reader(view, language), desk, cursor))
 
 
 @routes.get("/invoices/{invoice_id}")
@@ -123,11 +127,13 @@ def show_demand(view: OpenView, request: Request, language: Lang) -> HTMLRespons
 
 
 @routes.get("/demand/{demand_id}")
-def show_matches(view: OpenView, request: Request, language: Lang, demand_id: str) -> HTMLResponse:
-    """The catalogue judged by one demand."""
+def show_matches(
+    view: OpenView, request: Request, language: Lang, demand_id: str, cursor: Cursor = None
+) -> HTMLResponse:
+    """The catalogue judged by one demand, page by page."""
     gate.require_open_demands(view.db, view.actor)
     asked = planning.demand(view.db, demand_id)
-    return _answer(request, language, demand.matches_page(_reader(view, language), asked))
+    return _answer(request, language, demand.matches_page(_reader(view, language), asked, cursor))
 
 
 @routes.get("/tariffs")

@@ -24,18 +24,18 @@ LINES, INVOICES, MONTHS = 50, 50, 24
 def page(reader: Reader, desk: Desk) -> Page:
     """The page of a provider or of an exchange."""
     sells = desk.actor.has(Role.PROVIDER)
-    shares = overview.shares_summed(reader.db, desk.actor)
+    divided = overview.divided(reader.db, desk.actor)
     return Page(
         title=reader.say("sales_title"),
         sub=Cell(reader.legal_name(desk.owner)),
         neighbours=neighbours(reader, desk),
         headline=[
             *(_receivables(reader, desk) if sells else []),
-            *own_share(reader, desk, shares),
+            *own_share(reader, divided),
         ],
         sections=[
             *([_billed(reader, desk)] if sells else [_issued(reader, desk)]),
-            waterfall(reader, shares),
+            waterfall(reader, divided),
             _balances(reader, desk),
             *([negotiations.section(reader, desk, Side.PROVIDER)] if sells else []),
             _months(reader),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 
 from marketplace.console import codes
@@ -11,39 +10,46 @@ from marketplace.console.desks.links import neighbours
 from marketplace.console.desks.sections import Cell, Page, Section, amounts, money, table
 from marketplace.console.reader import Reader
 from marketplace.settlement import overview
-from marketplace.settlement.overview import Summed
+from marketplace.settlement.overview import Divided, Summed
+
+CONTRIBUTORS = 100
 
 
-def page(reader: Reader, desk: Desk) -> Page:
-    """The page of everybody who gets a share of the owner's sales, and of what the owner gets of others'."""
-    found = overview.shares_summed(reader.db, desk.actor)
+def page(reader: Reader, desk: Desk, cursor: str | None = None) -> Page:
+    """The page of everybody who gets a share of the owner's sales, and of what the owner gets of others'.
+
+    cursor: behind which its table begins.  Raises BadPlace.
+    """
+    divided = overview.divided(reader.db, desk.actor)
+    found = overview.shares_summed(reader.db, desk.actor, limit=CONTRIBUTORS + 1, after=cursor)
+    found, more = found[:CONTRIBUTORS], found[CONTRIBUTORS:]
+    further = f"/participants/{desk.id}/shares?cursor={found[-1].cursor}" if more else ""
     reader.meet([one.owner.partition(":")[0] for one in found], [one.asset for one in found])
     return Page(
         title=reader.say("shares_title"),
         sub=Cell(reader.legal_name(desk.owner)),
-        neighbours=neighbours(reader, desk),
-        headline=own_share(reader, desk, found),
-        sections=[waterfall(reader, found), _by_owner(reader, desk, found)],
+        neighbours=[
+            *neighbours(reader, desk),
+            *([Cell(reader.say("further_lines"), further)] if further else []),
+        ],
+        headline=own_share(reader, divided),
+        sections=[waterfall(reader, divided), _by_owner(reader, desk, found)],
     )
 
 
-def own_share(reader: Reader, desk: Desk, shares: Sequence[Summed]) -> list[tuple[str, Cell]]:
+def own_share(reader: Reader, divided: Divided) -> list[tuple[str, Cell]]:
     """What the desk's owner gets itself, what its departments and other parts get, and how much of both is ordered."""
-    own = [one for one in shares if one.owner == desk.id]
-    parts = [one for one in shares if one.owner.startswith(f"{desk.id}:")]
     return [
-        (reader.say("own_share"), money(reader, sum(one.amount_fen for one in own))),
-        *([(reader.say("share_of_parts"), money(reader, sum(one.amount_fen for one in parts)))] if parts else []),
-        (reader.say("ordered"), money(reader, sum(one.ordered_fen for one in [*own, *parts]))),
+        (reader.say("own_share"), money(reader, divided.own)),
+        *([(reader.say("share_of_parts"), money(reader, divided.parts))] if divided.parts else []),
+        (reader.say("ordered"), money(reader, divided.ordered)),
     ]
 
 
-def waterfall(reader: Reader, shares: Sequence[Summed]) -> Section:
+def waterfall(reader: Reader, divided: Divided) -> Section:
     """Into what all paid sales were divided."""
-    sums = Counter[str]()
-    for one in shares:
-        sums[one.role] += one.amount_fen
-    bars = [(reader.name(codes.SHARES, role), sums[role]) for role in codes.SHARES if sums[role]]
+    sums = divided.by_role
+    bars = [(reader.name(codes.SHARES, role), sums[role]) for role in codes.SHARES if sums.get(role)]
     if not bars:
         return Section(reader.say("divided_into"), note=reader.say("nothing_divided"))
     return Section(reader.say("divided_into"), figures=[amounts(reader, "divided_note", bars)])

@@ -216,7 +216,8 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
     "budget": ("Budget", "预算"),
     "listings_that_fit": ("Listings that fit", "符合的挂牌"),
     "matches": ("The catalogue before this demand", "目录与该需求的匹配"),
-    "latest_listings_only": ("Only the latest {} listings were judged.", "仅比对最新的 {} 个挂牌。"),
+    "page_of_listings": ("This page judges {} listings.", "本页比对 {} 个挂牌。"),
+    "further_listings": ("Further listings", "后续挂牌"),
     "matches_note": (
         "What fits stands first; every filter says what was asked and what is there.",
         "符合者在前；每个条件均说明所需与现有。",

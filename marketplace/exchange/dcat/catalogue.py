@@ -1,4 +1,4 @@
-"""The catalogue as a dcat:Catalog, in pages."""
+"""The catalogue as a dcat:Catalog, in pages, each described part by part."""
 
 from __future__ import annotations
 
@@ -13,12 +13,10 @@ from marketplace.legal.rules import LAW_PROFILE
 from marketplace.participants.models import Participant
 
 
-def describe_catalogue(
-    facts: Sequence[Facts], base: str, publisher: Participant, *, page: str, next_page: str | None
-) -> Graph:
-    """A page of the catalogue with its datasets in full.
+def describe_catalogue(facts: Sequence[Facts], base: str, publisher: Participant, *, page: str) -> Graph:
+    """The first part of a page of the catalogue, with its datasets in full.
 
-    publisher: who operates this exchange; page, next_page: addresses of this page and of the one that follows.
+    publisher: who operates this exchange; page: the address of this page.
     """
     graph = Graph()
     datasets = [describe(graph, one, base) for one in facts]
@@ -35,9 +33,19 @@ def describe_catalogue(
         "dcat:themeTaxonomy": ref(codes()["schemes"]["data-theme"]["iri"]),
         "foaf:homepage": ref(f"{base}/"),
         "dcat:dataset": datasets,
-        "hydra:view": graph.add(
-            page, ["hydra:PartialCollectionView"], {"hydra:next": ref(next_page) if next_page else None}
-        ),
+        "hydra:view": graph.add(page, ["hydra:PartialCollectionView"], {}),
     }
     graph.add(f"{base}/v1/dcat", ["dcat:Catalog", "hydra:Collection"], said)
     return graph
+
+
+def describe_further(facts: Sequence[Facts], base: str) -> Graph:
+    """A further part of the same page: its datasets in full, and that they belong to the catalogue."""
+    graph = Graph()
+    graph.add(f"{base}/v1/dcat", [], {"dcat:dataset": [describe(graph, one, base) for one in facts]})
+    return graph
+
+
+def tell_next(graph: Graph, page: str, next_page: str) -> None:
+    """Say in the last part of a page which one follows it."""
+    graph.add(page, [], {"hydra:next": ref(next_page)})

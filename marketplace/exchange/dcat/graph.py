@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import date, datetime
 from typing import Any, Final
 
@@ -60,14 +60,31 @@ class Graph:
                 del thing[name]
         return ref(iri)
 
-    def as_json_ld(self) -> str:
-        """Flattened JSON-LD with a context of prefixes alone: no reader fetches anything."""
-        return json.dumps({"@context": PREFIXES, "@graph": list(self._things.values())}, ensure_ascii=False)
+    def things(self) -> Iterator[Json]:
+        """Every thing with what is said of it, as flattened JSON-LD has it."""
+        yield from self._things.values()
 
-    def as_turtle(self) -> str:
-        """Turtle, one paragraph per thing."""
-        lines = [f"@prefix {name}: <{iri}> ." for name, iri in PREFIXES.items()]
-        return "\n".join([*lines, *(_paragraph(thing) for thing in self._things.values())]) + "\n"
+
+def as_json_ld(graphs: Iterable[Graph]) -> Iterator[str]:
+    """The graphs as one: flattened JSON-LD with a context of prefixes alone, so that no reader fetches anything.
+
+    A thing of several graphs stands there several times, which says the same as once.
+    """
+    yield f'{{"@context": {json.dumps(PREFIXES)}, "@graph": ['
+    between = ""
+    for graph in graphs:
+        for thing in graph.things():
+            yield between + json.dumps(thing, ensure_ascii=False)
+            between = ", "
+    yield "]}"
+
+
+def as_turtle(graphs: Iterable[Graph]) -> Iterator[str]:
+    """The graphs as one: Turtle, one paragraph per thing of a graph."""
+    yield "".join(f"@prefix {name}: <{iri}> .\n" for name, iri in PREFIXES.items())
+    for graph in graphs:
+        for thing in graph.things():
+            yield _paragraph(thing) + "\n"
 
 
 def ref(iri: str) -> Json:

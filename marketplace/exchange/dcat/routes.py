@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlencode
 
-from fastapi import Header, Query, Response
+from fastapi import Header, Query, Request, Response
 
-from marketplace.exchange import queries
-from marketplace.exchange.dcat.catalogue import describe_catalogue
+from marketplace.exchange import queries, revision
+from marketplace.exchange.catalogue import LONGEST_PAGE, MAX_PAGE, Wanted
+from marketplace.exchange.dcat.catalogue import describe_catalogue, describe_further, tell_next
 from marketplace.exchange.dcat.describing import describe
 from marketplace.exchange.dcat.facts import gather
-from marketplace.exchange.dcat.graph import Graph
+from marketplace.exchange.dcat.graph import Graph, as_json_ld, as_turtle
 from marketplace.kernel.actor import Role
 from marketplace.participants import queries as participants
-from marketplace.plumbing.conditional import UNCHANGED, IfNoneMatch, answer
-from marketplace.plumbing.web import PublicView, router
+from marketplace.plumbing.conditional import ANY, UNCHANGED, IfNoneMatch, answer
+from marketplace.plumbing.pieces import in_pieces, written
+from marketplace.plumbing.web import Call, PublicView, router
 
 JSON_LD: Final = "application/ld+json"
 TURTLE: Final = "text/turtle"
@@ -39,41 +42,68 @@ routes = router("dcat")
 @routes.get("/dcat", operation_id="describe_catalogue", response_class=Response, responses=_DECLARED)
 def get_catalogue(
     view: PublicView,
+    request: Request,
     accept: Accept = "",
     form: Format = None,
     held: IfNoneMatch = None,
     cursor: Annotated[str | None, Query(max_length=400)] = None,
-    limit: Annotated[int, Query(ge=1, le=100)] = 20,
+    limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = 20,
 ) -> Response:
     """The catalogue as dcat:Catalog, the latest listing first; `hydra:next` of a page's view leads to the next."""
-    page = queries.visible(view.db, view.now, cursor=cursor, limit=limit)
-    base = view.runtime.settings.public_url.rstrip("/")
-    publisher = participants.with_role(view.db, Role.PLATFORM_OPERATOR)[0]
-    graph = describe_catalogue(
-        gather(view.db, page.rows),
-        base,
-        publisher,
-        page=_address(base, limit, cursor),
-        next_page=_address(base, limit, page.next_cursor) if page.next_cursor else None,
-    )
-    return _answer(graph, accept, form, held)
+    size = 1 if held == ANY else limit  # who asks whether there is any answer is told by the shortest
+    chosen = _chosen(accept, form)
+
+    def make() -> Response:
+        return _written(request, view, _page(view, cursor, size), chosen, long=size > MAX_PAGE)
+
+    base = view.runtime.settings.public_url
+    return answer(revision.etag(view.db, view.now, "dcat", base, chosen, cursor, limit), held, make, vary="Accept")
 
 
 @routes.get("/dcat/{listing_id}", operation_id="describe_listing", response_class=Response, responses=_DECLARED)
 def get_listing(
-    view: PublicView, listing_id: str, accept: Accept = "", form: Format = None, held: IfNoneMatch = None
+    view: PublicView,
+    request: Request,
+    listing_id: str,
+    accept: Accept = "",
+    form: Format = None,
+    held: IfNoneMatch = None,
 ) -> Response:
     """One visible listing as dcat:Dataset of HealthDCAT-AP."""
-    facts = gather(view.db, [queries.visible_listing(view.db, listing_id, view.now)])
-    graph = Graph()
-    describe(graph, facts[0], view.runtime.settings.public_url.rstrip("/"))
-    return _answer(graph, accept, form, held)
+    chosen, base = _chosen(accept, form), view.runtime.settings.public_url.rstrip("/")
+
+    def make() -> Response:
+        facts = gather(view.db, [queries.visible_listing(view.db, listing_id, view.now)])
+        graph = Graph()
+        describe(graph, facts[0], base)
+        return _written(request, view, iter([graph]), chosen, long=False)
+
+    return answer(revision.etag(view.db, view.now, "dcat", base, chosen, listing_id), held, make, vary="Accept")
 
 
-def _answer(graph: Graph, accept: str, form: str | None, held: str | None) -> Response:
-    chosen = FORMATS[form] if form else preferred(accept)
-    written = graph.as_turtle() if chosen == TURTLE else graph.as_json_ld()
-    return answer(written.encode(), chosen, held, vary="Accept")
+def _page(view: Call, cursor: str | None, limit: int) -> Iterator[Graph]:
+    """A page of the catalogue in graphs, one for each part that is read."""
+    base = view.runtime.settings.public_url.rstrip("/")
+    page = _address(base, limit, cursor)
+    for place, part in enumerate(queries.parts(view.db, view.now, Wanted(), cursor=cursor, limit=limit)):
+        facts = gather(view.db, part.rows)
+        if place:
+            graph = describe_further(facts, base)
+        else:
+            publisher = participants.with_role(view.db, Role.PLATFORM_OPERATOR)[0]
+            graph = describe_catalogue(facts, base, publisher, page=page)
+        if part.next_cursor:
+            tell_next(graph, page, _address(base, limit, part.next_cursor))
+        yield graph
+
+
+def _written(request: Request, view: Call, graphs: Iterable[Graph], chosen: str, *, long: bool) -> Response:
+    texts = as_turtle(graphs) if chosen == TURTLE else as_json_ld(graphs)
+    return written(request, view, in_pieces(texts), chosen, long=long)
+
+
+def _chosen(accept: str, form: str | None) -> str:
+    return FORMATS[form] if form else preferred(accept)
 
 
 def preferred(accept: str) -> str:
