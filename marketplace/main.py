@@ -168,10 +168,10 @@ def create_app(runtime: Runtime) -> FastAPI:
     app.add_middleware(NoNul)
     console.install(app)
     asked_most, *others = ROUTERS
-    # In the application itself: an included router is searched twice.
+    # In the application itself: an included router is searched twice, and derives its routes again in each application.
     app.router.routes[:0] = asked_most.routes
     for routes in others:
-        app.include_router(routes)
+        app.router.routes.extend(routes.routes)
     app.mount(PREFIX, door.create(app))
     openapi.install(app)
     return app

@@ -21,8 +21,9 @@ from marketplace.plumbing.db import Database
 from marketplace.plumbing.migrations import migrate
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
-from seeds.cast import CAST
+from seeds.cast import CAST, Part
 
+DATABASE = "market.sqlite3"
 START = datetime(2026, 9, 1, 1, 0, tzinfo=UTC)
 
 
@@ -75,7 +76,17 @@ def _fresh_database() -> bytes:
         database = Database(Settings(data_folder=Path(folder)).effective_database_url)
         migrate(database)
         database.dispose()
-        return (Path(folder) / "market.sqlite3").read_bytes()
+        return (Path(folder) / DATABASE).read_bytes()
+
+
+@cache
+def _database_with_cast() -> bytes:
+    """The same with the cast admitted by the keys of this process."""
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / DATABASE
+        file.write_bytes(_fresh_database())
+        _admit_cast(Settings(data_folder=Path(folder)))
+        return file.read_bytes()
 
 
 def bring_up(settings: Settings) -> None:
@@ -84,9 +95,19 @@ def bring_up(settings: Settings) -> None:
         database = Database(settings.effective_database_url)
         migrate(database)
         database.dispose()
-    elif not (file := settings.data_folder / "market.sqlite3").exists():
+    elif not (file := settings.data_folder / DATABASE).exists():
         settings.data_folder.mkdir(parents=True, exist_ok=True)
         file.write_bytes(_fresh_database())
+
+
+def _bring_up_with_cast(settings: Settings) -> None:
+    file = settings.data_folder / DATABASE
+    if settings.database_url or file.exists():
+        bring_up(settings)
+        _admit_cast(settings)
+    else:
+        settings.data_folder.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(_database_with_cast())
 
 
 @contextmanager
@@ -94,23 +115,35 @@ def open_house(folder: Path, database_url: str = "") -> Iterator[House]:
     """Build a house in a folder; its children end with the block."""
     clock = StoryClock(START)
     settings = Settings(data_folder=folder, database_url=database_url, parse_workers=1)
-    bring_up(settings)
+    _bring_up_with_cast(settings)
     runtime = build_runtime(settings, clock)
     try:
-        with unrecorded(runtime) as db:
-            cast = {part.name: _admit(db, part.name) for part in CAST}
-        yield House(runtime, clock, cast)
+        yield House(runtime, clock, {part.name: _party(part) for part in CAST})
     finally:
         runtime.close()
 
 
-def _admit(db: Session, name: str) -> SeedParty:
-    part = next(part for part in CAST if part.name == name)
-    key = _key(name, part.algorithm)
-    party = f"prt_{name}"
+def _party(part: Part) -> SeedParty:
+    key = _key(part.name, part.algorithm)
+    actor = Actor(f"prt_{part.name}", frozenset(str(role) for role in part.roles), kid=key.kid)
+    return SeedParty(actor.participant, key, actor)
+
+
+def _admit_cast(settings: Settings) -> None:
+    database = Database(settings.effective_database_url)
+    try:
+        with database.transaction() as db:
+            for part in CAST:
+                _admit(db, part)
+    finally:
+        database.dispose()
+
+
+def _admit(db: Session, part: Part) -> None:
+    party = _party(part)
     db.add(
         Participant(
-            id=party,
+            id=party.id,
             legal_name=part.legal_name,
             legal_name_en=part.legal_name_en,
             credit_code=part.credit_code,
@@ -125,6 +158,8 @@ def _admit(db: Session, name: str) -> SeedParty:
         )
     )
     db.flush()
-    db.add(ParticipantKey(kid=key.kid, participant_id=party, jwk=key.public_jwk, alg=key.algorithm, valid_from=START))
+    key = party.key
+    db.add(
+        ParticipantKey(kid=key.kid, participant_id=party.id, jwk=key.public_jwk, alg=key.algorithm, valid_from=START)
+    )
     db.flush()
-    return SeedParty(party, key, Actor(party, frozenset(str(role) for role in part.roles), kid=key.kid))

@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from marketplace.console.desks.routes import routes as desk_routes
-from marketplace.main import create_app
+from marketplace.main import ROUTERS, create_app
 from marketplace.openapi import PUBLIC
 from tests.house import House
 
@@ -100,3 +100,8 @@ def test_a_wrong_token_opens_nothing(app: FastAPI) -> None:
             for address in ("/v1/assets", "/participants", "/demand"):
                 answer = http.get(address, headers={"authorization": header, "accept": "text/html"})
                 assert answer.status_code == 401, (address, header)
+
+
+def test_every_route_stands_in_the_application_itself(app: FastAPI) -> None:
+    """An included router would be searched twice for each request, and derived anew for each application."""
+    assert [route for routes in ROUTERS for route in routes.routes if route not in app.router.routes] == []

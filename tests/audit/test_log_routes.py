@@ -99,7 +99,7 @@ def test_an_outsider_rebuilds_the_cosigned_root_from_public_tiles(web: Web) -> N
     ],
 )  # fmt: skip
 def test_no_tile_outside_the_published_tree(web: Web, path: str) -> None:
-    web.get(f"/log/tile/{path}", status=404)
+    assert web.get(f"/log/tile/{path}", status=404).status_code == 404
 
 
 def test_an_auditor_alone_reads_entry_bundles_and_they_are_the_leaves_of_the_tree(web: Web) -> None:

@@ -44,7 +44,7 @@ def test_every_schema_is_a_valid_schema_of_a_named_draft(path: Path) -> None:
 
 @pytest.mark.parametrize("path", VALID, ids=lambda path: path.stem)
 def test_a_valid_example_passes(path: Path) -> None:
-    validator(schema_of(path)).validate(json.loads(path.read_text()))
+    assert list(validator(schema_of(path)).iter_errors(json.loads(path.read_text()))) == []
 
 
 @pytest.mark.parametrize("path", INVALID, ids=lambda path: path.stem)

@@ -85,7 +85,7 @@ def test_filters_narrow_the_catalogue(house: House) -> None:
     assert found(house, purpose="scenario:drug_development") == found(house, purpose="ehds:marketing") == []
     assert found(house, purpose="duo:PUB") == []
     with pytest.raises(UnknownCode):
-        found(house, purpose="duo:XXX")
+        found(house, purpose="duo:ZZ")
     assert found(house, modality="MR") == []
     assert found(house, provider=house.cast["pharma"].id) == []
     assert set(found(house, provider=house.cast["hospital"].id, modality="ct")) == {lungs, hearts}
