@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from marketplace.audit.models import Document, DocumentSignature
@@ -14,6 +15,11 @@ from marketplace.kernel.errors import NotFound
 from marketplace.plumbing.snapshots import once_per_snapshot
 
 EVERYBODY = ("*",)
+_SIGNATURES = (
+    select(DocumentSignature)
+    .where(col(DocumentSignature.document) == bindparam("document"))
+    .order_by(col(DocumentSignature.signed_at), col(DocumentSignature.signer))
+)
 
 
 class NoSuchDocument(NotFound):
@@ -58,5 +64,4 @@ def content(db: Session, sha256: str) -> Json:
 @once_per_snapshot
 def signatures(db: Session, sha256: str) -> Sequence[DocumentSignature]:
     """The accepted signatures of a document in order of signing."""
-    rows = select(DocumentSignature).where(DocumentSignature.document == sha256)
-    return db.exec(rows.order_by(col(DocumentSignature.signed_at), col(DocumentSignature.signer))).all()
+    return db.exec(_SIGNATURES, params={"document": sha256}).all()

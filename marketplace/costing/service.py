@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 
-from sqlalchemy import insert, update
+from sqlalchemy import Executable, Table, bindparam, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlmodel import Session, col, select
+from sqlmodel import Session, select
 from structlog import get_logger
 
 from marketplace.audit.entry import Tag, record
@@ -32,6 +33,13 @@ PAGE = 500
 
 # The outbox posts within seconds; what waits longer has lost its outbox row or used up its attempts.
 LEFT_BEHIND = timedelta(minutes=5)
+
+
+# Statements on tables, put together once: on rows, and anew each time, they cost more than what they do.
+_EVENTS: Table = MeterEvent.__table__  # type: ignore[attr-defined]
+_WAITING: Table = MeterWaiting.__table__  # type: ignore[attr-defined]
+_ENTERED = update(_EVENTS).where(_EVENTS.c.id == bindparam("event")).values(entry_id=bindparam("entry"))
+_WAITS = insert(_WAITING)
 
 
 class BadMeasure(Invalid):
@@ -102,8 +110,8 @@ def meter(
     entry_id = record(
         db, actor, Tag.COST_METERED, now, asset=asset, version=version, agreement=agreement, facts=_facts(event)
     )
-    db.exec(update(MeterEvent).where(col(MeterEvent.id) == event.id).values(entry_id=entry_id))
-    db.exec(insert(MeterWaiting).values(event_id=event.id, asset_id=asset))
+    db.execute(_ENTERED, {"event": event.id, "entry": entry_id})
+    db.execute(_WAITS, {"event_id": event.id, "asset_id": asset})
     outbox.enqueue(db, POST_TASK, {"event": event.id}, key=event.id, now=now)
     return event.id
 
@@ -125,10 +133,15 @@ def _facts(event: MeterEvent) -> Json:
 
 def _claim(db: Session, event: MeterEvent) -> bool:
     """Add an event; False when its key was metered before, or by another at this moment, who is waited for."""
-    insert_once = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert_once(MeterEvent).values(**event.model_dump()).on_conflict_do_nothing(index_elements=["event_key"])
     # PostgreSQL's driver does not count the rows of an insert, so the row itself is asked for.
-    return db.execute(row.returning(col(MeterEvent.id))).first() is not None
+    return db.execute(_claiming(db.get_bind().dialect.name), event.model_dump()).first() is not None
+
+
+@cache
+def _claiming(dialect: str) -> Executable:
+    insert_once = sqlite.insert if dialect == "sqlite" else postgresql.insert
+    row = insert_once(_EVENTS).on_conflict_do_nothing(index_elements=["event_key"])
+    return row.returning(_EVENTS.c.id)
 
 
 def post_event(db: Session, event_id: str, now: datetime, *, book: TariffBook | None = None) -> LedgerTransaction:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -21,6 +22,7 @@ from marketplace.exchange.visibility import standing
 from marketplace.kernel.errors import NotFound, shown
 from marketplace.legal.models import Opinion
 from marketplace.participants.models import Participant
+from marketplace.plumbing.db import UtcDateTime
 from marketplace.registration.models import Certificate
 
 __all__ = [
@@ -179,7 +181,9 @@ def page_before(db: Session, now: datetime, wanted: Wanted, *, cursor: str, limi
 
 def visible_listing(db: Session, listing_id: str, now: datetime, *, reader: str | None = None) -> CatalogueRow:
     """One listing, if it is visible now.  reader: sees the private offers to it too.  Raises NotInCatalogue."""
-    row = db.exec(standing(sa.select(*_PARTS), now, reader).where(Listing.id == listing_id)).first()
+    named: dict[str, object] = {"listing": listing_id, "now": now}
+    named |= {} if reader is None else {"reader": reader}
+    row = db.execute(_one_visible(named=reader is not None), named).first()
     if row is None:
         raise NotInCatalogue(
             "no listing with this id is visible now",
@@ -187,6 +191,14 @@ def visible_listing(db: Session, listing_id: str, now: datetime, *, reader: str 
             action="it may be suspended or withdrawn, or its certificate or opinion is not valid now",
         )
     return CatalogueRow(*row)
+
+
+@cache
+def _one_visible(*, named: bool) -> Any:
+    """The question of `visible_listing`: to put it together costs more than to answer it."""
+    now: Any = sa.bindparam("now", type_=UtcDateTime())
+    reader: Any = sa.bindparam("reader") if named else None
+    return standing(sa.select(*_PARTS), now, reader).where(col(Listing.id) == sa.bindparam("listing"))
 
 
 def lines(found: Search, now: datetime) -> Any:

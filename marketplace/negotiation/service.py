@@ -15,6 +15,7 @@ from marketplace.kernel.ids import new_id
 from marketplace.negotiation import queries
 from marketplace.negotiation.eligibility import record_refusal, refusal_of
 from marketplace.negotiation.models import AccessRequest, Agreement
+from marketplace.negotiation.rounds import queries as rounds
 from marketplace.negotiation.rounds.asking import ask_for_answer
 from marketplace.negotiation.rounds.offering import offer
 from marketplace.negotiation.rounds.schemas import TermsIn
@@ -79,7 +80,7 @@ def request_access(db: Session, actor: Actor, asked: RequestIn, now: datetime) -
     save(db, request)
     watch(db, request, now)
     proposal = put_on_table(db, request, terms, Side.BUYER, now)
-    ask_for_answer(db, request, now)
+    ask_for_answer(db, request, proposal, now)
 
     record_request(db, actor, Tag.ACCESS_REQUESTED, request, now, about(proposal))
     return request
@@ -118,7 +119,7 @@ def resubmit(db: Session, actor: Actor, request: AccessRequest, asked: Resubmiss
     request.evidence = [one.model_dump() for one in asked.evidence]
     request.reason, request.note = Reason.COMPLETED, ""
     move(db, actor, request, step, now)
-    ask_for_answer(db, request, now)
+    ask_for_answer(db, request, rounds.latest(db, request.id), now)
     return request
 
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, Table
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel, col, func, select
 
@@ -57,6 +57,9 @@ class Epoch(SQLModel, table=True):
     at_change: int = Field(default=0, sa_type=BigInteger)
 
 
+_TABLE: Table = Epoch.__table__  # type: ignore[attr-defined]
+
+
 def open_epoch(db: Session, subject: str) -> None:
     """Give a subject its epoch row; asking again, or two at once, changes nothing."""
     open_epochs(db, [subject])
@@ -67,7 +70,7 @@ def open_epochs(db: Session, subjects: Sequence[str]) -> None:
     db.info.setdefault("epochs_touched", set()).update(subjects)  # sealed in the log at the commit (audit.seals)
     insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
     rows = [{"subject": subject, "number": 0, "reason": "", "at_change": 0} for subject in sorted(set(subjects))]
-    db.exec(insert(Epoch).values(rows).on_conflict_do_nothing())
+    db.execute(insert(_TABLE).values(rows).on_conflict_do_nothing())
 
 
 def hold(db: Session) -> None:

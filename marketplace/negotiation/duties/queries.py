@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import or_
+from sqlalchemy import bindparam, or_
 from sqlmodel import Session, col, select
 
 from marketplace.audit.entry import Tag
@@ -15,6 +15,18 @@ from marketplace.kernel.canonical import read_strictly
 from marketplace.negotiation.duties.models import DeletionCertificate, Duty, UseReport
 from marketplace.negotiation.duties.rules import MISSING, DutyState, Kind
 from marketplace.negotiation.models import Agreement
+
+_OWED = (
+    select(Duty.kind)
+    .join(Agreement, col(Agreement.id) == Duty.agreement_id)
+    .where(
+        col(Agreement.buyer_id) == bindparam("buyer"),
+        col(Agreement.provider_id) == bindparam("provider"),
+        col(Duty.state) == DutyState.OVERDUE,
+        # A missing report of an agreement that runs suspends that agreement alone.
+        or_(col(Duty.kind) == Kind.DELETE, col(Agreement.state).in_(("terminated", "expired", "superseded"))),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -77,15 +89,7 @@ def uses(db: Session, agreement_id: str) -> list[LoggedUse]:
 
 def overdue_between(db: Session, buyer: str, provider: str) -> list[str]:
     """Reason codes of the overdue proofs that a buyer owes a provider under agreements that are over."""
-    rows = select(Duty.kind).join(Agreement, col(Agreement.id) == Duty.agreement_id)
-    owed = rows.where(
-        Agreement.buyer_id == buyer,
-        Agreement.provider_id == provider,
-        Duty.state == DutyState.OVERDUE,
-        # A missing report of an agreement that runs suspends that agreement alone.
-        or_(col(Duty.kind) == Kind.DELETE, col(Agreement.state).in_(("terminated", "expired", "superseded"))),
-    )
-    return sorted({MISSING[Kind(kind)] for kind in db.exec(owed)})
+    return sorted({MISSING[Kind(kind)] for kind in db.exec(_OWED, params={"buyer": buyer, "provider": provider})})
 
 
 def report_missing(db: Session, agreement_id: str) -> bool:

@@ -129,21 +129,14 @@ def settle(db: Session, question: Question, decision: Decision, now: datetime) -
     """Do what the policy said, unless somebody moved meanwhile."""
     request = negotiation.held(db, question.request)
     rule, latest = queries.rule(db, request.listing_id), queries.latest(db, request.id)
-    same = (
-        rule is not None
-        and latest is not None
-        and (rule.document, latest.document)
-        == (
-            question.rule,
-            question.proposal,
-        )
-    )
 
-    if not same or not _waits(request, now):
+    if rule is None or latest is None or not _waits(request, now):
+        return
+    if (rule.document, latest.document) != (question.rule, question.proposal):
         return
     about: Json = {"rule": question.rule, "revision": decision.revision}
     about |= {"facts": sealed(documents.content(db, question.rule), question.facts)}
-    terms = table.on_table(db, request)
+    terms = table.proposed(latest)
     meant = offerable(db, request, terms, now) if decision.allow else None
     if meant is None:
         leave(db, request, Reason.LEFT, about | {"reasons": told(decision.reasons, NOT_OFFERABLE)}, now)

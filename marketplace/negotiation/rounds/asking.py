@@ -9,15 +9,16 @@ from sqlmodel import Session
 from marketplace.kernel.clock import timestamp
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds import queries
+from marketplace.negotiation.rounds.models import Proposal
 from marketplace.plumbing import outbox
 
 ANSWER_TASK = "negotiation.answer"
 ACCEPT_TASK = "negotiation.accept"
 
 
-def ask_for_answer(db: Session, request: AccessRequest, now: datetime) -> None:
+def ask_for_answer(db: Session, request: AccessRequest, latest: Proposal | None, now: datetime) -> None:
     """Have the provider's rule asked once about what lies on the table now; nothing where there is no such rule."""
-    rule, latest = queries.rule(db, request.listing_id), queries.latest(db, request.id)
+    rule = queries.rule(db, request.listing_id)
     if rule is None or rule.automatic is None or latest is None:
         return
     # A completed request is in the same round as before it was returned.

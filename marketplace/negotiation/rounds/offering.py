@@ -81,10 +81,11 @@ def send_offer(
 ) -> Agreement:
     """Draft what lies on the table and take the checked step.  about: further facts of the entry."""
     close_draft(db, request, "superseded", now)
-    agreement = _draft(db, request, meant, terms, now)
+    proposal = table.about(rounds.latest(db, request.id))
+    agreement = _draft(db, request, meant, terms, proposal, now)
     request.agreement_id, request.answered_at = agreement.id, now
     request.purpose, request.reason, request.note = terms.purpose, reason, ""
-    move(db, actor, request, step, now, table.about(rounds.latest(db, request.id)) | (about or {}))
+    move(db, actor, request, step, now, proposal | (about or {}))
     ask_for_acceptance(db, request, now)
     return agreement
 
@@ -109,11 +110,12 @@ def draft_to_sign(db: Session, actor: Actor, request: AccessRequest, now: dateti
     require_eligible(db, request.buyer_id, terms.purpose, meant)
     require_reviewed(db, request, terms)
 
-    agreement = _draft(db, request, meant, terms, now)
+    proposal = table.about(rounds.latest(db, request.id))
+    agreement = _draft(db, request, meant, terms, proposal, now)
     request.agreement_id = agreement.id
     save(db, request)
 
-    record_request(db, actor, Tag.AGREEMENT_DRAFTED, request, now, table.about(rounds.latest(db, request.id)))
+    record_request(db, actor, Tag.AGREEMENT_DRAFTED, request, now, proposal)
     return agreement
 
 
@@ -141,13 +143,13 @@ def offer_directly(db: Session, actor: Actor, asked: DirectOfferIn, now: datetim
     request = _unasked(row, buyer.id, terms.purpose, now)
     save(db, request)
     watch(db, request, now)
-    proposal = table.put_on_table(db, request, terms, Side.PROVIDER, now)
+    proposal = table.about(table.put_on_table(db, request, terms, Side.PROVIDER, now))
     require_reviewed(db, request, terms)
-    request.agreement_id = _draft(db, request, meant, terms, now).id
+    request.agreement_id = _draft(db, request, meant, terms, proposal, now).id
     save(db, request)
     ask_for_acceptance(db, request, now)
 
-    record_request(db, actor, Tag.OFFER_MADE, request, now, table.about(proposal))
+    record_request(db, actor, Tag.OFFER_MADE, request, now, proposal)
     return request
 
 
@@ -157,9 +159,11 @@ def require_complete(request: AccessRequest) -> None:
         raise AwaitsCompletion("the buyer has to complete the request first", got=request.note)
 
 
-def _draft(db: Session, request: AccessRequest, meant: CatalogueRow, terms: Terms, now: datetime) -> Agreement:
+def _draft(
+    db: Session, request: AccessRequest, meant: CatalogueRow, terms: Terms, proposal: Json, now: datetime
+) -> Agreement:
     starts_at, ends_at = term(terms.starts_at, meant, now)
-    return draft(db, request, meant, starts_at, ends_at, now, table.about(rounds.latest(db, request.id)))
+    return draft(db, request, meant, starts_at, ends_at, now, proposal)
 
 
 def _buyer(db: Session, buyer_id: str) -> Participant:

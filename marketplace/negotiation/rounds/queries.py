@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func
 from sqlmodel import Session, col, select
 
 from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds.models import AcceptanceRule, AnswerRule, Proposal, ProposalReview
 from marketplace.negotiation.rules import State
+
+_LATEST = (
+    select(Proposal)
+    .where(col(Proposal.request_id) == bindparam("request"))
+    .order_by(col(Proposal.round).desc())
+    .limit(1)
+)
 
 
 class NoAnswerRule(NotFound):
@@ -30,8 +37,7 @@ def proposals(db: Session, request_id: str) -> Sequence[Proposal]:
 
 def latest(db: Session, request_id: str) -> Proposal | None:
     """What lies on the table, None for a request from before there were rounds."""
-    rows = select(Proposal).where(Proposal.request_id == request_id)
-    return db.exec(rows.order_by(col(Proposal.round).desc())).first()
+    return db.exec(_LATEST, params={"request": request_id}).first()
 
 
 def rule(db: Session, listing_id: str) -> AnswerRule | None:

@@ -43,7 +43,8 @@ def counter(
     raises.  Records: negotiation:offer_countered or negotiation:access_refused.
     """
     queries.lock(db, request)
-    before, latest = table.on_table(db, request), rounds.latest(db, request.id)
+    latest = rounds.latest(db, request.id)
+    before = table.lying(db, request, latest)
     terms = before.changed(asked)
     repeated = request.state == State.REQUESTED and latest is not None and latest.by == Side.BUYER and terms == before
     if repeated and queries.side_of(request, actor) == Side.BUYER:
@@ -81,7 +82,7 @@ def put_instead(
     request.agreement_id, request.purpose = None, terms.purpose
     request.reason, request.note = reason, ""
     move(db, actor, request, step, now, table.about(proposal) | replaced | about)
-    ask_for_answer(db, request, now)
+    ask_for_answer(db, request, proposal, now)
     return request
 
 

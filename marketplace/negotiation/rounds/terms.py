@@ -71,7 +71,11 @@ def proposed(proposal: Proposal) -> Terms:
 
 def on_table(db: Session, request: AccessRequest) -> Terms:
     """What both sides talk about now; for a request from before there were rounds, what the listing offers."""
-    latest = queries.latest(db, request.id)
+    return lying(db, request, queries.latest(db, request.id))
+
+
+def lying(db: Session, request: AccessRequest, latest: Proposal | None) -> Terms:
+    """The same of the latest round, where that was read already."""
     return proposed(latest) if latest else listed(exchange.offer(db, request.offer_id), request.purpose)
 
 
