@@ -26,6 +26,8 @@ WINDOW_GROWTH: Final = 4
 WINDOW_SECONDS: Final = 5.0
 TIMES_SERVED: Final = 2
 """How often each byte of a counted use may leave, over all its legs: once, and once more for what was lost."""
+GIGABYTE: Final = 10**9
+"""Bytes of one unit of `delivery.gigabyte`."""
 LEG_BYTES: Final = 16 << 20
 """A use may be continued once more for each of these, since a long download breaks more often."""
 

@@ -11,6 +11,7 @@ from structlog import get_logger
 from marketplace.audit.entry import Tag, record
 from marketplace.charging import service as charging
 from marketplace.charging.rules import Used, measures_bytes, measures_studies
+from marketplace.costing.service import meter
 from marketplace.exchange.pricing import rate_of, read_plan
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
@@ -73,7 +74,8 @@ def close(db: Session, actor: Actor, transfer_id: str, leg: int, outcome: str, n
     """End a leg: settle its bytes and quota, and charge what it took.  False when it was already ended.
 
     outcome: complete, broken, damaged, orphaned, superseded, or the reason code that stopped it.
-    Records: transfer:closed, costing:metered for the first bytes of a use, and what `charging.charge` records.
+    Records: transfer:closed, costing:metered for the first bytes of a use and for whole gigabytes of the agreement, and
+    what `charging.charge` records.
     """
     row = queries.held(db, transfer_id)
     if row.state != "open" or row.leg != leg:
@@ -83,7 +85,7 @@ def close(db: Session, actor: Actor, transfer_id: str, leg: int, outcome: str, n
     agreement = negotiation.agreement(db, row.agreement_id)
     served = row.leg_served
     uses = row.leg_uses if served or outcome == rules.COMPLETE else 0
-    quotas.settle(
+    moved = quotas.settle(
         db,
         agreement.id,
         uses=row.leg_uses,
@@ -99,6 +101,7 @@ def close(db: Session, actor: Actor, transfer_id: str, leg: int, outcome: str, n
     _record_close(db, actor, agreement, row, now)
     if uses or served:
         _charge(db, actor, agreement, row, uses, now)
+    _meter_moved(db, actor, agreement, row, moved, now)
     return True
 
 
@@ -158,6 +161,27 @@ def _record_close(db: Session, actor: Actor, agreement: Agreement, row: Transfer
         agreement=agreement.id,
         facts=facts,
     )
+
+
+def _meter_moved(db: Session, actor: Actor, agreement: Agreement, row: Transfer, moved: int, now: datetime) -> None:
+    """Meter the gigabytes that this leg made whole for its agreement: each byte that left cost its provider.
+
+    moved: bytes of the agreement so far, this leg's among them.
+    """
+    whole = moved // rules.GIGABYTE - max(moved - row.leg_served, 0) // rules.GIGABYTE
+    if whole:
+        meter(
+            db,
+            actor,
+            "delivery.gigabyte",
+            whole,
+            now,
+            key=f"delivery:{row.id}:{row.leg}",
+            asset=agreement.asset_id,
+            version=agreement.version_id,
+            agreement=agreement.id,
+            payer=agreement.provider_id,
+        )
 
 
 def _charge(db: Session, actor: Actor, agreement: Agreement, row: Transfer, uses: int, now: datetime) -> None:

@@ -43,8 +43,8 @@ def reserve(db: Session, agreement_id: str, *, uses: int, volume: int) -> bool:
     return taken.rowcount == 1
 
 
-def settle(db: Session, agreement_id: str, *, uses: int, uses_served: int, volume: int, volume_served: int) -> None:
-    """Turn a reservation into what was really used; the rest is free again.
+def settle(db: Session, agreement_id: str, *, uses: int, uses_served: int, volume: int, volume_served: int) -> int:
+    """Turn a reservation into what was really used, the rest is free again; returns the agreement's bytes so far.
 
     uses, volume: as reserved; uses_served, volume_served: at most that.  Raises ValueError: more than is reserved.
     """
@@ -63,7 +63,9 @@ def settle(db: Session, agreement_id: str, *, uses: int, uses_served: int, volum
             bytes_reserved=UsageQuota.bytes_reserved - volume,
             bytes_settled=UsageQuota.bytes_settled + volume_served,
         )
+        .returning(col(UsageQuota.bytes_settled))
         .execution_options(synchronize_session=False)
-    )
-    if settled.rowcount != 1:
+    ).first()
+    if settled is None:
         raise ValueError(f"{uses} uses and {volume} bytes of agreement {agreement_id} are not reserved")
+    return int(settled[0])

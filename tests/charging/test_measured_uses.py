@@ -8,17 +8,22 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import given
 from hypothesis import strategies as st
+from sqlmodel import select
 
+from marketplace.audit.entry import Tag
 from marketplace.charging import queries
 from marketplace.charging.preview import preview
 from marketplace.charging.recheck import recheck
+from marketplace.costing.models import MeterEvent
 from marketplace.exchange.pricing import Month
 from marketplace.negotiation import queries as negotiation
+from marketplace.transfer import rules
 from marketplace.transfer.delivery import prepare
 from marketplace.transfer.measuring import uncovered
 from tests.charging.parts import agreed_on, metered
 from tests.house import House
-from tests.transfer.doors import app_of, with_settings
+from tests.settlement.parts import balance, imbalance, post
+from tests.transfer.doors import app_of, entries, with_settings
 
 DATA = "/v1/agreements/agr_1/data"
 GOOD = {"purpose": "model_training"}
@@ -99,6 +104,26 @@ def client_price(house: House, size: int) -> int:
     with house.db() as db:
         plan = queries.signed_plan(db, negotiation.agreement(db, "agr_1"))
     return preview(plan, Month(), size, house.clock.now()).charge.amount_fen
+
+
+def test_gigabytes_that_left_are_the_providers_cost_as_they_become_whole(
+    house: House, client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rules, "GIGABYTE", 1_000)  # nobody moves a thousand million bytes in a test
+    moved = []
+    key = PHARMA | {"Idempotency-Key": "use-number-1"}
+    for asked in ("bytes=0-599", "bytes=600-1499", "bytes=1000-1599", "bytes=1600-3899"):
+        assert client.get(DATA, params=GOOD, headers=key | {"Range": asked}).status_code == 206
+        with house.db() as db:
+            events = db.exec(select(MeterEvent).where(MeterEvent.kind == "delivery.gigabyte")).all()
+            moved.append(sum(one.quantity for one in events))
+    assert moved == [0, 1, 2, 4]  # 600, 1500, 2100 and 4400 bytes; what was sent again cost again
+    post(house)
+    hospital, rate = house.cast["hospital"].id, 80
+    assert balance(house, hospital, "expense:delivery") == 4 * rate
+    assert {(one.payer_id, one.payee_id, one.agreement_id) for one in events} == {(hospital, None, "agr_1")}
+    told = [one["facts"]["quantity"] for one in entries(house, Tag.COST_METERED) if "delivery:" in one["facts"]["key"]]
+    assert (sum(told), imbalance(house)) == (4, 0)
 
 
 @given(

@@ -66,6 +66,7 @@ FILTERS: Words = {
 
 TARIFFS: Words = {
     "collection.gigabyte": ("Storage", "存储"),
+    "delivery.gigabyte": ("Delivery", "交付"),
     "governance.scan": ("Governance of a scan", "检查数据治理"),
     "governance.document": ("Governance of a document", "文档治理"),
     "governance.hour": ("Annotation", "标注"),
@@ -81,6 +82,7 @@ TARIFFS: Words = {
 
 TARIFF_UNITS: Words = {
     "collection.gigabyte": ("a gigabyte and month", "每 GB 每月"),
+    "delivery.gigabyte": ("a gigabyte", "每 GB"),
     "governance.scan": ("a scan", "每例检查"),
     "governance.document": ("a document", "每份文档"),
     "governance.hour": ("an hour", "每小时"),
