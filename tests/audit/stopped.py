@@ -12,7 +12,6 @@ from pathlib import Path
 from marketplace.audit import documents, handover, recover, succession
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import DocumentSignature
-from marketplace.audit.processes import LogProcesses
 from marketplace.audit.statements import (
     OperatorSignature,
     Recovery,
@@ -23,6 +22,7 @@ from marketplace.kernel.canonical import Json
 from marketplace.kernel.signing import SigningKey, generate_key
 from marketplace.plumbing.db import Database
 from marketplace.settings import Settings
+from tests.audit.hatched import HatchedProcesses
 from tests.audit.world import NOW, OPERATOR, Log, open_database, open_log, sign
 
 ORIGIN = "marketplace.example/log"
@@ -82,7 +82,7 @@ def opened(folder: Path) -> Iterator[Log]:
     settings, database = Settings(data_folder=folder), open_database(folder / "market.sqlite3")
     try:
         settings = succession.effective(settings, database)
-        with LogProcesses(settings) as processes:
+        with HatchedProcesses(settings) as processes:
             yield Log(settings, database, processes)
     finally:
         database.dispose()

@@ -17,10 +17,10 @@ from marketplace.audit import documents
 from marketplace.audit import routes as audit
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.models import Entry
-from marketplace.audit.processes import LogProcesses
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.ids import new_id
 from marketplace.transfer.delivery import prepare
+from tests.audit.hatched import HatchedProcesses
 from tests.house import House
 from tests.transfer.doors import HeaderGate, app_of, with_settings
 from tests.usage.agreed import agree, uses
@@ -43,7 +43,7 @@ class Used:
 
     house: House
     client: TestClient
-    log: LogProcesses
+    log: HatchedProcesses
 
     def use(self, purpose: str = "model_training", status: int = 200, **headers: str) -> bytes:
         answer = self.client.get(DATA, params={"purpose": purpose}, headers={"X-Caller": "pharma"} | headers)
@@ -89,7 +89,7 @@ def open_used(house: House) -> Iterator[Used]:
     app = app_of(house)
     app.state.gate = PersonGate(house)
     app.include_router(audit.routes)
-    with LogProcesses(house.runtime.settings) as log, TestClient(app) as client:
+    with HatchedProcesses(house.runtime.settings) as log, TestClient(app) as client:
         used = Used(house, client, log)
         used.use()
         house.clock.advance(timedelta(days=1))

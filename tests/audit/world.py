@@ -14,7 +14,6 @@ from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.export import Scope, export
 from marketplace.audit.models import DocumentSignature
-from marketplace.audit.processes import LogProcesses
 from marketplace.audit.service import integrate
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json, sha256_hex
@@ -22,6 +21,7 @@ from marketplace.kernel.clock import timestamp
 from marketplace.kernel.signing import SigningKey, generate_key
 from marketplace.plumbing.db import Database
 from marketplace.settings import Settings
+from tests.audit.hatched import HatchedProcesses
 
 NOW = datetime(2026, 9, 1, 1, 0, tzinfo=UTC)
 ROOT = "ab" * 32
@@ -52,7 +52,7 @@ class Log:
 
     settings: Settings
     database: Database
-    processes: LogProcesses
+    processes: HatchedProcesses
     keys: dict[str, SigningKey] = field(default_factory=dict)
 
     def write(self, count: int, actor: Actor = BUYER) -> list[str]:
@@ -79,7 +79,7 @@ def open_log(folder: Path) -> Iterator[Log]:
     settings = Settings(data_folder=folder)
     database = open_database(folder / "market.sqlite3")
     try:
-        with LogProcesses(settings) as processes:
+        with HatchedProcesses(settings) as processes:
             yield Log(settings, database, processes)
     finally:
         database.dispose()

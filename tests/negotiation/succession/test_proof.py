@@ -11,11 +11,11 @@ import pytest
 
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.export import Scope, export
-from marketplace.audit.processes import LogProcesses
 from marketplace.audit.verifier.files import verify
 from marketplace.audit.verifier.report import Report
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation import queries as negotiation
+from tests.audit.hatched import HatchedProcesses
 from tests.house import House
 from tests.negotiation.parts import finalized
 from tests.negotiation.succession.parts import (
@@ -48,7 +48,7 @@ def exporting(house: House) -> Iterator[Exporting]:
         own = house.runtime.service_key
         facts = {"participant": "service", "kid": own.kid, "alg": own.algorithm, "jwk": own.public_jwk}
         record(db, house.cast["operator"].actor, Tag.KEY_REGISTERED, house.clock.now(), facts=facts)
-    with LogProcesses(house.runtime.settings) as log:
+    with HatchedProcesses(house.runtime.settings) as log:
 
         def bundle(who: str = "auditor", **scope: Any) -> Json:
             integrate_once(house.runtime, log)
