@@ -127,13 +127,13 @@ def _page(request: Request, view: Call, wanted: Wanted, cursor: str | None, limi
 
     def make() -> Response:
         parts = queries.parts(view.db, view.now, wanted, cursor=cursor, limit=size)
-        return written(request, view, in_pieces(_texts(parts)), JSON, long=size > MAX_PAGE)
+        return written(request, view, in_pieces(page_texts(parts)), JSON, long=size > MAX_PAGE)
 
     etag = revision.etag(view.db, view.now, "page", *revision.asked(wanted), cursor, limit)
     return answer(etag, held, make, private=bool(view.actor.roles))
 
 
-def _texts(parts: Iterable[CataloguePage]) -> Iterator[str]:
+def page_texts(parts: Iterable[CataloguePage]) -> Iterator[str]:
     """A CatalogueOut as JSON, in texts of one item each."""
     before, following = '{"items":[', None
     for part in parts:

@@ -119,7 +119,7 @@ def divided(db: Session, actor: Actor) -> Divided:
     )
     amount, ordered = col(Share.amount_fen), col(Share.order_id).is_not(None)
     sums = [func.sum(amount).filter(one) for one in (*mine, and_(or_(*mine), ordered))]
-    rows = select(col(Share.role), func.sum(amount), *sums).where(*own_shares(actor), ~col(Share.void))  # type: ignore[call-overload]
+    rows = select(col(Share.role), func.sum(amount), *sums).where(*own_shares(actor), ~col(Share.void))
     found = db.exec(rows.group_by(col(Share.role))).all()
     own, parts, paid = (sum(int(row[place] or 0) for row in found) for place in (2, 3, 4))
     return Divided({row[0]: int(row[1]) for row in found}, own, parts, paid)

@@ -1,4 +1,8 @@
-"""A page of the catalogue at 1,000, 10,000 and 100,000 listings: its time, its statements, its memory."""
+"""A page of the catalogue at 1,000, 10,000 and 100,000 listings: its time, its statements, its memory.
+
+Beside it, what it takes to know that a reader holds the page, and on the largest catalogue a long page as it is written
+piece by piece, whose memory must not grow with its length.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +19,12 @@ from pathlib import Path
 from sqlalchemy import Connection, event
 from sqlmodel import func, select
 
-from marketplace.exchange.catalogue import CataloguePage, Wanted, visible
+from marketplace.exchange import revision
+from marketplace.exchange.catalogue import CataloguePage, Wanted, parts, visible
+from marketplace.exchange.catalogue_routes import page_texts
 from marketplace.exchange.models import CatalogueLine
 from marketplace.exchange.searching import Place, search
+from marketplace.plumbing.pieces import in_pieces
 from tests.benchmarks.figures import Goal, Result, main
 from tests.benchmarks.listings import fill
 from tests.house import House, open_house
@@ -25,6 +32,7 @@ from tests.house import House, open_house
 SIZES = (1_000, 10_000, 100_000)
 ROUNDS = 40
 LIMIT = 20
+LONG = (100, 1_000, 10_000)
 ISSUE = "issue 5"
 # Every page is full at the smallest size, so that all sizes do the same work.
 PAGES: dict[str, Wanted] = {
@@ -55,12 +63,15 @@ def measure(options: argparse.Namespace) -> Result:
         f"{', '.join(f'{size:,}' for size in sizes)} listings on SQLite, each its rows as the verbs leave them, one in "
         f"twenty hidden; pages of {LIMIT}, {len(PAGES)} kinds ({', '.join(PAGES)}), {ROUNDS} rounds, sizes in turn; "
         + "; ".join(f"{name}: {words}" for name, words in WORDS.items())
-        + f"; floor: {small:,} listings"
+        + f"; held: an ETag; long: pages of {', '.join(f'{one:,}' for one in LONG)} at {large:,} listings, in pieces; "
+        f"floor: {small:,} listings, for the memory of long pages one of {LONG[1]:,}"
     )
     result.goals |= {
         f"ratio.page_p50_ms_{large}": Goal(ISSUE, at_most=1.5),
         f"statements_{large}": Goal(ISSUE, at_most=3),
         f"memory_kib_{large}": Goal(ISSUE, at_most=4096),
+        f"held_statements_{large}": Goal(ISSUE, at_most=1),
+        f"ratio.long_memory_kib_{LONG[-1]}": Goal(ISSUE, at_most=1.25),
     }
     return result
 
@@ -91,6 +102,55 @@ def _measure(markets: dict[int, _Market], result: Result) -> None:
                 if turn:  # the first round fills the caches of statements and pages
                     times[size][name].append(took)
     _report(markets, times, result)
+    _held(markets, result)
+    _long(markets[max(markets)], result)
+
+
+def _held(markets: dict[int, _Market], result: Result) -> None:
+    """What it takes to know, before anything of a page is read, whether the reader holds it."""
+    revision.release()  # read once in a process
+    for size, market in markets.items():
+        took = sorted(_etag_seconds(market) for _ in range(ROUNDS))
+        result.figures[f"held_p50_ms_{size}"] = round(took[ROUNDS // 2] * 1000, 3)
+        with _noted(market.house) as statements:
+            _etag_seconds(market)
+        result.figures[f"held_statements_{size}"] = sum(one.startswith("SELECT") for one in statements)
+
+
+def _etag_seconds(market: _Market) -> float:
+    start = time.perf_counter()
+    with market.house.runtime.database.reading() as db:
+        revision.etag(db, market.house.clock.now(), "page", *revision.asked(Wanted()), None, LIMIT)
+    return time.perf_counter() - start
+
+
+def _long(market: _Market, result: Result) -> None:
+    """Long pages as they are written, each read once for its time and once more for its memory."""
+    for limit in LONG:
+        start = time.process_time()
+        first, size = _write(market, limit)
+        result.figures[f"long_cpu_ms_{limit}"] = round((time.process_time() - start) * 1000)
+        result.figures[f"long_first_piece_cpu_ms_{limit}"] = round(first * 1000, 1)
+        result.figures[f"long_kib_{limit}"] = round(size / 1024)
+        tracemalloc.start()
+        try:
+            _write(market, limit)
+            result.figures[f"long_memory_kib_{limit}"] = round(tracemalloc.get_traced_memory()[1] / 1024)
+        finally:
+            tracemalloc.stop()
+    result.floor["long_memory_kib"] = result.figures[f"long_memory_kib_{LONG[1]}"]
+    grown = result.figures[f"long_memory_kib_{LONG[-1]}"] / result.floor["long_memory_kib"]
+    result.ratio[f"long_memory_kib_{LONG[-1]}"] = round(grown, 2)
+
+
+def _write(market: _Market, limit: int) -> tuple[float, int]:
+    """(processor seconds to the first piece of a page of the latest, bytes of all); no piece is kept."""
+    start, first, size = time.process_time(), 0.0, 0
+    with market.house.runtime.database.reading() as db:
+        for piece in in_pieces(page_texts(parts(db, market.house.clock.now(), Wanted(), limit=limit))):
+            first = first or time.process_time() - start
+            size += len(piece)
+    return first, size
 
 
 def _report(markets: dict[int, _Market], times: dict[int, dict[str, list[float]]], result: Result) -> None:

@@ -7,7 +7,7 @@ import pytest
 from marketplace.audit import documents
 from marketplace.charging import routes as charging_routes
 from marketplace.client.problem import ProblemError
-from marketplace.exchange import queries
+from marketplace.exchange import catalogue_routes, queries
 from marketplace.exchange import routes as exchange_routes
 from marketplace.exchange.catalogue import NotInCatalogue
 from marketplace.exchange.fitness import UnknownParty
@@ -70,7 +70,7 @@ def test_the_named_buyer_reads_its_detail_and_price_and_nobody_else_does(
     house: House, private: Listing, address: str
 ) -> None:
     path = address.format(private.id)
-    with open_market(house, [exchange_routes.routes, charging_routes.routes]) as market:
+    with open_market(house, [exchange_routes.routes, catalogue_routes.routes, charging_routes.routes]) as market:
         assert market.http.get(market.url + path).status_code == 404
         assert market.client("pharma").get(path)
         with pytest.raises(ProblemError) as refused:

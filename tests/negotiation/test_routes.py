@@ -12,6 +12,7 @@ from sqlmodel import select
 
 from marketplace.assets.routes import routes as asset_routes
 from marketplace.audit.models import Entry
+from marketplace.exchange.catalogue_routes import routes as catalogue_routes
 from marketplace.exchange.routes import routes as exchange_routes
 from marketplace.negotiation.routes import routes as negotiation_routes
 from marketplace.plumbing import problems
@@ -36,7 +37,7 @@ class Client:
         app = FastAPI()
         app.state.runtime, app.state.gate = house.runtime, Gate(house)
         problems.install(app)
-        for routes in (asset_routes, exchange_routes, negotiation_routes):
+        for routes in (asset_routes, exchange_routes, catalogue_routes, negotiation_routes):
             app.include_router(routes)
         self.http, self.house, self.count = TestClient(app), house, 0
 
