@@ -1,7 +1,7 @@
 """Shares know their transfer, when the bank carried it out and whether one came back; what is owed for stages.
 
 Revision ID: 0043
-Revises: 0037
+Revises: 0041
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from alembic import op
 from marketplace.plumbing.db import UtcDateTime
 
 revision = "0043"
-down_revision = "0037"
+down_revision = "0041"
 branch_labels = None
 depends_on = None
 
