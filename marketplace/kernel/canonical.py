@@ -54,7 +54,8 @@ def read_strictly(data: bytes | str, *, decimals_as_text: bool = False) -> Any:
         document = (_parse_decimals_as_text if decimals_as_text else _parse)(text)
     except (ValueError, RecursionError) as error:
         raise AmbiguousDocument(f"not readable as strict JSON: {error}", action="send plain JSON") from error
-    _refuse_ambiguity(document, depth=0)
+    if not (text.isascii() and "\\" not in text and text.count("{") + text.count("[") <= MAX_DEPTH):
+        _refuse_ambiguity(document, depth=0)
     return document
 
 
@@ -143,8 +144,17 @@ def _refuse_constant(name: str) -> Any:
     raise ValueError(f"{name} is not JSON")
 
 
+def _whole(text: str) -> int:
+    number = int(text)
+    _require_leaf(number)
+    return number
+
+
+def _refuse_float(text: str) -> Any:
+    _require_leaf(float(text))
+
+
 # Made once: `json.loads` would make a decoder for every text.
-_parse = json.JSONDecoder(object_pairs_hook=_unique_keys, parse_constant=_refuse_constant).decode
-_parse_decimals_as_text = json.JSONDecoder(
-    object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=str
-).decode
+_numbers: Json = {"parse_int": _whole, "parse_float": _refuse_float, "parse_constant": _refuse_constant}
+_parse = json.JSONDecoder(object_pairs_hook=_unique_keys, **_numbers).decode
+_parse_decimals_as_text = json.JSONDecoder(object_pairs_hook=_unique_keys, **(_numbers | {"parse_float": str})).decode

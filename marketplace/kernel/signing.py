@@ -5,15 +5,21 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Any, TypeAlias
 
 import jwt
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP256R1, EllipticCurvePrivateKey
+from cryptography.hazmat.primitives.asymmetric.ec import (
+    ECDSA,
+    SECP256R1,
+    EllipticCurvePrivateKey,
+    EllipticCurvePublicKey,
+)
 from cryptography.hazmat.primitives.asymmetric.ec import generate_private_key as generate_ec
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
@@ -23,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 from jwt.api_jws import PyJWS
-from jwt.utils import base64url_encode, der_to_raw_signature
+from jwt.utils import base64url_encode, der_to_raw_signature, raw_to_der_signature
 
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import Invalid, shown
@@ -41,6 +47,7 @@ class _DeterministicES256(ECAlgorithm):
         return der_to_raw_signature(key.sign(msg, ECDSA(SHA256(), deterministic_signing=True)), key.curve)
 
 
+_ES256 = ECDSA(SHA256())
 _JWS = PyJWS(algorithms=[])
 _JWS.register_algorithm("EdDSA", OKPAlgorithm())
 _JWS.register_algorithm("ES256", _DeterministicES256(ECAlgorithm.SHA256, SECP256R1))
@@ -198,24 +205,29 @@ def verify_compact(token: str, jwk: Jwk, *, typ: str) -> bytes:
     return payload
 
 
-def holds(token: str, jwk: Jwk) -> bool:
-    """Whether the signature of a compact JWS is this public key's.  Only that: header and payload are the caller's.
+def holds(signed: bytes, signature: bytes, jwk: Jwk) -> bool:
+    """Whether a signature of JWS over exact bytes is this public key's.
 
-    jwk: public members, all text, with `alg`.  The parsed key is kept, never a token.
+    jwk: public members, all text, with `alg`.  The parsed key is kept, never what it signed.
     """
-    signed, _, signature = token.rpartition(".")
     try:
-        known = _parsed(tuple(sorted(jwk.items())))
-        octets = base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4))
-        return bool(known.Algorithm.verify(signed.encode(), known.key, octets))
-    except (jwt.PyJWTError, ValueError, TypeError):
+        _check_by(tuple(sorted(jwk.items())))(signature, signed)
+    except (InvalidSignature, jwt.PyJWTError, ValueError, TypeError):
         return False
+    return True
 
 
 @lru_cache(maxsize=1024)
-def _parsed(members: tuple[tuple[str, str], ...]) -> jwt.PyJWK:
+def _check_by(members: tuple[tuple[str, str], ...]) -> Callable[[bytes, bytes], None]:
+    """What checks (signature, signed bytes) by a key.  Raises InvalidSignature, or ValueError: another length."""
     jwk = dict(members)
-    return jwt.PyJWK(jwk, jwk["alg"])
+    match jwt.PyJWK(jwk, jwk["alg"]).key:
+        case Ed25519PublicKey() as key:
+            return key.verify
+        case EllipticCurvePublicKey() as key:
+            return lambda signature, signed: key.verify(raw_to_der_signature(signature, key.curve), signed, _ES256)
+        case _:
+            raise ValueError("a key of another kind")
 
 
 def _require_header(token: str, jwk: Jwk, typ: str) -> Jwk:

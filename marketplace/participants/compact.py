@@ -10,6 +10,7 @@ import base64
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from marketplace.kernel.canonical import Json, read_strictly
@@ -29,11 +30,12 @@ class BadToken(Invalid):
 
 @dataclass(frozen=True)
 class Compact:
-    """A compact JWT, read and not yet verified."""
+    """A compact JWT, read and not yet verified.  signed: what its signature is over."""
 
-    text: str
     header: Json
     claims: Json
+    signed: bytes
+    signature: bytes
 
     def require_header(self, *, typ: frozenset[str | None], known: frozenset[str]) -> None:
         """Refuse a header member outside `known` (so `crit`, `jku`, `x5u`, `jwk` …) or a `typ` of another document."""
@@ -53,7 +55,7 @@ class Compact:
         """Check the signature with one key and its one algorithm."""
         if self.header.get("alg") != jwk["alg"]:
             raise BadToken("the algorithm is not the key's", expected=jwk["alg"], got=_short(self.header.get("alg")))
-        if jwk["alg"] not in ALGORITHMS or not holds(self.text, jwk):
+        if jwk["alg"] not in ALGORITHMS or not holds(self.signed, self.signature, jwk):
             raise BadToken("the signature was not made over this token with this key")
 
     def text_claim(self, name: str, expected: str | None = None) -> str:
@@ -80,8 +82,9 @@ def read(token: str) -> Compact:
     match = _COMPACT.fullmatch(token)
     if match is None:
         raise BadToken("not a compact JWT", expected="three base64url parts with dots between")
-    header, claims, _signature = (_octets(part) for part in match.groups())
-    return Compact(token, _object("header", header), _object("claims", claims))
+    header, claims, signature = match.groups()
+    signed = token[: match.end(2)].encode()
+    return Compact(_header(header), _object("claims", _octets(claims)), signed, _octets(signature))
 
 
 def wrong_moment(what: str, bound: datetime, got: datetime) -> BadToken:
@@ -97,6 +100,12 @@ def _octets(part: str) -> bytes:
     if base64.urlsafe_b64encode(octets).rstrip(b"=").decode() != part:
         raise BadToken("a part of the token is not the one base64url spelling of its octets")
     return octets
+
+
+# A client sends the same header again and again; nobody changes it.
+@lru_cache(maxsize=256)
+def _header(part: str) -> Json:
+    return _object("header", _octets(part))
 
 
 def _object(name: str, octets: bytes) -> Json:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar, cast
 
-from sqlmodel import Session, SQLModel
+from sqlmodel import Session
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Query = Callable[Concatenate[Session, P], R]
 _KEPT = "snapshot"
+_VALUES = frozenset({str, tuple, datetime})
 
 
 @contextmanager
@@ -30,14 +32,15 @@ def snapshot(db: Session) -> Iterator[None]:
 
 
 def once_per_snapshot(query: Query[P, R]) -> Query[P, R]:
-    """Mark a query that only reads; its arguments are rows, or values that can be hashed."""
+    """Mark a query that only reads; its arguments are rows, texts, moments, or tuples of texts."""
+    name = query.__qualname__
 
     @wraps(query)
     def ask(db: Session, *args: P.args, **kwargs: P.kwargs) -> R:
         kept: dict[Any, Any] | None = db.info.get(_KEPT)
         if kept is None:
             return query(db, *args, **kwargs)
-        key = _key(query.__qualname__, args, kwargs)
+        key = _key(name, args, kwargs)
         if key not in kept:
             kept[key] = args, query(db, *args, **kwargs)  # the arguments live on, so that no other row gets their id
         answer: R = kept[key][1]
@@ -52,6 +55,6 @@ def remember(db: Session, query: Callable[..., R], answer: R, *args: Any) -> Non
 
 
 def _key(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
-    # Most arguments are texts; to ask whether one is a row costs more than the rest of this.
-    known = tuple([one if type(one) is str else id(one) if isinstance(one, SQLModel) else one for one in args])
-    return (name, known, tuple(sorted(kwargs.items()))) if kwargs else (name, known)
+    # By its type, because to ask whether one is a row costs more than the rest of this.
+    known = [one if type(one) in _VALUES else id(one) for one in args]
+    return (name, *known, *sorted(kwargs.items())) if kwargs else (name, *known)

@@ -19,9 +19,12 @@ from marketplace.usage.rules import Ruling, UseRequest
 def as_seen(db: Session, agreement: Agreement, use: UseRequest) -> UseRequest:
     """A use with what would leave: as it was prepared, or until then as the terms ask."""
     if (delivery := queries.delivery(db, agreement.id)) is not None:
-        return replace(use, output=delivery.output, smallest_group=delivery.smallest_group)
-    output, smallest = usage_queries.asked_to_leave(db, agreement)
-    return replace(use, output=output, smallest_group=smallest)
+        leaves = delivery.output, delivery.smallest_group
+    else:
+        leaves = usage_queries.asked_to_leave(db, agreement)
+    if leaves == (use.output, use.smallest_group):
+        return use
+    return replace(use, output=leaves[0], smallest_group=leaves[1])
 
 
 def shortfall(ruling: Ruling, applied: Iterable[Json | str], use: UseRequest) -> str | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from marketplace.audit.entry import Tag
@@ -22,6 +23,8 @@ from marketplace.transfer.models import (
     StopNoticeReader,
     Transfer,
 )
+
+_DELIVERIES = select(Delivery).where(col(Delivery.agreement_id).in_(bindparam("agreements", expanding=True)))
 
 
 class NoSuchFile(NotFound):
@@ -48,8 +51,7 @@ def delivery(db: Session, agreement_id: str) -> Delivery | None:
 
 def read_deliveries(db: Session, agreement_ids: Collection[str]) -> None:
     """Read what was prepared for several agreements in one statement; inside `snapshot` only."""
-    rows = db.exec(select(Delivery).where(col(Delivery.agreement_id).in_(sorted(set(agreement_ids)))))
-    found = {one.agreement_id: one for one in rows}
+    found = {one.agreement_id: one for one in db.exec(_DELIVERIES, params={"agreements": sorted(set(agreement_ids))})}
     for name in agreement_ids:
         remember(db, delivery, found.get(name), name)
 

@@ -7,7 +7,7 @@ denies when the list is not empty, and judges operands, operators and actions a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
 
@@ -167,6 +167,22 @@ class AccessFacts(_Closed):
     opinion: Credential
     quota: Quota
     epoch: int
+
+
+class Compiled(NamedTuple):
+    """Compiled uses, and the same as plain values, which nobody changes."""
+
+    model: Uses
+    plain: Json
+
+
+def checked(facts: Json, uses: Compiled) -> Json:
+    """The whole input as plain values, its shape judged once.  facts: all of it but the uses.
+
+    Raises ValidationError: a member is missing, unknown or of another type.
+    """
+    AccessFacts.model_validate({**facts, "uses": uses.model})
+    return {**facts, "uses": uses.plain}
 
 
 def compile_uses(policy: Any) -> Uses:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
+from sqlalchemy import BindParameter, bindparam
 from sqlmodel import Session, col, func, select
 
 from marketplace.assets.models import Version
@@ -21,14 +22,38 @@ from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.queries import agreement as agreement_of
 from marketplace.negotiation.succession import queries as succession
 from marketplace.negotiation.succession.queries import amended
+from marketplace.plumbing.db import rows_of
 from marketplace.plumbing.epochs import Epoch, Stop, reason_of
 from marketplace.plumbing.epochs import hold as hold_epochs
 from marketplace.plumbing.snapshots import once_per_snapshot, remember
 from marketplace.registration.queries import valid_certificate
 from marketplace.usage import obligations
-from marketplace.usage.facts import Uses, compile_uses
+from marketplace.usage.facts import Compiled, compile_uses
 from marketplace.usage.models import UsageQuota
 from marketplace.usage.rules import EPOCH_CHANGED, EXPIRED
+
+# Made once: to make them for each batch of decisions costs more than to run them.
+_LATEST = select(func.max(Entry.at))
+_EPOCHS = select(Epoch.subject, Epoch.number).where(col(Epoch.subject).in_(bindparam("subjects", expanding=True)))
+_AGREEMENTS = select(Agreement).where(col(Agreement.id).in_(bindparam("agreements", expanding=True)))
+_TAKEN = select(
+    UsageQuota.agreement_id,
+    col(UsageQuota.uses_reserved) + col(UsageQuota.uses_settled),
+    col(UsageQuota.bytes_reserved) + col(UsageQuota.bytes_settled),
+).where(col(UsageQuota.agreement_id).in_(bindparam("agreements", expanding=True)))
+_NAMED: BindParameter[str] = bindparam("documents", expanding=True)
+_BODIES = select(Document.sha256, Document.body).where(col(Document.sha256).in_(_NAMED))
+_SIGNERS = select(DocumentSignature.document, DocumentSignature.signer).where(
+    col(DocumentSignature.document).in_(_NAMED)
+)
+
+
+class _Terms(NamedTuple):
+    """signed: whether they are those of the signed document; leaves: as `asked_to_leave` says it."""
+
+    signed: bool
+    uses: Compiled
+    leaves: tuple[str, int]
 
 
 class Taken(NamedTuple):
@@ -45,10 +70,8 @@ def taken(db: Session, agreement_id: str) -> Taken:
 
 
 def _taken(db: Session, agreement_ids: Collection[str]) -> dict[str, Taken]:
-    uses = col(UsageQuota.uses_reserved) + col(UsageQuota.uses_settled)
-    volume = col(UsageQuota.bytes_reserved) + col(UsageQuota.bytes_settled)
-    rows = select(UsageQuota.agreement_id, uses, volume).where(col(UsageQuota.agreement_id).in_(agreement_ids))
-    return {name: Taken(*numbers) for name, *numbers in db.exec(rows)}
+    found = rows_of(db, _TAKEN, agreements=list(agreement_ids))
+    return {name: Taken(uses, volume) for name, uses, volume in found}
 
 
 def quotas(db: Session, agreement_ids: Collection[str]) -> dict[str, UsageQuota]:
@@ -84,22 +107,21 @@ def epoch(db: Session, subjects: Sequence[str], *, hold: bool = False) -> int:
 
 @once_per_snapshot
 def _epoch(db: Session, subjects: tuple[str, ...]) -> int:
-    return sum(db.exec(select(Epoch.number).where(col(Epoch.subject).in_(subjects))))
+    return sum(epochs(db, subjects).values())
 
 
 def read_ahead(db: Session, agreement_ids: Collection[str]) -> None:
     """Read what uses of several agreements rest on, one statement for each table; inside `snapshot` only."""
     wanted = sorted(set(agreement_ids))
-    found = db.exec(select(Agreement).where(col(Agreement.id).in_(wanted))).all()
+    found = db.exec(_AGREEMENTS, params={"agreements": wanted}).all()
     subjects = {one.id: subjects_of(one) for one in found}
     read_epochs(db, subjects.values())
     succession.read_ahead(db, [one.id for one in found])
     quotas = _taken(db, wanted)
     names = [one.document for one in found]
-    bodies = dict(db.exec(select(Document.sha256, Document.body).where(col(Document.sha256).in_(names))).all())
+    bodies: dict[str, bytes] = dict(rows_of(db, _BODIES, documents=names))
     signed: dict[str, list[str]] = {}
-    columns = select(DocumentSignature.document, DocumentSignature.signer)
-    for document, signer in db.exec(columns.where(col(DocumentSignature.document).in_(names))):
+    for document, signer in rows_of(db, _SIGNERS, documents=names):
         signed.setdefault(document, []).append(signer)
     for one in found:
         remember(db, agreement_of, one, one.id)
@@ -132,8 +154,7 @@ def epochs(db: Session, subjects: Collection[str]) -> dict[str, int]:
     """The epoch of each subject that has one."""
     if not subjects:
         return {}
-    rows = select(Epoch.subject, Epoch.number).where(col(Epoch.subject).in_(list(subjects)))
-    return dict(db.exec(rows).all())
+    return dict(rows_of(db, _EPOCHS, subjects=list(subjects)))
 
 
 def stop_reason(db: Session, subjects: Sequence[str]) -> str:
@@ -156,7 +177,8 @@ def lapse_reason(db: Session, agreement_id: str, stops_at: int, now: datetime) -
 @once_per_snapshot
 def latest_entry(db: Session) -> datetime | None:
     """The latest time of any entry: time never runs behind it."""
-    return db.exec(select(func.max(Entry.at))).one()
+    latest: datetime | None = rows_of(db, _LATEST)[0][0]
+    return latest
 
 
 @once_per_snapshot
@@ -165,11 +187,9 @@ def signers(db: Session, agreement: Agreement) -> list[str]:
     return sorted(one.signer for one in documents.signatures(db, agreement.document))
 
 
-@once_per_snapshot
 def terms_signed(db: Session, agreement: Agreement) -> bool:
     """Whether the uses and the prices on record are those inside the signed document."""
-    signed = _signed(db, agreement)
-    return signed.get("uses") == agreement.uses and signed.get("price_plan") == agreement.price_plan
+    return _terms(db, agreement).signed
 
 
 def signed_price_plan(db: Session, agreement: Agreement) -> Json:
@@ -188,23 +208,28 @@ def open_conditions(db: Session, opinion: Opinion) -> list[datetime]:
     return [one.due_at for one in conditions(db, opinion.id) if one.met_at is None]
 
 
-def compiled_uses(db: Session, agreement: Agreement) -> Uses:
+def compiled_uses(db: Session, agreement: Agreement) -> Compiled:
     """The uses on record as facts; those of the signed document where they are the same."""
-    body = _body(db, agreement.document)
-    return _compiled(body) if body and terms_signed(db, agreement) else compile_uses(agreement.uses)
+    return _terms(db, agreement).uses
 
 
 def asked_to_leave(db: Session, agreement: Agreement) -> tuple[str, int]:
     """What is to leave under the uses on record, and the persons of its smallest group, as `obligations` says it."""
-    body = _body(db, agreement.document)
-    if body and terms_signed(db, agreement):
-        return _asked_to_leave(body)
-    return obligations.asked_to_leave(compile_uses(agreement.uses).model_dump())
+    return _terms(db, agreement).leaves
 
 
 def _signed(db: Session, agreement: Agreement) -> Json:
     body = _body(db, agreement.document)
     return _content(body) if body is not None else {}
+
+
+@once_per_snapshot
+def _terms(db: Session, agreement: Agreement) -> _Terms:
+    body = _body(db, agreement.document)
+    signed = _content(body) if body is not None else {}
+    if body and signed.get("uses") == agreement.uses and signed.get("price_plan") == agreement.price_plan:
+        return _signed_terms(body)
+    return _read(agreement.uses, signed=False)
 
 
 @once_per_snapshot
@@ -220,10 +245,11 @@ def _content(body: bytes) -> Json:
 
 
 @lru_cache(maxsize=512)
-def _compiled(body: bytes) -> Uses:
-    return compile_uses(_content(body)["uses"])
+def _signed_terms(body: bytes) -> _Terms:
+    return _read(_content(body)["uses"], signed=True)
 
 
-@lru_cache(maxsize=512)
-def _asked_to_leave(body: bytes) -> tuple[str, int]:
-    return obligations.asked_to_leave(_compiled(body).model_dump())
+def _read(policy: Json, *, signed: bool) -> _Terms:
+    model = compile_uses(policy)
+    uses = Compiled(model, model.model_dump())
+    return _Terms(signed, uses, obligations.asked_to_leave(uses.plain))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from sqlmodel import Session
 
@@ -22,18 +23,11 @@ from marketplace.plumbing.epochs import hold as hold_epochs
 from marketplace.plumbing.policy import UNAVAILABLE
 from marketplace.plumbing.policyreleases import Accepted
 from marketplace.plumbing.runtime import Runtime
-from marketplace.plumbing.snapshots import snapshot
+from marketplace.plumbing.snapshots import once_per_snapshot, snapshot
 from marketplace.registration.queries import certificate_standing, valid_certificate
 from marketplace.settings import Settings
 from marketplace.usage import queries, rules
-from marketplace.usage.facts import (
-    AccessFacts,
-    AgreementFacts,
-    Asked,
-    Credential,
-    Quota,
-    VersionFacts,
-)
+from marketplace.usage.facts import checked
 from marketplace.usage.rules import Ruling, UseRequest
 
 PACKAGE = "access"
@@ -63,47 +57,32 @@ def authorize(
 
 def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, now: datetime) -> Gathered:
     """Everything the policy is told about a use, in one read."""
-    subjects = (*queries.subjects_of(agreement), *asked.grounds)
+    subjects = queries.subjects_of(agreement)
     # The epoch is read before the facts: a bump in between is then noticed when the use is recorded.
-    epoch = _epoch(db, agreement, asked)
-    version = assets.version(db, agreement.version_id)
-    certificate = valid_certificate(db, version, now)
-    opinion = valid_opinion(db, version, now)
+    epoch = _epoch(db, subjects, asked)
+    standing = _standing(db, agreement.version_id, now)
     sides = _agreement_facts(db, agreement)
-    facts = AccessFacts(
-        now=_seconds(now),
-        asked=Asked(
-            party=actor.participant,
-            asset=asked.asset or agreement.asset_id,
-            action=asked.action,
-            purpose=asked.purpose,
-            delivery_mode=asked.delivery_mode,
-            place=asked.place or sides.buyer_place,
-            output=asked.output,
-            smallest_group=asked.smallest_group,
-            ethics_approval=asked.ethics_approval,
-        ),
-        agreement=sides,
-        uses=queries.compiled_uses(db, agreement),
-        version=_version_facts(version),
-        certificate=Credential(valid=certificate is not None, state=certificate_standing(db, version, now)),
-        opinion=Credential(valid=opinion is not None, state="valid" if opinion else "none"),
-        quota=_quota_facts(db, agreement, asked),
-        epoch=epoch,
-    ).model_dump()
-    ends = [agreement.ends_at]
-    ends += [asked.until] if asked.until else []
-    ends += [certificate.valid_until] if certificate else []
-    ends += [opinion.expires_at, *queries.open_conditions(db, opinion)] if opinion else []
-    stops_at = min([_seconds(end) for end in ends] + rules.lapses(facts["uses"], sides.final_at))
-    return Gathered(facts, subjects, epoch, stops_at, now, policyreleases.newest(db))
+    facts = checked(
+        {
+            "now": _seconds(now),
+            "asked": _asked_facts(actor, agreement, asked, sides["buyer_place"]),
+            "agreement": sides,
+            "quota": _quota_facts(db, agreement, asked),
+            "epoch": epoch,
+            **standing.facts,
+        },
+        queries.compiled_uses(db, agreement),
+    )
+    ends = [sides["ends_at"], *standing.ends, *rules.lapses(facts["uses"], sides["final_at"])]
+    ends += [_seconds(asked.until)] if asked.until else []
+    return Gathered(facts, (*subjects, *asked.grounds), epoch, min(ends), now, policyreleases.newest(db))
 
 
-def _epoch(db: Session, agreement: Agreement, asked: UseRequest) -> int:
+def _epoch(db: Session, subjects: tuple[str, ...], asked: UseRequest) -> int:
     """The sum of the epochs that a use rests on; those of its own grounds as the caller found them."""
     if asked.grounds_epoch is None:
-        return queries.epoch(db, (*queries.subjects_of(agreement), *asked.grounds))
-    return queries.epoch(db, queries.subjects_of(agreement)) + asked.grounds_epoch
+        return queries.epoch(db, (*subjects, *asked.grounds))
+    return queries.epoch(db, subjects) + asked.grounds_epoch
 
 
 def judge(runtime: Runtime, gathered: Gathered) -> Ruling:
@@ -174,52 +153,95 @@ def record_ruling(
     )
 
 
-def _agreement_facts(db: Session, agreement: Agreement) -> AgreementFacts:
-    provider, buyer = participant(db, agreement.provider_id), participant(db, agreement.buyer_id)
+def _asked_facts(actor: Actor, agreement: Agreement, asked: UseRequest, registered_at: str) -> Json:
+    return {
+        "party": actor.participant,
+        "asset": asked.asset or agreement.asset_id,
+        "action": asked.action,
+        "purpose": asked.purpose,
+        "delivery_mode": asked.delivery_mode,
+        "place": asked.place or registered_at,
+        "output": asked.output,
+        "smallest_group": asked.smallest_group,
+        "ethics_approval": asked.ethics_approval,
+    }
+
+
+class _Standing(NamedTuple):
+    """What of a version is the same for every use of it at one moment.  ends: Unix seconds at which it lapses."""
+
+    facts: Json
+    ends: list[int]
+
+
+@once_per_snapshot
+def _standing(db: Session, version_id: str, now: datetime) -> _Standing:
+    version = assets.version(db, version_id)
+    certificate = valid_certificate(db, version, now)
+    opinion = valid_opinion(db, version, now)
+    facts: Json = {
+        "version": _version_facts(version),
+        "certificate": {"valid": certificate is not None, "state": certificate_standing(db, version, now)},
+        "opinion": {"valid": opinion is not None, "state": "valid" if opinion else "none"},
+    }
+    ends = [certificate.valid_until] if certificate else []
+    ends += [opinion.expires_at, *queries.open_conditions(db, opinion)] if opinion else []
+    return _Standing(facts, [_seconds(end) for end in ends])
+
+
+@once_per_snapshot
+def _parties(db: Session, provider_id: str, buyer_id: str) -> Json:
+    provider, buyer = participant(db, provider_id), participant(db, buyer_id)
+    return {
+        "provider": provider_id,
+        "buyer": buyer_id,
+        "buyer_kind": buyer.kind,
+        "buyer_place": buyer.jurisdiction,
+        "provider_place": provider.jurisdiction,
+        "parties_active": provider.suspended_at is None and buyer.suspended_at is None,  # gate H11
+    }
+
+
+def _agreement_facts(db: Session, agreement: Agreement) -> Json:
     final_at = queries.final_at(db, agreement)
-    return AgreementFacts(
-        id=agreement.id,
-        document=agreement.document,
-        state=agreement.state,
-        provider=agreement.provider_id,
-        buyer=agreement.buyer_id,
-        buyer_kind=buyer.kind,
-        buyer_place=buyer.jurisdiction,
-        provider_place=provider.jurisdiction,
-        asset=agreement.asset_id,
-        version=agreement.version_id,
-        delivery_mode=agreement.delivery_mode,
-        starts_at=_seconds(agreement.starts_at),
-        ends_at=_seconds(agreement.ends_at),
-        final_at=_seconds(final_at) if final_at else 0,
-        signers=queries.signers(db, agreement),
-        terms_signed=queries.terms_signed(db, agreement),
-        parties_active=provider.suspended_at is None and buyer.suspended_at is None,  # gate H11
-        listing_stands=queries.listing_stands(db, agreement),
-        held_for=agreement.reason if (agreement.state, agreement.suspended_by) == ("suspended", SERVICE) else "",
-    )
+    return {
+        "id": agreement.id,
+        "document": agreement.document,
+        "state": agreement.state,
+        **_parties(db, agreement.provider_id, agreement.buyer_id),
+        "asset": agreement.asset_id,
+        "version": agreement.version_id,
+        "delivery_mode": agreement.delivery_mode,
+        "starts_at": _seconds(agreement.starts_at),
+        "ends_at": _seconds(agreement.ends_at),
+        "final_at": _seconds(final_at) if final_at else 0,
+        "signers": queries.signers(db, agreement),
+        "terms_signed": queries.terms_signed(db, agreement),
+        "listing_stands": queries.listing_stands(db, agreement),
+        "held_for": agreement.reason if (agreement.state, agreement.suspended_by) == ("suspended", SERVICE) else "",
+    }
 
 
-def _version_facts(version: Version) -> VersionFacts:
-    return VersionFacts(
-        id=version.id,
-        asset=version.asset_id,
-        kind=version.kind,
-        stage=version.stage,
-        sealed=version.sealed_at is not None and version.root != "",
-        consent_stands=version.stop_reason != Stop.CONSENT_WITHDRAWN,
-    )
+def _version_facts(version: Version) -> Json:
+    return {
+        "id": version.id,
+        "asset": version.asset_id,
+        "kind": version.kind,
+        "stage": version.stage,
+        "sealed": version.sealed_at is not None and version.root != "",
+        "consent_stands": version.stop_reason != Stop.CONSENT_WITHDRAWN,
+    }
 
 
-def _quota_facts(db: Session, agreement: Agreement, asked: UseRequest) -> Quota:
+def _quota_facts(db: Session, agreement: Agreement, asked: UseRequest) -> Json:
     taken = queries.taken(db, agreement.id)
     uses_before, bytes_before = queries.carried(db, agreement.id)
-    return Quota(
-        uses_taken=uses_before + taken.uses,
-        uses_asked=asked.uses,
-        bytes_taken=bytes_before + taken.bytes,
-        bytes_asked=asked.bytes,
-    )
+    return {
+        "uses_taken": uses_before + taken.uses,
+        "uses_asked": asked.uses,
+        "bytes_taken": bytes_before + taken.bytes,
+        "bytes_asked": asked.bytes,
+    }
 
 
 def _seconds(moment: datetime) -> int:

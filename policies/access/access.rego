@@ -102,22 +102,19 @@ purpose_tolerated if not input.asked.purpose in vocabulary.purposes_denied_alway
 delivery_fits if input.asked.delivery_mode == input.agreement.delivery_mode
 
 action_not_prohibited if {
-	every prohibition in input.uses.prohibitions {
-		not constraints.covers(prohibition.action, input.asked.action)
-		prohibition.action != input.asked.action
-	}
+	not input.asked.action in prohibited
+	not wider_action_prohibited
 }
 
-stays_at_home if not abroad_prohibited
+wider_action_prohibited if vocabulary.included_in[input.asked.action] in prohibited
+
+prohibited contains prohibition.action if some prohibition in input.uses.prohibitions
+
+stays_at_home if not "mkt:transferAbroad" in prohibited
 
 stays_at_home if {
 	input.asked.place == input.agreement.provider_place
 	input.agreement.buyer_place == input.agreement.provider_place
-}
-
-abroad_prohibited if {
-	some prohibition in input.uses.prohibitions
-	prohibition.action == "mkt:transferAbroad"
 }
 
 # What the use looks like through each operand.
@@ -155,8 +152,9 @@ relevant contains permission if {
 # A permission that names no purpose grants none.
 suited contains permission if {
 	some permission in relevant
-	count(purpose_constraints(permission)) > 0
-	every constraint in purpose_constraints(permission) {
+	purposes := [constraint | some constraint in permission.constraints; constraint.left == "purpose"]
+	count(purposes) > 0
+	every constraint in purposes {
 		constraints.agrees(constraint, seen)
 	}
 }
@@ -170,11 +168,6 @@ granting contains permission if {
 		constraints.holds(group, seen)
 	}
 }
-
-purpose_constraints(permission) := [constraint |
-	some constraint in permission.constraints
-	constraint.left == "purpose"
-]
 
 obligations := [duty | some duty in duties]
 

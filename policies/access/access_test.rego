@@ -102,6 +102,8 @@ constraint(number, member, value) := set_to(path, value) if {
 
 test_allowed_as_agreed if answer([]) == allowed
 
+test_allowed_by_the_action_itself if answer(set_to("/asked/action", "use")) == allowed
+
 test_allowed_by_a_wider_action if answer(set_to("/asked/action", "train")) == allowed
 
 test_allowed_at_the_last_second_of_a_date_constraint if answer(set_to("/now", 200)) == allowed

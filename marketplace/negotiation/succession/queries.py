@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from marketplace.kernel.errors import Conflict
@@ -16,6 +17,11 @@ from marketplace.negotiation.succession.models import (
 )
 from marketplace.negotiation.succession.rules import ActState, SuccessorKind, SuccessorState
 from marketplace.plumbing.snapshots import once_per_snapshot, remember
+
+# Made once: to make it for each batch of decisions costs more than to run it.
+_SUCCESSORS = select(AgreementSuccessor).where(
+    col(AgreementSuccessor.agreement_id).in_(bindparam("agreements", expanding=True))
+)
 
 
 class NotAnAct(Conflict):
@@ -69,8 +75,7 @@ def succession(db: Session, agreement_id: str) -> AgreementSuccessor | None:
 
 def read_ahead(db: Session, agreement_ids: Collection[str]) -> None:
     """Read what came to take whose place for several agreements in one statement; inside `snapshot` only."""
-    rows = db.exec(select(AgreementSuccessor).where(col(AgreementSuccessor.agreement_id).in_(agreement_ids)))
-    found = {one.agreement_id: one for one in rows}
+    found = {one.agreement_id: one for one in db.exec(_SUCCESSORS, params={"agreements": list(agreement_ids)})}
     for name in agreement_ids:
         remember(db, succession, found.get(name), name)
 
