@@ -83,7 +83,7 @@ async def _catalogue(request: Request) -> Response:
         bodies.refuse_body(request)
         talk, wanted = await known_talk(request), read_filter([dict(request.query_params)])
     else:
-        talk, message = await said_by(request)
+        talk, message = await said_by(request, acts=False)
         wanted = read_filter(check(message, "CatalogRequestMessage").get("filter", []))
     cursor = request.query_params.get("cursor")
     runtime: Runtime = request.app.state.runtime
@@ -128,7 +128,7 @@ async def _read(request: Request, protocol: Protocol) -> Response:
 
 
 async def _open(request: Request, move: Move) -> Response:
-    talk, message = await said_by(request)
+    talk, message = await said_by(request, acts=True)
     request.state.ids = _ids(message)
     require_speaking(talk.hosted)
 
@@ -143,7 +143,7 @@ async def _open(request: Request, move: Move) -> Response:
 
 
 async def _move(request: Request, protocol: Protocol) -> Response:
-    talk, message = await said_by(request)
+    talk, message = await said_by(request, acts=True)
     request.state.ids = _ids(message)
     move = read_move(protocol, request.path_params["path"], str(message.get("eventType", "")))
     if move is None:

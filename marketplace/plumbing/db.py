@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from sqlalchemy import Connection, Dialect, Engine, create_engine, event
 from sqlalchemy.engine import make_url
+from sqlalchemy.orm import Session as AnySession
+from sqlalchemy.orm import SessionTransaction
 from sqlalchemy.pool import NullPool
 from sqlalchemy.types import JSON, DateTime, TypeDecorator
 from sqlmodel import Session, SQLModel
@@ -49,6 +52,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 R = TypeVar("R")
+READ: Final = "read"
+HELD: Final = 256
+"""Rows that a transaction holds on to, so that whoever asks for one by its id again is not sent to the database."""
 JsonColumn = JSON(none_as_null=True)
 
 
@@ -56,7 +62,7 @@ class Database:
     """The engine and its transactions.  Nobody below the edge commits.
 
     session_class: of every session, so that an upper room can watch what a transaction changes.
-    bell: rings when a transaction of this process has asked for work.
+    bell: rings when a transaction of this process has asked for work, or moved what somebody waits for.
     """
 
     def __init__(self, url: str, *, pool_size: int = 10, session_class: type[Session] = Session) -> None:
@@ -120,7 +126,8 @@ class Database:
         if not write and not self.is_sqlite:
             # In READ COMMITTED a stop between two statements shows its epoch beside facts from before it.
             bind = bind.execution_options(isolation_level="REPEATABLE READ")
-        return self._session_class(bind, expire_on_commit=False, autoflush=True, info={BELL: self.bell})
+        info = {BELL: self.bell, READ: deque[object](maxlen=HELD)}
+        return self._session_class(bind, expire_on_commit=False, autoflush=True, info=info)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
@@ -136,17 +143,16 @@ class Database:
         On PostgreSQL, whose server groups commits by itself, a transaction of its own.
         """
         if self.groups is not None:
-            asked = False
+            topics = set[str]()
 
             def watched(session: Session) -> R:
-                nonlocal asked
                 result = work(session)
-                asked = ASKED in session.info
+                topics.update(session.info.get(ASKED, ()))
                 return result
 
             result = self.groups.run(watched)
-            if asked:
-                self.bell.ring()
+            if topics:
+                self.bell.ring(topics)
             return result
         with self.transaction() as session:
             return work(session)
@@ -161,3 +167,20 @@ class Database:
         if self.groups is not None:
             self.groups.close()
         self.engine.dispose()
+
+
+def _hold(db: AnySession, row: object) -> None:
+    # SQLAlchemy's map of a session holds rows weakly: what nobody else refers to would be read again at once.
+    read: deque[object] | None = db.info.get(READ)
+    if read is not None:
+        read.append(row)
+
+
+def _let_go(db: AnySession, transaction: SessionTransaction) -> None:
+    if transaction.parent is None and READ in db.info:
+        db.info[READ].clear()
+
+
+event.listen(AnySession, "loaded_as_persistent", _hold)
+event.listen(AnySession, "pending_to_persistent", _hold)
+event.listen(AnySession, "after_transaction_end", _let_go)
