@@ -72,6 +72,7 @@ class Database:
         self._turn = sqlite.Turn()
         self.bell = Bell()
         self.engine = self._sqlite_engine(pool_size) if self.is_sqlite else self._postgresql_engine(pool_size)
+        self._bound = {write: self._bind(write=write) for write in (False, True)}
         self.groups = self._group_commit() if self.is_sqlite and self.url.database else None
 
     # Parameters stay out of errors, because errors are logged and kept with outbox rows.
@@ -92,6 +93,13 @@ class Database:
         event.listen(engine, "connect", sqlite.configure)
         event.listen(engine, "begin", self._begin_sqlite)
         return engine
+
+    def _bind(self, *, write: bool) -> Engine:
+        bind = self.engine.execution_options(marketplace_write=write)
+        if write or self.is_sqlite:
+            return bind
+        # In READ COMMITTED a stop between two statements shows its epoch beside facts from before it.
+        return bind.execution_options(isolation_level="REPEATABLE READ")
 
     def _begin_sqlite(self, connection: Connection) -> None:
         if not connection.get_execution_options().get("marketplace_write", True):
@@ -122,12 +130,8 @@ class Database:
         write: SQLite takes its write lock at once (BEGIN IMMEDIATE), so that what was read cannot change; what only
         reads sees one state of the database from its first statement on.
         """
-        bind = self.engine.execution_options(marketplace_write=write)
-        if not write and not self.is_sqlite:
-            # In READ COMMITTED a stop between two statements shows its epoch beside facts from before it.
-            bind = bind.execution_options(isolation_level="REPEATABLE READ")
         info = {BELL: self.bell, READ: deque[object](maxlen=HELD)}
-        return self._session_class(bind, expire_on_commit=False, autoflush=True, info=info)
+        return self._session_class(self._bound[write], expire_on_commit=False, autoflush=True, info=info)
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:
