@@ -8,18 +8,24 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from collections import deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
+from typing import Any
 
+from sqlmodel import Session
 from structlog import get_logger
 
 from marketplace.kernel.errors import Invalid
 from marketplace.plumbing import outbox
 from marketplace.plumbing.bell import Bell
+from marketplace.plumbing.outbox import OutboxRow
 from marketplace.plumbing.runtime import Runtime
+from workers.keeper import Keeper
 from workers.tasks import LONG, REGISTRY, TO_OTHERS, Task
+from workers.tasks.within import Begin, Plain, Rest, Within
 
 BATCH = 64
 # What this process asks for rings; only what falls due later, or is asked for by another process, is looked for.
@@ -27,6 +33,7 @@ IDLE_SECONDS = 0.25
 AT_ONCE = 2
 """Transfers that one server pushes at once."""
 RESEND = timedelta(seconds=5)
+KEEPER = Keeper()
 # A loop whose step fails waits twice as long each time, up to this.
 SLOWEST_SECONDS = 5.0
 
@@ -35,28 +42,89 @@ class UnknownTask(Invalid):
     """This release knows no task of that name."""
 
 
+@dataclass(frozen=True)
+class _Attempt:
+    """One attempt at a row.  number: from 1; leased: for longer than the transaction that took it."""
+
+    row: str
+    number: int
+    leased: bool = False
+
+
 def run_row(runtime: Runtime, row_id: str) -> bool:
     """Take one row, run its task, mark it done; False when somebody else holds or has finished it.
 
     A failing task leaves its error on the row and is tried again later.
     """
-    with runtime.database.transaction() as db:
-        row = outbox.lease(db, row_id, runtime.clock.now())
-        if row is not None:
-            name, args, attempt = row.task, dict(row.args), row.attempts
-    if row is None:
-        return False
+    attempt, rest, name = None, None, ""
     try:
-        with _kept(runtime, row_id, attempt):
-            _task(name)(runtime, args)
-    except Exception as error:  # noqa: BLE001 - the row keeps the error, the relay must go on
-        get_logger().warning("task failed", task=name, row=row_id, error=repr(error), exc_info=error)
         with runtime.database.transaction() as db:
-            outbox.fail(db, row_id, attempt, runtime.clock.now(), f"{type(error).__name__}: {error}")
-        return True
-    with runtime.database.transaction() as db:
-        outbox.finish(db, row_id, runtime.clock.now())
+            row = outbox.hold(db, row_id, runtime.clock.now())
+            if row is not None:
+                attempt, name = _Attempt(row_id, row.attempts + 1), row.task
+                rest = _begun(db, runtime, row)
+        if attempt is None:
+            return False
+        if rest is not None:
+            attempt = replace(attempt, leased=True)
+            _go_on(runtime, attempt, rest)
+    except Exception as error:
+        if attempt is None:
+            raise
+        get_logger().warning("task failed", task=name, row=row_id, error=repr(error), exc_info=error)
+        _note(runtime, attempt, f"{type(error).__name__}: {error}")
     return True
+
+
+def _begun(db: Session, runtime: Runtime, row: OutboxRow) -> Rest | None:
+    """Do what a task does in the transaction that takes its row; what remains, with the row leased for it, or None.
+
+    A task that is done in it needs no lease: if this process dies, nothing of it has happened and the row is due.
+    """
+    task, now = _task(row.task), runtime.clock.now()
+    begin = task.begin if isinstance(task, Within) else _outside(task)
+    rest = begin(db, runtime, dict(row.args))
+    row.attempts += 1
+    if rest is None:
+        row.done_at, row.leased_until = now, None
+    else:
+        row.leased_until = now + outbox.LEASE
+    db.add(row)
+    return rest
+
+
+def _outside(task: Plain) -> Begin:
+    """A task that opens transactions of its own, if any: all of it is done with none open here."""
+
+    def begin(_db: Session, runtime: Runtime, args: dict[str, Any]) -> Rest:
+        def rest() -> None:
+            task(runtime, args)
+
+        return rest
+
+    return begin
+
+
+def _go_on(runtime: Runtime, attempt: _Attempt, rest: Rest) -> None:
+    def renew() -> None:
+        with runtime.database.transaction() as db:
+            outbox.renew(db, attempt.row, attempt.number, runtime.clock.now())
+
+    with KEEPER.keeping(renew):
+        end = rest()
+    with runtime.database.transaction() as db:
+        if end is not None:
+            end(db)
+        outbox.finish(db, attempt.row, runtime.clock.now())
+
+
+def _note(runtime: Runtime, attempt: _Attempt, error: str) -> None:
+    """Leave the error on the row, unless the attempt has lost it."""
+    with runtime.database.transaction() as db:
+        now = runtime.clock.now()
+        if attempt.leased or outbox.lease(db, attempt.row, now) is not None:
+            db.flush()
+            outbox.fail(db, attempt.row, attempt.number, now, error)
 
 
 def _task(name: str) -> Task:
@@ -66,21 +134,6 @@ def _task(name: str) -> Task:
         raise UnknownTask(
             "no task of this name is registered", got=name, action="start the release that asked for it"
         ) from None
-
-
-@contextmanager
-def _kept(runtime: Runtime, row_id: str, attempt: int) -> Iterator[None]:
-    """Renew the lease while the task runs, so that a long task is not started a second time beside itself."""
-
-    def renew() -> None:
-        with runtime.database.transaction() as db:
-            outbox.renew(db, row_id, attempt, runtime.clock.now())
-
-    keeper = Loop("lease", renew, outbox.LEASE.total_seconds() / 3, wait_first=True).start()
-    try:
-        yield
-    finally:
-        keeper.stop()
 
 
 def run_due(runtime: Runtime, limit: int = BATCH, only: Collection[str] = (), but: Collection[str] = ()) -> int:
@@ -108,13 +161,11 @@ class Loop:
         step: Callable[[], object],
         pause_seconds: float,
         *,
-        wait_first: bool = False,
         bell: Bell | None = None,
     ) -> None:
         self._step = step
         self._pause = pause_seconds
         self._bell = bell or Bell()
-        self._wait_first = wait_first
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
@@ -130,12 +181,13 @@ class Loop:
 
     def _run(self) -> None:
         pause = self._pause
-        if self._wait_first:
-            self._stop.wait(pause)
         while not self._stop.is_set():
             heard = self._bell.rings
             try:
-                if not self._step() and not self._stop.is_set():
+                # What a step has still to do it has seen after these rings; later ones wake the loop again.
+                while self._step() and not self._stop.is_set():
+                    pass
+                if not self._stop.is_set():
                     self._bell.wait(heard, self._pause)
                 pause = self._pause
             except Exception as error:  # noqa: BLE001 - one bad round must not end the loop
@@ -144,18 +196,41 @@ class Loop:
                 self._stop.wait(pause)
 
 
+class Relay:
+    """Runs the rows of some tasks, one a step, so that it can be stopped between two; only, but: as in `due_rows`."""
+
+    def __init__(self, runtime: Runtime, only: Collection[str] = (), but: Collection[str] = ()) -> None:
+        self._runtime = runtime
+        self._due = partial(outbox.due_rows, limit=BATCH, only=only, but=but)
+        self._seen: deque[str] = deque()
+        self._more = False
+
+    def step(self) -> bool:
+        """Run the oldest row of the last look, after a new one where none is left; whether there is more to do."""
+        if not self._seen:
+            with self._runtime.database.reading() as db:
+                self._seen.extend(self._due(db, self._runtime.clock.now()))
+            self._more = len(self._seen) == BATCH
+        if self._seen:
+            run_row(self._runtime, self._seen.popleft())
+        return self._more or bool(self._seen)
+
+
 def embedded_relays(runtime: Runtime) -> list[Loop]:
     """The threads that run outbox rows inside the server process.
 
     What waits for other people's servers has a thread of its own and holds up nothing else.
     """
     release_leases(runtime)
-    # One row a step, so that a thread can be stopped between two rows.
-    ours, theirs = partial(run_due, runtime, 1, but=TO_OTHERS), partial(run_due, runtime, 1, only=TO_OTHERS - LONG)
-    steps = {"outbox-relay": ours, "outbox-push": theirs}
-    steps |= {f"outbox-data-{number}": partial(run_due, runtime, 1, only=LONG) for number in range(AT_ONCE)}
+    quick = TO_OTHERS - LONG
+    kinds = {
+        "outbox-relay": (Relay(runtime, but=TO_OTHERS), lambda task: task not in TO_OTHERS),
+        "outbox-push": (Relay(runtime, only=quick), lambda task: task in quick),
+    }
+    for number in range(AT_ONCE):
+        kinds[f"outbox-data-{number}"] = Relay(runtime, only=LONG), lambda task: task in LONG
     bell = runtime.database.bell
-    return [Loop(name, step, IDLE_SECONDS, bell=bell) for name, step in steps.items()]
+    return [Loop(name, one.step, IDLE_SECONDS, bell=bell.part(wanted)) for name, (one, wanted) in kinds.items()]
 
 
 class Dispatcher:

@@ -22,7 +22,10 @@ def bench(
     name: Annotated[str, typer.Argument(help="Name of a benchmark, or `all`.")],
     as_json: AsJson = False,
     quick: Annotated[bool, typer.Option("--quick", help="A tenth of the size.")] = False,
-    peer: Annotated[str, typer.Option("--peer", help="For negotiate: where a running Eclipse EDC says its rate.")] = "",
+    peer: Annotated[
+        str,
+        typer.Option("--peer", help="For negotiate: `run` measures Eclipse EDC too, else its rates."),
+    ] = "",
 ) -> None:
     """Measure, print figures against their floor and goals; exit code 1 when a goal is missed."""
     known = names()

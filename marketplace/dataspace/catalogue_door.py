@@ -48,7 +48,7 @@ async def catalogue(request: Request) -> Response:
         bodies.refuse_body(request)
         talk, said, held = await known_talk(request), [dict(request.query_params)], _held(request)
     else:
-        talk, message = await said_by(request)
+        talk, message = await said_by(request, acts=False)
         said, held = check(message, "CatalogRequestMessage").get("filter", []), None
         said = [*(said if isinstance(said, list) else [said]), {"limit": request.query_params.get("limit", "")}]
     limit = 1 if held == ANY else read_limit(said, PAGE, LONGEST_PAGE)

@@ -17,13 +17,12 @@ from marketplace.dataspace import datasets as described
 from marketplace.dataspace.answering import DatasetPage, Patience
 from marketplace.dataspace.hearing import OtherTerms, Talk
 from marketplace.dataspace.house import House
-from marketplace.dataspace.identity import Identity, SignedTokens, UnknownConnector, require_trusted
+from marketplace.dataspace.identity import Caller, Identity, SignedTokens, UnknownConnector, require_trusted
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.policies import rules_of
 from marketplace.dataspace.states import Move, Protocol, Side
 from marketplace.kernel.canonical import Json
 from marketplace.participants import connectors
-from marketplace.participants.models import Connector
 from marketplace.plumbing.runtime import Runtime
 
 KIT = "Bearer conformance-kit"
@@ -119,13 +118,13 @@ def offer_of(dataset_id: str) -> str:
 class KitIdentity(SignedTokens):
     """The kit's one header means its registered connector; whatever else comes is judged as ever."""
 
-    def who(self, db: Session, authorization: str, audience: str, now: datetime, runtime: Runtime) -> Connector:
+    def who(self, db: Session, authorization: str, audience: str, now: datetime, runtime: Runtime) -> Caller:
         if authorization != KIT:
             return super().who(db, authorization, audience, now, runtime)
         found = connectors.by_identifier(db, runtime.settings.dataspace_conformance)
         if found is None:
             raise UnknownConnector("the kit's connector is not registered", action="register it as the docs say")
-        return require_trusted(db, found, now)
+        return Caller(require_trusted(db, found, now))
 
 
 class Table(House):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
 from sqlmodel import Session
 
@@ -24,35 +26,44 @@ from marketplace.plumbing import outgoing
 from marketplace.plumbing.outgoing import OutgoingFailed, OutgoingRefused
 from marketplace.plumbing.runtime import Runtime
 
+Rest = Callable[[], Callable[[Session], None]]
 _MARGIN = timedelta(seconds=2)
 _LONGEST_PID = 2000
 
 
-def send(runtime: Runtime, answering: Answering, message_id: str) -> None:
-    """Make one attempt; a message that is settled, or does not follow from the state any more, is not sent.
+def send(db: Session, runtime: Runtime, answering: Answering, message_id: str) -> Rest | None:
+    """Begin one attempt; a message that is settled, or does not follow from the state any more, is not sent.
 
+    Returns what is done with no transaction open, and what that returns is done in one; None where nothing is sent.
     Raises OnItsWay.  Records: dataspace:exchange_moved, or dataspace:exchange_failed when it is refused or given up.
     """
-    with runtime.database.transaction() as db:
-        row = queries.message(db, message_id)
-        exchange = queries.exchange(db, row.exchange_id)
-        queries.lock(db, exchange)
-        now = runtime.clock.now()
-        if row.state not in queries.UNDER_WAY:
-            return
-        move = MOVES[Protocol(exchange.protocol)][row.move]
-        if not _follows(exchange, move):
-            settle(db, row, "dropped", now)
-            return
-        begin_attempt(db, row, now, timedelta(seconds=runtime.settings.outgoing_seconds) + _MARGIN)
-        call = _prepared(db, exchange, now)
+    row, now = queries.message(db, message_id), runtime.clock.now()
+    exchange = queries.hold(db, row.exchange_id)
 
-    outcome = _attempt(runtime, answering, exchange, move, row.body, call)
+    if row.state not in queries.UNDER_WAY:
+        return None
+    move = MOVES[Protocol(exchange.protocol)][row.move]
+    if not _follows(exchange, move):
+        settle(db, row, "dropped", now)
+        return None
 
-    with runtime.database.transaction() as db:
-        exchange = queries.exchange(db, exchange.id)
-        queries.lock(db, exchange)
-        _conclude(db, runtime, answering, exchange, queries.message(db, message_id), move, outcome)
+    begin_attempt(db, row, now, timedelta(seconds=runtime.settings.outgoing_seconds) + _MARGIN)
+    origins = _prepared(db, exchange, now)
+
+    def rest() -> Callable[[Session], None]:
+        outcome = _attempt(runtime, answering, exchange, move, row.body, origins)
+        return partial(_end, runtime, answering, exchange.id, message_id, outcome)
+
+    return rest
+
+
+def _end(
+    runtime: Runtime, answering: Answering, exchange_id: str, message_id: str, outcome: Outcome, db: Session
+) -> None:
+    exchange = queries.hold(db, exchange_id)
+    row = queries.message(db, message_id)
+    move = MOVES[Protocol(exchange.protocol)][row.move]
+    _conclude(db, runtime, answering, exchange, row, move, outcome)
 
 
 def _follows(exchange: Exchange, move: Move) -> bool:

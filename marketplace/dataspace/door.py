@@ -84,7 +84,7 @@ async def _read(request: Request, protocol: Protocol) -> Response:
 
 
 async def _open(request: Request, move: Move) -> Response:
-    talk, message = await said_by(request)
+    talk, message = await said_by(request, acts=True)
     request.state.ids = _ids(message)
     require_speaking(talk.hosted)
 
@@ -99,7 +99,7 @@ async def _open(request: Request, move: Move) -> Response:
 
 
 async def _move(request: Request, protocol: Protocol) -> Response:
-    talk, message = await said_by(request)
+    talk, message = await said_by(request, acts=True)
     request.state.ids = _ids(message)
     move = read_move(protocol, request.path_params["path"], str(message.get("eventType", "")))
     if move is None:

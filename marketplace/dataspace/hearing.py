@@ -109,8 +109,7 @@ def hear(
     Raises BadMessage, NoSuchExchange, ConnectorRefused, OnItsWay, OtherProcess, OtherTerms, WrongState, NotYourStep,
     and what `Answering.heard` raises.  Records: dataspace:exchange_moved.
     """
-    exchange = queries.between(db, talk.hosted.id, talk.connector.id, move.protocol, exchange_id)
-    queries.lock(db, exchange)
+    exchange = queries.between(db, talk.hosted.id, talk.connector.id, move.protocol, exchange_id, held=True)
     require_trusted(db, connectors.connector(db, talk.connector.id), now)
     check(message, move.message)
     require_silence(db, exchange, now)

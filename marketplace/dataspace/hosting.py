@@ -62,9 +62,12 @@ def require_speaking(found: Participant) -> None:
         raise NotHosted("no contracts are made with this participant", got=found.id)
 
 
-async def said_by(request: Request) -> tuple[Talk, Json]:
-    """Who calls and what it says; the body is read only after the caller is known.  Raises Unauthenticated, …"""
-    talk = await known_talk(request)
+async def said_by(request: Request, *, acts: bool) -> tuple[Talk, Json]:
+    """Who calls and what it says; the body is read only after the caller is known.  Raises Unauthenticated, …
+
+    acts: `in_transaction` follows, which spends the caller's proof with what it does.
+    """
+    talk = await known_talk(request, acts=acts)
     return talk, read(await bodies.taken(request, bodies.SMALL))
 
 
@@ -74,15 +77,21 @@ async def in_transaction(request: Request, work: Callable[[Session, Runtime], An
     Whatever is refused to a known connector is recorded.  Raises what the work raises.
     """
     runtime: Runtime = request.app.state.runtime
+    spend: Callable[[Session], None] | None = getattr(request.state, "spend", None)
 
     def once() -> Any:
         with runtime.database.transaction() as db:
+            if spend is not None:
+                spend(db)
             return work(db, runtime)
 
     end = time.monotonic() + runtime.settings.outgoing_seconds + 1
     while True:
         try:
             return await in_own_thread(Turns.TRANSACTIONS.of(request.app), once)
+        except Unauthenticated as error:
+            Limits.of(request).refused(request, error)
+            raise
         except OnItsWay:
             if time.monotonic() > end:
                 raise
@@ -110,8 +119,11 @@ def typed_answers(kind: str, handler: Handler) -> Handler:
     return answered
 
 
-async def known_talk(request: Request) -> Talk:
-    """Who calls, by the identity port, and for whom.  Raises Unauthenticated, NotHosted, RateLimited."""
+async def known_talk(request: Request, *, acts: bool = False) -> Talk:
+    """Who calls, by the identity port, and for whom.  Raises Unauthenticated, NotHosted, RateLimited.
+
+    acts: the proof is spent later, in the transaction that acts; a refused one is rolled back and had no effect.
+    """
     runtime: Runtime = request.app.state.runtime
     limits, now = Limits.of(request), runtime.clock.now()
 
@@ -120,8 +132,14 @@ async def known_talk(request: Request) -> Talk:
             here = hosted(db, request.path_params["participant"])
             audience = base_of(runtime.settings, here.id)
             authorization = request.headers.get("authorization", "")
-            connector = request.app.state.answering.identity.who(db, authorization, audience, now, runtime)
-            return hearing.talk(db, connector, here)
+            caller = request.app.state.answering.identity.who(db, authorization, audience, now, runtime)
+            talk = hearing.talk(db, caller.connector, here)
+        if acts:
+            request.state.spend = caller.spend
+        else:
+            with runtime.database.transaction() as own:
+                caller.spend(own)
+        return talk
 
     try:
         talk = await in_own_thread(Turns.TRANSACTIONS.of(request.app), known)

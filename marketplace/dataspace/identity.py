@@ -5,6 +5,9 @@ Now: a short token signed with the registered key of the connector, for one addr
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -31,11 +34,26 @@ class ConnectorRefused(Unauthenticated):
     """This connector is registered and may not speak now."""
 
 
+def _costs_nothing(_db: Session) -> None:
+    """For a proof that may be shown again."""
+
+
+@dataclass(frozen=True)
+class Caller:
+    """A connector that has proved who it is.  spend: makes its proof good once, in the transaction that acts.
+
+    It raises Unauthenticated for a proof that was spent before.
+    """
+
+    connector: Connector
+    spend: Callable[[Session], None] = _costs_nothing
+
+
 class Identity(Protocol):
     """How the two ends of the protocol prove who they are; the Authorization header is opaque to everything else."""
 
-    def who(self, db: Session, authorization: str, audience: str, now: datetime, runtime: Runtime) -> Connector:
-        """The connector that calls.  audience: our base address that it called.  Raises Unauthenticated."""
+    def who(self, db: Session, authorization: str, audience: str, now: datetime, runtime: Runtime) -> Caller:
+        """Who calls, by reading only.  audience: our base address that was called.  Raises Unauthenticated."""
         ...
 
     def header(self, participant_id: str, audience: str, now: datetime, runtime: Runtime) -> str:
@@ -46,20 +64,16 @@ class Identity(Protocol):
 class SignedTokens:
     """Tokens signed by the connector's registered key; ours by the service key, which others register as our key."""
 
-    def who(self, db: Session, authorization: str, audience: str, now: datetime, runtime: Runtime) -> Connector:
-        """As `Identity.who`; the token is spent."""
-        try:
+    def who(self, db: Session, authorization: str, audience: str, now: datetime, runtime: Runtime) -> Caller:
+        """As `Identity.who`."""
+        with _told():
             found, jti, expires_at = self._checked(db, authorization, audience, now, runtime)
-            with runtime.database.transaction() as own:  # the request may only read
-                one_time.spend(own, _SCOPE, found.id, jti, expires_at)
-        except BadToken as error:
-            raise UnknownConnector(
-                error.detail,
-                expected=error.expected,
-                got=error.got,
-                action="sign a fresh token with the registered key",
-            ) from error
-        return require_trusted(db, found, now)
+
+        def spend(acting: Session) -> None:
+            with _told():
+                one_time.spend(acting, _SCOPE, found.id, jti, expires_at)
+
+        return Caller(require_trusted(db, found, now), spend)
 
     def header(self, participant_id: str, audience: str, now: datetime, runtime: Runtime) -> str:
         """As `Identity.header`."""
@@ -87,6 +101,20 @@ class SignedTokens:
         if expires_at + skew <= now or expires_at - signed_at > LIFE:
             raise compact.wrong_moment("the token has expired or lives too long", now, expires_at)
         return found, token.text_claim("jti"), expires_at + skew
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """A token that does not hold means a caller that is not known."""
+    try:
+        yield
+    except BadToken as error:
+        raise UnknownConnector(
+            error.detail,
+            expected=error.expected,
+            got=error.got,
+            action="sign a fresh token with the registered key",
+        ) from error
 
 
 def require_trusted(db: Session, found: Connector, now: datetime) -> Connector:

@@ -10,11 +10,10 @@ from datetime import datetime
 from sqlmodel import Session
 
 from marketplace.dataspace.house import House
-from marketplace.dataspace.identity import Identity, SignedTokens, UnknownConnector, require_trusted
+from marketplace.dataspace.identity import Caller, Identity, SignedTokens, UnknownConnector, require_trusted
 from marketplace.kernel.canonical import canonical, read_strictly
 from marketplace.kernel.errors import Invalid
 from marketplace.participants import connectors
-from marketplace.participants.models import Connector
 from marketplace.plumbing.runtime import Runtime
 
 REGION = "any"
@@ -23,7 +22,7 @@ REGION = "any"
 class MockIdentity(SignedTokens):
     """The named connector's plain JSON header means that connector; whatever else comes is judged as ever."""
 
-    def who(self, db: Session, authorization: str, audience: str, now: datetime, runtime: Runtime) -> Connector:
+    def who(self, db: Session, authorization: str, audience: str, now: datetime, runtime: Runtime) -> Caller:
         """As `Identity.who`; an unsigned header is believed of the connector that settings name alone."""
         if not authorization.startswith("{"):
             return super().who(db, authorization, audience, now, runtime)
@@ -33,7 +32,7 @@ class MockIdentity(SignedTokens):
             raise UnknownConnector(
                 "the header names no connector that is believed unsigned", action="register it as the docs say"
             )
-        return require_trusted(db, found, now)
+        return Caller(require_trusted(db, found, now))
 
     def header(
         self,

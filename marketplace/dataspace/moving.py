@@ -17,10 +17,16 @@ from marketplace.dataspace.states import FINAL, MOVES, Move, Protocol, Side
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json, digest, sha256_hex
 from marketplace.kernel.ids import new_id
+from marketplace.plumbing import bell
 from marketplace.plumbing.runtime import Runtime
 
 _KEPT = {"offer": "terms", "agreement": "agreement", "dataAddress": "data_address"}
 _ACKNOWLEDGED = {Protocol.NEGOTIATION: "ContractNegotiation", Protocol.TRANSFER: "TransferProcess"}
+
+
+def topic_of(participant_id: str) -> str:
+    """What rings when an exchange of a participant hosted here has moved."""
+    return f"exchanges of {participant_id}"
 
 
 def pids(exchange: Exchange) -> Json:
@@ -40,6 +46,7 @@ def open_exchange(db: Session, actor: Actor, exchange: Exchange, now: datetime) 
     db.add(exchange)
     db.flush()
     record(db, actor, Tag.EXCHANGE_OPENED, now, facts=facts_of(exchange))
+    bell.ask(db, topic_of(exchange.participant_id))
 
 
 def enter(db: Session, actor: Actor, exchange: Exchange, move: Move, message: Json, now: datetime) -> None:
@@ -57,6 +64,7 @@ def enter(db: Session, actor: Actor, exchange: Exchange, move: Move, message: Js
     record(
         db, actor, Tag.EXCHANGE_MOVED, now, agreement=exchange.agreement_id or None, facts=facts_of(exchange) | about
     )
+    bell.ask(db, topic_of(exchange.participant_id))
 
 
 def end(db: Session, actor: Actor, exchange: Exchange, error: str, now: datetime) -> None:
@@ -67,6 +75,7 @@ def end(db: Session, actor: Actor, exchange: Exchange, error: str, now: datetime
     db.flush()
     facts = facts_of(exchange) | {"error": error}
     record(db, actor, Tag.EXCHANGE_FAILED, now, agreement=exchange.agreement_id or None, facts=facts)
+    bell.ask(db, topic_of(exchange.participant_id))
 
 
 def keep_heard(db: Session, exchange: Exchange, move: Move, message: Json, now: datetime) -> None:
@@ -96,7 +105,7 @@ def proceed(db: Session, exchange: Exchange, answering: Answering, runtime: Runt
 
 def follow(db: Session, request_id: str, answering: Answering, runtime: Runtime, now: datetime) -> None:
     """Say what the negotiation room has come to, if the request is spoken of with a connector; once for each step."""
-    found = queries.of_request(db, request_id)
+    found = queries.hold_of_request(db, request_id)
     if found is not None:
         _catch_up(db, found, answering, runtime, now)
 
@@ -104,11 +113,11 @@ def follow(db: Session, request_id: str, answering: Answering, runtime: Runtime,
 def follow_agreement(db: Session, agreement_id: str, answering: Answering, runtime: Runtime, now: datetime) -> None:
     """Say on every open transfer of an agreement what has become of it: suspended, resumed, ended."""
     for found in queries.transfers_under(db, agreement_id):
+        queries.lock(db, found)
         _catch_up(db, found, answering, runtime, now)
 
 
 def _catch_up(db: Session, found: Exchange, answering: Answering, runtime: Runtime, now: datetime) -> None:
-    queries.lock(db, found)
     name = answering.next(db, found)
     if name is not None and name not in {one.move for one in queries.under_way(db, found.id)}:
         say(db, found, MOVES[Protocol(found.protocol)][name], answering, runtime, now)

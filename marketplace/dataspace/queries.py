@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import ColumnElement, func, or_
+from sqlalchemy import ColumnElement, bindparam, func, or_
 from sqlmodel import Session, col, select
-from sqlmodel.sql.expression import SelectOfScalar
 
 from marketplace.dataspace.messages import PUSHED
 from marketplace.dataspace.models import Arrival, Exchange, ExchangeMessage, HeldAgreement, Push
@@ -17,6 +17,28 @@ from marketplace.kernel.errors import NotFound, shown
 from marketplace.participants.models import Connector
 
 UNDER_WAY = ("waiting", "sending")
+
+# Made once: to put a statement together costs as much as to run it, and these run for every message.
+_HELD: Final = (
+    select(Exchange)
+    .where(col(Exchange.id) == bindparam("exchange"))
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_OF_REQUEST: Final = (
+    select(Exchange)
+    .where(col(Exchange.request_id) == bindparam("request"))
+    .order_by(col(Exchange.opened_at).desc(), col(Exchange.id).desc())
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_SAID: Final = (
+    select(ExchangeMessage)
+    .where(col(ExchangeMessage.exchange_id) == bindparam("exchange"))
+    .order_by(col(ExchangeMessage.asked_at), col(ExchangeMessage.id))
+)
+_UNDER_WAY: Final = _SAID.where(col(ExchangeMessage.ours).is_(True), col(ExchangeMessage.state).in_(UNDER_WAY))
+_HEARD_AS: Final = _SAID.where(col(ExchangeMessage.ours).is_(False), col(ExchangeMessage.sha256) == bindparam("sha256"))
 
 
 class NoSuchExchange(NotFound):
@@ -35,14 +57,30 @@ def exchange(db: Session, exchange_id: str) -> Exchange:
     return found
 
 
+def hold(db: Session, exchange_id: str) -> Exchange:
+    """One exchange, read anew and held to the end of the transaction: both sides may speak at once.
+
+    Raises NoSuchExchange.
+    """
+    found = db.exec(_HELD, params={"exchange": exchange_id}).first()
+    if found is None:
+        raise NoSuchExchange("no exchange with this id", got=shown(exchange_id))
+    return found
+
+
 def lock(db: Session, found: Exchange) -> None:
-    """Read an exchange anew and hold it to the end of the transaction: both sides may speak at once."""
-    db.refresh(found, with_for_update=True)
+    """Read an exchange anew and hold it to the end of the transaction."""
+    hold(db, found.id)
 
 
-def between(db: Session, participant_id: str, connector_id: str, protocol: Protocol, exchange_id: str) -> Exchange:
-    """An exchange of these two.  Raises NoSuchExchange for anybody else's too, so ids cannot be probed."""
-    found = exchange(db, exchange_id)
+def between(
+    db: Session, participant_id: str, connector_id: str, protocol: Protocol, exchange_id: str, *, held: bool = False
+) -> Exchange:
+    """An exchange of these two.  Raises NoSuchExchange for anybody else's too, so ids cannot be probed.
+
+    held: as by `hold`.
+    """
+    found = hold(db, exchange_id) if held else exchange(db, exchange_id)
     if (found.participant_id, found.connector_id, found.protocol) != (participant_id, connector_id, protocol):
         raise NoSuchExchange("no exchange with this id", got=shown(exchange_id))
     return found
@@ -56,9 +94,9 @@ def own(db: Session, actor: Actor, exchange_id: str) -> Exchange:
     return found
 
 
-def exchanges_of(db: Session, actor: Actor) -> Sequence[Exchange]:
-    """The caller's exchanges, all of them for auditors, the latest first."""
-    rows = select(Exchange)
+def exchanges_of(db: Session, actor: Actor, state: str | None = None) -> Sequence[Exchange]:
+    """The caller's exchanges, all of them for auditors, the latest first.  state: only those in it, None = all."""
+    rows = select(Exchange) if state is None else select(Exchange).where(Exchange.state == state)
     if not actor.has(Role.AUDITOR):
         rows = rows.where(Exchange.participant_id == actor.participant)
     return db.exec(rows.order_by(col(Exchange.opened_at).desc(), col(Exchange.id).desc())).all()
@@ -77,10 +115,12 @@ def named_by_peer(
     return db.exec(select(Exchange).where(*mine)).first()
 
 
-def of_request(db: Session, request_id: str) -> Exchange | None:
-    """The exchange in which a request of the negotiation room is spoken of, if there is one; the latest of several."""
-    rows = select(Exchange).where(Exchange.request_id == request_id)
-    return db.exec(rows.order_by(col(Exchange.opened_at).desc(), col(Exchange.id).desc())).first()
+def hold_of_request(db: Session, request_id: str) -> Exchange | None:
+    """The exchange in which a request of the negotiation room is spoken of, if there is one; the latest of several.
+
+    Held as by `hold`.
+    """
+    return db.exec(_OF_REQUEST, params={"request": request_id}).first()
 
 
 def transfers_under(db: Session, agreement_id: str) -> Sequence[Exchange]:
@@ -132,19 +172,17 @@ def message(db: Session, message_id: str) -> ExchangeMessage:
 
 def messages(db: Session, exchange_id: str) -> Sequence[ExchangeMessage]:
     """What was said, in order."""
-    return db.exec(_said(exchange_id)).all()
+    return db.exec(_SAID, params={"exchange": exchange_id}).all()
 
 
 def under_way(db: Session, exchange_id: str) -> Sequence[ExchangeMessage]:
     """Messages of ours that are not settled."""
-    rows = _said(exchange_id).where(col(ExchangeMessage.ours).is_(True), col(ExchangeMessage.state).in_(UNDER_WAY))
-    return db.exec(rows).all()
+    return db.exec(_UNDER_WAY, params={"exchange": exchange_id}).all()
 
 
 def heard_as(db: Session, exchange_id: str, sha256: str) -> Sequence[ExchangeMessage]:
     """Messages of the other side with these bytes that were taken, in order."""
-    rows = _said(exchange_id).where(col(ExchangeMessage.ours).is_(False), ExchangeMessage.sha256 == sha256)
-    return db.exec(rows).all()
+    return db.exec(_HEARD_AS, params={"exchange": exchange_id, "sha256": sha256}).all()
 
 
 def last_heard(db: Session, exchange_id: str) -> str | None:
@@ -152,11 +190,6 @@ def last_heard(db: Session, exchange_id: str) -> str | None:
     latest = (col(ExchangeMessage.asked_at).desc(), col(ExchangeMessage.id).desc())
     mine = (ExchangeMessage.exchange_id == exchange_id, col(ExchangeMessage.ours).is_(False))
     return db.exec(select(ExchangeMessage.sha256).where(*mine).order_by(*latest).limit(1)).first()
-
-
-def _said(exchange_id: str) -> SelectOfScalar[ExchangeMessage]:
-    rows = select(ExchangeMessage).where(ExchangeMessage.exchange_id == exchange_id)
-    return rows.order_by(col(ExchangeMessage.asked_at), col(ExchangeMessage.id))
 
 
 def held(db: Session, held_id: str) -> HeldAgreement:

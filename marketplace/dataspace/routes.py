@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
+from typing import Annotated
 
-from fastapi import Response
+from fastapi import Query, Request, Response
 from fastapi.responses import FileResponse
 
 from marketplace.dataspace import queries
@@ -13,9 +14,11 @@ from marketplace.dataspace.chosen import answering
 from marketplace.dataspace.looking import ask_for_catalogue, put
 from marketplace.dataspace.messages import SIGNED, TERMS
 from marketplace.dataspace.models import Arrival, Push
+from marketplace.dataspace.moving import topic_of
 from marketplace.dataspace.receiving import arrival, require_receiver
 from marketplace.dataspace.schemas import (
     ExchangeDetail,
+    ExchangeList,
     ExchangeOut,
     HeldAgreementOut,
     MessageOut,
@@ -32,10 +35,13 @@ from marketplace.kernel.canonical import Json
 from marketplace.negotiation.replies import refused
 from marketplace.negotiation.rounds.schemas import TermsIn
 from marketplace.negotiation.rules import Refusal
-from marketplace.plumbing.turns import waits_for_others
+from marketplace.plumbing.conditional import UNCHANGED, IfNoneMatch, answer_of
+from marketplace.plumbing.turns import waits_for_changes, waits_for_others
+from marketplace.plumbing.waiting import Wait, Waiting
 from marketplace.plumbing.web import Verb, View, router
 
 routes = router("dataspace")
+State = Annotated[str | None, Query(max_length=40, description="Only those in this state, e.g. OFFERED.")]
 
 
 @routes.post("/dataspace/catalogues", operation_id="ask_for_catalogue")
@@ -81,18 +87,47 @@ def transfer(verb: Verb, asked: TransferIn) -> ExchangeOut:
     return shown(verb.actor, opened)
 
 
-@routes.get("/dataspace/exchanges", operation_id="list_exchanges")
-def list_exchanges(view: View) -> list[ExchangeOut]:
-    """Negotiations and transfers of the caller with connectors elsewhere, the latest first; all for auditors."""
-    return [shown(view.actor, one) for one in queries.exchanges_of(view.db, view.actor)]
+@routes.get(
+    "/dataspace/exchanges", operation_id="list_exchanges", response_model=list[ExchangeOut], responses=UNCHANGED
+)
+@waits_for_changes
+async def list_exchanges(
+    view: View, request: Request, state: State = None, held: IfNoneMatch = None, wait: Wait = 0
+) -> Response:
+    """Negotiations and transfers of the caller with connectors elsewhere, the latest first; all for auditors.
+
+    With `wait` and the ETag of the last answer it is answered as soon as one of them has moved.
+    """
+
+    def look() -> Response:
+        found = queries.exchanges_of(view.db, view.actor, state)
+        return answer_of(ExchangeList([shown(view.actor, one) for one in found]), held)
+
+    return await Waiting.of(request).until_changed(view, topic_of(view.actor.participant), look, wait)
 
 
-@routes.get("/dataspace/exchanges/{exchange_id}", operation_id="get_exchange")
-def get_exchange(view: View, exchange_id: str) -> ExchangeDetail:
-    """One exchange with everything that was said and how each message of ours ended."""
-    found = queries.own(view.db, view.actor, exchange_id)
-    said, bytes_of = queries.messages(view.db, found.id), (view.db.get(Push, found.id), view.db.get(Arrival, found.id))
-    return shown_in_full(view.actor, found, said, *bytes_of)
+@routes.get(
+    "/dataspace/exchanges/{exchange_id}",
+    operation_id="get_exchange",
+    response_model=ExchangeDetail,
+    responses=UNCHANGED,
+)
+@waits_for_changes
+async def get_exchange(
+    view: View, request: Request, exchange_id: str, held: IfNoneMatch = None, wait: Wait = 0
+) -> Response:
+    """One exchange with everything that was said and how each message of ours ended.
+
+    With `wait` and the ETag of the last answer it is answered as soon as it is another one.
+    """
+
+    def look() -> Response:
+        found = queries.own(view.db, view.actor, exchange_id)
+        said, pushed = queries.messages(view.db, found.id), view.db.get(Push, found.id)
+        arrived = view.db.get(Arrival, found.id)
+        return answer_of(shown_in_full(view.actor, found, said, pushed, arrived), held)
+
+    return await Waiting.of(request).until_changed(view, topic_of(view.actor.participant), look, wait)
 
 
 @routes.get(

@@ -54,7 +54,7 @@ def offer_unasked(
     request = offer_directly(db, actor, form, now)
     if isinstance(request, Refusal):
         return request
-    known = queries.of_request(db, request.id)
+    known = queries.hold_of_request(db, request.id)
     if known is not None and not is_over(known):
         return known
 

@@ -1,6 +1,6 @@
 """Answers that a reader may already hold: an ETag, and 304 where nothing changed (RFC 9110, 13.1.2).
 
-The ETag comes before the answer, from what decides it, so that an answer which the reader holds is never made.
+The ETag of a long answer comes before it, from what decides it, so that what the reader holds is never made.
 """
 
 from __future__ import annotations
@@ -9,6 +9,9 @@ from collections.abc import Callable
 from typing import Annotated, Any, Final
 
 from fastapi import Header, Response
+from pydantic import BaseModel
+
+from marketplace.kernel.canonical import sha256_hex
 
 IfNoneMatch = Annotated[
     str | None, Header(alias="If-None-Match", max_length=4000, description="ETags that the caller holds.")
@@ -38,6 +41,13 @@ def answer(
     if vary:
         response.headers["Vary"] = vary
     return response
+
+
+def answer_of(model: BaseModel, held: str | None) -> Response:
+    """A short answer for the caller alone, whose ETag is the hash of its own JSON."""
+    body = model.model_dump_json().encode()
+    etag = f'"{sha256_hex(body)[:32]}"'
+    return answer(etag, held, lambda: Response(body, media_type="application/json"), private=True)
 
 
 def holds(held: str, etag: str) -> bool:

@@ -65,7 +65,7 @@ class Database:
     """The engine and its transactions.  Nobody below the edge commits.
 
     session_class: of every session, so that an upper room can watch what a transaction changes.
-    bell: rings when a transaction of this process has asked for work.
+    bell: rings when a transaction of this process has asked for work, or moved what somebody waits for.
     """
 
     def __init__(self, url: str, *, pool_size: int = 12, session_class: type[Session] = Session) -> None:
@@ -75,6 +75,7 @@ class Database:
         self._turn = sqlite.Turn()
         self.bell = Bell()
         self.engine = self._sqlite_engine(pool_size) if self.is_sqlite else self._postgresql_engine(pool_size)
+        self._bound = {write: self._bind(write=write) for write in (False, True)}
         self.groups = self._group_commit() if self.is_sqlite and self.url.database else None
 
     # Parameters stay out of errors, because errors are logged and kept with outbox rows.
@@ -95,6 +96,13 @@ class Database:
         event.listen(engine, "connect", sqlite.configure)
         event.listen(engine, "begin", self._begin_sqlite)
         return engine
+
+    def _bind(self, *, write: bool) -> Engine:
+        bind = self.engine.execution_options(marketplace_write=write)
+        if write or self.is_sqlite:
+            return bind
+        # In READ COMMITTED a stop between two statements shows its epoch beside facts from before it.
+        return bind.execution_options(isolation_level="REPEATABLE READ")
 
     def _begin_sqlite(self, connection: Connection) -> None:
         if not connection.get_execution_options().get("marketplace_write", True):
@@ -125,10 +133,7 @@ class Database:
         write: SQLite takes its write lock at once (BEGIN IMMEDIATE), so that what was read cannot change; what only
         reads sees one state of the database from its first statement on.
         """
-        bind = self.engine.execution_options(marketplace_write=write)
-        if not write and not self.is_sqlite:
-            # In READ COMMITTED a stop between two statements shows its epoch beside facts from before it.
-            bind = bind.execution_options(isolation_level="REPEATABLE READ")
+        bind = self._bound[write]
         return self._session_class(bind, expire_on_commit=False, autoflush=True, info={BELL: self.bell})
 
     @contextmanager
@@ -145,17 +150,16 @@ class Database:
         On PostgreSQL, whose server groups commits by itself, a transaction of its own.
         """
         if self.groups is not None:
-            asked = False
+            topics = set[str]()
 
             def watched(session: Session) -> R:
-                nonlocal asked
                 result = work(session)
-                asked = ASKED in session.info
+                topics.update(session.info.get(ASKED, ()))
                 return result
 
             result = self.groups.run(watched)
-            if asked:
-                self.bell.ring()
+            if topics:
+                self.bell.ring(topics)
             return result
         with self.transaction() as session:
             return work(session)

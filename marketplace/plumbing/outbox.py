@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from typing import Any
+from functools import cache
+from typing import Any, Final
 
-from sqlalchemy import Update, or_, update
+from sqlalchemy import Select, Update, bindparam, or_, update
+from sqlalchemy import select as sql_select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel, col, select
 
@@ -41,6 +43,28 @@ class OutboxRow(SQLModel, table=True):
     given_up_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+_RUNNABLE: Final = (
+    col(OutboxRow.done_at).is_(None),
+    col(OutboxRow.given_up_at).is_(None),
+    col(OutboxRow.due_at) <= bindparam("now"),
+    or_(col(OutboxRow.leased_until).is_(None), col(OutboxRow.leased_until) < bindparam("now")),
+)
+# Made once: to put a statement together costs as much as to run it, and these run for every piece of work.
+_ENQUEUE: Final = {
+    name: insert(OutboxRow).on_conflict_do_nothing(index_elements=[col(OutboxRow.dedup_key)])
+    for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
+}
+_HELD: Final = (
+    select(OutboxRow)
+    .where(col(OutboxRow.id) == bindparam("row"), *_RUNNABLE)
+    .with_for_update(skip_locked=True)
+    .execution_options(populate_existing=True)
+)
+_FINISH: Final = (
+    update(OutboxRow).where(col(OutboxRow.id) == bindparam("row")).values(done_at=bindparam("now"), leased_until=None)
+)
+
+
 def enqueue(
     db: Session, task: str, args: dict[str, Any], *, key: str, now: datetime, due: datetime | None = None
 ) -> None:
@@ -48,18 +72,11 @@ def enqueue(
 
     task: a name in `workers.tasks.REGISTRY`; args: row ids and plain values only.
     """
-    insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
-    row = insert(OutboxRow).values(
-        id=new_id("obx"),
-        task=task,
-        args=args,
-        dedup_key=f"{task}:{key}",
-        asked_at=now,
-        due_at=due or now,
-        attempts=0,
-    )
-    db.exec(row.on_conflict_do_nothing(index_elements=[col(OutboxRow.dedup_key)]))
-    bell.ask(db)
+    named: dict[str, Any] = {"id": new_id("obx"), "task": task, "args": args, "dedup_key": f"{task}:{key}"}
+    values = named | {"asked_at": now, "due_at": due or now, "attempts": 0}
+    connection = db.connection()
+    connection.execute(_ENQUEUE[connection.dialect.name], values)
+    bell.ask(db, task)
 
 
 def asked(db: Session, task: str, key: str) -> OutboxRow | None:
@@ -71,34 +88,41 @@ def due_rows(
     db: Session, now: datetime, *, limit: int, only: Collection[str] = (), but: Collection[str] = ()
 ) -> list[str]:
     """Ids of rows that may run now, oldest first; only, but: names of the tasks that are wanted, or not."""
-    rows = select(OutboxRow.id).where(*_runnable(now))
+    rows = _due(frozenset(only), frozenset(but))
+    return list(db.connection().execute(rows, {"now": now, "limit": limit}).scalars())
+
+
+@cache
+def _due(only: frozenset[str], but: frozenset[str]) -> Select[str]:
+    rows = sql_select(col(OutboxRow.id)).where(*_RUNNABLE)
     if only:
         rows = rows.where(col(OutboxRow.task).in_(only))
     if but:
         rows = rows.where(col(OutboxRow.task).not_in(but))
-    return list(db.exec(rows.order_by(col(OutboxRow.due_at), col(OutboxRow.id)).limit(limit)))
+    return rows.order_by(col(OutboxRow.due_at), col(OutboxRow.id)).limit(bindparam("limit"))
 
 
-def lease(db: Session, row_id: str, now: datetime) -> OutboxRow | None:
-    """Take a row for one attempt; None when another worker holds or has finished it.
+def hold(db: Session, row_id: str, now: datetime) -> OutboxRow | None:
+    """A row that may run now, held to the end of the transaction; None when another worker holds or has finished it.
 
     A row whose workers were lost MAX_ATTEMPTS times without a word is given up: whatever it does, it kills them.
     """
-    taken = db.exec(
-        update(OutboxRow)
-        .where(col(OutboxRow.id) == row_id, *_runnable(now))
-        .values(leased_until=now + LEASE, attempts=OutboxRow.attempts + 1)
-        .execution_options(synchronize_session=False)
-    )
-    if taken.rowcount != 1:
-        return None
-    row = db.get_one(OutboxRow, row_id, populate_existing=True)
-    if row.attempts <= MAX_ATTEMPTS:
+    row = db.exec(_HELD, params={"row": row_id, "now": now}).first()
+    if row is None or row.attempts < MAX_ATTEMPTS:
         return row
     row.given_up_at, row.leased_until = now, None
     row.last_error = row.last_error or "every worker that took it was lost"
     db.add(row)
     return None
+
+
+def lease(db: Session, row_id: str, now: datetime) -> OutboxRow | None:
+    """Take a row for one attempt that outlasts the transaction; None as for `hold`."""
+    row = hold(db, row_id, now)
+    if row is not None:
+        row.leased_until, row.attempts = now + LEASE, row.attempts + 1
+        db.add(row)
+    return row
 
 
 def renew(db: Session, row_id: str, attempt: int, now: datetime) -> bool:
@@ -109,7 +133,7 @@ def renew(db: Session, row_id: str, attempt: int, now: datetime) -> bool:
 
 def finish(db: Session, row_id: str, now: datetime) -> None:
     """Mark a row done, also when a later attempt has it: the work is done."""
-    db.exec(update(OutboxRow).where(col(OutboxRow.id) == row_id).values(done_at=now, leased_until=None))
+    db.connection().execute(_FINISH, {"row": row_id, "now": now})
 
 
 def fail(db: Session, row_id: str, attempt: int, now: datetime, error: str) -> None:
@@ -155,13 +179,4 @@ def _held(row_id: str, attempt: int) -> Update:
         col(OutboxRow.attempts) == attempt,
         col(OutboxRow.leased_until).is_not(None),
         col(OutboxRow.done_at).is_(None),
-    )
-
-
-def _runnable(now: datetime) -> tuple[Any, ...]:
-    return (
-        col(OutboxRow.done_at).is_(None),
-        col(OutboxRow.given_up_at).is_(None),
-        col(OutboxRow.due_at) <= now,
-        or_(col(OutboxRow.leased_until).is_(None), col(OutboxRow.leased_until) < now),
     )

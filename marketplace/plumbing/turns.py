@@ -22,8 +22,8 @@ class Turns(Enum):
 
     Uploads and downloads have threads of their own, because a slow sender holds its thread for as long as it sends.
     Large bodies are what the memory is kept for while it is read and checked.
-    Questions wait for others' answers, with no transaction open meanwhile.
     Long answers (`pieces`) keep a connection for as long as they run, and have places of their own.
+    Questions wait for others' answers, with no transaction open meanwhile; looks wait so for something to change.
     """
 
     TRANSACTIONS = "transactions"
@@ -31,6 +31,7 @@ class Turns(Enum):
     DOWNLOADS = "downloads"
     LARGE_BODIES = "large bodies"
     QUESTIONS = "questions to others"
+    LOOKS = "looks that wait"
 
     def of(self, app: Any) -> CapacityLimiter:
         """The turns of this kind in an application."""
@@ -48,6 +49,7 @@ _AT_ONCE = {
     Turns.DOWNLOADS: 24,
     Turns.LARGE_BODIES: 16,
     Turns.QUESTIONS: 6,
+    Turns.LOOKS: 32,
 }
 _declared: dict[Callable[..., Any], Turns] = {}
 
@@ -55,6 +57,12 @@ _declared: dict[Callable[..., Any], Turns] = {}
 def waits_for_others(operation: F) -> F:
     """Give an operation turns of its own, because somebody else's answer is waited for in it."""
     _declared[operation] = Turns.QUESTIONS
+    return operation
+
+
+def waits_for_changes(operation: F) -> F:
+    """Give an operation turns of its own, because it may wait until its answer is another one."""
+    _declared[operation] = Turns.LOOKS
     return operation
 
 

@@ -5,8 +5,9 @@ integrator of the log.  Six messages: request, offer by the provider's rule, acc
 agreement with the provider's, verification, finalization.  The parties' own systems stand beside them and sign when
 their instance has something for them.  The floor sends as many messages over loopback, durable on both sides.
 
-`--peer URL`: where a running Eclipse EDC is measured in the same run; its rate is read from there, as JSON with
-`negotiations_per_second`.  Without it EDC is not measured.
+`--peer run`: two control planes of Eclipse EDC negotiate with each other in the same run, with as many under way, once
+as EDC is published and once tuned for tests (`tests.peer.rate`).  The goal compares with the published defaults; the
+tuned rate stands beside it as `edc_tuned`.  `--peer` with an address or a file reads the same JSON from there.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ import argparse
 import json
 import sqlite3
 import statistics
+import subprocess
+import sys
 import tempfile
 import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -32,16 +36,19 @@ from marketplace.audit import documents
 from marketplace.dataspace.beginning import ask_for_contract
 from marketplace.dataspace.messages import CONTEXT, SIGNED
 from marketplace.dataspace.models import Exchange
+from marketplace.dataspace.moving import topic_of
 from marketplace.kernel.canonical import Json, canonical
 from marketplace.kernel.clock import RunningStoryClock
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.signing import sign
+from marketplace.plumbing.waiting import LOOK_SECONDS
 from tests.benchmarks.figures import Goal, Result, main
 from tests.dataspace.instances import Instance, two_instances
 from tests.exchange.parts import PRICE_FEN, certified, listed
 from tests.house import START
 from tests.negotiation.rounds.parts import set_rule
+from tests.peer.rate import DEFAULT_MS, TUNED_MS
 from workers.relay import embedded_relays
 
 MESSAGES = 6
@@ -76,22 +83,44 @@ def measure(options: argparse.Namespace) -> Result:
         f"{alone} negotiations one after the other, then {together} with {AT_ONCE} under way, both signatures, SQLite, "
         f"both instances and their parties in one process.  Floor: {MESSAGES} durable messages over loopback."
     )
-    edc = peers_rate(options.peer)
+    edc = peers_rates(options.peer, 16 if options.quick else 40)
     if edc is None:
         result.how += "  Eclipse EDC: not measured."
-    else:
-        result.figures["edc_per_second"] = edc
-        result.ratio["negotiations_per_second"] = rate / edc
-        result.goals["ratio.negotiations_per_second"] = EDC
+        return result
+    result.how += f"  Eclipse EDC {edc.version}, {edc.at_once} under way, in memory and without signatures."
+    result.figures |= {"edc_defaults_per_second": edc.defaults, "edc_tuned_per_second": edc.tuned}
+    result.ratio |= {"edc_defaults": rate / edc.defaults, "edc_tuned": rate / edc.tuned}
+    result.goals["ratio.edc_defaults"] = EDC
     return result
 
 
-def peers_rate(address: str) -> float | None:
-    """Negotiations per second of a running peer, as it says them; None where no peer is named."""
-    if not address:
+@dataclass(frozen=True)
+class PeersRates:
+    """Negotiations per second of Eclipse EDC.  defaults: as it is published; tuned: looking for work every 100 ms."""
+
+    version: str
+    at_once: int
+    defaults: float
+    tuned: float
+
+
+def peers_rates(peer: str, many: int) -> PeersRates | None:
+    """What `tests.peer.rate` says: run now, or kept at an address or in a file; None where no peer is named or had."""
+    if not peer:
         return None
-    with urllib.request.urlopen(address, timeout=LONGEST_SECONDS) as answer:
-        return float(json.load(answer)["negotiations_per_second"])
+    if peer == "run":
+        command = [sys.executable, "-m", "tests.peer.rate", str(AT_ONCE), str(many)]
+        done = subprocess.run(command, check=False, stdout=subprocess.PIPE, text=True)
+        if done.returncode:
+            return None
+        said = json.loads(done.stdout)
+    elif Path(peer).is_file():
+        said = json.loads(Path(peer).read_text("utf-8"))
+    else:
+        with urllib.request.urlopen(peer, timeout=LONGEST_SECONDS) as answer:
+            said = json.load(answer)
+    defaults, tuned = (float(said["figures"][str(wait)]["per_second"]) for wait in (DEFAULT_MS, TUNED_MS))
+    return PeersRates(said["edc"], said["at_once"], defaults, tuned)
 
 
 class Market:
@@ -133,16 +162,17 @@ class Market:
         finally:
             self._over.set()
             for instance, _ in work:
-                instance.runtime.database.bell.ring()
+                instance.runtime.database.bell.ring([topic_of(instance.here.id)])
             for one in threads:
                 one.join(10)
 
     def _attend(self, instance: Instance, work: Callable[[], None]) -> None:
-        bell = instance.runtime.database.bell
-        while not self._over.is_set():
-            heard = bell.rings
-            work()
-            bell.wait(heard, 1)
+        """As the product's long poll of a participant's exchanges does it."""
+        with instance.runtime.database.bell.listening(topic_of(instance.here.id)) as bell:
+            while not self._over.is_set():
+                heard = bell.rings
+                work()
+                bell.wait(heard, LOOK_SECONDS)
 
     def _buy(self) -> None:
         with self.buyer.runtime.database.reading() as db:
@@ -249,7 +279,7 @@ def _p95_ms(seconds: list[float]) -> float:
 
 
 def _options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--peer", default="", help="address at which a running Eclipse EDC says its rate")
+    parser.add_argument("--peer", default="", help="`run` to measure Eclipse EDC too, or where its rates are kept")
 
 
 if __name__ == "__main__":

@@ -146,7 +146,8 @@ def test_an_answer_that_comes_too_late_reopens_nothing(peer: Peer, asked: Exchan
     def while_we_wait() -> None:
         second = ours("terminate")
         try:
-            send(house.runtime, Answers(), second)
+            with house.db() as db:
+                send(db, house.runtime, Answers(), second)
         except OnItsWay as error:
             met.append(error)
         house.clock.advance(timedelta(minutes=10))

@@ -25,6 +25,7 @@ from workers import relay
 from workers.app import DATA, OUTBOX, PUSH, celery_app
 from workers.instance import relays
 from workers.relay import RESEND, Dispatcher, Loop, embedded_relays, release_leases, run_due, run_row
+from workers.tasks.within import Rest, Within
 
 
 @pytest.fixture
@@ -203,6 +204,57 @@ def test_a_long_task_keeps_its_lease(house: House, monkeypatch: pytest.MonkeyPat
     assert seen == [False] * 4
     assert rows(house)[0].attempts == 1
     assert rows(house)[0].done_at is not None
+
+
+def test_short_work_and_its_row_are_one_transaction_whole_or_not_at_all(house: House) -> None:
+    class Died(BaseException):
+        """The process is gone in the middle of the work."""
+
+    ends: list[BaseException | None] = [Died(), RuntimeError("not now"), None]
+
+    def ask_for_more(db: Session, runtime: Runtime, args: dict[str, Any]) -> None:
+        outbox.enqueue(db, "test.more", {}, key=args["key"], now=runtime.clock.now())
+        if (end := ends.pop(0)) is not None:
+            raise end
+
+    def told() -> list[tuple[str, int, bool]]:
+        return sorted((one.task, one.attempts, one.done_at is not None) for one in rows(house))
+
+    with task("test.within", Within(ask_for_more)):
+        (row,) = ask(house, "test.within", "one")
+        with pytest.raises(Died):
+            run_row(house.runtime, row)
+        assert told() == [("test.within", 0, False)], "nothing has happened, and nobody holds the row"
+        assert run_row(house.runtime, row)
+        assert told() == [("test.within", 1, False)]
+        assert "not now" in (rows(house)[0].last_error or "")
+        house.clock.advance(timedelta(seconds=2))
+        assert run_row(house.runtime, row)
+        assert told() == [("test.more", 0, False), ("test.within", 2, True)]
+        assert not run_row(house.runtime, row)
+
+
+def test_what_remains_outside_is_leased_and_ends_with_its_row(house: House) -> None:
+    seen: list[object] = []
+
+    def begin(_db: Session, runtime: Runtime, args: dict[str, Any]) -> Rest:
+        def end(db: Session) -> None:
+            outbox.enqueue(db, "test.more", {}, key=args["key"], now=runtime.clock.now())
+
+        def rest() -> Any:
+            seen.append((rows(house)[0].leased_until is not None, run_row(runtime, row)))
+            return end
+
+        return rest
+
+    with task("test.within", Within(begin)):
+        (row,) = ask(house, "test.within", "one")
+        assert run_row(house.runtime, row)
+    assert seen == [(True, False)]
+    assert sorted((one.task, one.done_at is not None) for one in rows(house)) == [
+        ("test.more", False),
+        ("test.within", True),
+    ]
 
 
 def test_an_unknown_task_is_kept_with_its_error_and_does_not_stop_the_others(house: House) -> None:

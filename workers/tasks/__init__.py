@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
-from marketplace.plumbing.runtime import Runtime
 from workers.tasks import (
     accounting,
     dataspace,
@@ -17,8 +15,9 @@ from workers.tasks import (
     settlement,
     transfer,
 )
+from workers.tasks.within import Plain, Within
 
-Task: TypeAlias = Callable[[Runtime, dict[str, Any]], None]
+Task: TypeAlias = Plain | Within
 
 REGISTRY: dict[str, Task] = {
     **accounting.TASKS,

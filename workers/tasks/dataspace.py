@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlmodel import Session
+
 from marketplace.dataspace import delivering, holding, moving, pushing
 from marketplace.dataspace.chosen import answering
 from marketplace.dataspace.holding import EXPIRE_TASK
@@ -11,23 +13,22 @@ from marketplace.dataspace.pushing import PUSH_TASK
 from marketplace.dataspace.sending import SEND_TASK
 from marketplace.negotiation.steps import FOLLOW_TASK
 from marketplace.plumbing.runtime import Runtime
+from workers.tasks.within import Plain, Rest, Within
 
 
-def send(runtime: Runtime, args: dict[str, Any]) -> None:
+def send(db: Session, runtime: Runtime, args: dict[str, Any]) -> Rest | None:
     """Make one attempt to send a message.  args: message."""
-    delivering.send(runtime, answering(runtime.settings), args["message"])
+    return delivering.send(db, runtime, answering(runtime.settings), args["message"])
 
 
-def follow(runtime: Runtime, args: dict[str, Any]) -> None:
+def follow(db: Session, runtime: Runtime, args: dict[str, Any]) -> None:
     """Tell the other side what a negotiation has come to here.  args: request."""
-    with runtime.database.transaction() as db:
-        moving.follow(db, args["request"], answering(runtime.settings), runtime, runtime.clock.now())
+    moving.follow(db, args["request"], answering(runtime.settings), runtime, runtime.clock.now())
 
 
-def expire(runtime: Runtime, args: dict[str, Any]) -> None:
+def expire(db: Session, runtime: Runtime, args: dict[str, Any]) -> None:
     """End an agreement with a provider elsewhere at the end of its term.  args: held."""
-    with runtime.database.transaction() as db:
-        holding.expire(db, args["held"], runtime.clock.now())
+    holding.expire(db, args["held"], runtime.clock.now())
 
 
 def push(runtime: Runtime, args: dict[str, Any]) -> None:
@@ -38,4 +39,9 @@ def push(runtime: Runtime, args: dict[str, Any]) -> None:
     pushing.push(runtime, answering(runtime.settings), args["exchange"], args.get("serial", 0))
 
 
-TASKS = {PUSH_TASK: push, SEND_TASK: send, FOLLOW_TASK: follow, EXPIRE_TASK: expire}
+TASKS: dict[str, Plain | Within] = {
+    PUSH_TASK: push,
+    SEND_TASK: Within(send),
+    FOLLOW_TASK: Within(follow),
+    EXPIRE_TASK: Within(expire),
+}

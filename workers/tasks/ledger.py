@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
+from sqlmodel import Session
+
 from marketplace.costing import rerating, service
 from marketplace.plumbing.runtime import Runtime
+from workers.tasks.within import Plain, Within
 
 
-def post(runtime: Runtime, args: dict[str, Any]) -> None:
+def post(db: Session, runtime: Runtime, args: dict[str, Any]) -> None:
     """Put a metered event into the books, and what waits behind it; args: event."""
-    with runtime.database.transaction() as db:
-        service.post_with_others(db, args["event"], runtime.clock.now())
+    service.post_with_others(db, args["event"], runtime.clock.now())
 
 
 def rerate(runtime: Runtime, args: dict[str, Any]) -> None:
@@ -19,4 +21,4 @@ def rerate(runtime: Runtime, args: dict[str, Any]) -> None:
     rerating.run(runtime, args["revision"])
 
 
-TASKS = {"ledger.post": post, "ledger.rerate": rerate}
+TASKS: dict[str, Plain | Within] = {"ledger.post": Within(post), "ledger.rerate": rerate}

@@ -1,0 +1,102 @@
+"""The long poll of a participant's exchanges: its own systems are told that something moved instead of asking on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from marketplace.dataspace.beginning import ask_for_contract
+from marketplace.dataspace.house import House as Answers
+from marketplace.dataspace.routes import routes
+from marketplace.plumbing import waiting
+from marketplace.plumbing.db import Database
+from tests.dataspace.peer import Peer, speaking
+from tests.house import House
+from tests.transfer.doors import app_of
+
+PATH = "/v1/dataspace/exchanges"
+OFFER = {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]}
+
+
+@pytest.fixture
+def peer(house: House) -> Iterator[Peer]:
+    with speaking(house, party="hospital", hosted="pharma") as found:
+        yield found
+
+
+@pytest.fixture
+def http(house: House) -> Iterator[TestClient]:
+    app = app_of(house)
+    app.include_router(routes)
+    with TestClient(app, headers={"X-Caller": "pharma"}) as opened:
+        yield opened
+
+
+def ask(peer: Peer, database: Database) -> str:
+    """The buyer opens a negotiation."""
+    where = peer.connector.id, f"{peer.heard.origin}/dsp/theirs/2025-1/"
+    house = peer.house
+    with database.transaction() as db:
+        actor, now = house.cast["pharma"].actor, house.clock.now()
+        return ask_for_contract(db, actor, *where, OFFER, Answers(), house.runtime, now).id
+
+
+def listening(house: House) -> int:
+    return len(house.runtime.database.bell._parts)
+
+
+def meanwhile(house: House, http: TestClient, asked: str, held: str, act: Callable[[], object]) -> Any:
+    """The answer of a long poll during which something is done."""
+    before = listening(house)
+    with ThreadPoolExecutor(1) as others:
+        answer = others.submit(http.get, asked, params={"wait": 20}, headers={"If-None-Match": held})
+        while listening(house) == before and not answer.done():
+            pass
+        act()
+        return answer.result(30)
+
+
+def test_who_holds_the_last_answer_is_told_when_it_is_another_one(
+    peer: Peer, house: House, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    empty = http.get(PATH, params={"wait": 20})
+    assert (empty.status_code, empty.json()) == (200, []), "who holds nothing does not wait"
+
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
+    ours = house.runtime.database
+    opened = meanwhile(house, http, PATH, empty.headers["etag"], lambda: ask(peer, ours))
+    assert [one["state"] for one in opened.json()] == ["REQUESTED"], "what this process commits wakes who waits"
+    (first,) = opened.json()
+    detail = http.get(f"{PATH}/{first['id']}")
+    taken = meanwhile(house, http, f"{PATH}/{first['id']}", detail.headers["etag"], peer.deliver)
+    assert (taken.status_code, taken.json()["peer_pid"]) == (200, peer.heard.pid)
+    assert [one["id"] for one in http.get(PATH, params={"state": "REQUESTED"}).json()] == [first["id"]]
+    assert http.get(PATH, params={"state": "OFFERED"}).json() == []
+
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.05)
+    other = Database(str(ours.url), session_class=ours._session_class)
+    held = http.get(PATH).headers["etag"]
+    more = meanwhile(house, http, PATH, held, lambda: ask(peer, other))
+    other.dispose()
+    assert len(more.json()) == 2, "what another process commits is looked for"
+    assert listening(house) == 0
+
+
+def test_nobody_waits_longer_than_asked_or_in_too_great_number(
+    house: House, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = {"If-None-Match": http.get(PATH).headers["etag"]}
+    same = http.get(PATH, params={"wait": 1}, headers=held)
+    assert (same.status_code, same.content) == (304, b"")
+    assert http.get(PATH, params={"wait": waiting.LONGEST + 1}).status_code == 422
+    monkeypatch.setattr(waiting, "OF_ONE", 0)
+
+    def refuse(_topic: str) -> None:
+        raise AssertionError("somebody waits beyond the bound")
+
+    monkeypatch.setattr(house.runtime.database.bell, "listening", refuse)
+    assert http.get(PATH, params={"wait": 20}, headers=held).status_code == 304
