@@ -14,7 +14,7 @@ from marketplace.dataspace.addresses import address_of
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.identity import ConnectorRefused, require_trusted
 from marketplace.dataspace.models import Exchange, ExchangeMessage
-from marketplace.dataspace.moving import end, enter, proceed
+from marketplace.dataspace.moving import end, enter, learn_pid, proceed
 from marketplace.dataspace.sending import Outcome, begin_attempt, is_over, schedule, settle
 from marketplace.dataspace.states import MOVES, Move, Protocol, Side, step_of
 from marketplace.kernel.actor import SERVICE_ACTOR
@@ -28,7 +28,6 @@ from marketplace.plumbing.runtime import Runtime
 
 Rest = Callable[[], Callable[[Session], None]]
 _MARGIN = timedelta(seconds=2)
-_LONGEST_PID = 2000
 
 
 def send(db: Session, runtime: Runtime, answering: Answering, message_id: str) -> Rest | None:
@@ -130,7 +129,8 @@ def _conclude(
         # The answer came after the time for it: what the other side said meanwhile counts.
         settle(db, row, "dropped", now, outcome.status)
         return
-    if outcome.taken and _named(exchange, outcome):
+    # Without an id in the answer to our first message there is nobody to go on with.
+    if outcome.taken and learn_pid(exchange, outcome.body):
         settle(db, row, "taken", now, outcome.status)
         enter(db, SERVICE_ACTOR, exchange, move, row.body, now)
         proceed(db, exchange, answering, runtime, now)
@@ -142,15 +142,3 @@ def _conclude(
         again = outcome.status is None or outcome.status in answering.patience.retried
         settle(db, row, "given_up" if again else "refused", now, outcome.status)
         end(db, SERVICE_ACTOR, exchange, "message_undeliverable" if again else "message_refused", now)
-
-
-def _named(exchange: Exchange, outcome: Outcome) -> bool:
-    """Learn the other side's id from the answer to our first message; without one there is nobody to go on with."""
-    if exchange.peer_pid:
-        return True
-    name = "consumerPid" if exchange.side == Side.PROVIDER else "providerPid"
-    pid = outcome.body.get(name)
-    if not isinstance(pid, str) or not 0 < len(pid) <= _LONGEST_PID or "/" in pid:
-        return False
-    exchange.peer_pid = pid
-    return True

@@ -14,11 +14,11 @@ from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.identity import require_trusted
 from marketplace.dataspace.messages import check
 from marketplace.dataspace.models import Exchange
-from marketplace.dataspace.moving import enter, keep_heard, open_exchange, pids, proceed
+from marketplace.dataspace.moving import enter, keep_heard, learn_pid, open_exchange, pids, proceed
 from marketplace.dataspace.policies import same_rules
-from marketplace.dataspace.sending import require_silence
-from marketplace.dataspace.states import Move, Protocol, Side, step_of
-from marketplace.kernel.actor import Actor
+from marketplace.dataspace.sending import require_silence, settle
+from marketplace.dataspace.states import MOVES, Move, Protocol, Side, step_of
+from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json, digest
 from marketplace.kernel.errors import Invalid, shown
 from marketplace.kernel.ids import new_id
@@ -114,6 +114,7 @@ def hear(
     check(message, move.message)
     require_silence(db, exchange, now)
     _require_ids(exchange, message)
+    _take_as_answer(db, exchange, message, now)
     if _heard_before(db, exchange, move, message):
         return exchange
     step_of(move.protocol, exchange.state, move, Side(exchange.side).other)
@@ -158,6 +159,20 @@ def _require_ids(exchange: Exchange, message: Json) -> None:
     for name, pid in expected.items():
         if name in message and message[name] != pid:
             raise OtherProcess(f"{name} is not that of this process", expected=pid, got=shown(str(message[name])))
+
+
+def _take_as_answer(db: Session, exchange: Exchange, message: Json, now: datetime) -> None:
+    """Who names both ids has taken our first message, also when its answer to that was lost; it is not sent again.
+
+    Raises OtherProcess.
+    """
+    if exchange.peer_pid:
+        return
+    if not learn_pid(exchange, message):
+        raise OtherProcess("the message names no id of yours that fits in an address", expected="an id without /")
+    for row in queries.under_way(db, exchange.id):
+        settle(db, row, "taken", now)
+        enter(db, SERVICE_ACTOR, exchange, MOVES[Protocol(exchange.protocol)][row.move], row.body, now)
 
 
 def _require_terms(exchange: Exchange, talk: Talk, move: Move, message: Json) -> None:

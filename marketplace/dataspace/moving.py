@@ -21,6 +21,7 @@ from marketplace.plumbing import bell
 from marketplace.plumbing.runtime import Runtime
 
 _KEPT = {"offer": "terms", "agreement": "agreement", "dataAddress": "data_address"}
+_LONGEST_PID = 2000
 _ACKNOWLEDGED = {Protocol.NEGOTIATION: "ContractNegotiation", Protocol.TRANSFER: "TransferProcess"}
 
 
@@ -33,6 +34,17 @@ def pids(exchange: Exchange) -> Json:
     """Both process ids under the names that the protocol gives them; without one that is not known yet."""
     mine, theirs = ("providerPid", "consumerPid")[:: 1 if exchange.side == Side.PROVIDER else -1]
     return {mine: exchange.id} | ({theirs: exchange.peer_pid} if exchange.peer_pid else {})
+
+
+def learn_pid(exchange: Exchange, said: Json) -> bool:
+    """Know the other side's id from what it says, if it is not known yet; False for one that fits in no address."""
+    if exchange.peer_pid:
+        return True
+    pid = said.get("consumerPid" if exchange.side == Side.PROVIDER else "providerPid")
+    if not isinstance(pid, str) or not 0 < len(pid) <= _LONGEST_PID or "/" in pid:
+        return False
+    exchange.peer_pid = pid
+    return True
 
 
 def acknowledgement(exchange: Exchange) -> Json:

@@ -73,6 +73,29 @@ def test_a_peer_that_fails_is_asked_again_with_growing_pauses(peer: Peer, asked:
     assert len({body["@id"] for _, body, _ in peer.heard.received}) == 1, "it is one message, sent four times"
 
 
+def test_a_peer_whose_first_answer_was_lost_is_known_by_what_it_says_next(peer: Peer, asked: Exchange) -> None:
+    peer.heard.statuses = [503]
+    peer.deliver(0)
+    both = {"providerPid": "urn:uuid:theirs", "consumerPid": asked.id}
+    odd = peer.post(
+        f"/negotiations/{asked.id}/offers", message(N, "offer", offer=OFFER, **both | {"providerPid": "a/b"})
+    )
+    assert (odd.status_code, now(peer, asked)[0].peer_pid) == (400, "")
+    assert peer.post(f"/negotiations/{asked.id}/offers", message(N, "offer", offer=OFFER, **both)).status_code == 200
+    exchange, _ = now(peer, asked)
+    assert (exchange.peer_pid, exchange.state) == ("urn:uuid:theirs", "OFFERED")
+    with peer.house.db() as db:
+        found, at = queries.exchange(db, asked.id), peer.house.clock.now()
+        move_on(db, found, "accept", {}, Answers(), peer.house.runtime, at)
+    peer.deliver(600)
+    assert [path.rpartition("/negotiations/")[2] for path, _, _ in peer.heard.received] == [
+        "request",
+        "urn:uuid:theirs/events",
+    ]
+    assert now(peer, asked)[0].state == "ACCEPTED"
+    assert [one["facts"]["move"] for one in entries(peer.house, Tag.EXCHANGE_MOVED)] == ["request", "offer", "accept"]
+
+
 def test_a_peer_that_never_answers_ends_the_exchange_visibly(peer: Peer, asked: Exchange) -> None:
     peer.heard.statuses = [503] * 50
     while peer.deliver(400):
