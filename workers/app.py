@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import ExitStack
 from functools import cache
 
-from celery import Celery
+from celery import Celery, current_task
 from celery.signals import worker_process_init, worker_process_shutdown
 from kombu.entity import Queue
 from structlog import get_logger
@@ -56,7 +56,13 @@ def run(row_id: str) -> bool:
     if runtime.soundness.trouble:
         get_logger().error("no work is taken: the log is not sound", trouble=runtime.soundness.trouble)
         return False
-    return run_row(runtime, row_id)
+    return run_row(runtime, row_id, again=_came_before())
+
+
+def _came_before() -> bool:
+    """Whether the broker has given this message to a worker before, which was lost with it."""
+    how = current_task.request.delivery_info if current_task else None
+    return bool(how and how.get("redelivered"))
 
 
 _opened = ExitStack()

@@ -51,12 +51,16 @@ class _Attempt:
     leased: bool = False
 
 
-def run_row(runtime: Runtime, row_id: str) -> bool:
+def run_row(runtime: Runtime, row_id: str, *, again: bool = False) -> bool:
     """Take one row, run its task, mark it done; False when somebody else holds or has finished it.
 
-    A failing task leaves its error on the row and is tried again later.
+    A failing task leaves its error on the row and is tried again later.  again: a worker was lost with this row, which
+    is counted, so that a task that kills its workers is given up.
     """
     attempt, rest, name = None, None, ""
+    if again:
+        with runtime.database.transaction() as db:
+            outbox.count_lost(db, row_id, runtime.clock.now())
     try:
         with runtime.database.transaction() as db:
             row = outbox.hold(db, row_id, runtime.clock.now())

@@ -116,6 +116,17 @@ def hold(db: Session, row_id: str, now: datetime) -> OutboxRow | None:
     return None
 
 
+def count_lost(db: Session, row_id: str, now: datetime) -> None:
+    """Count the attempt of a worker that was lost in the transaction that took the row, and with it its own count.
+
+    One that held a lease has counted itself.
+    """
+    row = hold(db, row_id, now)
+    if row is not None and row.leased_until is None:
+        row.attempts += 1
+        db.add(row)
+
+
 def lease(db: Session, row_id: str, now: datetime) -> OutboxRow | None:
     """Take a row for one attempt that outlasts the transaction; None as for `hold`."""
     row = hold(db, row_id, now)

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from celery._state import _task_stack
 from sqlmodel import select
 
 from marketplace.plumbing import outbox
@@ -123,6 +124,26 @@ def test_a_process_that_found_the_log_unsound_takes_no_work(house: House, monkey
     with house.runtime.database.reading() as db:
         assert outbox.due_rows(db, house.clock.now(), limit=10) == [row]
         assert db.get_one(OutboxRow, row).attempts == 0
+
+
+def test_a_message_that_comes_again_counts_the_worker_that_was_lost_with_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app, "_runtime", lambda: house.runtime)
+    with house.runtime.database.transaction() as db:
+        outbox.enqueue(db, "test.unknown", {}, key="one", now=house.clock.now())
+    with house.runtime.database.reading() as db:
+        [row] = outbox.due_rows(db, house.clock.now(), limit=10)
+    task = celery_app("memory://").tasks[RUN_ROW]
+    task.push_request(args=[row], delivery_info={"redelivered": True})
+    _task_stack.push(task)
+    try:
+        assert app.run(row)
+    finally:
+        _task_stack.pop()
+        task.pop_request()
+    with house.runtime.database.reading() as db:
+        assert db.get_one(OutboxRow, row).attempts == 2
 
 
 def wait_until(ready: object, works: Works) -> None:

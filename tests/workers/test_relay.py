@@ -234,6 +234,23 @@ def test_short_work_and_its_row_are_one_transaction_whole_or_not_at_all(house: H
         assert not run_row(house.runtime, row)
 
 
+def test_short_work_that_kills_every_worker_is_given_up(house: House) -> None:
+    class Died(BaseException):
+        """The process is gone in the middle of the work."""
+
+    def kill(_db: Session, _runtime: Runtime, _args: dict[str, Any]) -> None:
+        raise Died
+
+    with task("test.within", Within(kill)):
+        (row,) = ask(house, "test.within", "one")
+        for number in range(MAX_ATTEMPTS):
+            with pytest.raises(Died):
+                run_row(house.runtime, row, again=number > 0)
+        assert not run_row(house.runtime, row, again=True)
+    (found,) = rows(house)
+    assert (found.given_up_at, found.last_error) == (house.clock.now(), "every worker that took it was lost")
+
+
 def test_what_remains_outside_is_leased_and_ends_with_its_row(house: House) -> None:
     seen: list[object] = []
 
