@@ -63,7 +63,11 @@ class NothingArrived(NotFound):
 
 
 def require_few_pushes(db: Session, buyer: Actor, most: int) -> None:
-    """Raises TooManyPushes: each one under way may fill the disk here with as much as a push may bring."""
+    """Raises TooManyPushes: each one under way may fill the disk here with as much as a push may bring.
+
+    Two who ask at once, of different connectors too, are counted one after the other.
+    """
+    participants.lock(db, participants.participant(db, buyer.participant))
     under_way = queries.pushes_to_come(db, buyer.participant)
     if under_way >= most:
         raise TooManyPushes(

@@ -5,13 +5,16 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi import Request
 from fastapi.testclient import TestClient
+from sqlmodel import Session
 
 from marketplace.audit.entry import Tag
 from marketplace.audit.recheck import sealed_rows
@@ -31,11 +34,12 @@ from marketplace.dataspace.receiving import (
 from marketplace.dataspace.routes import routes
 from marketplace.dataspace.states import Protocol
 from marketplace.kernel.canonical import Json
+from marketplace.kernel.signing import generate_key
 from marketplace.participants import connectors
 from marketplace.plumbing.limits import Limits
-from tests.dataspace.peer import Peer, message, speaking
+from tests.dataspace.peer import Peer, connector_in, message, speaking
 from tests.dataspace.schemas import problems_of
-from tests.house import House
+from tests.house import House, open_house
 from tests.transfer.doors import app_of, entries
 
 T = Protocol.TRANSFER
@@ -235,3 +239,34 @@ def test_a_buyer_asks_for_so_many_pushes_at_once(peer: Peer, house: House) -> No
     assert len(entries(house, Tag.EXCHANGE_OPENED)) == most
     assert put(peer, begun[0][1]).status_code == 201, "what is here is not under way"
     asked(peer)
+
+
+def test_two_pushes_asked_for_at_once_are_counted_one_after_the_other(either_url: str, tmp_path: Path) -> None:
+    with (
+        open_house(tmp_path / "other", either_url) as house,
+        speaking(house, party="hospital", hosted="pharma") as peer,
+    ):
+        settings = house.runtime.settings.model_copy(update={"dataspace_pushes_asked": 1})
+        runtime = replace(house.runtime, settings=settings)
+        second = connector_in(house.cast["hospital"].id, generate_key(), peer.heard.origin, house)
+        second = second.model_copy(update={"identifier": "did:web:second.example"})
+        with house.db() as db:
+            other = connectors.register(db, house.cast["operator"].actor, second, house.clock.now())
+        answers, buyer, now = answering(settings), house.cast["pharma"].actor, house.clock.now()
+
+        def ask(db: Session, connector: str) -> None:
+            where = connector, f"{peer.heard.origin}/dsp/theirs/2025-1"
+            form = {"transfer_format": "HttpData-PUSH"}
+            ask_for_data(db, buyer, *where, "urn:agreement:1", answers, runtime, now, **form)
+
+        def ask_too() -> None:
+            with house.db() as db:
+                ask(db, other.id)
+
+        with ThreadPoolExecutor(1) as others:
+            with house.db() as db:
+                ask(db, peer.connector.id)
+                late = others.submit(ask_too)
+                assert not wait([late], 0.3).done, "nobody counts while another asks"
+            with pytest.raises(TooManyPushes):
+                late.result(30)
