@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+from functools import partial
 from typing import Annotated
 
 from fastapi import Query, Request, Response
@@ -35,6 +36,7 @@ from marketplace.kernel.canonical import Json
 from marketplace.negotiation.replies import refused
 from marketplace.negotiation.rounds.schemas import TermsIn
 from marketplace.negotiation.rules import Refusal
+from marketplace.participants.authentication import require_still
 from marketplace.plumbing.conditional import UNCHANGED, IfNoneMatch, answer_of
 from marketplace.plumbing.turns import waits_for_changes, waits_for_others
 from marketplace.plumbing.waiting import Wait, Waiting
@@ -103,7 +105,8 @@ async def list_exchanges(
         found = queries.exchanges_of(view.db, view.actor, state)
         return answer_of(ExchangeList([shown(view.actor, one) for one in found]), held)
 
-    return await Waiting.of(request).until_changed(view, topic_of(view.actor.participant), look, wait)
+    judge = partial(require_still, view.db, view.actor, view.runtime)
+    return await Waiting.of(request).until_changed(view, topic_of(view.actor.participant), look, wait, judge)
 
 
 @routes.get(
@@ -127,7 +130,8 @@ async def get_exchange(
         arrived = view.db.get(Arrival, found.id)
         return answer_of(shown_in_full(view.actor, found, said, pushed, arrived), held)
 
-    return await Waiting.of(request).until_changed(view, topic_of(view.actor.participant), look, wait)
+    judge = partial(require_still, view.db, view.actor, view.runtime)
+    return await Waiting.of(request).until_changed(view, topic_of(view.actor.participant), look, wait, judge)
 
 
 @routes.get(

@@ -80,7 +80,7 @@ def recognise(db: Session, request: Request, now: datetime, runtime: Runtime) ->
     try:
         scheme, token = _credentials(request, runtime.settings)
         claims = _claims(token, now, runtime)
-        roles = _roles(db, claims, now, runtime.settings)
+        roles = _roles(db, claims.participant, claims.kid, now, runtime.settings)
         person = _person(db, claims, runtime.settings)
         bound = scheme == "dpop" or claims.bound_to is not None
         proof = _fitting_proof(request, scheme, token, claims, now, runtime.settings) if bound else None
@@ -136,17 +136,22 @@ def _claims(token: str, now: datetime, runtime: Runtime) -> AccessClaims:
         ) from error
 
 
-def _roles(db: Session, claims: AccessClaims, now: datetime, settings: Settings) -> frozenset[str]:
+def require_still(db: Session, actor: Actor, runtime: Runtime) -> None:
+    """For who has waited since it was authenticated: raises InvalidToken or ParticipantSuspended as it would be now."""
+    _roles(db, actor.participant, actor.kid or "", runtime.clock.now(), runtime.settings)
+
+
+def _roles(db: Session, participant: str, kid: str, now: datetime, settings: Settings) -> frozenset[str]:
     """Roles by the register; the token says only who was asking when it was issued."""
     challenge = _challenge("Bearer", settings, "invalid_token")
-    if queries.live_key(db, claims.participant, claims.kid, now) is None:
+    if queries.live_key(db, participant, kid, now) is None:
         raise InvalidToken(
             "the key that this token was given for is no longer valid",
-            got=claims.kid,
+            got=kid,
             action="get a token with a valid key",
             challenge=challenge,
         )
-    found = queries.participant(db, claims.participant)
+    found = queries.participant(db, participant)
     if found.suspended_at is not None:
         raise ParticipantSuspended(
             "this participant is suspended", got=found.id, action="ask the platform operator", challenge=challenge

@@ -51,21 +51,26 @@ class Waiting:
             kept = state.waiting = cls()
         return kept
 
-    async def until_changed(self, call: Call, topic: str, look: Callable[[], Response], seconds: int) -> Response:
+    async def until_changed(
+        self, call: Call, topic: str, look: Callable[[], Response], seconds: int, judge: Callable[[], object]
+    ) -> Response:
         """The first answer of look that is not 304, or its last one when the time is over.
 
-        topic: what rings when the answer may have changed; look: reads with the session of the call.
+        topic: what rings when the answer may have changed; look: reads with the session of the call; judge: before each
+        look after the first, raises where the caller may not read any more.
         """
         who, end = call.actor.participant, time.monotonic() + seconds
         if seconds == 0 or self._of[who] >= OF_ONE or self._of.total() >= AT_ONCE:
             return await run_in_threadpool(look)
         self._of[who] += 1
         try:
-            return await self._waited(call, topic, look, end)
+            return await self._waited(call, topic, look, end, judge)
         finally:
             self._of[who] -= 1
 
-    async def _waited(self, call: Call, topic: str, look: Callable[[], Response], end: float) -> Response:
+    async def _waited(
+        self, call: Call, topic: str, look: Callable[[], Response], end: float, judge: Callable[[], object]
+    ) -> Response:
         with call.runtime.database.bell.listening(topic) as bell:
             while True:
                 heard = bell.rings
@@ -75,3 +80,4 @@ class Waiting:
                     return answer
                 await run_in_threadpool(call.db.rollback)
                 await anyio.to_thread.run_sync(bell.wait, heard, min(left, LOOK_SECONDS), limiter=self._threads)
+                await run_in_threadpool(judge)

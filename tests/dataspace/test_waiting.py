@@ -11,8 +11,10 @@ from fastapi.testclient import TestClient
 
 from marketplace.dataspace.beginning import ask_for_contract
 from marketplace.dataspace.house import House as Answers
+from marketplace.dataspace.moving import topic_of
 from marketplace.dataspace.routes import routes
-from marketplace.plumbing import waiting
+from marketplace.participants.service import suspend
+from marketplace.plumbing import bell, waiting
 from marketplace.plumbing.db import Database
 from tests.dataspace.peer import Peer, speaking
 from tests.house import House
@@ -83,6 +85,24 @@ def test_who_holds_the_last_answer_is_told_when_it_is_another_one(
     more = meanwhile(house, http, PATH, held, lambda: ask(peer, other))
     other.dispose()
     assert len(more.json()) == 2, "what another process commits is looked for"
+    assert listening(house) == 0
+
+
+def test_who_may_not_call_any_more_is_told_nothing_of_what_moved(
+    peer: Peer, house: House, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
+    buyer, operator = house.cast["pharma"], house.cast["operator"].actor
+    held = http.get(PATH).headers["etag"]
+
+    def shut_out() -> None:
+        with house.db() as db:
+            suspend(db, operator, buyer.id, "an incident", house.clock.now())
+        with house.db() as db:
+            bell.ask(db, topic_of(buyer.id))
+
+    refused = meanwhile(house, http, PATH, held, shut_out)
+    assert (refused.status_code, refused.json()["type"]) == (401, "/problems/participant-suspended")
     assert listening(house) == 0
 
 
