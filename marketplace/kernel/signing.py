@@ -224,7 +224,7 @@ def _check_by(members: tuple[tuple[str, str], ...]) -> Callable[[bytes, bytes], 
     match jwt.PyJWK(jwk, jwk["alg"]).key:
         case Ed25519PublicKey() as key:
             return key.verify
-        case EllipticCurvePublicKey() as key:
+        case EllipticCurvePublicKey(curve=SECP256R1()) as key:
             return lambda signature, signed: key.verify(raw_to_der_signature(signature, key.curve), signed, _ES256)
         case _:
             raise ValueError("a key of another kind")

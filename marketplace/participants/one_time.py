@@ -11,6 +11,7 @@ from sqlmodel import Session, col
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.participants.compact import BadToken
 from marketplace.participants.models import SeenToken
+from marketplace.plumbing.keeping import forget
 from marketplace.plumbing.sqlite import run_bare
 
 _SQLITE = "INSERT INTO seen_token (id, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
@@ -40,7 +41,9 @@ def _is_new(db: Session, name: str, expires_at: datetime) -> bool:
         return run_bare(connection, _SQLITE, (name, at)) == 1
     row = postgresql.insert(SeenToken).values(id=name, expires_at=expires_at).on_conflict_do_nothing()
     # The row itself says whether it is new: SQLAlchemy knows no row count of an INSERT on PostgreSQL.
-    return db.exec(row.returning(col(SeenToken.id))).first() is not None
+    new = db.exec(row.returning(col(SeenToken.id))).first() is not None
+    forget(db)
+    return new
 
 
 def forget_expired(db: Session, now: datetime) -> None:

@@ -25,6 +25,7 @@ from marketplace.kernel.canonical import canonical, sha256_hex
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Conflict, Invalid
 from marketplace.plumbing.db import UtcDateTime
+from marketplace.plumbing.keeping import forget
 from marketplace.plumbing.runtime import Runtime
 
 
@@ -110,6 +111,7 @@ def _wait_for_others(db: Session, key: Key) -> None:
     # SQLite lets one write transaction in at a time anyway.
     if db.get_bind().dialect.name == "postgresql":
         db.connection().execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": key.lock})
+        forget(db)
 
 
 def keep(db: Session, key: Key, secret: bytes, response: Response, promise: str | None, now: datetime) -> None:

@@ -1,8 +1,8 @@
 """A session that keeps the rows it got by their key, so that one transaction does not read the same row twice.
 
 SQLAlchemy forgets a row as soon as nobody holds it, and a verb's checks each ask for what they judge.  A row is kept
-until the transaction ends, waits for a lock, or changes rows by a statement: whatever may be otherwise from then on is
-read anew.
+until the transaction or a savepoint in it ends, waits for a lock, or changes rows by a statement: whatever may be
+otherwise from then on is read anew.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def _forget_after_statement(state: ORMExecuteState) -> None:
 
 
 def _forget_at_end(db: AnySession, ended: SessionTransaction) -> None:
-    if ended.parent is None:
+    if ended.nested or ended.parent is None:
         forget(db)
 
 

@@ -8,8 +8,12 @@ from fractions import Fraction
 import jwt
 import pytest
 import rfc8785
+from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP384R1, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import given
 from hypothesis import strategies as st
+from jwt.algorithms import ECAlgorithm
+from jwt.utils import base64url_decode, der_to_raw_signature
 
 from marketplace.kernel.canonical import AmbiguousDocument, canonical, read_strictly
 from marketplace.kernel.clock import StoryClock, parse_timestamp, timestamp
@@ -21,6 +25,7 @@ from marketplace.kernel.signing import (
     BadKey,
     BadSignature,
     generate_key,
+    holds,
     load_private_key,
     require_public_jwk,
     thumbprint,
@@ -158,3 +163,24 @@ def test_a_compact_signature_is_what_the_library_would_write_byte_for_byte(algor
     written = _JWS.encode(b'{"v":1}', key.private, algorithm=algorithm, headers=headers)
     assert key.sign_compact(b'{"v":1}', typ="receipt+jwt") == written
     assert verify_compact(written, key.public_jwk, typ="receipt+jwt") == b'{"v":1}'
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_bare_signature_holds_for_its_bytes_its_length_and_a_public_key_alone(algorithm: str) -> None:
+    key = generate_key(algorithm)
+    signed, _, part = key.sign_compact(b"{}", typ="receipt+jwt").rpartition(".")
+    octets = base64url_decode(part)
+    assert holds(signed.encode(), octets, key.public_jwk)
+    assert not holds(b"other", octets, key.public_jwk)
+    for bad in (b"", octets[:-1], octets + b"\0", bytes(64), b"\xff" * 64):
+        assert not holds(signed.encode(), bad, key.public_jwk)
+    assert not holds(signed.encode(), octets, generate_key(algorithm).public_jwk)
+    assert not holds(signed.encode(), octets, {**key.public_jwk, "alg": "HS256"})
+    assert not holds(signed.encode(), octets, {**key.public_jwk, "d": key.public_jwk["x"]}), "no public half"
+
+
+def test_es256_is_of_one_curve() -> None:
+    private = generate_private_key(SECP384R1())
+    jwk = ECAlgorithm.to_jwk(private.public_key(), as_dict=True) | {"alg": "ES256"}
+    octets = der_to_raw_signature(private.sign(b"{}", ECDSA(SHA256())), private.curve)
+    assert not holds(b"{}", octets, jwk)

@@ -9,6 +9,8 @@ import pytest
 from sqlalchemy import event, update
 from sqlmodel import Session, col, select
 
+from marketplace.participants import one_time
+from marketplace.plumbing import epochs, idempotency
 from marketplace.plumbing.keeping import ROWS
 from marketplace.plumbing.outbox import OutboxRow
 from tests.house import START, House
@@ -68,6 +70,38 @@ def test_whatever_may_be_otherwise_by_now_is_read_anew(both: House, moment: Call
         with reads_of_rows(both) as said:
             assert db.get_one(OutboxRow, "obx_one").attempts == 0
             assert len(said) == 1
+
+
+WAITS: dict[str, Callable[[Session], object]] = {
+    "for the same Idempotency-Key": lambda db: idempotency.replay(
+        db, idempotency.Key("hospital", "/v1/assets", "key-0001", ""), b"", str
+    ),
+    "for the same proof": lambda db: one_time.spend(db, "dpop", "hospital", "jti-0001", START),
+    "for a stop": epochs.hold,
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS.keys())
+def test_what_was_read_before_a_wait_is_read_anew_where_others_write_beside(
+    both: House, wait: Callable[[Session], object]
+) -> None:
+    put(both, "obx_one")
+    with both.runtime.database.session(write=True) as db:
+        assert db.get_one(OutboxRow, "obx_one").attempts == 0
+        wait(db)
+        with reads_of_rows(both) as said:
+            assert db.get_one(OutboxRow, "obx_one").attempts == 0
+            assert len(said) == (0 if both.runtime.database.is_sqlite else 1)
+
+
+def test_what_a_savepoint_took_back_is_not_kept(both: House) -> None:
+    put(both, "obx_one")
+    with both.runtime.database.session(write=True) as db:
+        inner = db.begin_nested()
+        db.exec(update(OutboxRow).values(attempts=5).execution_options(synchronize_session=False))
+        assert db.get_one(OutboxRow, "obx_one").attempts == 5
+        inner.rollback()
+        assert db.get_one(OutboxRow, "obx_one").attempts == 0
 
 
 def test_a_transaction_that_goes_through_a_table_does_not_hold_it(both: House) -> None:

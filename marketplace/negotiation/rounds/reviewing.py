@@ -67,14 +67,17 @@ def review(db: Session, actor: Actor, request: AccessRequest, asked: ReviewIn, n
 def require_approved(
     db: Session, request: AccessRequest, agreement: Agreement, actor: Actor, signed: Collection[str]
 ) -> None:
-    """Raises ReviewsMissing where a rule that came after the contract was drafted asks for approvals that it lacks.
+    """Raises ReviewsMissing where the rule, also one that came after the offer, asks for approvals that it lacks.
 
-    The provider would be bound by its own signature, or by the buyer's after it.  A contract that was drafted under
-    the rule as it stands was approved then, or offered by that very rule.  signed: who signed already.
+    The provider would be bound by its own signature, or by the buyer's after it.  What a rule that offers by itself
+    was there to offer needs none; of two moments the earlier may be that of the later transaction, so no other rule
+    is left unasked for its age.  signed: who signed already.
     """
     provider = agreement.provider_id
     rule = queries.rule(db, request.listing_id)
-    if provider not in {actor.participant, *signed} or rule is None or rule.set_at <= agreement.drafted_at:
+    if provider not in {actor.participant, *signed} or rule is None:
+        return
+    if rule.automatic is not None and rule.set_at <= agreement.drafted_at:
         return
     terms = table.on_table(db, request)
     if actor.participant == provider:

@@ -13,6 +13,7 @@ from sqlmodel import select
 
 from marketplace.audit import documents
 from marketplace.audit.models import Person
+from marketplace.exchange import queries as exchange
 from marketplace.exchange.models import Listing
 from marketplace.kernel.canonical import digest
 from marketplace.kernel.transitions import NotYourStep, WrongState
@@ -22,6 +23,7 @@ from marketplace.negotiation.rounds import answering, reviewing
 from marketplace.negotiation.rounds.models import NegotiationReminder
 from marketplace.negotiation.rounds.offering import NotYourListing
 from marketplace.negotiation.rounds.rules import UnsoundRule
+from marketplace.negotiation.rounds.schemas import AnswerRuleIn
 from marketplace.negotiation.rules import ANSWER_WITHIN, REMIND_BEFORE
 from marketplace.participants.models import Participant
 from marketplace.plumbing.policy import RegorusEngine
@@ -372,6 +374,20 @@ def test_a_rule_that_came_after_the_offer_is_asked_at_signing(house: House) -> N
     sign(house, third, "pharma")
     sign(house, third, "hospital")
     assert state(house, third) == ("FINALIZED", "finalized"), "what was approved for the offer is not asked for again"
+
+
+def test_a_rule_that_was_being_written_while_the_offer_was_drafted_is_asked_at_signing(house: House) -> None:
+    listing = listed(house)
+    request = requested(house, listing)
+    waited_since = house.clock.now()
+    house.clock.advance(timedelta(seconds=1))
+    agreement = approve(house, request)
+    with house.db() as db:  # a transaction has the moment at which it was asked for, and then waits for its turn
+        asked = AnswerRuleIn.model_validate({"reviews": [{"office": "management"}]})
+        answering.set_rule(db, house.cast[PROVIDER].actor, exchange.listing(db, listing.id), asked, waited_since)
+    with pytest.raises(reviewing.ReviewsMissing):
+        sign(house, agreement, "hospital")
+    assert state(house, agreement)[1] == "drafted"
 
 
 def test_an_approval_is_for_exactly_those_terms(house: House) -> None:
