@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 from typer.testing import CliRunner
 
 from marketplace.audit.entry import Tag
@@ -111,6 +112,22 @@ def test_what_is_owed_for_stages_is_ordered_once_confirmed_owed_again_and_paid(o
     assert told == [[due, due], [due]]
     assert imbalance(owing) == 0
     assert findings(owing) == arranged
+
+
+def test_all_that_one_order_pays_enters_the_books_at_once_so_that_writers_cannot_deadlock(owing: House) -> None:
+    for who in ("hospital", "law_firm", "registrar"):
+        bank(owing, who)
+    made = order(owing)
+    grown = list[str]()
+
+    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        grown.extend([statement] if statement.startswith("INSERT INTO account_balance") else [])
+
+    event.listen(owing.runtime.database.engine, "before_cursor_execute", note)
+    assert take(owing, debit("D1", made.total_fen, made.id[:35], "PmtInfId")) == ["paid_out"]
+    assert (made.payments, len(grown)) == (2, 1)
+    assert {one.state for one in payables(owing).values()} == {"paid"}
+    assert imbalance(owing) == 0
 
 
 def test_a_provider_says_by_hand_that_it_paid_and_nobody_else_does(owing: House) -> None:
