@@ -93,6 +93,8 @@ def test_what_is_owed_for_stages_is_ordered_once_confirmed_owed_again_and_paid(o
     name = str(payables(owing)["legal.opinion"].reference)
     assert take(owing, debit("D0", due - 1, name)) == []
     assert take(owing, statement(("C1", "12.00", "INV-2026-000001"))) == []  # what else its bank tells is its own
+    unnamed = statement(("R", "12.00", "x")).replace("<AcctSvcrRef>R</AcctSvcrRef>", "")
+    assert take(owing, unnamed) == []  # not even where this service could not tell it apart
     assert [take(owing, debit("D1", due, name)) for _ in range(2)] == [["paid_out"], ["taken_before"]]
     assert payables(owing, "law_firm")["legal.opinion"].state == "paid"
     assert open_between(owing, "law_firm") == (before[0] + due, before[1] - due, 0, before[3] + due)
