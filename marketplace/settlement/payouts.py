@@ -13,7 +13,7 @@ from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.ledger import queries as books
 from marketplace.ledger import service as ledger
-from marketplace.ledger.rules import Dimensions, ReversalReason
+from marketplace.ledger.rules import Dimensions, Draft, ReversalReason
 from marketplace.settlement.models import InvoiceLine, Share
 from marketplace.settlement.postings import payment
 from marketplace.settlement.returning import Returned, tell
@@ -52,8 +52,8 @@ def owe_again(db: Session, actor: Actor, shares: Sequence[Share], bank_reference
             db.add(one)
         db.flush()
         entry = record(db, actor, Tag.SHARES_OWED, now, facts=facts)
-        for one in fresh:
-            _post_return(db, one, entry, now)
+        # At once, not one by one: the books hold balances in one order for all writers of a call.
+        ledger.post_all(db, SERVICE_ACTOR, [_return(db, one, entry, now) for one in fresh], now)
         tell(db, back, entry, now)
 
 
@@ -71,12 +71,11 @@ def take_back_return(db: Session, key: str, reason: ReversalReason, now: datetim
         ledger.reverse(db, SERVICE_ACTOR, posted.id, reason, now)
 
 
-def _post_return(db: Session, share: Share, entry: str, now: datetime) -> None:
+def _return(db: Session, share: Share, entry: str, now: datetime) -> Draft:
     line, key = db.get_one(InvoiceLine, share.line_id), returned_key(share)
     about = Dimensions(asset=line.asset_id, agreement=line.agreement_id)
     parties, amounts = {"venue": share.issuer_id, "beneficiary": share.owner}, {"amount": share.amount_fen}
-    draft = payment("share.returned", str(key), parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]
-    ledger.post(db, SERVICE_ACTOR, draft, now)
+    return payment("share.returned", str(key), parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]
 
 
 def _by_transfer(shares: Iterable[Share]) -> list[list[Share]]:

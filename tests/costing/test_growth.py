@@ -13,6 +13,7 @@ from marketplace.costing.recheck import recheck
 from marketplace.costing.service import post_pending
 from marketplace.plumbing.db import Database
 from marketplace.settlement import queries as settlement
+from marketplace.settlement.payables import queries as payables
 from tests.benchmarks import metered
 from tests.benchmarks.metered import EXCHANGE, MONTH, START, fill
 
@@ -61,6 +62,11 @@ def test_checking_each_event_against_the_books_costs_the_same_with_four_times_as
     few, many = (steps(one, lambda db: list(recheck(db))) for one in stores)
     assert few > FEW
     assert many < 1.5 * few * MANY / FEW
+
+
+def test_what_one_provider_owes_costs_the_same_however_much_others_are_charged(stores: list[Database]) -> None:
+    few, many = (steps(one, lambda db: payables.owed_by(db, "prt_without_charges")) for one in stores)
+    assert many <= 2 * few + STEPS
 
 
 def test_what_one_buyer_is_billed_costs_the_same_however_much_others_are_charged(stores: list[Database]) -> None:

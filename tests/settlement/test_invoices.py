@@ -116,9 +116,13 @@ def test_each_line_names_the_entries_that_prove_it(house: House) -> None:
         assert str(-line.price_fen) in {one["amount_minor"] for one in posting["facts"]["postings"]}
 
 
-def test_each_line_is_sealed_with_its_invoice(house: House) -> None:
-    sold(house, uses=1)
-    held = {line.id for line in lines(house, billed(house))}
+def test_each_line_is_sealed_with_its_invoice(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(billing, "LINES", 2)  # lines enter by the page
+    sold(house, uses=2)
+    made = lines(house, billed(house))
+    assert [line.position for line in made] == list(range(1, len(made) + 1))
+    assert len(made) > billing.LINES
+    held = {line.id for line in made}
 
     def findings() -> list[tuple[str, str]]:
         with house.db() as db:

@@ -7,6 +7,7 @@ from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 from typer.testing import CliRunner
 
 from marketplace.audit.entry import Tag
@@ -24,6 +25,7 @@ from tests.house import House, open_house
 from tests.participants.small_market import open_market
 from tests.settlement.parts import balance, bank, imbalance, post
 from tests.settlement.test_bank import statement
+from tests.settlement.test_invoices import rerate_all
 from tests.settlement.test_journey import findings
 from tests.settlement.test_refunds import debit
 from tests.settlement.test_returned import returned
@@ -92,6 +94,8 @@ def test_what_is_owed_for_stages_is_ordered_once_confirmed_owed_again_and_paid(o
     name = str(payables(owing)["legal.opinion"].reference)
     assert take(owing, debit("D0", due - 1, name)) == []
     assert take(owing, statement(("C1", "12.00", "INV-2026-000001"))) == []  # what else its bank tells is its own
+    unnamed = statement(("R", "12.00", "x")).replace("<AcctSvcrRef>R</AcctSvcrRef>", "")
+    assert take(owing, unnamed) == []  # not even where this service could not tell it apart
     assert [take(owing, debit("D1", due, name)) for _ in range(2)] == [["paid_out"], ["taken_before"]]
     assert payables(owing, "law_firm")["legal.opinion"].state == "paid"
     assert open_between(owing, "law_firm") == (before[0] + due, before[1] - due, 0, before[3] + due)
@@ -111,6 +115,39 @@ def test_what_is_owed_for_stages_is_ordered_once_confirmed_owed_again_and_paid(o
     assert told == [[due, due], [due]]
     assert imbalance(owing) == 0
     assert findings(owing) == arranged
+
+
+def test_all_that_one_order_pays_enters_the_books_at_once_so_that_writers_cannot_deadlock(owing: House) -> None:
+    for who in ("hospital", "law_firm", "registrar"):
+        bank(owing, who)
+    made = order(owing)
+    grown = list[str]()
+
+    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        grown.extend([statement] if statement.startswith("INSERT INTO account_balance") else [])
+
+    event.listen(owing.runtime.database.engine, "before_cursor_execute", note)
+    assert take(owing, debit("D1", made.total_fen, made.id[:35], "PmtInfId")) == ["paid_out"]
+    assert (made.payments, len(grown)) == (2, 1)
+    assert {one.state for one in payables(owing).values()} == {"paid"}
+    assert imbalance(owing) == 0
+
+
+def test_what_a_corrected_tariff_changed_is_owed_at_its_new_rate_once_the_transfer_comes_back(owing: House) -> None:
+    for who in ("hospital", "law_firm"):
+        bank(owing, who)
+    first, made = payables(owing)["legal.opinion"].amount_fen, order(owing)
+    name, dearer = str(payables(owing)["legal.opinion"].reference), first + 20_000
+    assert take(owing, debit("D1", made.total_fen, name)) == ["paid_out"]
+    rerate_all(owing, legal_opinion=dearer)
+    assert (payables(owing)["legal.opinion"].amount_fen, open_between(owing, "law_firm")[2]) == (first, 20_000)
+
+    assert take(owing, returned("R1", first, name)) == ["returned"]
+    again = payables(owing)["legal.opinion"]
+    assert (again.state, again.amount_fen, open_between(owing, "law_firm")[2]) == ("owed", dearer, dearer)
+    made = order(owing)
+    assert take(owing, debit("D2", dearer, made.id[:35], "PmtInfId")) == ["paid_out"]
+    assert (made.total_fen, *open_between(owing, "law_firm")[2:], imbalance(owing)) == (dearer, 0, dearer, 0)
 
 
 def test_a_provider_says_by_hand_that_it_paid_and_nobody_else_does(owing: House) -> None:

@@ -38,15 +38,11 @@ class Credit:
     names: frozenset[str] = frozenset()
     original: str | None = None
 
-    @property
-    def ours(self) -> bool:
-        """Whether it may be about a transfer that was ordered here: it went out, or it came back."""
-        return self.out == (self.original is None)
 
-
-def read_statement(text: str) -> list[Credit]:
+def read_statement(text: str, *, ordered_only: bool = False) -> list[Credit]:
     """What is booked in yuan in a camt.053 file of any version.  Raises UnreadableStatement.
 
+    ordered_only: only what may be about transfers that were ordered here, whatever else the file tells.
     Declarations of entities and document types are refused before anything is parsed.
     """
     if len(text.encode()) > LARGEST or "<!" in text.replace("<!--", ""):
@@ -61,11 +57,26 @@ def read_statement(text: str) -> list[Credit]:
         credit
         for stated in root.iter(_in(root, "Stmt"))
         for entry in stated.iter(_in(root, "Ntry"))
+        if not ordered_only or _may_be_ordered(root, entry)
         for credit in _credit(root, stated, entry)
     ]
     if len(found) > _CREDITS_IN_ONE:
         raise UnreadableStatement("too many credits in one file", expected=f"at most {_CREDITS_IN_ONE}")
     return found
+
+
+def _may_be_ordered(root: ET.Element, entry: ET.Element) -> bool:
+    """Whether it names ids as ours are, and went out or came back."""
+    out = entry.findtext(_in(root, "CdtDbtInd")) == "DBIT"
+    return out != _is_back(root, entry) and bool(_names(root, entry))
+
+
+def _is_back(root: ET.Element, entry: ET.Element) -> bool:
+    return (entry.findtext(_in(root, "RvslInd")) or "").strip() in {"true", "1"}
+
+
+def _names(root: ET.Element, entry: ET.Element) -> frozenset[str]:
+    return frozenset((one.text or "") for name in _OUR_IDS for one in entry.iter(_in(root, name)))
 
 
 def _credit(root: ET.Element, stated: ET.Element, entry: ET.Element) -> Iterator[Credit]:
@@ -78,8 +89,7 @@ def _credit(root: ET.Element, stated: ET.Element, entry: ET.Element) -> Iterator
     words = " ".join(
         (one.text or "") for name in ("Ustrd", "EndToEndId", "AddtlNtryInf") for one in entry.iter(_in(root, name))
     )
-    names = frozenset((one.text or "") for name in _OUR_IDS for one in entry.iter(_in(root, name)))
-    back = (entry.findtext(_in(root, "RvslInd")) or "").strip() in {"true", "1"}
+    names, back = _names(root, entry), _is_back(root, entry)
     if way == "DBIT" and not back and not (names and _told_reference(root, entry)):
         return  # fees of the bank, and what was paid from elsewhere
     reference = _reference(root, stated, entry)

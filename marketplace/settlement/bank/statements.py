@@ -54,10 +54,8 @@ def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[
             "only an exchange, and a provider for what it ordered, takes bank statements",
             got=", ".join(sorted(actor.roles)),
         )
-    told = read_statement(text)
+    told = read_statement(text, ordered_only=not actor.has(Role.EXCHANGE_OPERATOR))
     hold_bank(db, actor.participant)  # the same told beside, or by hand, is known here or comes after
-    if not actor.has(Role.EXCHANGE_OPERATOR):
-        told = [one for one in told if one.ours]
     taken = (_verb(one)(db, actor, one, now) for one in told)
     return [one for one in taken if one is not None]
 

@@ -58,7 +58,8 @@ def _owed(db: Session, *where: ColumnElement[bool]) -> list[Payable]:
         .outerjoin(Payable, col(Payable.meter_event) == col(event.id))
         .where(
             col(posted.kind).in_(posting_rules().stage_kinds()),
-            col(posted.reverses).is_(None),
+            # As in `settlement.queries.unbilled`: without length() SQLite reads all transactions for every caller.
+            func.length(col(posted.reverses)).is_(None),
             ~taken_back.exists(),
             col(event.payee_id).is_not(None),
             col(event.payee_id) != col(event.payer_id),
