@@ -31,7 +31,8 @@ def events(house):
 
 def post_everything(house, events):
     for event in events:
-        TASKS["ledger.post"](house.runtime, {"event": event})
+        with house.db() as db:
+            TASKS["ledger.post"].begin(db, house.runtime, {"event": event})
 
 
 def test_the_task_run_twice_posts_once(house, events):
