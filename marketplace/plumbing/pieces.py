@@ -28,7 +28,7 @@ from marketplace.plumbing.turns import Turns, in_own_thread
 from marketplace.plumbing.web import Call, lend
 from marketplace.settings import Settings
 
-AT_ONCE: Final = 4
+AT_ONCE: Final = Turns.LONG_ANSWERS.at_once
 """Long answers of this process; with the turns of `turns` they stay below the connections of `plumbing.db`."""
 _PLACES = threading.BoundedSemaphore(AT_ONCE)
 
@@ -63,7 +63,7 @@ class PiecesResponse(Response):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         line, done = line_of(scope), False
-        turns = Turns.DOWNLOADS.of(scope["app"])
+        turns = Turns.LONG_ANSWERS.of(scope["app"])
         try:
             async with create_task_group() as group:
                 group.start_soon(_until_gone, receive, group.cancel_scope)
