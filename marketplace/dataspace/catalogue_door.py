@@ -104,7 +104,7 @@ def _page(request: Request, db: Session, asked: _Asked) -> Response:
         nested = [datasets.nested(one.id, base_of(runtime.settings, one.id)) for one in others]
         pieces = in_pieces(datasets.catalogue(talk.hosted.id, base, page.datasets, nested))
         if asked.limit > MAX_PAGE:
-            response: Response = PiecesResponse(pieces, db, JSON, runtime.settings)
+            response: Response = PiecesResponse(pieces, db, JSON, runtime.settings, talk.actor.participant)
         else:
             response = Response(b"".join(pieces), media_type=JSON)
         response.headers.update(_links(f"{base}/catalog/request", asked, page))

@@ -9,8 +9,7 @@ import anyio
 import pytest
 from fastapi import FastAPI
 
-from marketplace.plumbing import pieces as long_answers
-from marketplace.plumbing.pieces import AT_ONCE, PiecesResponse, TooManyLongAnswers, in_pieces
+from marketplace.plumbing.pieces import AT_ONCE, OF_ONE, PLACES, PiecesResponse, TooManyLongAnswers, in_pieces
 from marketplace.plumbing.turns import Turns
 from tests.house import House
 
@@ -28,13 +27,15 @@ class Place:
 
 
 def free_places() -> int:
-    return long_answers._PLACES._value
+    return PLACES.free
 
 
-def answer(house: House, parts: Iterator[bytes], **settings: int) -> tuple[PiecesResponse, Place]:
+def answer(
+    house: House, parts: Iterator[bytes], who: str = "prt_peer", **settings: int
+) -> tuple[PiecesResponse, Place]:
     place: Any = Place()
     chosen = house.runtime.settings.model_copy(update=settings)
-    return PiecesResponse(parts, place, "application/json", chosen), place
+    return PiecesResponse(parts, place, "application/json", chosen, who), place
 
 
 def sent(response: PiecesResponse, send: Send | None = None, *, gone: bool = False) -> list[Any]:
@@ -106,9 +107,12 @@ def test_what_stops_early_has_no_end(
 
 
 def test_what_cannot_begin_is_refused_before_the_first_byte(house: House) -> None:
-    running = [answer(house, iter([b"a"]))[0] for _ in range(AT_ONCE)]
+    running = [answer(house, iter([b"a"]))[0] for _ in range(OF_ONE)]
     with pytest.raises(TooManyLongAnswers):
         answer(house, iter([b"a"]))
+    running += [answer(house, iter([b"a"]), "prt_other")[0] for _ in range(AT_ONCE - OF_ONE)]
+    with pytest.raises(TooManyLongAnswers):
+        answer(house, iter([b"a"]), "prt_third")
     for one in running:
         sent(one)
     before = free_places()
