@@ -21,7 +21,7 @@ from marketplace.dataspace.hosting import known_talk, said_by
 from marketplace.dataspace.messages import check
 from marketplace.exchange.catalogue import LONGEST_PAGE, MAX_PAGE
 from marketplace.plumbing import bodies
-from marketplace.plumbing.conditional import ANY, answer
+from marketplace.plumbing.conditional import answer, is_any
 from marketplace.plumbing.pieces import PiecesResponse, in_pieces
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.turns import Turns, in_own_thread
@@ -51,7 +51,7 @@ async def catalogue(request: Request) -> Response:
         talk, message = await said_by(request, acts=False)
         said, held = check(message, "CatalogRequestMessage").get("filter", []), None
         said = [*(said if isinstance(said, list) else [said]), {"limit": request.query_params.get("limit", "")}]
-    limit = 1 if held == ANY else read_limit(said, PAGE, LONGEST_PAGE)
+    limit = 1 if is_any(held) else read_limit(said, PAGE, LONGEST_PAGE)
     cursor = request.query_params.get("cursor")
     asked = _Asked(talk, read_filter(said), limit, cursor, held, request.method == "GET")
     return await _read(request, lambda db: _page(request, db, asked))
@@ -104,7 +104,7 @@ def _page(request: Request, db: Session, asked: _Asked) -> Response:
         nested = [datasets.nested(one.id, base_of(runtime.settings, one.id)) for one in others]
         pieces = in_pieces(datasets.catalogue(talk.hosted.id, base, page.datasets, nested))
         if asked.limit > MAX_PAGE:
-            response: Response = PiecesResponse(pieces, db, JSON, runtime.settings)
+            response: Response = PiecesResponse(pieces, db, JSON, runtime.settings, talk.actor.participant)
         else:
             response = Response(b"".join(pieces), media_type=JSON)
         response.headers.update(_links(f"{base}/catalog/request", asked, page))

@@ -17,7 +17,7 @@ from marketplace.exchange.terms import enforced_permille, enforcement, enforceme
 from marketplace.exchange.terms.purposes import match
 from marketplace.kernel.canonical import Json
 from marketplace.participants import queries as participants
-from marketplace.plumbing.conditional import ANY, UNCHANGED, IfNoneMatch, answer
+from marketplace.plumbing.conditional import UNCHANGED, IfNoneMatch, answer, is_any
 from marketplace.plumbing.pieces import in_pieces, written
 from marketplace.plumbing.web import Call, OpenView, PublicView, View, router
 
@@ -123,7 +123,7 @@ def enforced(uses: Json) -> Json:
 
 
 def _page(request: Request, view: Call, wanted: Wanted, cursor: str | None, limit: int, held: str | None) -> Response:
-    size = 1 if held == ANY else limit  # who asks whether there is any answer is told by the shortest
+    size = 1 if is_any(held) else limit  # who asks whether there is any answer is told by the shortest
 
     def make() -> Response:
         parts = queries.parts(view.db, view.now, wanted, cursor=cursor, limit=size)

@@ -101,9 +101,10 @@ class CatalogueTerm(SQLModel, table=True):
 
 
 class CatalogueRevision(SQLModel, table=True):
-    """How often anything that the catalogue shows has changed: one row, which triggers of the database count up.
+    """Which state of what the catalogue shows this is: one row, whose number triggers of the database draw at random.
 
-    It grows with the commit of every transaction that wrote such a row, whoever wrote it and by whatever statement.
+    It is another one after the commit of every transaction that wrote such a row, whoever wrote it and by whatever
+    statement; never the one of an earlier state again, not even after a backup was restored.
     """
 
     __tablename__ = "catalogue_revision"

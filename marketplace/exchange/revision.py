@@ -1,8 +1,9 @@
 """What decides an answer of the catalogue, read before the answer is: who holds its ETag holds the answer.
 
-Three things change what is shown.  Rows: the database counts the transactions that change one (`CatalogueRevision`).
-The clock: the latest moment that has passed at which something begins or ends tells which of them have passed.  The
-program: its digest.  Beside them stand the question, the facts about who asks, and the form of the answer.
+Three things change what is shown.  Rows: the database draws a number with every transaction that changes one
+(`CatalogueRevision`).  The clock: the latest moment that has passed at which something begins or ends tells which of
+them have passed.  The program: its digest.  Beside them stand the question, the facts about who asks, and the form of
+the answer.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ def etag(db: Session, now: datetime, *question: Any) -> str:
 
 
 def state(now: datetime) -> Any:
-    """The statement: the count of changes, and of each kind of moment the latest that has passed, each by its index."""
+    """The statement: the rows' number, and of each kind of moment the latest that has passed, each by its index."""
     passed = [sa.select(one).where(one <= now).order_by(one.desc()).limit(1).scalar_subquery() for one in MOMENTS]
     return sa.select(col(CatalogueRevision.number), *passed)
 

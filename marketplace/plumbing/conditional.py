@@ -19,7 +19,7 @@ IfNoneMatch = Annotated[
 
 # Declared by a route that answers so.
 UNCHANGED: dict[int | str, dict[str, Any]] = {304: {"description": "The caller holds this very answer."}}
-ANY: Final = "*"
+_SPACE: Final = " \t"  # of RFC 9110, 5.6.3; Python knows more, which a server leaves in a header
 
 
 def answer(
@@ -28,14 +28,16 @@ def answer(
     """What `make` makes, with its ETag, or 304 without making it where the caller names that ETag.
 
     held: the header If-None-Match; vary: request headers that the choice of the answer depended on; private: it is for
-    the caller alone.  `*` stands for any answer, so whether there is one is found out first.
+    the caller alone.  `*` stands for any answer, so whether there is one is found out first and what was made is
+    thrown away: where `is_any`, `make` makes a short one, which holds nothing open.
     """
-    if held is not None and held.strip() != ANY and holds(held, etag):
+    if is_any(held):
+        make()
+        response = Response(status_code=304)
+    elif held is not None and holds(held, etag):
         response = Response(status_code=304)
     else:
         response = make()
-        if held is not None and held.strip() == ANY:
-            response = Response(status_code=304)
     response.headers["ETag"] = etag
     response.headers["Cache-Control"] = "private, no-cache" if private else "no-cache"
     if vary:
@@ -50,7 +52,12 @@ def answer_of(model: BaseModel, held: str | None) -> Response:
     return answer(etag, held, lambda: Response(body, media_type="application/json"), private=True)
 
 
+def is_any(held: str | None) -> bool:
+    """Whether an If-None-Match is `*`: any answer."""
+    return held is not None and held.strip(_SPACE) == "*"
+
+
 def holds(held: str, etag: str) -> bool:
     """Whether an If-None-Match names an ETag, compared weakly."""
     opaque = etag.removeprefix("W/")
-    return held.strip() == ANY or opaque in {one.strip().removeprefix("W/") for one in held.split(",")}
+    return is_any(held) or opaque in {one.strip(_SPACE).removeprefix("W/") for one in held.split(",")}

@@ -10,6 +10,7 @@ SQLite cannot empty its write-ahead log, nor PostgreSQL clean up rows, past the 
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Final
@@ -23,18 +24,54 @@ from starlette.types import Receive, Scope, Send
 from structlog import get_logger
 
 from marketplace.kernel.errors import Unavailable
+from marketplace.plumbing.limits import place_of
 from marketplace.plumbing.sockets import PIECE, line_of
 from marketplace.plumbing.turns import Turns, in_own_thread
 from marketplace.plumbing.web import Call, lend
 from marketplace.settings import Settings
 
-AT_ONCE: Final = 4
-"""Long answers of this process; with the turns of `turns` they stay below the connections of `plumbing.db`."""
-_PLACES = threading.BoundedSemaphore(AT_ONCE)
+AT_ONCE: Final = Turns.LONG_ANSWERS.at_once
+"""Long answers of this process; with the turns of `turns` they stay below the connections of `plumbing.db`.  And"""
+OF_ONE: Final = AT_ONCE // 2
+"""those of one participant, or of one network of callers without a name."""
 
 
 class TooManyLongAnswers(Unavailable):
     """Others read long answers."""
+
+
+class Places:
+    """Who has a long answer running."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._of: Counter[str] = Counter()
+
+    @property
+    def free(self) -> int:
+        """How many more may begin."""
+        return AT_ONCE - self._of.total()
+
+    def take(self, who: str) -> None:
+        """Give somebody a place.  Raises TooManyLongAnswers."""
+        with self._lock:
+            if self._of[who] < OF_ONE and self.free > 0:
+                self._of[who] += 1
+                return
+        raise TooManyLongAnswers(
+            "others, or you yourself, read long answers of this service",
+            expected=f"at most {AT_ONCE} at once, {OF_ONE} of one caller",
+            action="ask again in a few seconds, or for shorter pages",
+        )
+
+    def give_back(self, who: str) -> None:
+        """One of somebody's answers is over."""
+        with self._lock:
+            self._of[who] -= 1
+            self._of += Counter()  # keeps no names of those who have none running
+
+
+PLACES: Final = Places()
 
 
 class PiecesResponse(Response):
@@ -43,27 +80,25 @@ class PiecesResponse(Response):
     While it waits for the client it holds no thread, but a connection to the database.
     """
 
-    def __init__(self, pieces: Iterator[bytes], db: Session, media_type: str, settings: Settings) -> None:
-        """Read the first piece.  Raises TooManyLongAnswers and what reading raises; then the session is the caller's
-        still."""
-        if not _PLACES.acquire(blocking=False):
-            raise TooManyLongAnswers(
-                "others read long answers of this service",
-                expected=f"at most {AT_ONCE} at once",
-                action="ask again in a few seconds, or for shorter pages",
-            )
+    def __init__(self, pieces: Iterator[bytes], db: Session, media_type: str, settings: Settings, who: str) -> None:
+        """Read the first piece.
+
+        who: whose place it takes.  Raises TooManyLongAnswers and what reading raises; then the session is the caller's
+        still.
+        """
+        PLACES.take(who)
         try:
             self._first: bytes | None = next(pieces, b"")
         except BaseException:
-            _PLACES.release()
+            PLACES.give_back(who)
             raise
         super().__init__(media_type=media_type)
         del self.headers["content-length"]
-        self._pieces, self._db, self._settings = pieces, db, settings
+        self._pieces, self._db, self._settings, self._who = pieces, db, settings, who
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         line, done = line_of(scope), False
-        turns = Turns.DOWNLOADS.of(scope["app"])
+        turns = Turns.LONG_ANSWERS.of(scope["app"])
         try:
             async with create_task_group() as group:
                 group.start_soon(_until_gone, receive, group.cancel_scope)
@@ -98,7 +133,7 @@ class PiecesResponse(Response):
         try:
             self._db.close()
         finally:
-            _PLACES.release()
+            PLACES.give_back(self._who)
 
 
 def written(request: Request, call: Call, pieces: Iterator[bytes], media_type: str, *, long: bool) -> Response:
@@ -108,7 +143,8 @@ def written(request: Request, call: Call, pieces: Iterator[bytes], media_type: s
     """
     if not long:
         return Response(b"".join(pieces), media_type=media_type)
-    response = PiecesResponse(pieces, call.db, media_type, call.runtime.settings)
+    who = call.actor.participant if call.actor.roles else place_of(request)
+    response = PiecesResponse(pieces, call.db, media_type, call.runtime.settings, who)
     lend(request)
     return response
 

@@ -22,16 +22,23 @@ class Turns(Enum):
 
     Uploads and downloads have threads of their own, because a slow sender holds its thread for as long as it sends.
     Large bodies are what the memory is kept for while it is read and checked.
-    Long answers (`pieces`) keep a connection for as long as they run, and have places of their own.
+    Long answers (`pieces`) keep a connection for as long as they run, and have places and threads of their own, so that
+    none that must end waits for a download.
     Questions wait for others' answers, with no transaction open meanwhile; looks wait so for something to change.
     """
 
     TRANSACTIONS = "transactions"
     UPLOADS = "uploads"
     DOWNLOADS = "downloads"
+    LONG_ANSWERS = "long answers"
     LARGE_BODIES = "large bodies"
     QUESTIONS = "questions to others"
     LOOKS = "looks that wait"
+
+    @property
+    def at_once(self) -> int:
+        """How many of this kind there are."""
+        return _AT_ONCE[self]
 
     def of(self, app: Any) -> CapacityLimiter:
         """The turns of this kind in an application."""
@@ -47,6 +54,7 @@ _AT_ONCE = {
     Turns.TRANSACTIONS: 12,
     Turns.UPLOADS: 24,
     Turns.DOWNLOADS: 24,
+    Turns.LONG_ANSWERS: 4,
     Turns.LARGE_BODIES: 16,
     Turns.QUESTIONS: 6,
     Turns.LOOKS: 32,

@@ -9,8 +9,8 @@ import anyio
 import pytest
 from fastapi import FastAPI
 
-from marketplace.plumbing import pieces as long_answers
-from marketplace.plumbing.pieces import AT_ONCE, PiecesResponse, TooManyLongAnswers, in_pieces
+from marketplace.plumbing.pieces import AT_ONCE, OF_ONE, PLACES, PiecesResponse, TooManyLongAnswers, in_pieces
+from marketplace.plumbing.turns import Turns
 from tests.house import House
 
 Send = Callable[[Any], Any]
@@ -27,13 +27,15 @@ class Place:
 
 
 def free_places() -> int:
-    return long_answers._PLACES._value
+    return PLACES.free
 
 
-def answer(house: House, parts: Iterator[bytes], **settings: int) -> tuple[PiecesResponse, Place]:
+def answer(
+    house: House, parts: Iterator[bytes], who: str = "prt_peer", **settings: int
+) -> tuple[PiecesResponse, Place]:
     place: Any = Place()
     chosen = house.runtime.settings.model_copy(update=settings)
-    return PiecesResponse(parts, place, "application/json", chosen), place
+    return PiecesResponse(parts, place, "application/json", chosen, who), place
 
 
 def sent(response: PiecesResponse, send: Send | None = None, *, gone: bool = False) -> list[Any]:
@@ -105,15 +107,48 @@ def test_what_stops_early_has_no_end(
 
 
 def test_what_cannot_begin_is_refused_before_the_first_byte(house: House) -> None:
-    running = [answer(house, iter([b"a"]))[0] for _ in range(AT_ONCE)]
+    running = [answer(house, iter([b"a"]))[0] for _ in range(OF_ONE)]
     with pytest.raises(TooManyLongAnswers):
         answer(house, iter([b"a"]))
+    running += [answer(house, iter([b"a"]), "prt_other")[0] for _ in range(AT_ONCE - OF_ONE)]
+    with pytest.raises(TooManyLongAnswers):
+        answer(house, iter([b"a"]), "prt_third")
     for one in running:
         sent(one)
     before = free_places()
     with pytest.raises(OSError, match="gone"):
         answer(house, _at_once())
     assert free_places() == before == AT_ONCE
+
+
+def test_a_long_answer_waits_for_no_download(house: House) -> None:
+    """Each that runs has a thread, so that its time is its own: those of downloads wait for stores and databases."""
+    before, app = free_places(), FastAPI()
+    response, place = answer(house, iter([b"a", b"b"]), answer_seconds=1)
+
+    async def told() -> list[Any]:
+        messages: list[Any] = []
+        downloads = Turns.DOWNLOADS.of(app)
+        names = range(int(downloads.total_tokens))
+        for name in names:
+            downloads.acquire_on_behalf_of_nowait(name)
+
+        async def keep(message: Any) -> None:
+            messages.append(message)
+
+        async def end_at_last() -> None:
+            await anyio.sleep(3)
+            for name in names:
+                downloads.release_on_behalf_of(name)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(end_at_last)
+            await response({"type": "http", "app": app, "state": {}}, anyio.sleep_forever, keep)
+            group.cancel_scope.cancel()
+        return messages
+
+    assert is_whole(anyio.run(told))
+    assert (place.closed, free_places()) == (True, before)
 
 
 def _at_once() -> Iterator[bytes]:

@@ -16,7 +16,7 @@ from marketplace.exchange.dcat.facts import gather
 from marketplace.exchange.dcat.graph import Graph, as_json_ld, as_turtle
 from marketplace.kernel.actor import Role
 from marketplace.participants import queries as participants
-from marketplace.plumbing.conditional import ANY, UNCHANGED, IfNoneMatch, answer
+from marketplace.plumbing.conditional import UNCHANGED, IfNoneMatch, answer, is_any
 from marketplace.plumbing.pieces import in_pieces, written
 from marketplace.plumbing.web import Call, PublicView, router
 
@@ -50,7 +50,7 @@ def get_catalogue(
     limit: Annotated[int, Query(ge=1, le=LONGEST_PAGE)] = 20,
 ) -> Response:
     """The catalogue as dcat:Catalog, the latest listing first; `hydra:next` of a page's view leads to the next."""
-    size = 1 if held == ANY else limit  # who asks whether there is any answer is told by the shortest
+    size = 1 if is_any(held) else limit  # who asks whether there is any answer is told by the shortest
     chosen = _chosen(accept, form)
 
     def make() -> Response:

@@ -1,4 +1,4 @@
-"""A count of the changes to whatever the catalogue shows, kept by the database; indexes of moments and demands.
+"""A number that the database draws anew with every change of what the catalogue shows; indexes of moments and demands.
 
 Revision ID: 0041
 Revises: 0037
@@ -41,18 +41,23 @@ MOMENTS = (
     ("opinion_condition", "due_at"),
 )
 
-# Once in a transaction: whoever has counted holds the row until the commit and finds its own number on it.
+# Drawn and not counted: a database restored from a backup would count to the same numbers again with other rows.  Below
+# 2^53, so that it is exact in JSON.
+DRAWN = "abs(random() % 9007199254740992)"
+
+# Once in a transaction: whoever has drawn holds the row until the commit and finds its own number on it.
 FUNCTION = """
 CREATE FUNCTION count_catalogue_change() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-    UPDATE catalogue_revision SET number = number + 1 WHERE xmin <> pg_current_xact_id()::xid;
+    UPDATE catalogue_revision SET number = floor(random() * 9007199254740992)::bigint
+    WHERE xmin <> pg_current_xact_id()::xid;
     RETURN NULL;
 END $$
 """
 
 
 def upgrade() -> None:
-    """Make the count and its triggers, the indexes by which the latest moment is found, and one that counts demands."""
+    """Make the number and its triggers, the indexes that find the latest moment, and one that counts demands."""
     made = op.create_table(
         "catalogue_revision",
         sa.Column("id", sa.Integer(), nullable=False),
@@ -73,11 +78,11 @@ def _count_on_sqlite() -> None:
     for table in COUNTED:
         for verb in ("INSERT", "UPDATE", "DELETE"):
             counting = f"CREATE TRIGGER catalogue_counts_{table}_{verb.lower()} AFTER {verb} ON {table} "
-            op.execute(counting + "BEGIN UPDATE catalogue_revision SET number = number + 1; END")  # noqa: S608 - our own names
+            op.execute(counting + f"BEGIN UPDATE catalogue_revision SET number = {DRAWN}; END")  # noqa: S608 - our own names
 
 
 def _count_on_postgresql() -> None:
-    """Counted at the commit, when a transaction waits for no other row any more: so two of them cannot deadlock."""
+    """Drawn at the commit, when a transaction waits for no other row any more: so two of them cannot deadlock."""
     op.execute(FUNCTION)
     for table in COUNTED:
         op.execute(
