@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, inspect
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
-from sqlmodel.sql.expression import Select as SelectOfTuple
 
 from marketplace.audit.entry import Tag, record
 from marketplace.audit.words import keep_text
@@ -18,19 +17,14 @@ from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Conflict, Forbidden, Invalid, NotFound, shown
 from marketplace.kernel.ids import new_id
 from marketplace.participants import queries, rules
-from marketplace.participants.models import Connector, Participant
+from marketplace.participants.models import Connector
 from marketplace.participants.schemas import ConnectorIn
 from marketplace.plumbing import epochs
 from marketplace.plumbing.outgoing import require_origin
 
 SUSPENDED: Final = "connector_suspended"
-_MAPPER: Final = inspect(Connector)
-_WITH_PARTICIPANT: Final = select(Connector, Participant).join(
-    Participant, col(Participant.id) == col(Connector.participant_id)
-)
-# Made once: to put a statement together costs as much as to run it, and these run for every message.
-_BY_ID: Final = _WITH_PARTICIPANT.where(col(Connector.id) == bindparam("name"))
-_BY_IDENTIFIER: Final = _WITH_PARTICIPANT.where(col(Connector.identifier) == bindparam("name"))
+# Made once: to put a statement together costs as much as to run it, and this one runs for every message.
+_BY_IDENTIFIER: Final = select(Connector).where(col(Connector.identifier) == bindparam("name"))
 
 
 class NoSuchConnector(NotFound):
@@ -131,17 +125,10 @@ def reinstate(db: Session, actor: Actor, connector_id: str, reason: str, now: da
 
 def connector(db: Session, connector_id: str) -> Connector:
     """One connector.  Raises NoSuchConnector."""
-    known = db.identity_map.get(_MAPPER.identity_key_from_primary_key((connector_id,)))
-    found = known if isinstance(known, Connector) else _read(db, _BY_ID, connector_id)
+    found = db.get(Connector, connector_id)
     if found is None:
         raise NoSuchConnector("no connector with this id", got=shown(connector_id))
     return found
-
-
-def _read(db: Session, statement: SelectOfTuple[Connector, Participant], name: str) -> Connector | None:
-    """A connector, and with it its participant, which whoever wants the one asks for next."""
-    row = db.exec(statement, params={"name": name}).first()
-    return row[0] if row is not None else None
 
 
 def held(db: Session, connector_id: str) -> Connector:
@@ -153,7 +140,7 @@ def held(db: Session, connector_id: str) -> Connector:
 
 def by_identifier(db: Session, identifier: str) -> Connector | None:
     """The connector with a name on the wire, if there is one."""
-    return _read(db, _BY_IDENTIFIER, identifier)
+    return db.exec(_BY_IDENTIFIER, params={"name": identifier}).first()
 
 
 def all_connectors(db: Session) -> Sequence[Connector]:
