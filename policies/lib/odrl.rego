@@ -85,20 +85,20 @@ known_comparison(constraint) if {
 }
 
 known_comparison(constraint) if {
-	words := vocabulary.words[constraint.left]
 	constraint.operator in vocabulary.operators[constraint.left]
 	count(constraint.values) > 0
 	count(constraint.values) <= vocabulary.most_values[constraint.operator]
+	words := vocabulary.words[constraint.left]
 	every value in constraint.values {
 		value in words
 	}
 }
 
 known_comparison(constraint) if {
-	form := vocabulary.forms[constraint.left]
 	constraint.operator in vocabulary.operators[constraint.left]
 	count(constraint.values) > 0
 	count(constraint.values) <= vocabulary.most_values[constraint.operator]
+	form := vocabulary.forms[constraint.left]
 	every value in constraint.values {
 		regex.match(form, value)
 	}
