@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -22,7 +21,7 @@ from marketplace.kernel.signing import generate_key
 from marketplace.main import create_app
 from marketplace.participants import connectors, service
 from marketplace.settings import Settings
-from tests.dataspace.peer import IDENTIFIER, Peer, message, speaking
+from tests.dataspace.peer import IDENTIFIER, Peer, message
 from tests.dataspace.schemas import problems_of
 from tests.exchange.parts import WHY, certified, listed, terms_of
 from tests.house import House
@@ -43,12 +42,6 @@ DOORS = [
     ("GET", "/transfers/x", "TransferError"),
     ("POST", "/transfers/x/start", "TransferError"),
 ]
-
-
-@pytest.fixture
-def peer(house: House) -> Iterator[Peer]:
-    with speaking(house) as found:
-        yield found
 
 
 def request(peer: Peer, listing: Listing, **changes: Any) -> Json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -23,7 +22,7 @@ from marketplace.transfer.opening import Download, Opened, open_transfer
 from marketplace.transfer.recheck import recheck
 from marketplace.transfer.stream import WindowSource
 from marketplace.usage.rules import UseRequest
-from tests.dataspace.peer import Peer, message, speaking
+from tests.dataspace.peer import Peer, message
 from tests.dataspace.schemas import problems_of
 from tests.exchange.parts import certified, listed
 from tests.hostile.story import _files as put_files
@@ -43,12 +42,6 @@ def listing(house: House) -> Listing:
     version = certified(house)
     put_files(house, version)
     return listed(house, version)
-
-
-@pytest.fixture
-def peer(house: House) -> Iterator[Peer]:
-    with speaking(house) as found:
-        yield found
 
 
 def offer_of(peer: Peer, listing: Listing) -> Json:

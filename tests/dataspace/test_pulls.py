@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -45,12 +44,6 @@ def listing(house: House) -> Listing:
     version = certified(house)
     put_files(house, version)
     return listed(house, version)
-
-
-@pytest.fixture
-def peer(house: House) -> Iterator[Peer]:
-    with speaking(house) as found:
-        yield found
 
 
 @pytest.fixture

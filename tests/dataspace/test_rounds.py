@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator
 from typing import Any
-
-import pytest
 
 from marketplace.audit.entry import Tag
 from marketplace.dataspace import queries
@@ -18,11 +15,11 @@ from marketplace.kernel.canonical import Json, digest
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rules import ANSWER_WITHIN
-from tests.dataspace.peer import Peer, speaking
+from tests.dataspace.peer import Peer
 from tests.dataspace.peer import message as written
 from tests.dataspace.schemas import problems_of
 from tests.dataspace.test_house import THEIRS, ask, offer_of, say, settle
-from tests.exchange.parts import PARAMETERS, PRICE_FEN, listed
+from tests.exchange.parts import PARAMETERS, PRICE_FEN
 from tests.house import House
 from tests.legal.parts import signed
 from tests.negotiation.parts import approve, sign, state
@@ -32,17 +29,6 @@ from tests.transfer.doors import entries
 N = Protocol.NEGOTIATION
 CHEAPER = {"kind": "one_off", "price_fen": PRICE_FEN - 400_000}
 RULE = {"purposes": ["model_training"], "buyer_kinds": ["pharma"], "price_not_below_fen": PRICE_FEN - 500_000}
-
-
-@pytest.fixture
-def listing(house: House) -> Listing:
-    return listed(house)
-
-
-@pytest.fixture
-def peer(house: House) -> Iterator[Peer]:
-    with speaking(house) as found:
-        yield found
 
 
 def request_of(peer: Peer) -> AccessRequest:

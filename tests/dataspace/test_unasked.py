@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,17 +34,6 @@ from tests.negotiation.rounds.parts import proposals, seen
 from tests.transfer.doors import entries
 
 N = Protocol.NEGOTIATION
-
-
-@pytest.fixture
-def listing(house: House) -> Listing:
-    return listed(house)
-
-
-@pytest.fixture
-def peer(house: House) -> Iterator[Peer]:
-    with speaking(house) as found:
-        yield found
 
 
 def form(connector: str, address: str, listing: Listing, **changes: object) -> RemoteOfferIn:

@@ -25,7 +25,7 @@ def examples(folder: str, kind: str) -> list[Path]:
 
 @pytest.mark.parametrize("file", examples("valid", "opinion"), ids=lambda file: file.stem)
 def test_a_valid_opinion_fits_the_schema(file: Path):
-    validator("opinion").validate(json.loads(file.read_text(encoding="utf-8")))
+    assert list(validator("opinion").iter_errors(json.loads(file.read_text(encoding="utf-8")))) == []
 
 
 @pytest.mark.parametrize("file", examples("invalid", "opinion"), ids=lambda file: file.stem)
