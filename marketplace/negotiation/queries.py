@@ -13,11 +13,12 @@ from marketplace.assets.models import Asset
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
 from marketplace.kernel.actor import Actor, Role
-from marketplace.kernel.canonical import read_strictly
+from marketplace.kernel.canonical import read_strictly, sha256_hex
 from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rules import OPEN, AgreementState, Side
 from marketplace.participants.models import Participant
+from marketplace.plumbing.keeping import forget
 from marketplace.plumbing.snapshots import once_per_snapshot
 
 
@@ -69,6 +70,18 @@ def requests_of(
     mine = (party == actor.participant for name, party in own.items() if side in (None, name))
     rows = select(AccessRequest).where(or_(*mine))
     return db.exec(rows.order_by(col(AccessRequest.asked_at).desc(), col(AccessRequest.id).desc()).limit(limit)).all()
+
+
+def hold_opening(db: Session, buyer_id: str, listing_id: str) -> None:
+    """Keep whoever else opens a negotiation of a buyer under a listing waiting until the transaction ends.
+
+    What the first one opened is then seen, by whatever way the second one came.
+    """
+    # There is no row of the two to hold, and SQLite lets one write transaction in at a time anyway.
+    if db.get_bind().dialect.name == "postgresql":
+        number = int(sha256_hex(f"negotiation\0{buyer_id}\0{listing_id}".encode())[:16], 16) >> 1
+        db.connection().execute(select(func.pg_advisory_xact_lock(number)))
+        forget(db)
 
 
 def open_requests(db: Session, buyer_id: str, listing_id: str) -> Sequence[AccessRequest]:

@@ -168,6 +168,7 @@ def expire(db: Session, request_id: str, now: datetime) -> None:
 
 
 def _asked_before(db: Session, actor: Actor, asked: RequestIn, terms: Terms, now: datetime) -> AccessRequest | None:
+    queries.hold_opening(db, actor.participant, asked.listing)
     running = queries.open_requests(db, actor.participant, asked.listing)
     return next((one for one in running if one.expires_at > now and _same(db, one, asked, terms)), None)
 

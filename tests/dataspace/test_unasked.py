@@ -17,14 +17,16 @@ from marketplace.dataspace.states import Protocol
 from marketplace.dataspace.unasked import BuyerSignsNothing, offer_unasked
 from marketplace.exchange.models import Listing
 from marketplace.kernel.canonical import canonical
+from marketplace.kernel.signing import generate_key
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds.offering import NotYourListing
 from marketplace.negotiation.rules import Refusal
 from marketplace.negotiation.service import end_negotiation
+from marketplace.participants import connectors
 from tests.dataspace import test_house as parts
 from tests.dataspace.instances import settle, two_instances
-from tests.dataspace.peer import Peer, message, speaking
+from tests.dataspace.peer import Peer, connector_in, message, speaking
 from tests.dataspace.schemas import problems_of
 from tests.dataspace.test_rounds import CHEAPER, with_uses
 from tests.exchange.parts import PARAMETERS, listed
@@ -146,6 +148,23 @@ def test_an_offer_that_could_not_be_brought_is_sent_again_about_the_same_request
     assert moves[-2:] == ["ContractOfferMessage", "ContractNegotiationTerminationMessage"]
     assert read(house, second.id).state == "TERMINATED"
     assert unexplained(house) == []
+
+
+def test_the_same_offer_through_another_connector_of_the_buyer_is_the_same_negotiation(
+    peer: Peer, listing: Listing, house: House
+) -> None:
+    # The two at once: tests/journeys/test_at_once.py.
+    first = offered(peer, listing)
+    with house.db() as db:
+        asked = connector_in(house.cast["pharma"].id, generate_key(), peer.heard.origin, house)
+        asked = asked.model_copy(update={"identifier": "did:web:second.example"})
+        second = connectors.register(db, house.cast["operator"].actor, asked, house.clock.now())
+    again = made(house, form(second.id, peer.heard.origin, listing))
+    assert isinstance(again, Exchange)
+    assert (again.id, again.connector_id) == (first.id, peer.connector.id)
+    with house.runtime.database.reading() as db:
+        assert len(negotiation.requests_of(db, house.cast["hospital"].actor)) == 1
+    assert (len(entries(house, Tag.OFFER_MADE)), len(entries(house, Tag.EXCHANGE_OPENED))) == (1, 1)
 
 
 def test_an_offer_is_judged_here_before_anything_is_said(peer: Peer, listing: Listing, house: House) -> None:

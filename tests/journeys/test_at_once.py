@@ -20,17 +20,26 @@ from marketplace.assets import queries as assets
 from marketplace.assets import service as passport
 from marketplace.assets.models import StageRecord
 from marketplace.audit.models import Entry
+from marketplace.dataspace.chosen import answering
+from marketplace.dataspace.models import Exchange
+from marketplace.dataspace.schemas import RemoteOfferIn
+from marketplace.dataspace.unasked import offer_unasked
 from marketplace.exchange import queries as exchange
 from marketplace.exchange import service as listings
 from marketplace.exchange.schemas import ReasonIn, SubmissionIn
 from marketplace.governance import service as governance
 from marketplace.governance.models import GovernanceJob
 from marketplace.governance.rules import AlreadyRunning
+from marketplace.kernel.signing import generate_key
 from marketplace.kernel.transitions import WrongState
 from marketplace.legal import lapsing as opinions_lapsing
 from marketplace.legal import queries as legal
 from marketplace.legal import service as opinions
 from marketplace.legal.models import Opinion
+from marketplace.negotiation import service as negotiation
+from marketplace.negotiation.models import AccessRequest
+from marketplace.negotiation.schemas import RequestIn
+from marketplace.participants import connectors
 from marketplace.participants import queries as people
 from marketplace.participants import service as participants
 from marketplace.plumbing import outbox
@@ -38,6 +47,7 @@ from marketplace.registration import certificates, lapsing, objections, queries,
 from marketplace.registration.schemas import ObjectionIn, SettlementIn
 from marketplace.transfer import inbox
 from marketplace.transfer.models import NoticeAddress
+from tests.dataspace.peer import connector_in
 from tests.exchange.parts import approved, listed, submitted
 from tests.house import House, open_house
 from tests.legal.parts import assess, card_of, condition, governed, opinion_in, registration, signed
@@ -251,6 +261,45 @@ def ask_for_work(house: House, db: Session, key: str) -> None:
     outbox.enqueue(db, "test.nothing", {}, key=key, now=house.clock.now())
 
 
+def on_the_market(house: House) -> str:
+    return listed(house).id
+
+
+def ask_for_access(house: House, db: Session, key: str) -> None:
+    asked = RequestIn(listing=key, purpose="model_training", justification="to find nodules")
+    negotiation.request_access(db, house.cast["pharma"].actor, asked, house.clock.now())
+
+
+def with_two_connectors(house: House) -> str:
+    """A listing and two connectors of one buyer; their ids."""
+    keys = [on_the_market(house)]
+    with house.db() as db:
+        for name in ("first", "second"):
+            asked = connector_in(house.cast["pharma"].id, generate_key(), "https://127.0.0.1:9", house)
+            asked = asked.model_copy(update={"identifier": f"did:web:{name}.pharma.example.org"})
+            keys.append(connectors.register(db, house.cast["operator"].actor, asked, house.clock.now()).id)
+    return " ".join(keys)
+
+
+def offer_through(place: int) -> Act:
+    """Offer unasked, and the same, through one of the connectors."""
+
+    def act(house: House, db: Session, key: str) -> None:
+        said = {"listing": key.split(maxsplit=1)[0], "purpose": "model_training", "connector_id": key.split()[place]}
+        asked = RemoteOfferIn.model_validate(said | {"address": "https://127.0.0.1:9"})
+        answers = answering(house.runtime.settings)
+        offer_unasked(db, house.cast["hospital"].actor, asked, answers, house.runtime, house.clock.now())
+
+    return act
+
+
+def opened(db: Session, key: str) -> tuple[int, int]:
+    """Negotiations under a listing, and exchanges with connectors about it."""
+    listing = key.split(maxsplit=1)[0]
+    requests = db.exec(select(AccessRequest).where(AccessRequest.listing_id == listing)).all()
+    return len(requests), len(db.exec(select(Exchange).where(Exchange.subject == listing)).all())
+
+
 def state_of_certificate(db: Session, key: str) -> str:
     return queries.certificate(db, key).state
 
@@ -432,6 +481,24 @@ RACES = [
         None,
         lambda db, key: outbox.asked(db, "test.nothing", key) is not None,
         True,
+    ),
+    Race(
+        "the same request for access is one",
+        on_the_market,
+        ask_for_access,
+        ask_for_access,
+        None,
+        opened,
+        (1, 0),
+    ),
+    Race(
+        "an offer that nobody asked for is one, through whichever connector",
+        with_two_connectors,
+        offer_through(1),
+        offer_through(2),
+        None,
+        opened,
+        (1, 1),
     ),
     Race(
         "a certificate lapses once",

@@ -129,6 +129,7 @@ def offer_directly(db: Session, actor: Actor, asked: DirectOfferIn, now: datetim
     row = exchange.visible_listing(db, asked.listing, now, reader=asked.buyer)
     buyer = _buyer(db, asked.buyer)
     terms = table.listed(row.offer, asked.purpose).changed(asked.terms)
+    queries.hold_opening(db, buyer.id, asked.listing)
     running = queries.open_requests(db, buyer.id, asked.listing)
 
     _require_seller(actor, row, buyer.id, buyer.roles)
