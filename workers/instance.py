@@ -29,7 +29,7 @@ from marketplace.participants import servicekeys
 from marketplace.plumbing.migrations import migrate
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
-from workers.relay import Dispatcher, Loop, embedded_relays
+from workers.relay import Dispatcher, Loop, embedded_relays, release_leases
 from workers.schedule import periodic_loops
 from workers.tasks import LONG, TO_OTHERS
 from workers.tasks.audit import integrate_once
@@ -70,10 +70,18 @@ def open_instance(settings: Settings, clock: Clock | None = None) -> Iterator[In
         log = stack.enter_context(LogProcesses(runtime.settings))
         check_not_behind(runtime.database, log.client)
         register_service_key(runtime)
-        for loop in (*relays(runtime), integrator(runtime, log), *periodic_loops(runtime)):
-            loop.start()
-            stack.callback(loop.stop)
+        _drive(stack, runtime, log)
         yield Instance(runtime, create_app(runtime), log)
+
+
+def _drive(stack: ExitStack, runtime: Runtime, log: LogProcesses) -> None:
+    """Start the loops that do the work; they end with the stack, and what the end cut short is free to be taken."""
+    loops = (*relays(runtime), integrator(runtime, log), *periodic_loops(runtime))
+    if not runtime.settings.redis_url.get_secret_value():
+        stack.callback(release_leases, runtime, lost=False)
+    for loop in loops:
+        loop.start()
+        stack.callback(loop.stop)
 
 
 def relays(runtime: Runtime) -> list[Loop]:
@@ -180,9 +188,7 @@ def open_scheduler(settings: Settings) -> Iterator[None]:
         log = stack.enter_context(LogProcesses(runtime.settings))
         check_not_behind(runtime.database, log.client)
         register_service_key(runtime)
-        for loop in (*relays(runtime), integrator(runtime, log), *periodic_loops(runtime)):
-            loop.start()
-            stack.callback(loop.stop)
+        _drive(stack, runtime, log)
         yield
 
 

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -51,22 +51,21 @@ class _Attempt:
     leased: bool = False
 
 
-def run_row(runtime: Runtime, row_id: str, *, again: bool = False) -> bool:
+def run_row(runtime: Runtime, row_id: str, *, again: bool = False, before: datetime | None = None) -> bool:
     """Take one row, run its task, mark it done; False when somebody else holds or has finished it.
 
-    A failing task leaves its error on the row and is tried again later.  again: a worker was lost with this row, which
-    is counted, so that a task that kills its workers is given up.
+    A failing task leaves its error on the row and is tried again later.  again: a worker was lost with this row, as one
+    may have been with every row that was asked for before `before`; then the attempt is counted and committed before
+    it begins, so that a task that kills its workers is given up.
     """
     attempt, rest, name = None, None, ""
-    if again:
-        with runtime.database.transaction() as db:
-            outbox.count_lost(db, row_id, runtime.clock.now())
     try:
         with runtime.database.transaction() as db:
             row = outbox.hold(db, row_id, runtime.clock.now())
             if row is not None:
                 attempt, name = _Attempt(row_id, row.attempts + 1), row.task
-                rest = _begun(db, runtime, row)
+                wary = again or (before is not None and row.asked_at < before)
+                rest = _begun(db, runtime, row, wary=wary)
         if attempt is None:
             return False
         if rest is not None:
@@ -80,13 +79,14 @@ def run_row(runtime: Runtime, row_id: str, *, again: bool = False) -> bool:
     return True
 
 
-def _begun(db: Session, runtime: Runtime, row: OutboxRow) -> Rest | None:
+def _begun(db: Session, runtime: Runtime, row: OutboxRow, *, wary: bool) -> Rest | None:
     """Do what a task does in the transaction that takes its row; what remains, with the row leased for it, or None.
 
     A task that is done in it needs no lease: if this process dies, nothing of it has happened and the row is due.
+    wary: do nothing of it there, so that the attempt is counted though the process dies.
     """
     task, now = _task(row.task), runtime.clock.now()
-    begin = task.begin if isinstance(task, Within) else _outside(task)
+    begin = _outside(task) if not isinstance(task, Within) else _counted(row.id, task.begin) if wary else task.begin
     rest = begin(db, runtime, dict(row.args))
     row.attempts += 1
     if rest is None:
@@ -103,6 +103,22 @@ def _outside(task: Plain) -> Begin:
     def begin(_db: Session, runtime: Runtime, args: dict[str, Any]) -> Rest:
         def rest() -> None:
             task(runtime, args)
+
+        return rest
+
+    return begin
+
+
+def _counted(row_id: str, task: Begin) -> Begin:
+    """A short task whose attempt is counted first: it and the end of its row are one transaction all the same."""
+
+    def begin(_db: Session, runtime: Runtime, args: dict[str, Any]) -> Rest:
+        def rest() -> Callable[[Session], None] | None:
+            with runtime.database.transaction() as db:
+                left = task(db, runtime, args)
+                if left is None:
+                    outbox.finish(db, row_id, runtime.clock.now())
+            return None if left is None else left()
 
         return rest
 
@@ -147,9 +163,14 @@ def run_due(runtime: Runtime, limit: int = BATCH, only: Collection[str] = (), bu
     return sum(run_row(runtime, row_id) for row_id in ids)
 
 
-def release_leases(runtime: Runtime) -> None:
-    """Free the rows a dead process held; only for the embedded form, where no other worker can be alive."""
+def release_leases(runtime: Runtime, *, lost: bool) -> None:
+    """Free the rows a process held; only for the embedded form, where no other worker can be alive.
+
+    lost: the process ended without a word, and the row that it took last is taken for the reason.
+    """
     with runtime.database.transaction() as db:
+        if lost:
+            outbox.blame(db, runtime.clock.now())
         outbox.release(db)
 
 
@@ -208,6 +229,8 @@ class Relay:
         self._due = partial(outbox.due_rows, limit=BATCH, only=only, but=but)
         self._seen: deque[str] = deque()
         self._more = False
+        # What was asked for before may be what ended the process before this one, in the middle of a transaction.
+        self._began = runtime.clock.now()
 
     def step(self) -> bool:
         """Run the oldest row of the last look, after a new one where none is left; whether there is more to do."""
@@ -216,7 +239,7 @@ class Relay:
                 self._seen.extend(self._due(db, self._runtime.clock.now()))
             self._more = len(self._seen) == BATCH
         if self._seen:
-            run_row(self._runtime, self._seen.popleft())
+            run_row(self._runtime, self._seen.popleft(), before=self._began)
         return self._more or bool(self._seen)
 
 
@@ -225,7 +248,7 @@ def embedded_relays(runtime: Runtime) -> list[Loop]:
 
     What waits for other people's servers has a thread of its own and holds up nothing else.
     """
-    release_leases(runtime)
+    release_leases(runtime, lost=True)
     quick = TO_OTHERS - LONG
     kinds = {
         "outbox-relay": (Relay(runtime, but=TO_OTHERS), lambda task: task not in TO_OTHERS),

@@ -49,6 +49,7 @@ _RUNNABLE: Final = (
     col(OutboxRow.due_at) <= bindparam("now"),
     or_(col(OutboxRow.leased_until).is_(None), col(OutboxRow.leased_until) < bindparam("now")),
 )
+_LEASED: Final = (col(OutboxRow.leased_until).is_not(None), col(OutboxRow.done_at).is_(None))
 # Made once: to put a statement together costs as much as to run it, and these run for every piece of work.
 _ENQUEUE: Final = {
     name: insert(OutboxRow).on_conflict_do_nothing(index_elements=[col(OutboxRow.dedup_key)])
@@ -116,17 +117,6 @@ def hold(db: Session, row_id: str, now: datetime) -> OutboxRow | None:
     return None
 
 
-def count_lost(db: Session, row_id: str, now: datetime) -> None:
-    """Count the attempt of a worker that was lost in the transaction that took the row, and with it its own count.
-
-    One that held a lease has counted itself.
-    """
-    row = hold(db, row_id, now)
-    if row is not None and row.leased_until is None:
-        row.attempts += 1
-        db.add(row)
-
-
 def lease(db: Session, row_id: str, now: datetime) -> OutboxRow | None:
     """Take a row for one attempt that outlasts the transaction; None as for `hold`."""
     row = hold(db, row_id, now)
@@ -152,12 +142,11 @@ def fail(db: Session, row_id: str, attempt: int, now: datetime, error: str) -> N
 
     An attempt that lost its lease says nothing any more.
     """
-    waiting = timedelta(seconds=min(2**attempt, 3600) / 2)
     db.exec(
         _held(row_id, attempt).values(
             last_error=error[:2000],
             leased_until=None,
-            due_at=now + waiting,
+            due_at=now + _waiting(attempt),
             given_up_at=now if attempt >= MAX_ATTEMPTS else None,
         )
     )
@@ -177,10 +166,27 @@ def put_back(db: Session, row_id: str, now: datetime) -> bool:
     return put.rowcount == 1
 
 
+def blame(db: Session, now: datetime) -> None:
+    """Free the row that a dead process took last: it may be what killed it, so it waits as after a failure.
+
+    Its attempt was counted when it was taken, and stays so.
+    """
+    # Leases are renewed in the order in which rows were taken, so the one that was taken last ends last.
+    last = select(OutboxRow).where(*_LEASED).order_by(col(OutboxRow.leased_until).desc(), col(OutboxRow.id).desc())
+    row = db.exec(last.limit(1)).first()
+    if row is not None:
+        row.leased_until, row.due_at = None, now + _waiting(row.attempts)
+        db.add(row)
+        db.flush()
+
+
 def release(db: Session) -> None:
-    """Free every row that a process held which is dead; the attempt that its death cut short does not count."""
-    held = col(OutboxRow.leased_until).is_not(None), col(OutboxRow.done_at).is_(None)
-    db.exec(update(OutboxRow).where(*held).values(leased_until=None, attempts=OutboxRow.attempts - 1))
+    """Free every row that is held by a process which is gone; attempts that its end cut short do not count."""
+    db.exec(update(OutboxRow).where(*_LEASED).values(leased_until=None, attempts=OutboxRow.attempts - 1))
+
+
+def _waiting(attempt: int) -> timedelta:
+    return timedelta(seconds=min(2**attempt, 3600) / 2)
 
 
 def _held(row_id: str, attempt: int) -> Update:

@@ -22,8 +22,9 @@ from marketplace.plumbing.outbox import OutboxRow
 from marketplace.settings import Settings
 from tests.house import House
 from tests.servers import redis_path, redis_server
-from workers import app
+from workers import app, relay
 from workers.app import RUN_ROW, celery_app
+from workers.tasks.within import Within
 
 
 class Trap:
@@ -126,12 +127,19 @@ def test_a_process_that_found_the_log_unsound_takes_no_work(house: House, monkey
         assert db.get_one(OutboxRow, row).attempts == 0
 
 
-def test_a_message_that_comes_again_counts_the_worker_that_was_lost_with_it(
+def test_the_attempt_of_a_message_that_comes_again_is_counted_before_it_begins(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(app, "_runtime", lambda: house.runtime)
+    counted: list[int] = []
+
+    def look(*_anything: object) -> None:
+        with house.runtime.database.reading() as db:
+            counted.append(db.get_one(OutboxRow, row).attempts)
+
+    monkeypatch.setitem(relay.REGISTRY, "test.looks", Within(look))
     with house.runtime.database.transaction() as db:
-        outbox.enqueue(db, "test.unknown", {}, key="one", now=house.clock.now())
+        outbox.enqueue(db, "test.looks", {}, key="one", now=house.clock.now())
     with house.runtime.database.reading() as db:
         [row] = outbox.due_rows(db, house.clock.now(), limit=10)
     task = celery_app("memory://").tasks[RUN_ROW]
@@ -143,7 +151,8 @@ def test_a_message_that_comes_again_counts_the_worker_that_was_lost_with_it(
         _task_stack.pop()
         task.pop_request()
     with house.runtime.database.reading() as db:
-        assert db.get_one(OutboxRow, row).attempts == 2
+        found = db.get_one(OutboxRow, row)
+    assert (counted, found.attempts, found.done_at) == ([1], 1, house.clock.now())
 
 
 def wait_until(ready: object, works: Works) -> None:

@@ -6,7 +6,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -24,7 +24,7 @@ from tests.house import House, open_house
 from workers import relay
 from workers.app import DATA, OUTBOX, PUSH, celery_app
 from workers.instance import relays
-from workers.relay import RESEND, Dispatcher, Loop, embedded_relays, release_leases, run_due, run_row
+from workers.relay import RESEND, Dispatcher, Loop, Relay, embedded_relays, release_leases, run_due, run_row
 from workers.tasks.within import Rest, Within
 
 
@@ -68,6 +68,10 @@ def ask(house: House, name: str, *keys: str) -> list[str]:
 def rows(house: House) -> list[OutboxRow]:
     with house.runtime.database.reading() as db:
         return list(db.exec(select(OutboxRow).order_by(OutboxRow.due_at, OutboxRow.id)))
+
+
+def rows_by_id(house: House) -> dict[str, OutboxRow]:
+    return {row.id: row for row in rows(house)}
 
 
 def test_a_row_runs_once_under_two_relays_on_one_database(house: House) -> None:
@@ -159,13 +163,80 @@ def test_a_row_that_loses_every_worker_is_given_up(house: House) -> None:
     assert rows(house)[0].last_error == "every worker that took it was lost"
 
 
-def test_an_embedded_start_frees_what_its_dead_process_held_and_counts_no_attempt(house: House) -> None:
-    held, other = ask(house, "test.nothing", "one", "two")
-    for _ in range(MAX_ATTEMPTS + 3):
+def test_an_embedded_start_frees_what_its_dead_process_held_and_blames_what_it_took_last(house: House) -> None:
+    long, last, other = ask(house, "test.nothing", "one", "two", "three")
+    for row in (long, last):
         with house.db() as db:
-            assert outbox.lease(db, held, house.clock.now()) is not None
-        release_leases(house.runtime)
-    assert {row.id: row.attempts for row in rows(house)} == {held: 0, other: 0}
+            assert outbox.lease(db, row, house.clock.now()) is not None
+        house.clock.advance(timedelta(seconds=1))
+    release_leases(house.runtime, lost=True)
+    found = {row.id: row for row in rows(house)}
+    assert {key: (row.attempts, row.leased_until) for key, row in found.items()} == {
+        long: (0, None),
+        last: (1, None),
+        other: (0, None),
+    }
+    now = house.clock.now()
+    assert [found[key].due_at - now for key in (last, long)] == [timedelta(seconds=1), timedelta(seconds=-2)]
+    with house.db() as db:
+        assert outbox.lease(db, long, now) is not None
+    release_leases(house.runtime, lost=False)
+    assert {row.id: row.attempts for row in rows(house)}[long] == 0, "an orderly end blames nobody"
+
+
+@pytest.mark.parametrize("short", [True, False])
+def test_embedded_work_that_kills_its_process_is_given_up_and_spares_what_ran_beside_it(
+    house: House, short: bool
+) -> None:
+    class Died(BaseException):
+        """The process is gone in the middle of the work."""
+
+    def kill(*_anything: object) -> None:
+        raise Died
+
+    counted: list[int] = []
+    with task("test.kills", Within(kill) if short else kill), task("test.long", lambda *_: None):
+        (beside,), (kills,) = ask(house, "test.long", "one"), ask(house, "test.kills", "one")
+        while rows_by_id(house)[kills].given_up_at is None:
+            assert len(counted) <= MAX_ATTEMPTS, "it ends"
+            house.clock.advance(timedelta(seconds=1))
+            release_leases(house.runtime, lost=True)
+            began = Relay(house.runtime, only=["test.kills"])
+            house.clock.advance_to(max(one.due_at for one in rows(house)) + timedelta(seconds=1))
+            with house.db() as db:
+                assert outbox.lease(db, beside, house.clock.now()) is not None
+            house.clock.advance(timedelta(milliseconds=1))
+            with suppress(Died):
+                began.step()
+                continue
+            counted.append(rows_by_id(house)[kills].attempts)
+    assert counted == list(range(1, MAX_ATTEMPTS + 1)), "each was counted before it began"
+    assert rows_by_id(house)[kills].last_error == "every worker that took it was lost"
+    assert (rows_by_id(house)[beside].attempts, rows_by_id(house)[beside].given_up_at) == (1, None)
+
+
+def test_what_was_asked_for_before_the_process_began_ends_as_ever(house: House) -> None:
+    ends: list[BaseException | None] = [RuntimeError("not now"), None]
+
+    def ask_for_more(db: Session, runtime: Runtime, args: dict[str, Any]) -> Rest | None:
+        outbox.enqueue(db, "test.more", {}, key=args["key"], now=runtime.clock.now())
+        if (end := ends.pop(0)) is not None:
+            raise end
+        return None
+
+    with task("test.within", Within(ask_for_more)):
+        (row,) = ask(house, "test.within", "one")
+        house.clock.advance(timedelta(seconds=1))
+        began = Relay(house.runtime, only=["test.within"])
+        began.step()
+        assert [(one.task, one.attempts, one.leased_until) for one in rows(house)] == [("test.within", 1, None)]
+        house.clock.advance(timedelta(seconds=1))
+        began.step()
+    assert sorted((one.task, one.attempts, one.done_at is not None) for one in rows(house)) == [
+        ("test.more", 0, False),
+        ("test.within", 2, True),
+    ]
+    assert rows_by_id(house)[row].leased_until is None
 
 
 def test_a_worker_that_lost_its_lease_cannot_take_the_row_from_its_successor(house: House) -> None:
@@ -243,9 +314,11 @@ def test_short_work_that_kills_every_worker_is_given_up(house: House) -> None:
 
     with task("test.within", Within(kill)):
         (row,) = ask(house, "test.within", "one")
-        for number in range(MAX_ATTEMPTS):
+        for number in range(MAX_ATTEMPTS + 1):
             with pytest.raises(Died):
                 run_row(house.runtime, row, again=number > 0)
+            assert rows(house)[0].attempts == number, "counted before it began, but for the first"
+            house.clock.advance(LEASE + timedelta(seconds=1))
         assert not run_row(house.runtime, row, again=True)
     (found,) = rows(house)
     assert (found.given_up_at, found.last_error) == (house.clock.now(), "every worker that took it was lost")
