@@ -106,7 +106,7 @@ async def list_exchanges(
         return answer_of(ExchangeList([shown(view.actor, one) for one in found]), held)
 
     judge = partial(require_still, view.db, view.actor, view.runtime)
-    return await Waiting.of(request).until_changed(view, topic_of(view.actor.participant), look, wait, judge)
+    return await Waiting.until_changed(request, view, topic_of(view.actor.participant), look, wait, judge)
 
 
 @routes.get(
@@ -131,7 +131,7 @@ async def get_exchange(
         return answer_of(shown_in_full(view.actor, found, said, pushed, arrived), held)
 
     judge = partial(require_still, view.db, view.actor, view.runtime)
-    return await Waiting.of(request).until_changed(view, topic_of(view.actor.participant), look, wait, judge)
+    return await Waiting.until_changed(request, view, topic_of(view.actor.participant), look, wait, judge)
 
 
 @routes.get(

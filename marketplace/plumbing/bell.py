@@ -35,17 +35,17 @@ class Bell:
         for part in woken:
             part.ring(topics)
 
-    def part(self, wanted: Wanted) -> Bell:
-        """A bell that rings for these topics alone."""
-        made = Bell()
+    def part(self, wanted: Wanted, made: Bell | None = None) -> Bell:
+        """A bell that rings for these topics alone.  made: which one, None for a new one."""
+        made = made or Bell()
         with self._changed:
             self._parts = [*self._parts, (wanted, made)]
         return made
 
     @contextmanager
-    def listening(self, topic: str) -> Iterator[Bell]:
+    def listening(self, topic: str, made: Bell | None = None) -> Iterator[Bell]:
         """The same for one topic, as long as somebody listens."""
-        made = self.part(topic.__eq__)
+        made = self.part(topic.__eq__, made)
         try:
             yield made
         finally:

@@ -24,7 +24,8 @@ class Turns(Enum):
     Large bodies are what the memory is kept for while it is read and checked.
     Long answers (`pieces`) keep a connection for as long as they run, and have places and threads of their own, so that
     none that must end waits for a download.
-    Questions wait for others' answers, with no transaction open meanwhile; looks wait so for something to change.
+    Questions wait for others' answers, with no transaction open meanwhile.  Looks read what somebody waits for, who has
+    no turn while it waits (`plumbing.waiting`).
     """
 
     TRANSACTIONS = "transactions"
@@ -33,7 +34,7 @@ class Turns(Enum):
     LONG_ANSWERS = "long answers"
     LARGE_BODIES = "large bodies"
     QUESTIONS = "questions to others"
-    LOOKS = "looks that wait"
+    LOOKS = "looks at what may change"
 
     @property
     def at_once(self) -> int:
@@ -48,8 +49,8 @@ class Turns(Enum):
         return kept[self]
 
 
-# Transactions and questions stay below the server's 40 common threads, and with the long answers of `pieces` below the
-# 24 connections of `plumbing.db`.
+# Transactions, questions and looks stay below the server's 40 common threads, and the first two with the long answers
+# of `pieces` below the 24 connections of `plumbing.db`; a look needs one for a moment.
 _AT_ONCE = {
     Turns.TRANSACTIONS: 12,
     Turns.UPLOADS: 24,
@@ -57,7 +58,7 @@ _AT_ONCE = {
     Turns.LONG_ANSWERS: 4,
     Turns.LARGE_BODIES: 16,
     Turns.QUESTIONS: 6,
-    Turns.LOOKS: 32,
+    Turns.LOOKS: 8,
 }
 _declared: dict[Callable[..., Any], Turns] = {}
 
@@ -69,7 +70,7 @@ def waits_for_others(operation: F) -> F:
 
 
 def waits_for_changes(operation: F) -> F:
-    """Give an operation turns of its own, because it may wait until its answer is another one."""
+    """Give an operation turns of its own, which it gives back while it waits until its answer is another one."""
     _declared[operation] = Turns.LOOKS
     return operation
 

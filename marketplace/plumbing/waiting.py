@@ -1,27 +1,31 @@
 """Long polls: a reader who holds an answer already is answered again when it has changed, or when its time is over.
 
-What this process commits wakes the reader; what another process commits is looked for.  Nobody holds a transaction or
-a connection while it waits, and whoever finds too many waiting is answered at once.
+What this process commits wakes the reader; what another process commits is looked for.  Who waits holds no turn,
+thread, transaction or connection to the database, and is forgotten as soon as it hangs up; whoever finds too many
+waiting is answered at once.
 """
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
 from typing import Annotated, Any, Final
 
-import anyio
-from anyio import CapacityLimiter
+from anyio import CancelScope, CapacityLimiter
 from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
+from marketplace.plumbing.bell import Bell
+from marketplace.plumbing.turns import Turns
 from marketplace.plumbing.web import Call
 
 LONGEST: Final = 20
 LOOK_SECONDS: Final = 1.0
-AT_ONCE: Final = 24
-"""Readers that wait at once, and"""
+AT_ONCE: Final = 96
+"""Readers that wait at once, each of whom looks once in LOOK_SECONDS, and"""
 OF_ONE: Final = 4
 """those of one participant."""
 
@@ -35,11 +39,43 @@ Wait = Annotated[
 ]
 
 
+class _Reader(Bell):
+    """One who waits in the server's loop, and is woken there by whatever thread rings."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self.gone = False
+
+    def ring(self, *told: Any, **more: Any) -> None:
+        """Wake the reader."""
+        super().ring(*told, **more)
+        with suppress(RuntimeError):  # the loop has ended, and everybody who waited in it
+            self._loop.call_soon_threadsafe(self._woken.set)
+
+    def listen(self) -> None:
+        """From now on a ring is news."""
+        self._woken.clear()
+
+    async def until_woken(self, seconds: float) -> None:
+        """Until the next ring after `listen`, the reader's hanging up, or the end of its time."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._woken.wait()
+
+    async def watch(self, request: Request) -> None:
+        """Notice that the reader has hung up."""
+        while (await request.receive())["type"] != "http.disconnect":
+            pass
+        self.gone = True
+        self._woken.set()
+
+
 class Waiting:
     """Who waits in an application."""
 
     def __init__(self) -> None:
-        self._threads = CapacityLimiter(AT_ONCE)
         self._of: Counter[str] = Counter()
 
     @classmethod
@@ -51,33 +87,64 @@ class Waiting:
             kept = state.waiting = cls()
         return kept
 
+    @classmethod
     async def until_changed(
-        self, call: Call, topic: str, look: Callable[[], Response], seconds: int, judge: Callable[[], object]
+        cls,
+        request: Request,
+        call: Call,
+        topic: str,
+        look: Callable[[], Response],
+        seconds: int,
+        judge: Callable[[], object],
     ) -> Response:
         """The first answer of look that is not 304, or its last one when the time is over.
 
-        topic: what rings when the answer may have changed; look: reads with the session of the call; judge: before each
-        look after the first, raises where the caller may not read any more.
+        request: in a turn of `waits_for_changes`; topic: what rings when the answer may have changed; look: reads with
+        the session of the call; judge: before each look after the first, raises where the caller may not read any more.
         """
-        who, end = call.actor.participant, time.monotonic() + seconds
-        if seconds == 0 or self._of[who] >= OF_ONE or self._of.total() >= AT_ONCE:
+        who, end, others = call.actor.participant, time.monotonic() + seconds, cls.of(request)._of
+        if seconds == 0 or others[who] >= OF_ONE or others.total() >= AT_ONCE:
             return await run_in_threadpool(look)
-        self._of[who] += 1
+        others[who] += 1
+        reader = _Reader()
+        watched = asyncio.ensure_future(reader.watch(request))
         try:
-            return await self._waited(call, topic, look, end, judge)
+            with call.runtime.database.bell.listening(topic, reader):
+                return await _waited(reader, request, call, look, end, judge)
         finally:
-            self._of[who] -= 1
+            watched.cancel()
+            others -= Counter((who,))  # which forgets who has none left
 
-    async def _waited(
-        self, call: Call, topic: str, look: Callable[[], Response], end: float, judge: Callable[[], object]
-    ) -> Response:
-        with call.runtime.database.bell.listening(topic) as bell:
-            while True:
-                heard = bell.rings
-                answer = await run_in_threadpool(look)
-                left = end - time.monotonic()
-                if answer.status_code != 304 or left <= 0:
-                    return answer
-                await run_in_threadpool(call.db.rollback)
-                await anyio.to_thread.run_sync(bell.wait, heard, min(left, LOOK_SECONDS), limiter=self._threads)
-                await run_in_threadpool(judge)
+
+async def _waited(
+    reader: _Reader,
+    request: Request,
+    call: Call,
+    look: Callable[[], Response],
+    end: float,
+    judge: Callable[[], object],
+) -> Response:
+    while True:
+        reader.listen()
+        answer = await run_in_threadpool(look)
+        left = end - time.monotonic()
+        if answer.status_code != 304 or left <= 0 or reader.gone:
+            return answer
+        await run_in_threadpool(call.db.rollback)
+        async with _turn_given_back(Turns.LOOKS.of(request.app)):
+            await reader.until_woken(min(left, LOOK_SECONDS))
+        if reader.gone:
+            return answer
+        await run_in_threadpool(judge)
+
+
+@asynccontextmanager
+async def _turn_given_back(turns: CapacityLimiter) -> AsyncIterator[None]:
+    """Leave a turn to others for the length of the block."""
+    turns.release()
+    try:
+        yield
+    finally:
+        # Whoever took the turn gives it back once more, also when it is cancelled here.
+        with CancelScope(shield=True):
+            await turns.acquire()

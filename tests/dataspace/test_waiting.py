@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -16,9 +18,10 @@ from marketplace.dataspace.routes import routes
 from marketplace.participants.service import suspend
 from marketplace.plumbing import bell, waiting
 from marketplace.plumbing.db import Database
+from marketplace.plumbing.turns import Turns
 from tests.dataspace.peer import Peer, speaking
 from tests.house import House
-from tests.transfer.doors import app_of
+from tests.transfer.doors import app_of, reading, served, wait_until
 
 PATH = "/v1/dataspace/exchanges"
 OFFER = {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]}
@@ -120,3 +123,29 @@ def test_nobody_waits_longer_than_asked_or_in_too_great_number(
 
     monkeypatch.setattr(house.runtime.database.bell, "listening", refuse)
     assert http.get(PATH, params={"wait": 20}, headers=held).status_code == 304
+
+
+def test_who_waits_takes_nothing_from_others_and_who_hangs_up_is_forgotten(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
+    app = app_of(house)
+    app.include_router(routes)
+    turns, pool = Turns.LOOKS.of(app), house.runtime.database.engine.pool
+    callers = [name for name in ("pharma", "hospital", "law_firm") for _ in range(waiting.OF_ONE)]
+    assert len(callers) > turns.total_tokens
+    with served(house, app) as address, ExitStack() as stack:
+        for name in callers:
+            connection = stack.enter_context(closing(HTTPConnection(*address)))
+            connection.request("GET", f"{PATH}?wait=20", headers={"X-Caller": name, "If-None-Match": "*"})
+        wait_until(lambda: listening(house) == len(callers) and turns.borrowed_tokens == 0, 15)
+        assert pool.checkedout() == 0
+        with reading(address, f"{PATH}?wait=20", {"X-Caller": "pharma", "If-None-Match": "*"}) as answer:
+            assert answer.status == 304, "one of a participant too many is answered at once"
+        with reading(address, PATH, {"X-Caller": "auditor"}) as answer:
+            assert answer.status == 200
+        assert listening(house) == len(callers)
+        stack.close()
+        wait_until(lambda: listening(house) == 0, 15)
+        assert app.state.waiting._of.total() == 0
+        wait_until(lambda: turns.borrowed_tokens == 0)
