@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from marketplace.client.agreements import sign_agreement
 from marketplace.client.api import ApiClient, NotTheDocument
+from marketplace.client.lists import items
 from marketplace.exchange.pricing import Results, describe, price_of_access, price_of_use, rate_of, read_plan
 from marketplace.exchange.pricing.plans import AnyPlan
 from marketplace.exchange.terms import check_terms, permitted_purposes
@@ -45,7 +46,7 @@ def sign_accepted(client: ApiClient, listing: str, automatic: Mapping[str, Any])
     Returns the agreements.  Raises NotTheDocument, UnknownTerm, NoEnforcementPoint, ProblemError.
     """
     signed = []
-    for request in client.get("/v1/requests"):
+    for request in items(client, "/v1/requests"):
         mine = request["buyer_id"] == client.participant_id and request["listing_id"] == listing
         if mine and request["state"] in ("ACCEPTED", "AGREED") and request["agreement_id"]:
             within = partial(_require_within, automatic)

@@ -82,6 +82,17 @@ class ApiClient:
         """The JSON of a resource."""
         return self._send("GET", path, params=params).json()
 
+    def get_again(self, path: str, params: Params | None, held: str | None) -> tuple[Any, str | None]:
+        """The JSON of a resource and its ETag; None while it is the one whose ETag is held."""
+        response = self._open("GET", path, params=params, headers={"If-None-Match": held} if held else {})
+        try:
+            if response.status_code == HTTPStatus.NOT_MODIFIED:
+                return None, held
+            _checked(response).read()
+            return response.json(), response.headers.get("ETag")
+        finally:
+            response.close()
+
     def get_bytes(self, path: str, params: Params | None = None) -> bytes:
         """The exact bytes of a resource, whole in memory."""
         return self._send("GET", path, params=params).content

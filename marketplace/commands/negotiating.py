@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from marketplace.client.lists import wait_for
 from marketplace.commands.options import HERE, AsJson, Party, Url, client_of, show
 
 Bounds = Annotated[
@@ -42,6 +45,24 @@ def show_request(request: str, party: Party, url: Url = HERE, as_json: AsJson = 
     """Where a negotiation stands, why, whose move it is and until when."""
     with client_of(url, party) as client:
         show(client.get(f"/v1/requests/{request}"), as_json)
+
+
+@request_commands.command("wait")
+def wait_for_request(
+    request: str,
+    party: Party,
+    until: Annotated[str, typer.Option(help="A state, e.g. OFFERED; without: the next move of anybody.")] = "",
+    seconds: Annotated[int, typer.Option(min=1, help="How long to wait at most.")] = 3600,
+    url: Url = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Wait until a negotiation has moved, or has come to a state or its end, and show where it stands."""
+    path = f"/v1/requests/{request}"
+    with client_of(url, party) as client:
+        before = client.get(path)
+        states = (until, "TERMINATED", "FINALIZED") if until else ()
+        ready = partial(_has_come, before, states)
+        show(wait_for(client, path, ready, seconds=seconds), as_json)
 
 
 @request_commands.command("rounds")
@@ -129,6 +150,10 @@ def decline_request(
     """Decline as the provider, or withdraw as the buyer; reason: a code."""
     with client_of(url, party) as client:
         show(client.post(f"/v1/requests/{request}/decline", {"reason": reason, "note": note}), as_json)
+
+
+def _has_come(before: Any, states: Collection[str], found: Any) -> bool:
+    return found["state"] in states if states else bool(found != before)
 
 
 def _read(terms: Path | None) -> Any:

@@ -15,6 +15,8 @@ from marketplace.dataspace.states import FINAL, Protocol, Side
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound, shown
 from marketplace.participants.models import Connector
+from marketplace.plumbing import paging
+from marketplace.plumbing.paging import Order, Paged
 
 UNDER_WAY = ("waiting", "sending")
 
@@ -39,6 +41,7 @@ _SAID: Final = (
 )
 _UNDER_WAY: Final = _SAID.where(col(ExchangeMessage.ours).is_(True), col(ExchangeMessage.state).in_(UNDER_WAY))
 _HEARD_AS: Final = _SAID.where(col(ExchangeMessage.ours).is_(False), col(ExchangeMessage.sha256) == bindparam("sha256"))
+_LATEST: Final = Order((col(Exchange.opened_at), col(Exchange.id)), (col(Exchange.id),), latest_first=True)
 
 
 class NoSuchExchange(NotFound):
@@ -94,12 +97,18 @@ def own(db: Session, actor: Actor, exchange_id: str) -> Exchange:
     return found
 
 
-def exchanges_of(db: Session, actor: Actor, state: str | None = None) -> Sequence[Exchange]:
-    """The caller's exchanges, all of them for auditors, the latest first.  state: only those in it, None = all."""
-    rows = select(Exchange) if state is None else select(Exchange).where(Exchange.state == state)
+def exchanges_of(
+    db: Session, actor: Actor, state: str | None = None, *, cursor: str | None = None, limit: int = paging.MOST
+) -> Paged[Exchange]:
+    """A page of the caller's exchanges, of all for auditors, the latest first.  state: only those in it, None = all.
+
+    Raises NotOnThisList.
+    """
+    rows = select(Exchange)
     if not actor.has(Role.AUDITOR):
         rows = rows.where(Exchange.participant_id == actor.participant)
-    return db.exec(rows.order_by(col(Exchange.opened_at).desc(), col(Exchange.id).desc())).all()
+    only = () if state is None else (col(Exchange.state) == state,)
+    return _LATEST.page(db, rows, cursor, limit, only)
 
 
 def named_by_peer(

@@ -19,8 +19,8 @@ from marketplace.dataspace.moving import topic_of
 from marketplace.dataspace.receiving import arrival, require_receiver
 from marketplace.dataspace.schemas import (
     ExchangeDetail,
-    ExchangeList,
     ExchangeOut,
+    ExchangePage,
     HeldAgreementOut,
     MessageOut,
     MoveIn,
@@ -38,6 +38,7 @@ from marketplace.negotiation.rounds.schemas import TermsIn
 from marketplace.negotiation.rules import Refusal
 from marketplace.participants.authentication import require_still
 from marketplace.plumbing.conditional import UNCHANGED, IfNoneMatch, answer_of
+from marketplace.plumbing.paging import MOST, Cursor, Limit
 from marketplace.plumbing.turns import waits_for_changes, waits_for_others
 from marketplace.plumbing.waiting import Wait, Waiting
 from marketplace.plumbing.web import Verb, View, router
@@ -89,21 +90,25 @@ def transfer(verb: Verb, asked: TransferIn) -> ExchangeOut:
     return shown(verb.actor, opened)
 
 
-@routes.get(
-    "/dataspace/exchanges", operation_id="list_exchanges", response_model=list[ExchangeOut], responses=UNCHANGED
-)
+@routes.get("/dataspace/exchanges", operation_id="list_exchanges", response_model=ExchangePage, responses=UNCHANGED)
 @waits_for_changes
 async def list_exchanges(
-    view: View, request: Request, state: State = None, held: IfNoneMatch = None, wait: Wait = 0
+    view: View,
+    request: Request,
+    state: State = None,
+    cursor: Cursor = None,
+    limit: Limit = MOST,
+    held: IfNoneMatch = None,
+    wait: Wait = 0,
 ) -> Response:
-    """Negotiations and transfers of the caller with connectors elsewhere, the latest first; all for auditors.
+    """A page of the caller's negotiations and transfers with connectors elsewhere, the latest first; all for auditors.
 
     With `wait` and the ETag of the last answer it is answered as soon as one of them has moved.
     """
 
     def look() -> Response:
-        found = queries.exchanges_of(view.db, view.actor, state)
-        return answer_of(ExchangeList([shown(view.actor, one) for one in found]), held)
+        found = queries.exchanges_of(view.db, view.actor, state, cursor=cursor, limit=limit)
+        return answer_of(ExchangePage(items=[shown(view.actor, one) for one in found.rows], next=found.next), held)
 
     judge = partial(require_still, view.db, view.actor, view.runtime)
     return await Waiting.until_changed(request, view, topic_of(view.actor.participant), look, wait, judge)

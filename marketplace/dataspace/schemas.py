@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, RootModel, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from marketplace.dataspace.messages import PULL
 from marketplace.negotiation.rounds.schemas import Purpose, TermsIn
@@ -180,8 +180,11 @@ class ExchangeOut(BaseModel):
     moved_at: datetime
 
 
-class ExchangeList(RootModel[list[ExchangeOut]]):
-    """Several of them."""
+class ExchangePage(BaseModel):
+    """Several of them.  next: cursor of the next page, null on the last."""
+
+    items: list[ExchangeOut]
+    next: str | None
 
 
 class HeldAgreementOut(BaseModel):

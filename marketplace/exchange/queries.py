@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from typing import Final
 
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
@@ -13,9 +14,13 @@ from marketplace.exchange.models import Demand, Listing, MarketReference, Offer,
 from marketplace.exchange.rules import DELISTED_FROM, ListingState
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
+from marketplace.plumbing import paging
+from marketplace.plumbing.paging import Order, Paged
 from marketplace.plumbing.snapshots import once_per_snapshot
 
 __all__ = ["CataloguePage", "CatalogueRow", "Wanted", "parts", "visible", "visible_listing"]
+
+_LATEST_DEMANDS: Final = Order((col(Demand.published_at), col(Demand.id)), (col(Demand.id),), latest_first=True)
 
 
 class NoSuchOffer(NotFound):
@@ -120,10 +125,9 @@ def assets_of(db: Session, listing_ids: Collection[str]) -> dict[str, str]:
     return dict(db.exec(rows).all())
 
 
-def demands(db: Session, *, limit: int | None = None) -> Sequence[Demand]:
-    """What buyers look for, the latest first."""
-    latest = (col(Demand.published_at).desc(), col(Demand.id).desc())
-    return db.exec(select(Demand).order_by(*latest).limit(limit)).all()
+def demands(db: Session, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Demand]:
+    """A page of what buyers look for, the latest first.  Raises NotOnThisList."""
+    return _LATEST_DEMANDS.page(db, select(Demand), cursor, limit)
 
 
 def market_references(db: Session) -> Sequence[MarketReference]:

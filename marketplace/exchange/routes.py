@@ -11,6 +11,7 @@ from marketplace.exchange.models import Offer
 from marketplace.exchange.schemas import (
     DemandIn,
     DemandOut,
+    DemandPage,
     ListingOut,
     MarketReferenceOut,
     OfferIn,
@@ -20,6 +21,7 @@ from marketplace.exchange.schemas import (
     TemplateOut,
 )
 from marketplace.exchange.templates import Template, templates
+from marketplace.plumbing.paging import MOST, Cursor, Limit
 from marketplace.plumbing.web import PublicView, Verb, View, router
 
 routes = router("exchange")
@@ -147,9 +149,10 @@ def publish_demand(verb: Verb, asked: DemandIn) -> DemandOut:
 
 
 @routes.get("/demands", operation_id="list_demands")
-def list_demands(view: View) -> list[DemandOut]:
-    """What buyers look for, the latest first."""
-    return [DemandOut.model_validate(one) for one in queries.demands(view.db)]
+def list_demands(view: View, cursor: Cursor = None, limit: Limit = MOST) -> DemandPage:
+    """A page of what buyers look for, the latest first."""
+    found = queries.demands(view.db, cursor=cursor, limit=limit)
+    return DemandPage(items=[DemandOut.model_validate(one) for one in found.rows], next=found.next)
 
 
 def _offer(offer: Offer) -> OfferOut:

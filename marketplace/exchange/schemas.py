@@ -204,6 +204,13 @@ class DemandOut(BaseModel):
     published_at: datetime
 
 
+class DemandPage(BaseModel):
+    """Published demands.  next: cursor of the next page, null on the last."""
+
+    items: list[DemandOut]
+    next: str | None
+
+
 class MarketReferenceOut(BaseModel):
     """A product listed elsewhere, with its source; price null where none is known."""
 

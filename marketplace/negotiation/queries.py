@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import or_
 from sqlalchemy.orm import aliased
@@ -18,8 +19,14 @@ from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rules import OPEN, AgreementState, Side
 from marketplace.participants.models import Participant
+from marketplace.plumbing import paging
 from marketplace.plumbing.keeping import forget
+from marketplace.plumbing.paging import Order, Paged
 from marketplace.plumbing.snapshots import once_per_snapshot
+
+_LATEST: Final = Order(
+    (col(AccessRequest.asked_at), col(AccessRequest.id)), (col(AccessRequest.id),), latest_first=True
+)
 
 
 class NoSuchRequest(NotFound):
@@ -70,6 +77,18 @@ def requests_of(
     mine = (party == actor.participant for name, party in own.items() if side in (None, name))
     rows = select(AccessRequest).where(or_(*mine))
     return db.exec(rows.order_by(col(AccessRequest.asked_at).desc(), col(AccessRequest.id).desc()).limit(limit)).all()
+
+
+def request_page(
+    db: Session, actor: Actor, state: str | None = None, *, cursor: str | None = None, limit: int = paging.MOST
+) -> Paged[AccessRequest]:
+    """A page of the caller's requests as buyer and as provider, the latest first.  state: only those in it, None = all.
+
+    Raises NotOnThisList.
+    """
+    mine = or_(col(AccessRequest.buyer_id) == actor.participant, col(AccessRequest.provider_id) == actor.participant)
+    only = () if state is None else (col(AccessRequest.state) == state,)
+    return _LATEST.page(db, select(AccessRequest).where(mine), cursor, limit, only)
 
 
 def hold_opening(db: Session, buyer_id: str, listing_id: str) -> None:

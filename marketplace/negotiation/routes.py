@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated, Literal
 
-from fastapi import Query, Response
+from fastapi import Query, Request, Response
 from fastapi.responses import PlainTextResponse
 
 from marketplace.assets.schemas import SignatureIn
@@ -14,7 +15,7 @@ from marketplace.negotiation.agreement import agreement_text
 from marketplace.negotiation.contract import Signature, contract_pdf
 from marketplace.negotiation.differences import differences, paper_of_agreement
 from marketplace.negotiation.replies import agreement_out, refused
-from marketplace.negotiation.rounds.shown import request_out
+from marketplace.negotiation.rounds.shown import request_out, requests_out
 from marketplace.negotiation.rules import Refusal
 from marketplace.negotiation.schemas import (
     AgreementOut,
@@ -22,11 +23,18 @@ from marketplace.negotiation.schemas import (
     DifferenceOut,
     RequestIn,
     RequestOut,
+    RequestPage,
     ResubmissionIn,
     WhyIn,
 )
+from marketplace.negotiation.steps import topic_of
 from marketplace.negotiation.succession import answering
 from marketplace.negotiation.succession import queries as succession
+from marketplace.participants.authentication import require_still
+from marketplace.plumbing.conditional import UNCHANGED, IfNoneMatch, answer_of
+from marketplace.plumbing.paging import MOST, Cursor, Limit
+from marketplace.plumbing.turns import waits_for_changes
+from marketplace.plumbing.waiting import Wait, Waiting
 from marketplace.plumbing.web import Verb, View, router
 
 routes = router("negotiation")
@@ -41,16 +49,45 @@ def request_access(verb: Verb, asked: RequestIn) -> RequestOut | Response:
     return request_out(verb.db, answer)
 
 
-@routes.get("/requests", operation_id="list_requests")
-def list_requests(view: View) -> list[RequestOut]:
-    """The caller's requests as buyer and as provider, the latest first."""
-    return [request_out(view.db, one) for one in queries.requests_of(view.db, view.actor)]
+@routes.get("/requests", operation_id="list_requests", response_model=RequestPage, responses=UNCHANGED)
+@waits_for_changes
+async def list_requests(
+    view: View,
+    request: Request,
+    state: Annotated[str | None, Query(max_length=40, description="Only those in this state, e.g. OFFERED.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = MOST,
+    held: IfNoneMatch = None,
+    wait: Wait = 0,
+) -> Response:
+    """A page of the caller's requests as buyer and as provider, the latest first.
+
+    With `wait` and the ETag of the last answer it is answered as soon as one of them has moved.
+    """
+
+    def look() -> Response:
+        found = queries.request_page(view.db, view.actor, state, cursor=cursor, limit=limit)
+        return answer_of(RequestPage(items=requests_out(view.db, found.rows), next=found.next), held)
+
+    judge = partial(require_still, view.db, view.actor, view.runtime)
+    return await Waiting.until_changed(request, view, topic_of(view.actor.participant), look, wait, judge)
 
 
-@routes.get("/requests/{request_id}", operation_id="get_request")
-def get_request(view: View, request_id: str) -> RequestOut:
-    """One request in which the caller is a party."""
-    return request_out(view.db, queries.own_request(view.db, view.actor, request_id))
+@routes.get("/requests/{request_id}", operation_id="get_request", response_model=RequestOut, responses=UNCHANGED)
+@waits_for_changes
+async def get_request(
+    view: View, request: Request, request_id: str, held: IfNoneMatch = None, wait: Wait = 0
+) -> Response:
+    """One request in which the caller is a party.
+
+    With `wait` and the ETag of the last answer it is answered as soon as somebody has moved.
+    """
+
+    def look() -> Response:
+        return answer_of(request_out(view.db, queries.own_request(view.db, view.actor, request_id)), held)
+
+    judge = partial(require_still, view.db, view.actor, view.runtime)
+    return await Waiting.until_changed(request, view, topic_of(view.actor.participant), look, wait, judge)
 
 
 @routes.post("/requests/{request_id}/approval", status_code=201, operation_id="approve_request")

@@ -80,6 +80,13 @@ class RequestOut(BaseModel):
     agreement_id: str | None
 
 
+class RequestPage(BaseModel):
+    """Access requests.  next: cursor of the next page, null on the last."""
+
+    items: list[RequestOut]
+    next: str | None
+
+
 class SignatureOut(BaseModel):
     """An accepted signature with the public key that checked it."""
 

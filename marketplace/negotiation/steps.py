@@ -27,7 +27,7 @@ from marketplace.negotiation.rules import (
     Side,
     State,
 )
-from marketplace.plumbing import epochs, outbox
+from marketplace.plumbing import bell, epochs, outbox
 
 EXPIRE_TASK = "negotiation.expire"
 REMIND_TASK = "negotiation.remind"
@@ -38,6 +38,11 @@ FOLLOW_TASK = "dataspace.follow"
 
 class NegotiationExpired(Conflict):
     """The deadline of this negotiation has passed."""
+
+
+def topic_of(participant_id: str) -> str:
+    """What rings when a negotiation of a participant has moved."""
+    return f"negotiations of {participant_id}"
 
 
 def require_running(request: AccessRequest, now: datetime) -> None:
@@ -128,6 +133,8 @@ def record_request(
     db: Session, actor: Actor, tag: Tag, request: AccessRequest, now: datetime, about: Json | None = None
 ) -> str:
     """Write the entry of a request's change and return its id; with the signatures that lie on its agreement."""
+    for party in (request.buyer_id, request.provider_id):
+        bell.ask(db, topic_of(party))
     listing = exchange.listing(db, request.listing_id)
     facts: Json = {
         "request": request.id,

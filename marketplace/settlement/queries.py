@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BigInteger, ColumnElement, and_, cast, or_
 from sqlalchemy.orm import aliased
@@ -16,6 +16,8 @@ from marketplace.kernel.errors import NotFound
 from marketplace.ledger import queries as books
 from marketplace.ledger.accounts import chart
 from marketplace.ledger.models import LedgerTransaction, Posting
+from marketplace.plumbing import paging
+from marketplace.plumbing.paging import Order, Paged
 from marketplace.settlement.models import (
     BankAccount,
     Invoice,
@@ -29,6 +31,7 @@ BUYER_FEE = "exchange.buyer_fee"
 DEPOSIT = "escrow.deposit"
 SALES = ("sale.access", "use.transfer", "sale.success")
 _PAYING_ORDER = (col(Share.owner), col(Share.line_id), col(Share.role))
+_BY_LINE: Final = Order((col(Share.line_id), col(Share.role)), (col(Share.line_id), col(Share.role)))
 
 
 class NoSuchInvoice(NotFound):
@@ -227,10 +230,12 @@ def hold_shares(db: Session, line_ids: Collection[str]) -> Sequence[Share]:
     return db.exec(rows.execution_options(populate_existing=True)).all()
 
 
-def shares_of(db: Session, actor: Actor) -> Sequence[Share]:
-    """Shares of the caller's own sales, of those it issued, and those it gets; all of them for auditors."""
-    rows = select(Share).where(*own_shares(actor))
-    return db.exec(rows.order_by(col(Share.line_id), col(Share.role))).all()
+def shares_of(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Share]:
+    """A page of the shares of the caller's own sales, of those it issued, and those it gets; of all for auditors.
+
+    In order of the lines.  Raises NotOnThisList.
+    """
+    return _BY_LINE.page(db, select(Share).where(*own_shares(actor)), cursor, limit)
 
 
 def own_shares(actor: Actor) -> tuple[ColumnElement[bool], ...]:

@@ -6,6 +6,7 @@ from fastapi import Response
 
 from marketplace.audit import documents
 from marketplace.negotiation.queries import own_agreement
+from marketplace.plumbing.paging import MOST, Cursor, Limit
 from marketplace.plumbing.web import PublicView, Verb, View, router
 from marketplace.settlement import billing, choosing, crediting, paying, queries, results
 from marketplace.settlement.bank import orders, statements
@@ -37,6 +38,7 @@ from marketplace.settlement.schemas import (
     SchemeChoiceOut,
     SchemeOut,
     ShareOut,
+    SharePage,
     StatementIn,
 )
 from marketplace.settlement.waterfall import schemes
@@ -92,9 +94,10 @@ def credit_invoice(verb: Verb, invoice_id: str, asked: CreditIn) -> InvoiceOut:
 
 
 @routes.get("/shares", operation_id="list_shares")
-def list_shares(view: View) -> list[ShareOut]:
-    """What the caller's sales were divided into, and what the caller gets of others' sales."""
-    return [ShareOut.model_validate(one) for one in queries.shares_of(view.db, view.actor)]
+def list_shares(view: View, cursor: Cursor = None, limit: Limit = MOST) -> SharePage:
+    """A page of what the caller's sales were divided into, and of what the caller gets of others' sales."""
+    found = queries.shares_of(view.db, view.actor, cursor=cursor, limit=limit)
+    return SharePage(items=[ShareOut.model_validate(one) for one in found.rows], next=found.next)
 
 
 @routes.get("/settlement/schemes", operation_id="list_settlement_schemes")

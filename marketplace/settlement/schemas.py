@@ -141,6 +141,13 @@ class ShareOut(BaseModel):
     void: bool
 
 
+class SharePage(BaseModel):
+    """Shares.  next: cursor of the next page, null on the last."""
+
+    items: list[ShareOut]
+    next: str | None
+
+
 class SchemeOut(BaseModel):
     """A published settlement scheme."""
 

@@ -10,6 +10,7 @@ from typing import Any
 from marketplace.audit import outside
 from marketplace.audit.fsck import fsck
 from marketplace.audit.succession import known_keys
+from marketplace.client.lists import items
 from marketplace.commands.recheck import recheck
 from seeds.year.state import Year
 
@@ -31,7 +32,7 @@ def of(year: Year, folder: Path) -> dict[str, Any]:
         "departments": year["hospital"].get("/v1/costs", {"by": "department"}),
         "plans": _plans(year),
         "invoices": _invoices(auditor.get("/v1/invoices")),
-        "shares": _shares(auditor.get("/v1/shares")),
+        "shares": _shares(list(items(auditor, "/v1/shares", {"limit": 500}))),
         "board": auditor.get("/v1/demand-board")["rows"],
         "disclosure": year["hospital"].get("/v1/accounting/disclosure", {"from": first, "to": last}),
         "trial_balance_fen": sum(one["closing_minor"] for one in trial),

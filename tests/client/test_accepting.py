@@ -43,7 +43,7 @@ class Forged(ApiClient):
         if path == "/v1/requests":
             listing, mine = self.agreement.listing_id, self.participant_id
             accepted = {"state": "ACCEPTED", "agreement_id": self.agreement.id}
-            return [accepted | {"buyer_id": mine, "listing_id": listing}]
+            return {"items": [accepted | {"buyer_id": mine, "listing_id": listing}], "next": None}
         return {"document": sha256_hex(self.served)}
 
     def get_bytes(self, path: str, params: Any = None) -> bytes:

@@ -160,7 +160,7 @@ def test_a_message_changes_only_what_its_type_carries(peer: Peer) -> None:
         assert hear(peer, transfer, move, path, **more).status_code == 200, move
     with house.runtime.database.reading() as db:
         buyer = house.cast["pharma"].actor
-        seen = {one.id: shown(buyer, one) for one in queries.exchanges_of(db, buyer)}
+        seen = {one.id: shown(buyer, one) for one in queries.exchanges_of(db, buyer).rows}
         auditor = house.cast["auditor"].actor
         told = [shown_message(auditor, transfer, one).body for one in queries.messages(db, transfer.id)]
     assert (seen[exchange.id].state, seen[exchange.id].terms, seen[exchange.id].agreement) == ("TERMINATED", OFFER, {})

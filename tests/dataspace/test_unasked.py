@@ -83,7 +83,7 @@ def test_an_unasked_offer_becomes_a_contract_between_two_instances(tmp_path: Pat
         settle(hospital, buyer)
 
         with buyer.runtime.database.reading() as db:
-            (theirs,) = queries.exchanges_of(db, buyer.here.actor)
+            (theirs,) = queries.exchanges_of(db, buyer.here.actor).rows
         assert (theirs.side, theirs.state, theirs.peer_pid, theirs.subject) == (
             "consumer",
             "OFFERED",

@@ -69,25 +69,25 @@ def test_who_holds_the_last_answer_is_told_when_it_is_another_one(
     peer: Peer, house: House, http: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     empty = http.get(PATH, params={"wait": 20})
-    assert (empty.status_code, empty.json()) == (200, []), "who holds nothing does not wait"
+    assert (empty.status_code, empty.json()) == (200, {"items": [], "next": None}), "who holds nothing does not wait"
 
     monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
     ours = house.runtime.database
     opened = meanwhile(house, http, PATH, empty.headers["etag"], lambda: ask(peer, ours))
-    assert [one["state"] for one in opened.json()] == ["REQUESTED"], "what this process commits wakes who waits"
-    (first,) = opened.json()
+    (first,) = opened.json()["items"]
+    assert first["state"] == "REQUESTED", "what this process commits wakes who waits"
     detail = http.get(f"{PATH}/{first['id']}")
     taken = meanwhile(house, http, f"{PATH}/{first['id']}", detail.headers["etag"], peer.deliver)
     assert (taken.status_code, taken.json()["peer_pid"]) == (200, peer.heard.pid)
-    assert [one["id"] for one in http.get(PATH, params={"state": "REQUESTED"}).json()] == [first["id"]]
-    assert http.get(PATH, params={"state": "OFFERED"}).json() == []
+    assert [one["id"] for one in http.get(PATH, params={"state": "REQUESTED"}).json()["items"]] == [first["id"]]
+    assert http.get(PATH, params={"state": "OFFERED"}).json()["items"] == []
 
     monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.05)
     other = Database(str(ours.url), session_class=ours._session_class)
     held = http.get(PATH).headers["etag"]
     more = meanwhile(house, http, PATH, held, lambda: ask(peer, other))
     other.dispose()
-    assert len(more.json()) == 2, "what another process commits is looked for"
+    assert len(more.json()["items"]) == 2, "what another process commits is looked for"
     assert listening(house) == 0
 
 
@@ -149,3 +149,18 @@ def test_who_waits_takes_nothing_from_others_and_who_hangs_up_is_forgotten(
         wait_until(lambda: listening(house) == 0, 15)
         assert app.state.waiting._of.total() == 0
         wait_until(lambda: turns.borrowed_tokens == 0)
+
+
+def test_the_list_is_read_page_by_page_and_each_page_may_be_waited_for(
+    peer: Peer, house: House, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
+    opened = sorted((ask(peer, house.runtime.database) for _ in range(3)), reverse=True)
+    first = http.get(PATH, params={"limit": 2})
+    assert [one["id"] for one in first.json()["items"]] == opened[:2]
+    asked = {"limit": "2", "cursor": first.json()["next"]}
+    last = http.get(PATH, params=asked)
+    assert ([one["id"] for one in last.json()["items"]], last.json()["next"]) == (opened[2:], None)
+    assert http.get(PATH, params=asked, headers={"If-None-Match": last.headers["etag"]}).status_code == 304
+    refused = http.get(PATH, params=asked, headers={"X-Caller": "hospital"})
+    assert (refused.status_code, refused.json()["type"]) == (422, "/problems/not-on-this-list")

@@ -24,6 +24,7 @@ from marketplace.kernel.signing import BadSignature, verify_detached
 from marketplace.kernel.transitions import NotYourStep, WrongState
 from marketplace.legal.models import Opinion
 from marketplace.participants.signatures import UnknownKey
+from marketplace.plumbing.paging import NotOnThisList
 from tests.exchange.parts import (
     WHY,
     approved,
@@ -248,8 +249,26 @@ def test_a_buyer_publishes_what_it_looks_for(house: House) -> None:
     refused = asked.model_copy(update={"purpose": "marketing"})
     with house.db() as db:
         demand = demands.publish_demand(db, house.cast["pharma"].actor, asked, house.clock.now())
-        assert [one.id for one in queries.demands(db)] == [demand.id]
+        assert [one.id for one in queries.demands(db).rows] == [demand.id]
         with pytest.raises(demands.NotABuyer):
             demands.publish_demand(db, house.cast["hospital"].actor, asked, house.clock.now())
         with pytest.raises(Invalid):
             demands.publish_demand(db, house.cast["pharma"].actor, refused, house.clock.now())
+
+
+def test_demands_are_read_page_by_page_also_those_of_one_moment(house: House) -> None:
+    asked = DemandIn(title="Chest CT of lung nodules", purpose="model_training", modality="CT")
+    for seconds in (0, 0, 1):
+        house.clock.advance(timedelta(seconds=seconds))
+        with house.db() as db:
+            demands.publish_demand(db, house.cast["pharma"].actor, asked, house.clock.now())
+    with house.runtime.database.reading() as db:
+        whole, pages, cursor = queries.demands(db), list[str](), None
+        assert (whole.rows[0].published_at, len(whole.rows), whole.next) == (house.clock.now(), 3, None)
+        for left in (2, 1, 0):
+            page = queries.demands(db, cursor=cursor, limit=1)
+            pages, cursor = [*pages, *(one.id for one in page.rows)], page.next
+            assert (cursor is None) == (left == 0)
+        assert pages == [one.id for one in whole.rows]
+        with pytest.raises(NotOnThisList):
+            queries.demands(db, cursor="dem_none")

@@ -114,7 +114,7 @@ def test_a_sale_from_offer_to_termination(client: Client, house: House) -> None:
     client.get(f"{path}/text", "ai_company", 404)
     client.get(f"/documents/{agreement['document']}", "ai_company", 404)
     assert client.get("/agreements", "pharma").json()[0]["id"] == agreement["id"]
-    assert client.get("/requests", "hospital").json()[0]["state"] == "FINALIZED"
+    assert client.get("/requests", "hospital").json()["items"][0]["state"] == "FINALIZED"
 
     ended = client.post("hospital", f"{path}/termination", WHY)
     assert (ended["state"], ended["reason"]) == ("terminated", "example_reason")
@@ -128,7 +128,7 @@ def test_a_refused_purpose_is_a_recorded_403_with_reason_codes(client: Client, h
     assert (problem["type"], problem["reasons"]) == ("/problems/access-refused", ["purpose_denied_always"])
     with house.db() as db:
         assert len(db.exec(select(Entry).where(Entry.tag == "negotiation:access_refused")).all()) == 1
-    assert client.get("/requests", "insurer").json() == []
+    assert client.get("/requests", "insurer").json()["items"] == []
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_templates_demands_and_market_references_are_shown(client: Client) -> No
     assert terms["research-use/v1"]["title"]["zh"] == "科学研究数据使用合同"
     demand = {"title": "Chest CT wanted", "purpose": "model_training"}
     made = client.post("pharma", "/demands", demand, 201)
-    assert client.get("/demands", "hospital").json() == [made]
+    assert client.get("/demands", "hospital").json()["items"] == [made]
     client.post("hospital", "/demands", demand, 403)
     assert client.get("/market-references").json() == []
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
+from marketplace.client.lists import wait_for
 from marketplace.kernel.canonical import Json
 from tests.peer.controlplane import ControlPlane
 from tests.peer.market import Market
@@ -57,10 +58,9 @@ def _transfer(steps: Steps, market: Market, plane: DataPlane, asked: Json) -> No
 
 
 def _reached(market: Market, exchange: str, state: str) -> Any:
-    def look() -> Any:
-        found = market.parties["pharma"].get(f"/v1/dataspace/exchanges/{exchange}")
+    def ready(found: Any) -> bool:
         ended = found["state"] == "TERMINATED" != state
         assert not ended, f"{exchange} ended: {found['error'] or found['messages'][-1]['body'].get('reason')}"
-        return found if found["state"] == state else None
+        return bool(found["state"] == state)
 
-    return waited(look, f"{exchange} to be {state}")
+    return wait_for(market.parties["pharma"], f"/v1/dataspace/exchanges/{exchange}", ready, seconds=60)

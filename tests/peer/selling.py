@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
+from marketplace.client.lists import items
 from marketplace.kernel.canonical import Json
 from tests.peer.controlplane import ControlPlane
 from tests.peer.market import BEHIND, Market
@@ -55,5 +55,4 @@ def _signed(market: Market) -> str:
 
 
 def _requests(market: Market) -> list[Json]:
-    found: Any = market.parties["hospital"].get("/v1/requests")
-    return list(found if isinstance(found, list) else found["items"])
+    return list(items(market.parties["hospital"], "/v1/requests"))

@@ -13,6 +13,7 @@ import pytest
 
 from marketplace.audit.entry import Tag
 from marketplace.kernel.canonical import sha256_hex
+from marketplace.plumbing.paging import NotOnThisList
 from marketplace.settlement import queries
 from marketplace.settlement.bank import orders, statements
 from marketplace.settlement.bank.camt import UnreadableStatement, read_statement
@@ -64,6 +65,19 @@ def test_the_file_pays_every_share_that_has_an_account_once(paid: House) -> None
     assert later.payments == 1
     unpaid = {share.role for share in all_shares(paid) if share.order_id is None}
     assert unpaid == {"exchange_fee"}
+
+
+def test_shares_are_read_page_by_page_and_everybody_reads_the_own_ones(paid: House) -> None:
+    every = [(share.line_id, share.role) for share in all_shares(paid)]
+    auditor, provider = paid.cast["auditor"].actor, paid.cast["hospital"].actor
+    with paid.runtime.database.reading() as db:
+        first = queries.shares_of(db, auditor, limit=2)
+        rest = queries.shares_of(db, auditor, cursor=first.next)
+        assert [(share.line_id, share.role) for share in (*first.rows, *rest.rows)] == every
+        assert (first.next, rest.next) == (":".join(every[1]), None)
+        for actor, cursor in ((paid.cast["pharma"].actor, first.next), (provider, every[0][0]), (provider, "")):
+            with pytest.raises(NotOnThisList):
+                queries.shares_of(db, actor, cursor=cursor)
 
 
 class Listed:

@@ -24,7 +24,7 @@ _POINTER = re.compile(r"/permission/\d+ ?| ?[(（][a-z_]+[)）]")
 
 def board_page(reader: Reader) -> Page:
     """The board of the scenarios and the latest demands."""
-    demands = exchange.demands(reader.db, limit=DEMANDS)
+    demands = exchange.demands(reader.db, limit=DEMANDS).rows
     reader.meet([one.buyer_id for one in demands])
     return Page(
         title=reader.say("demand"),

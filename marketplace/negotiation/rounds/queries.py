@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, func
@@ -38,6 +38,12 @@ def proposals(db: Session, request_id: str) -> Sequence[Proposal]:
 def latest(db: Session, request_id: str) -> Proposal | None:
     """What lies on the table, None for a request from before there were rounds."""
     return db.exec(_LATEST, params={"request": request_id}).first()
+
+
+def numbers(db: Session, request_ids: Collection[str]) -> dict[str, int]:
+    """Request -> which round lies on its table; without those from before there were rounds."""
+    rows = select(Proposal.request_id, func.max(Proposal.round)).where(col(Proposal.request_id).in_(request_ids))
+    return dict(db.exec(rows.group_by(col(Proposal.request_id))).all())
 
 
 def rule(db: Session, listing_id: str) -> AnswerRule | None:

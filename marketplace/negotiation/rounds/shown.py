@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from sqlmodel import Session
@@ -25,11 +26,21 @@ _AT_DRAFTING = {"zh": "合同起草之时", "en": "when the agreement is drafted
 def request_out(db: Session, request: AccessRequest) -> RequestOut:
     """A request with whose move is next, and why it stands where it does in words."""
     latest = queries.latest(db, request.id)
+    return _out(request, latest.round if latest else 0)
+
+
+def requests_out(db: Session, requests: Sequence[AccessRequest]) -> list[RequestOut]:
+    """The same of several, by one question to the database."""
+    rounds = queries.numbers(db, [one.id for one in requests])
+    return [_out(one, rounds.get(one.id, 0)) for one in requests]
+
+
+def _out(request: AccessRequest, number: int) -> RequestOut:
     side = whose_move(State(request.state), request.reason)
     words = REASONS[request.reason] if request.reason in REASONS else REASONS["other"]
     return RequestOut(
         **request.model_dump(),
-        round=latest.round if latest else 0,
+        round=number,
         reason_words=WordsOut(**words) if request.reason else None,
         next=str(side) if side else None,
     )

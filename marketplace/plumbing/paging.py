@@ -1,0 +1,88 @@
+"""Lists that are read page by page.
+
+The cursor of a page is the key of the last row before it, so that what is put into the list meanwhile makes no row come
+twice and none stay out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, Generic, TypeVar, cast
+
+from fastapi import Query
+from sqlalchemy import ColumnElement, literal, tuple_
+from sqlalchemy.orm import InstrumentedAttribute, Mapped
+from sqlmodel import Session
+from sqlmodel.sql.expression import SelectOfScalar
+
+from marketplace.kernel.errors import Invalid, shown
+
+MOST: Final = 100
+_BETWEEN: Final = ":"
+"""Stands in no part of a key but the last."""
+
+Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
+Limit = Annotated[int, Query(ge=1, le=500, description="Of how many rows a page is at most.")]
+Row = TypeVar("Row")
+
+
+class NotOnThisList(Invalid):
+    """The cursor was not made by this list."""
+
+
+@dataclass(frozen=True)
+class Paged(Generic[Row]):
+    """Rows in order; next: cursor of the following page, None on the last one."""
+
+    rows: Sequence[Row]
+    next: str | None
+
+
+@dataclass(frozen=True)
+class Order:
+    """How a list is ordered.  place: columns that end in those of the key, none of them NULL; key: the primary key."""
+
+    place: Sequence[Mapped[Any]]
+    key: Sequence[Mapped[Any]]
+    latest_first: bool = False
+
+    def page(
+        self,
+        db: Session,
+        rows: SelectOfScalar[Row],
+        cursor: str | None,
+        limit: int,
+        only: Sequence[ColumnElement[bool]] = (),
+    ) -> Paged[Row]:
+        """The rows of a list behind a cursor, None for its beginning.
+
+        only: further conditions, which the row of the cursor need not meet any more.  Raises NotOnThisList.
+        """
+        asked = rows.where(*only)
+        if cursor is not None:
+            last, here = self._last(db, rows, cursor), tuple_(*self.place)
+            behind = tuple_(*(literal(getattr(last, _name(one)), _column(one).type) for one in self.place))
+            asked = asked.where(here < behind if self.latest_first else here > behind)
+        order = [one.desc() for one in self.place] if self.latest_first else self.place
+        found = db.exec(asked.order_by(*order).limit(limit + 1)).all()
+        return Paged(found[:limit], self._cursor(found[limit - 1]) if len(found) > limit else None)
+
+    def _cursor(self, row: object) -> str:
+        return _BETWEEN.join(str(getattr(row, _name(one))) for one in self.key)
+
+    def _last(self, db: Session, rows: SelectOfScalar[Row], cursor: str) -> Row:
+        parts = cursor.split(_BETWEEN, len(self.key) - 1)
+        named = [column == part for column, part in zip(self.key, parts, strict=False)]
+        last = db.exec(rows.where(*named)).first() if len(parts) == len(self.key) else None
+        if last is None:
+            raise NotOnThisList("the cursor was not made by this list", got=shown(cursor), action="start without one")
+        return last
+
+
+def _column(one: Mapped[Any]) -> InstrumentedAttribute[Any]:
+    return cast("InstrumentedAttribute[Any]", one)
+
+
+def _name(one: Mapped[Any]) -> str:
+    return str(_column(one).key)
