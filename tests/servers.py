@@ -1,4 +1,4 @@
-"""Real PostgreSQL and Redis for the journeys, started on loopback from the machine's own binaries.
+"""Real PostgreSQL and Redis for the journeys, started on loopback from the machine's own binaries, and the service.
 
 Where a binary is missing the journey is skipped and says so; where it is there, a server that does not start is a
 failure.
@@ -12,14 +12,19 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import httpx2
 import psycopg
 import redis
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 def initdb_path() -> Path | None:
@@ -117,14 +122,42 @@ def redis_server() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _wait(attempt: object, name: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + 30
+@contextmanager
+def market_server(
+    data: Path, port: int, environment: Mapping[str, str], *, test_mode: str | None = None
+) -> Iterator[str]:
+    """`marketplace serve` as anybody starts it; yields its address once it is ready, and ends with the block.
+
+    environment: what is set besides our own; test_mode: what the service must say of itself.  Its log is `server.log`
+    beside the data folder.
+    """
+    url, log = f"http://127.0.0.1:{port}", data.with_name("server.log")
+    command = [sys.executable, "-m", "marketplace", "serve", "--data", str(data), "--port", str(port)]
+    with log.open("wb") as written:
+        server = subprocess.Popen(command, cwd=ROOT, env={**os.environ, **environment}, stdout=written, stderr=written)
+        try:
+            _wait(lambda: _ready(url), "the service", server, log)
+            assert _ready(url).get("test_mode") == test_mode, "the service does not say whether it is a test"
+            yield url
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def _ready(url: str) -> dict[str, Any]:
+    said: dict[str, Any] = httpx2.get(f"{url}/readyz", trust_env=False).raise_for_status().json()
+    return said
+
+
+def _wait(attempt: Callable[[], object], name: str, server: subprocess.Popen[bytes], log: Path | None = None) -> None:
+    deadline = time.monotonic() + 60
     while True:
         try:
-            attempt()  # type: ignore[operator]
-        except (OSError, psycopg.Error, redis.RedisError):
-            assert server.poll() is None, f"{name} ended with {server.returncode}"
-            assert time.monotonic() < deadline, f"{name} does not answer"
+            attempt()
+        except (OSError, httpx2.HTTPError, psycopg.Error, redis.RedisError):
+            said = log.read_text()[-2000:] if log else ""
+            assert server.poll() is None, f"{name} ended with {server.returncode}: {said}"
+            assert time.monotonic() < deadline, f"{name} does not answer: {said}"
             time.sleep(0.05)
         else:
             return

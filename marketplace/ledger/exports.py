@@ -142,9 +142,8 @@ def _parts(code: str) -> list[str]:
 
 
 def _bean_account(owner: str, code: str) -> str:
-    # Parts of a name begin with a capital and hold letters, digits and hyphens.
-    party = owner.replace("_", "-")
-    names = [party, *_parts(code)]
+    # Parts of a name begin with a capital and hold letters, digits and hyphens; an owner may be part of a participant.
+    names = [*owner.replace("_", "-").split(":"), *_parts(code)]
     return ":".join([_ROOTS[chart().account(code).kind], *(name[:1].upper() + name[1:] for name in names)])
 
 

@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,8 +17,7 @@ import pytest
 from marketplace.client.api import connect
 from seeds.chest_ct import Archive, generate
 from seeds.story import tell
-from tests.generated import ROOT
-from tests.servers import free_port
+from tests.servers import free_port, market_server
 
 # Loaded by every Python process that has its folder on PYTHONPATH, before anything else of the program.
 WATCH = """
@@ -72,31 +70,9 @@ def watched_server(folder: Path, data: Path) -> Iterator[Watched]:
     hook.mkdir()
     (hook / "sitecustomize.py").write_text(WATCH)
     opened = folder / "opened.txt"
-    port = free_port()
-    environment = os.environ | {"PYTHONPATH": str(hook), "OPENED_PATHS": str(opened), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "marketplace", "serve", "--data", str(data), "--port", str(port)]
-    with (folder / "server.log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait_for(url, server, folder / "server.log")
-            yield Watched(url, opened)
-        finally:
-            server.terminate()
-            server.wait(30)
-
-
-def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            if httpx2.get(f"{url}/livez", trust_env=False).status_code == 200:
-                return
-        except httpx2.HTTPError:
-            pass
-        assert server.poll() is None, log.read_text()[-2000:]
-        assert time.monotonic() < deadline, log.read_text()[-2000:]
-        time.sleep(0.1)
+    environment = {"PYTHONPATH": str(hook), "OPENED_PATHS": str(opened), "PYTHONDONTWRITEBYTECODE": "1"}
+    with market_server(data, free_port(), environment) as url:
+        yield Watched(url, opened)
 
 
 @pytest.mark.journey

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-import httpx2
 
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.signing import generate_key
@@ -24,7 +18,9 @@ from marketplace.plumbing.migrations import migrate
 from marketplace.settings import Settings
 from seeds.cast import CAST
 from tests.conformance.kit import IDENTIFIER
-from tests.generated import ROOT
+from tests.servers import market_server
+
+TEST_MODE = "dataspace_conformance"
 
 
 @dataclass(frozen=True)
@@ -48,17 +44,8 @@ def served(folder: Path, port: int, callback_port: int) -> Iterator[Served]:
     """Admit the parties, register the kit's connector, start `marketplace serve`; everything ends with the block."""
     data = folder / "market"
     participant = _prepare(Settings(data_folder=data), callback_port)
-    environment = os.environ | {"MARKETPLACE_DATASPACE_CONFORMANCE": IDENTIFIER}
-    command = [sys.executable, "-m", "marketplace", "serve", "--data", str(data), "--port", str(port)]
-    with (folder / "service.log").open("wb") as log:
-        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
-        try:
-            url = f"http://127.0.0.1:{port}"
-            _wait(url, server, folder / "service.log")
-            yield Served(url, participant)
-        finally:
-            server.terminate()
-            server.wait(30)
+    with market_server(data, port, {"MARKETPLACE_DATASPACE_CONFORMANCE": IDENTIFIER}, test_mode=TEST_MODE) as url:
+        yield Served(url, participant)
 
 
 def _prepare(settings: Settings, callback_port: int) -> str:
@@ -107,18 +94,3 @@ def _connector(kit: Participant, callback_port: int, now: datetime) -> Connector
         certificate_number="example",
         certified_until=now + timedelta(days=1),
     )
-
-
-def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            ready = httpx2.get(f"{url}/readyz", trust_env=False)
-        except httpx2.HTTPError:
-            pass
-        else:
-            assert ready.json()["test_mode"] == "dataspace_conformance", "the service does not say that it is a test"
-            return
-        assert server.poll() is None, log.read_text()[-2000:]
-        assert time.monotonic() < deadline, log.read_text()[-2000:]
-        time.sleep(0.1)

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 import httpx2
@@ -33,6 +34,16 @@ PASSING = frozenset({401, 408, 425, 429, 500, 502, 503, 504})
 
 class Stopped(Exception):
     """The run is over."""
+
+
+def scans_to_send(archive: Path, dice: random.Random) -> list[Path]:
+    """One image of an archive and two other files, which may be broken, empty or a copy.
+
+    Of three files drawn from all, a version now and then accepts none, and then it cannot be sealed.
+    """
+    files = sorted(archive.rglob("*.dcm"))
+    image = dice.choice([one for one in files if one.name.startswith("IM")])
+    return [image, *dice.sample([one for one in files if one != image], 2)]
 
 
 class Journalled(ApiClient):
@@ -187,8 +198,7 @@ class Crowd:
         form = CHEST_CT | {"name": f"示例数据集 {dice.randrange(1 << 40)}"}
         asset = self._post(hospital, "/v1/assets", form, dice)["id"]
         version = self._post(hospital, f"/v1/assets/{asset}/versions", {}, dice)["id"]
-        scans = sorted(path for path in self.place.scans.rglob("*.dcm") if path.is_file())
-        batch = next(iter(tar_batches(dice.sample(scans, 3))))
+        batch = next(iter(tar_batches(scans_to_send(self.place.scans, dice))))
         body = batch.body if isinstance(batch.body, bytes) else b"".join(batch.body)
         self._until_answered(lambda: hospital.put(f"/v1/versions/{version}/files/00000", body))
         sealed = self._post(hospital, f"/v1/versions/{version}/seal", {}, dice)

@@ -17,13 +17,14 @@ from tests.hostile.story import Story
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path."""
+    """One method of one path.  queries: the query parameters that it declares."""
 
     name: str
     method: str
     path: str
     tag: str
     has_body: bool
+    queries: tuple[str, ...] = ()
 
     @property
     def parameters(self) -> list[str]:
@@ -36,7 +37,8 @@ def operations(document: dict[str, Any]) -> Iterator[Operation]:
         for method, one in item.items():
             if method in {"get", "put", "post", "patch", "delete", "head"}:
                 tag = next(iter(one.get("tags", [])), "")
-                yield Operation(one["operationId"], method.upper(), path, tag, "requestBody" in one)
+                queries = tuple(part["name"] for part in one.get("parameters", []) if part["in"] == "query")
+                yield Operation(one["operationId"], method.upper(), path, tag, "requestBody" in one, queries)
 
 
 def address(story: Story, operation: Operation) -> str:

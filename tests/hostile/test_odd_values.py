@@ -26,6 +26,8 @@ TEXTS: tuple[Any, ...] = ("a\0b", "\ud800", "\u202e", "x" * 100_000, "", " ", "1
 NUMBERS: tuple[Any, ...] = (2**63, -(2**63) - 1, 2**200, -1, 0, 1.5, 1e308, True, "1")
 SHAPES: tuple[Any, ...] = (None, [], {}, ["a\0b"], {"a\0b": 1}, [[[[]]]])
 IN_ADDRESSES = ("a%00b", "%ed%a0%80", "%ff", "9" * 30, "-1", "x" * 3000, "%F0%9F%97%9D", "..")
+IN_QUERIES = ("a\0b", "9" * 30, "-1", "x" * 500, "🗝", "%", "1e9")
+ASKED_EVERYWHERE = frozenset({"q", "cursor", "limit", "index", "actor", "lang", "asset", "purpose", "from"})
 SILENT = frozenset({"/problems/log-silent", "/problems/outgoing-failed"})
 UNDONE_BY = {
     "suspend_participant": "reinstate_participant",
@@ -125,17 +127,30 @@ def test_an_odd_value_in_a_form_is_answered(story: Story, name: str, tmp_path: P
 
 @pytest.mark.parametrize("name", sorted(one for one in OPERATIONS if OPERATIONS[one].method == "GET"))
 def test_an_odd_name_in_an_address_is_answered(story: Story, name: str) -> None:
-    operation, who = OPERATIONS[name], identity_of(OPERATIONS[name])
-    client = story.clients[who]
+    operation, client = OPERATIONS[name], story.clients[identity_of(OPERATIONS[name])]
     assert client is not None
     for parameter in operation.parameters:
         for strange in IN_ADDRESSES:
             path = address(story, operation).replace(story.id(name, parameter), strange)
             _answered(client, path, QUERIES.get(name), strange)
-    for parameter in ("q", "cursor", "limit", "index", "actor", "lang", "asset", "purpose", "from"):
-        for strange in ("a\0b", "9" * 30, "-1", "x" * 500, "🗝", "%", "1e9"):
-            query = (QUERIES.get(name) or {}) | {parameter: strange}
+
+
+@pytest.mark.parametrize("name", sorted(one for one in OPERATIONS if OPERATIONS[one].method == "GET"))
+def test_an_odd_value_in_a_query_is_answered(story: Story, name: str) -> None:
+    operation, client = OPERATIONS[name], story.clients[identity_of(OPERATIONS[name])]
+    assert client is not None
+    for together in asked_together(operation):
+        for strange in IN_QUERIES:
+            query = (QUERIES.get(name) or {}) | dict.fromkeys(together, strange)
             _answered(client, address(story, operation), query, strange)
+
+
+def asked_together(operation: Operation) -> list[tuple[str, ...]]:
+    """Each parameter that an operation declares alone, because one that is refused hides the others; the rest at once.
+
+    What an operation does not declare it does not read, so that there nothing hides.
+    """
+    return [*((one,) for one in operation.queries), tuple(sorted(ASKED_EVERYWHERE.difference(operation.queries)))]
 
 
 def _is_answered(answer: Any) -> bool:

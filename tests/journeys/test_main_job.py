@@ -14,6 +14,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -50,40 +51,37 @@ def scans(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generate(tmp_path_factory.mktemp("scans"), Archive(patients=PATIENTS, slices=2, size=48))
 
 
+@dataclass(frozen=True)
+class Told:
+    """A telling that ended.  result: what it wrote; database: an address for SQLAlchemy."""
+
+    result: dict[str, Any]
+    folder: Path
+    database: str
+
+
 @contextmanager
 def production_parts(folder: Path) -> Iterator[dict[str, str]]:
     """PostgreSQL, Redis, and a Celery worker that shares the data folder; the schema is made by the migrations."""
-    with ExitStack() as stack:
-        parts = {
-            "database_url": stack.enter_context(postgresql()),
-            "redis_url": stack.enter_context(redis_server()),
-        }
-        environment = os.environ | {
-            "MARKETPLACE_DATA_FOLDER": str(folder),
-            "MARKETPLACE_DATABASE_URL": parts["database_url"],
-            "MARKETPLACE_REDIS_URL": parts["redis_url"],
-        }
-        run = [sys.executable, "-m"]
-        subprocess.run([*run, "marketplace", "migrate"], env=environment, check=True)
-        log = stack.enter_context((folder.parent / "worker.log").open("wb"))
-        worker = subprocess.Popen(
-            [
-                *run,
-                "celery",
-                "-A",
-                "tests.journeys.story_worker",
-                "worker",
-                "--concurrency",
-                "2",
-                "--loglevel",
-                "WARNING",
-            ],
-            env=environment,
-            stdout=log,
-            stderr=log,
-        )
-        stack.callback(_end, worker)
-        yield parts
+    with postgresql() as database_url, redis_server() as redis_url:
+        parts = {"database_url": database_url, "redis_url": redis_url}
+        told = {"data_folder": str(folder)} | parts
+        environment = os.environ | {f"MARKETPLACE_{name.upper()}": value for name, value in told.items()}
+        subprocess.run([sys.executable, "-m", "marketplace", "migrate"], env=environment, check=True)
+        with celery_worker(environment, folder.parent / "worker.log"):
+            yield parts
+
+
+@contextmanager
+def celery_worker(environment: dict[str, str], log: Path) -> Iterator[None]:
+    options = ["--concurrency", "2", "--loglevel", "WARNING"]
+    command = [sys.executable, "-m", "celery", "-A", "tests.journeys.story_worker", "worker", *options]
+    with log.open("wb") as written:
+        worker = subprocess.Popen(command, env=environment, stdout=written, stderr=written)
+        try:
+            yield
+        finally:
+            _end(worker)
 
 
 def _end(worker: subprocess.Popen[bytes]) -> None:
@@ -101,9 +99,7 @@ def _servers_missing() -> str | None:
 
 
 @pytest.fixture(scope="module", params=["embedded", "production"])
-def told(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, scans: Path
-) -> Iterator[tuple[dict[str, Any], Path, str]]:
+def told(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, scans: Path) -> Iterator[Told]:
     folder = tmp_path_factory.mktemp(request.param)
     file = folder / "result.json"
     with ExitStack() as stack:
@@ -115,19 +111,19 @@ def told(
         tell(folder / "data", source=scans, json_file=file, **parts)
         url = parts.get("database_url", f"sqlite:///{folder / 'data' / 'market.sqlite3'}")
         url = url.replace("postgresql://", "postgresql+psycopg://")
-        yield json.loads(file.read_text()), folder, url
+        yield Told(json.loads(file.read_text()), folder, url)
 
 
 @pytest.fixture
-def books(told: tuple[dict[str, Any], Path, str]) -> Iterator[Session]:
-    engine = create_engine(told[2])
+def books(told: Told) -> Iterator[Session]:
+    engine = create_engine(told.database)
     with Session(engine) as db:
         yield db
     engine.dispose()
 
 
-def test_the_asset_is_listed_with_five_signed_stages(told: tuple[dict[str, Any], Path, str]) -> None:
-    result = told[0]
+def test_the_asset_is_listed_with_five_signed_stages(told: Told) -> None:
+    result = told.result
     assert result["asset"]["stage"] == "listed"
     assert result["asset"]["records"] == PATIENTS
     assert [row["stage"] for row in result["passport"]] == [
@@ -141,15 +137,15 @@ def test_the_asset_is_listed_with_five_signed_stages(told: tuple[dict[str, Any],
     assert len({row["signer"] for row in result["passport"]}) == 4
 
 
-def test_the_certificate_has_the_code_of_the_national_guideline(told: tuple[dict[str, Any], Path, str]) -> None:
-    code = told[0]["certificate"]["code"]
+def test_the_certificate_has_the_code_of_the_national_guideline(told: Told) -> None:
+    code = told.result["certificate"]["code"]
     assert len(code) == 15
     assert code.startswith("SJ")
     assert code[2:].isdigit()
 
 
-def test_the_cost_is_what_the_ledger_and_the_formulas_say(told: tuple[dict[str, Any], Path, str]) -> None:
-    cost = told[0]["cost"]
+def test_the_cost_is_what_the_ledger_and_the_formulas_say(told: Told) -> None:
+    cost = told.result["cost"]
     assert cost["governance_fen"] == PATIENTS * 5500
     assert cost["legal_fen"] == 5_500_000
     assert cost["certificate_fen"] == 500_000
@@ -160,15 +156,15 @@ def test_the_cost_is_what_the_ledger_and_the_formulas_say(told: tuple[dict[str, 
     assert cost["price_for"]["1"] == price_for_sales(cost["total_fen"], 1, 200_000, terms)
 
 
-def test_every_attempt_that_must_fail_was_refused_with_its_reason(told: tuple[dict[str, Any], Path, str]) -> None:
-    found = {row["case"]: row["reason"] for row in told[0]["refusals"]}
+def test_every_attempt_that_must_fail_was_refused_with_its_reason(told: Told) -> None:
+    found = {row["case"]: row["reason"] for row in told.result["refusals"]}
     assert set(found) == set(REFUSED)
     for case, part in REFUSED.items():
         assert part in found[case], (case, found[case])
         assert found[case]
 
 
-def test_the_served_bytes_are_those_of_the_signed_manifest(told: tuple[dict[str, Any], Path, str]) -> None:
+def test_the_served_bytes_are_those_of_the_signed_manifest(told: Told) -> None:
     result, folder, _ = told
     served = folder / result["artifacts"]["served"]
     assert hashlib.sha256(served.read_bytes()).hexdigest() == result["use"]["sha256"]
@@ -184,7 +180,7 @@ def test_the_served_bytes_are_those_of_the_signed_manifest(told: tuple[dict[str,
     assert len(found) == result["use"]["files"]
 
 
-def test_no_planted_identifier_is_left_in_what_was_served(told: tuple[dict[str, Any], Path, str], scans: Path) -> None:
+def test_no_planted_identifier_is_left_in_what_was_served(told: Told, scans: Path) -> None:
     result, folder, _ = told
     content = (folder / result["artifacts"]["served"]).read_bytes()
     planted = json.loads((scans.parent / "planted.json").read_text())
@@ -194,7 +190,7 @@ def test_no_planted_identifier_is_left_in_what_was_served(told: tuple[dict[str, 
             assert text.encode(encoding) not in content, text
 
 
-def test_the_log_is_cosigned_and_the_bundle_verifies_offline(told: tuple[dict[str, Any], Path, str]) -> None:
+def test_the_log_is_cosigned_and_the_bundle_verifies_offline(told: Told) -> None:
     result, folder, _ = told
     assert result["log"]["cosigned"] is True
     assert result["log"]["verified"] is True
@@ -208,8 +204,8 @@ def test_the_log_is_cosigned_and_the_bundle_verifies_offline(told: tuple[dict[st
     assert "ent_" in done.stdout or "index" in done.stdout
 
 
-def test_the_books_balance_and_nothing_is_counted_twice(told: tuple[dict[str, Any], Path, str], books: Session) -> None:
-    assert told[0]["ledger"]["imbalance_fen"] == 0
+def test_the_books_balance_and_nothing_is_counted_twice(told: Told, books: Session) -> None:
+    assert told.result["ledger"]["imbalance_fen"] == 0
     assert books.exec(select(func.sum(Posting.amount_minor))).one() == 0
     events = books.exec(select(func.count()).select_from(MeterEvent)).one()
     assert books.exec(select(func.count()).select_from(LedgerTransaction)).one() == events
@@ -225,19 +221,17 @@ def test_the_books_balance_and_nothing_is_counted_twice(told: tuple[dict[str, An
     ]
 
 
-def test_the_buyers_report_of_use_is_accepted_and_differs_from_the_log_in_nothing(
-    told: tuple[dict[str, Any], Path, str], books: Session
-) -> None:
-    said = told[0]["use_report"]
+def test_the_buyers_report_of_use_is_accepted_and_differs_from_the_log_in_nothing(told: Told, books: Session) -> None:
+    said = told.result["use_report"]
     assert (said["uses"], said["differences"], said["late"]) == ({"product_development": 2}, [], False)
-    row = books.exec(select(UseReport).where(UseReport.agreement_id == told[0]["agreement"]["id"])).one()
+    row = books.exec(select(UseReport).where(UseReport.agreement_id == told.result["agreement"]["id"])).one()
     assert row.document == said["document"]
     signed = books.exec(select(DocumentSignature).where(DocumentSignature.document == row.document)).one()
     assert (signed.typ, row.period_to > row.period_from) == ("use-report+jws", True)
 
 
-def test_the_quota_shows_two_uses_and_nothing_reserved(told: tuple[dict[str, Any], Path, str], books: Session) -> None:
-    quota = books.exec(select(UsageQuota).where(UsageQuota.agreement_id == told[0]["agreement"]["id"])).one()
+def test_the_quota_shows_two_uses_and_nothing_reserved(told: Told, books: Session) -> None:
+    quota = books.exec(select(UsageQuota).where(UsageQuota.agreement_id == told.result["agreement"]["id"])).one()
     assert (quota.uses_settled, quota.uses_reserved) == (2, 0)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -29,6 +27,7 @@ from marketplace.settlement import queries as settlement
 from marketplace.settlement.models import Invoice, InvoiceLine, Share
 from seeds.year.plots import SHORT, YEAR
 from seeds.year.telling import ToldBefore, tell_year
+from tests.ledger.tools import run
 
 NEVER_SHARED = {settlement.BUYER_FEE, settlement.DEPOSIT}
 
@@ -80,19 +79,30 @@ def test_books_and_log_are_sound(told: dict[str, Any], db: Session) -> None:
 
 
 def test_what_was_invoiced_is_what_the_ledger_and_the_directors_page_say(told: dict[str, Any], db: Session) -> None:
-    invoiced, paid = Counter[str](), Counter[str]()
-    for line in standing_lines(db):
-        if line.kind not in NEVER_SHARED:
-            invoiced[str(line.asset_id)] += line.price_fen
-    for invoice in db.exec(select(Invoice).where(Invoice.kind == "invoice")):
-        paid[invoice.buyer_id] += invoice.total_fen - invoice.credited_fen
-    page = told["director"]
+    page, invoiced = told["director"], invoiced_by_asset(db)
     for one in page["assets"]:
         assert one["sheet"]["revenue_fen"] == invoiced[one["sheet"]["asset"]]
     assert page["revenue_fen"] == invoiced.total() > 0
-    held = {(one.owner, one.account): one.amount_minor for one in books.balances(db)}
+    held, paid = {(one.owner, one.account): one.amount_minor for one in books.balances(db)}, paid_by_buyer(db)
     assert {buyer: -held[buyer, "asset:cash"] for buyer in paid} == paid - _returned(db)
     assert page["total_fen"] == sum(minor for (owner, account), minor in held.items() if _is_cost(page, owner, account))
+
+
+def invoiced_by_asset(db: Session) -> Counter[str]:
+    """What is a provider's revenue: fees and deposits are not."""
+    found = Counter[str]()
+    for line in standing_lines(db):
+        if line.kind not in NEVER_SHARED:
+            found[str(line.asset_id)] += line.price_fen
+    return found
+
+
+def paid_by_buyer(db: Session) -> Counter[str]:
+    """Every invoice was paid in the end, less what was credited."""
+    found = Counter[str]()
+    for invoice in db.exec(select(Invoice).where(Invoice.kind == "invoice")):
+        found[invoice.buyer_id] += invoice.total_fen - invoice.credited_fen
+    return found
 
 
 def _returned(db: Session) -> Counter[str]:
@@ -184,15 +194,7 @@ def test_the_stopped_asset_is_written_off(told: dict[str, Any], db: Session) -> 
     "command", [("bean-check", "books.beancount"), ("hledger", "-f", "books.hledger", "check", "--strict")]
 )
 def test_other_bookkeeping_accepts_the_journals(told: dict[str, Any], folder: Path, command: tuple[str, ...]) -> None:
-    name, *words = command
-    beside = Path(sys.executable).with_name(name)
-    program = str(beside) if beside.exists() else shutil.which(name)
-    if program is None:
-        pytest.skip(f"{name} is not installed here: the journal is not read by it")
-    environment = {"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
-    done = subprocess.run(
-        [program, *words], cwd=folder / "year-books", env=environment, capture_output=True, text=True, check=False
-    )
+    done = run(*command, folder=folder / "year-books")
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 

@@ -1,6 +1,7 @@
 """The books: balanced, append-only, each cause once, corrected by reversal only."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
@@ -182,32 +183,40 @@ def test_on_postgresql_workers_that_post_at_once_share_one_transaction(tmp_path,
         with books.transaction() as db:
             before = queries.counts(db)[0]
             shared = [draft(db, key=f"race:{n}") for n in range(5)]
-        seen, errors, start = [], [], threading.Barrier(6)
+        posted = [one for worker in at_once(6, post_each, books, shared) for one in worker]
 
-        def work():
-            start.wait()
-            try:
-                for one in shared:
-                    with books.transaction() as db:
-                        seen.append((one.event_key, post(db, SERVICE_ACTOR, one, NOW).id))
-            except Exception as error:  # noqa: BLE001  a thread's error must reach the test
-                errors.append(error)
-
-        threads = [threading.Thread(target=work) for _ in range(6)]
-        for one in threads:
-            one.start()
-        for one in threads:
-            one.join()
-
-        assert not errors
-        assert (len(seen), len(set(seen))) == (30, 5)
+        assert (len(posted), len(set(posted))) == (30, 5)
         with books.transaction() as db:
             assert queries.counts(db)[0] == before + 5
-            entries = db.exec(select(Entry.body).where(Entry.tag == Tag.LEDGER_POSTED)).all()
-            keys = [read_strictly(body)["facts"]["key"] for body in entries]
-            assert sorted(key for key in keys if key.startswith("race:")) == [f"race:{n}" for n in range(5)]
+            assert [key for key in keys_posted(db) if key.startswith("race:")] == [f"race:{n}" for n in range(5)]
             assert queries.imbalance(db) == 0
             assert all(isinstance(one.amount_minor, int) for one in queries.balances(db))
+
+
+def at_once(count, work, *args):
+    """What each of so many threads that begin together returns; what one raises reaches the test."""
+    start = threading.Barrier(count)
+
+    def begin(_number):
+        start.wait()
+        return work(*args)
+
+    with ThreadPoolExecutor(count) as threads:
+        return list(threads.map(begin, range(count)))
+
+
+def post_each(books, drafts):
+    """The transaction that each draft came to, with its key."""
+    posted = []
+    for one in drafts:
+        with books.transaction() as db:
+            posted.append((one.event_key, post(db, SERVICE_ACTOR, one, NOW).id))
+    return posted
+
+
+def keys_posted(db):
+    entries = db.exec(select(Entry.body).where(Entry.tag == Tag.LEDGER_POSTED)).all()
+    return sorted(read_strictly(body)["facts"]["key"] for body in entries)
 
 
 PAIRS = st.lists(

@@ -3,12 +3,9 @@
 import csv
 import io
 import json
-import shutil
-import subprocess
-import sys
+import re
+from contextlib import nullcontext
 from datetime import timedelta
-from functools import partial
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -18,26 +15,18 @@ from marketplace.commands import books as commands
 from marketplace.costing.service import post_event
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor, Role
 from marketplace.ledger import queries
-from marketplace.ledger.exports import FORMATS, MEDIA_TYPES
+from marketplace.ledger.exports import FORMATS, MEDIA_TYPES, _bean_account, _hledger_account
 from marketplace.ledger.journal import major
 from marketplace.ledger.rules import ReversalReason
 from marketplace.ledger.service import reverse
 from marketplace.main import ROUTERS
 from tests.costing.books import NOW, meter_asset, meter_event, meter_sale, open_books, post_all
+from tests.ledger.tools import run
 from tests.participants.small_market import open_market
 
 AUDITOR = Actor("prt_auditor", frozenset({Role.AUDITOR}))
 HOSPITAL = Actor("prt_hospital", frozenset({Role.PROVIDER}))
 SEPTEMBER, OCTOBER = ("2026-09", "2026-09"), ("2026-10", "2026-10")
-
-
-def tool(name):
-    """A program of another project, beside this Python or on the path; the test says so where it is absent."""
-    beside = Path(sys.executable).with_name(name)
-    found = str(beside) if beside.exists() else shutil.which(name)
-    if found is None:
-        pytest.skip(f"{name} is not installed here: the export is not read by it")
-    return found
 
 
 def fill(db):
@@ -96,32 +85,35 @@ def test_the_csv_holds_debits_and_credits_that_sum_to_the_books(books):
 def test_beancount_accepts_the_export_with_the_same_balances(books, tmp_path, months):
     file = tmp_path / "books.beancount"
     file.write_text(export(books, "beancount", months), encoding="utf-8")
-    done = subprocess.run([tool("bean-check"), file], capture_output=True, text=True, check=False)
+    done = run("bean-check", file)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     off_by_a_fen = file.read_text(encoding="utf-8").replace("  55000.00 CNY", "  55000.01 CNY", 1)
     file.write_text(off_by_a_fen, encoding="utf-8")
-    assert subprocess.run([tool("bean-check"), file], capture_output=True, check=False).returncode != 0
+    assert run("bean-check", file).returncode != 0
+
+
+@pytest.mark.parametrize("owner", ["prt_hospital", "prt_exchange:service-fee"])
+def test_every_part_of_a_beancount_account_begins_with_a_capital(owner):
+    name = _bean_account(owner, "asset:cash")
+    assert re.fullmatch("Assets(:[A-Z0-9][A-Za-z0-9-]*)+:Cash", name), name
 
 
 @pytest.mark.parametrize("months", [("2026-09", "2026-10"), SEPTEMBER, OCTOBER])
 def test_hledger_accepts_the_export_strictly_with_the_same_balances(books, tmp_path, months):
     file = tmp_path / "books.journal"
     file.write_text(export(books, "hledger", months), encoding="utf-8")
-    command = [tool("hledger"), "-f", file]
-    run = partial(subprocess.run, capture_output=True, text=True, env={"LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"})
-    checked = run([*command, "check", "--strict"], check=False)
+    checked = run("hledger", "-f", file, "check", "--strict")
     assert (checked.returncode, checked.stderr) == (0, "")
     if months != SEPTEMBER:
-        shown = run([*command, "balance", "--flat", "-N", "-O", "csv"], check=True)
-        theirs = {row[0]: row[1] for row in csv.reader(io.StringIO(shown.stdout)) if row[0] != "account"}
-        ours = {_hledger_name(owner, code): major(minor) for (owner, code, _), minor in held(books).items()}
-        assert {name: amount.removesuffix(" CNY") for name, amount in theirs.items() if amount != "0"} == ours
+        ours = {_hledger_account(owner, code): major(minor) for (owner, code, _), minor in held(books).items()}
+        assert balances_of_hledger(file) == ours
 
 
-def _hledger_name(owner, code):
-    from marketplace.ledger.exports import _hledger_account
-
-    return _hledger_account(owner, code)
+def balances_of_hledger(file):
+    """Account -> amount in yuan, as hledger has them; those of nothing left out."""
+    shown = run("hledger", "-f", file, "balance", "--flat", "-N", "-O", "csv").stdout
+    rows = [row for row in csv.reader(io.StringIO(shown)) if row[0] != "account"]
+    return {name: amount.removesuffix(" CNY") for name, amount in rows if amount != "0"}
 
 
 def test_a_participant_exports_its_own_sub_ledger_and_it_balances(books):
@@ -149,23 +141,12 @@ def test_every_form_is_exported_over_http_and_the_same_on_the_command_line(house
         body = answer.read().decode()
         assert (answer.status_code, answer.headers["content-type"]) == (200, MEDIA_TYPES[form])
 
-        monkeypatch.setattr(commands, "client_of", lambda url, party: market_client(client))
+        monkeypatch.setattr(commands, "client_of", lambda url, party: nullcontext(client))
         monkeypatch.setattr(commands, "PAGE", 2)
         arguments = ["export", "--as", str(tmp_path), "--from", "2026-09", "--to", "2026-10", "--format", form]
         written = CliRunner().invoke(commands.books_commands, arguments)
         assert written.exit_code == 0, written.output
         assert written.stdout.splitlines() == body.splitlines()
-
-
-class market_client:  # noqa: N801 - a context manager by the name of what it stands for
-    def __init__(self, client):
-        self.client = client
-
-    def __enter__(self):
-        return self.client
-
-    def __exit__(self, *_):
-        return None
 
 
 def test_odd_months_and_too_many_transactions_are_refused_in_words(house, monkeypatch):

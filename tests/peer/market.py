@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import io
-import os
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-
-import httpx2
 
 from marketplace.client.api import ApiClient, connect
 from marketplace.dataspace.addresses import path_of
@@ -22,11 +16,11 @@ from marketplace.kernel.clock import timestamp
 from marketplace.kernel.signing import generate_key
 from seeds import story
 from seeds.chest_ct import Archive, generate
-from tests.generated import ROOT
 from tests.peer.controlplane import ControlPlane
-from tests.servers import free_port
+from tests.servers import free_port, market_server
 
 IDENTIFIER = "edc-peer"
+TEST_MODE = "dataspace_mock_identity"
 BEHIND = "ai_company"
 """The party whose connector the peer is; `hospital` sells to it, `pharma` buys from it."""
 _PATIENTS = 40
@@ -55,14 +49,8 @@ def opened(folder: Path, peer: ControlPlane, version: str, database_url: str = "
     url = f"http://127.0.0.1:{port}"
     told = {"DATASPACE_MOCK_IDENTITY": IDENTIFIER, "PUBLIC_URL": url}
     told |= {"DATABASE_URL": database_url} if database_url else {}
-    environment = os.environ | {f"MARKETPLACE_{name}": value for name, value in told.items()}
-    command = [sys.executable, "-m", "marketplace", "serve", "--data", str(data), "--port", str(port)]
-    log = folder / "service.log"
-    with log.open("wb") as written, ExitStack() as stack:
-        server = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=written, stderr=written)
-        stack.callback(server.wait, 30)
-        stack.callback(server.terminate)
-        _wait(url, server, log)
+    environment = {f"MARKETPLACE_{name}": value for name, value in told.items()}
+    with market_server(data, port, environment, test_mode=TEST_MODE), ExitStack() as stack:
         keys = data.parent / f"{data.name}-parties"
         names = ("operator", "hospital", "pharma", BEHIND)
         parties = {name: stack.enter_context(connect(url, keys / name)) for name in names}
@@ -83,18 +71,3 @@ def _register(parties: dict[str, ApiClient], peer: ControlPlane, version: str) -
         "signs": False,
     }
     return str(parties["operator"].post("/v1/connectors", form)["id"])
-
-
-def _wait(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            ready = httpx2.get(f"{url}/readyz", trust_env=False)
-        except httpx2.HTTPError:
-            pass
-        else:
-            assert ready.json().get("test_mode") == "dataspace_mock_identity", "it does not say that it is a test"
-            return
-        assert server.poll() is None, log.read_text()[-2000:]
-        assert time.monotonic() < deadline, log.read_text()[-2000:]
-        time.sleep(0.1)

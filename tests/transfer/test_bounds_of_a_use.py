@@ -12,15 +12,13 @@ from sqlmodel import select
 
 from marketplace.costing.models import MeterEvent
 from marketplace.negotiation.models import Agreement
-from marketplace.transfer import opening, queries, rules, service
+from marketplace.transfer import queries, rules, service
 from marketplace.transfer.delivery import prepare
 from marketplace.transfer.models import Transfer
-from marketplace.transfer.opening import Download, Opened
-from marketplace.transfer.stream import WindowSource
-from marketplace.usage.models import UsageQuota
-from marketplace.usage.rules import ClockBehind, UseRequest
+from marketplace.usage.rules import ClockBehind
 from tests.house import House
 from tests.transfer.doors import app_of, entries, with_settings
+from tests.transfer.one_use import charged, opened, quota, source_of, transfer
 from tests.usage.agreed import agree, rewrite
 
 DATA = "/v1/agreements/agr_1/data"
@@ -39,34 +37,6 @@ def ready(house):
 def client(ready):
     with TestClient(app_of(ready)) as opened:
         yield opened
-
-
-def quota(house) -> tuple[int, int, int, int]:
-    with house.runtime.database.reading() as db:
-        found = db.get(UsageQuota, "agr_1") or UsageQuota(agreement_id="agr_1")
-        return found.uses_reserved, found.uses_settled, found.bytes_reserved, found.bytes_settled
-
-
-def transfer(house) -> Transfer:
-    with house.runtime.database.reading() as db:
-        (found,) = queries.of_agreement(db, "agr_1")
-        return found
-
-
-def charged(house) -> list[int]:
-    with house.runtime.database.reading() as db:
-        return [event.unit_price_fen for event in db.exec(select(MeterEvent)).all()]
-
-
-def opened(house, key: str | None = None) -> Opened:
-    asked = Download("agr_1", UseRequest("model_training"), key=key)
-    answer = opening.open_transfer(house.runtime, house.cast["pharma"].actor, asked, house.runtime.clock.now())
-    assert isinstance(answer, Opened)
-    return answer
-
-
-def source_of(house, answer: Opened) -> WindowSource:
-    return WindowSource(house.runtime, house.cast["pharma"].actor, answer)
 
 
 def test_a_counted_use_sends_each_byte_twice_and_no_more(ready, client):

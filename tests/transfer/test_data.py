@@ -23,14 +23,10 @@ from marketplace.participants import service as participants
 from marketplace.plumbing import epochs
 from marketplace.plumbing.policy import denial
 from marketplace.registration.models import Certificate
-from marketplace.transfer import opening, queries, service
+from marketplace.transfer import queries, service
 from marketplace.transfer.delivery import prepare
-from marketplace.transfer.models import Transfer
-from marketplace.transfer.opening import Download, Opened
-from marketplace.transfer.stream import WindowSource
-from marketplace.usage.models import UsageQuota
-from marketplace.usage.rules import UseRequest
 from tests.transfer.doors import app_of, entries, with_settings
+from tests.transfer.one_use import opened, quota, source_of, transfer
 from tests.usage.agreed import agree, rewrite, uses
 
 DATA = "/v1/agreements/agr_1/data"
@@ -55,30 +51,6 @@ def client(ready):
 
 def manifest(client) -> dict:
     return client.get("/v1/agreements/agr_1/manifest", headers=PHARMA).json()
-
-
-def quota(house) -> tuple[int, int, int, int]:
-    with house.runtime.database.reading() as db:
-        found = db.get(UsageQuota, "agr_1") or UsageQuota(agreement_id="agr_1")
-        return found.uses_reserved, found.uses_settled, found.bytes_reserved, found.bytes_settled
-
-
-def transfer(house) -> Transfer:
-    with house.runtime.database.reading() as db:
-        (found,) = queries.of_agreement(db, "agr_1")
-        return found
-
-
-def opened(house, **asked) -> Opened:
-    """Open a transfer below HTTP."""
-    download = Download("agr_1", UseRequest("model_training"), **asked)
-    answer = opening.open_transfer(house.runtime, house.cast["pharma"].actor, download, house.clock.now())
-    assert isinstance(answer, Opened)
-    return answer
-
-
-def source_of(house, answer: Opened) -> WindowSource:
-    return WindowSource(house.runtime, house.cast["pharma"].actor, answer)
 
 
 def covered(house) -> list[tuple[int, int]]:
