@@ -1,9 +1,13 @@
 """Schemathesis over the whole API with authentication: no server error, no break of its own document (goal G22).
 
-`python -m tests.harness.fuzz_api [--cases 20000] [--seed N] [--only OPERATION …] [--seeded-bug] [--json]`
+`python -m tests.harness.fuzz_api [--cases 20000] [--seed N] [--from ROUND] [--seconds N] [--only OPERATION …]`
+`[--seeded-bug] [--json]`
 A real server process (relay, integrator, log signer and witness included) over `tests.hostile.story`, in rounds with a
-fresh world each.  Every request is made by one of its identities with its own token and a DPoP proof of its own; real
-ids stand where generated ones would only be unknown.  `--seeded-bug`: a route that breaks on some texts.
+fresh world each.  A round depends on the seed and its number alone, so a slow machine runs them in slices: what stops
+early (`--seconds`, Ctrl-C, SIGTERM) says what it did and with which `--from` it goes on.
+
+Every request is made by one of the story's identities with its own token and a DPoP proof of its own; real ids stand
+where generated ones would only be unknown.  `--seeded-bug`: a route that breaks on some texts.
 """
 
 from __future__ import annotations
@@ -59,6 +63,8 @@ from tests.servers import free_port
 from workers.instance import open_instance
 
 ROUND = 2500
+# Seconds for one answer, and for the start: other work may have the machine.
+PATIENCE = 60
 CHECKS = [
     not_a_server_error,
     status_code_conformance,
@@ -75,7 +81,11 @@ NAMED = {"version": "version_id", "asset": "asset_id", "listing": "listing_id", 
 
 @dataclass
 class Findings:
-    """What came of the cases.  broken: one line per distinct failure; statuses: answers by status."""
+    """What came of the cases.
+
+    broken: one line per distinct failure; statuses: answers by status; rounds: those run to their end; cut: why it
+    stopped early.
+    """
 
     cases: int = 0
     statuses: Counter[int] = field(default_factory=Counter)
@@ -83,6 +93,8 @@ class Findings:
     broken: dict[str, str] = field(default_factory=dict)
     server_errors: int = 0
     leaks: int = 0
+    rounds: list[int] = field(default_factory=list)
+    cut: str = ""
 
 
 class Fuzz:
@@ -92,7 +104,7 @@ class Fuzz:
         self._story, self._base, self._dice, self._found = story, base, dice, findings
         self._session = requests.Session()
         self._session.trust_env = False
-        self._http = httpx2.Client(trust_env=False)
+        self._http = httpx2.Client(trust_env=False, timeout=PATIENCE)
         self._clients = {name: self._client(party) for name, party in IDENTITIES.items() if party is not None}
 
     def _client(self, party: str) -> ApiClient:
@@ -128,7 +140,7 @@ class Fuzz:
             self._make_real(case, name, identity)
         headers = self._headers(case, identity)
         try:
-            response = case.call(base_url=self._base, session=self._session, headers=headers, timeout=60)
+            response = case.call(base_url=self._base, session=self._session, headers=headers, timeout=PATIENCE)
         except (requests.exceptions.InvalidHeader, UnicodeEncodeError, requests.exceptions.InvalidURL, ValueError):
             return  # no client could send it
         self._found.cases += 1
@@ -228,8 +240,8 @@ def served(folder: Path, port: int, now: datetime, *, broken: bool) -> Iterator[
         process = subprocess.Popen([*command, *(["--seeded-bug"] if broken else [])], stdout=log, stderr=log)
     base = f"http://127.0.0.1:{port}"
     try:
-        deadline = time.monotonic() + 60
-        with httpx2.Client(trust_env=False) as http:
+        deadline = time.monotonic() + PATIENCE
+        with httpx2.Client(trust_env=False, timeout=PATIENCE) as http:
             while True:
                 with contextlib.suppress(httpx2.TransportError):
                     if http.get(f"{base}/livez").status_code == 200:
@@ -280,35 +292,56 @@ def _with_a_bug(app: Any) -> Any:
     return wrapped
 
 
+class TimeIsOver(Exception):
+    """The seconds that were given have passed."""
+
+
 def fuzz(folder: Path, options: argparse.Namespace) -> Findings:
-    """Rounds until there are enough cases."""
-    dice, found, rounds = random.Random(options.seed), Findings(), 0
-    while found.cases < options.cases and rounds < 4 * (options.cases // ROUND + 1):
-        rounds += 1
-        _round(folder / f"round-{rounds}", dice, found, options)
+    """Rounds until there are enough cases, or until it is told to stop."""
+    found, end = Findings(), time.monotonic() + options.seconds
+    for number in range(options.first, options.first + 4 * (options.cases // ROUND + 1)):
+        if found.cases >= options.cases:
+            break
+        try:
+            _round(folder / f"round-{number}", random.Random(f"{options.seed}/{number}"), found, options, end)
+        except (TimeIsOver, KeyboardInterrupt) as error:
+            found.cut = f"{type(error).__name__} in round {number}: go on with --seed {options.seed} --from {number}"
+            break
+        found.rounds.append(number)
+        print(f"round {number}: {found.cases} cases so far, {len(found.broken)} breaks", file=sys.stderr, flush=True)
     return found
 
 
-def _round(folder: Path, dice: random.Random, found: Findings, options: argparse.Namespace) -> None:
+def _round(folder: Path, dice: random.Random, found: Findings, options: argparse.Namespace, end: float) -> None:
+    """One round in a world of its own.  Raises TimeIsOver before the world or an operation."""
+    _require_time(end)
     folder.mkdir(parents=True)
     port, wanted = free_port(), min(ROUND, options.cases - found.cases)
     with open_story(folder / "house", public_url=f"http://127.0.0.1:{port}") as story:
         for state in ("signed_by_buyer", "finalized"):
             roll_agreement(story, state)
     with served(folder / "house", port, story.house.clock.now(), broken=options.seeded_bug) as base:
-        document = httpx2.get(f"{base}/openapi.json", trust_env=False).json()
-        schema = schemathesis.openapi.from_dict(document)
-        chosen = [one.ok() for one in schema.get_all_operations()]
-        if options.only:
-            chosen = [one for one in chosen if one.definition.raw["operationId"] in options.only]
+        chosen = _operations(base, options.only)
         dice.shuffle(chosen)
         fuzzing, began = Fuzz(story, base, dice, found), found.cases
         try:
             for left, operation in zip(range(len(chosen), 0, -1), chosen, strict=True):
+                _require_time(end)
                 share = (wanted - (found.cases - began)) // left
                 fuzzing.operation(operation, max(3, share))
         finally:
             fuzzing.close()
+
+
+def _require_time(end: float) -> None:
+    if time.monotonic() > end:
+        raise TimeIsOver
+
+
+def _operations(base: str, only: list[str]) -> list[Any]:
+    document = httpx2.get(f"{base}/openapi.json", trust_env=False, timeout=PATIENCE).json()
+    found = [one.ok() for one in schemathesis.openapi.from_dict(document).get_all_operations()]
+    return [one for one in found if not only or one.definition.raw["operationId"] in only]
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -316,6 +349,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cases", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
+    parser.add_argument("--from", dest="first", type=int, default=1, metavar="ROUND", help="the first round to run")
+    parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after so many")
     parser.add_argument("--only", nargs="*", default=[], metavar="OPERATION")
     parser.add_argument("--seeded-bug", action="store_true")
     parser.add_argument("--json", action="store_true")
@@ -337,6 +372,7 @@ def _print(found: Findings, options: argparse.Namespace, seconds: float) -> int:
     met = not found.broken and not found.server_errors and found.cases >= options.cases
     figures = {
         "cases": found.cases,
+        "rounds": len(found.rounds),
         "operations": len(found.operations),
         "server_errors": found.server_errors,
         "breaks": len(found.broken),
@@ -344,18 +380,24 @@ def _print(found: Findings, options: argparse.Namespace, seconds: float) -> int:
         "seconds": round(seconds),
     }
     goal = {"cases": options.cases, "server_errors": 0, "breaks": 0, "let_in_wrongly": 0}
-    said = {"name": "fuzz_api", "seed": options.seed, "figures": figures, "goal": goal, "met": met}
+    asked = {"seed": options.seed, "from": options.first, "cut": found.cut}
+    said = {"name": "fuzz_api", **asked, "figures": figures, "goal": goal, "met": met}
     if options.json:
         print(json.dumps(said | {"statuses": dict(sorted(found.statuses.items())), "broken": found.broken}))
         return 0 if met else 1
-    print(f"seed {options.seed}: " + ", ".join(f"{name} {value}" for name, value in figures.items()))
+    what_ran = ", ".join(f"{name} {value}" for name, value in figures.items())
+    print(f"seed {options.seed}, from round {options.first}: {what_ran}")
     print("answers: " + ", ".join(f"{status}: {number}" for status, number in sorted(found.statuses.items())))
     for what, how in found.broken.items():
         print(f"BROKEN {what}\n    {how}")
+    if found.cut:
+        print(f"STOPPED by {found.cut}")
     print("met" if met else "NOT MET")
     return 0 if met else 1
 
 
 if __name__ == "__main__":
     threading.excepthook = lambda *_: None
+    if "--serve" not in sys.argv:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
