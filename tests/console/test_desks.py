@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from marketplace.assets.service import register
 from marketplace.audit import documents
 from marketplace.charging.preview import preview
 from marketplace.console.desks import demand, invoice, negotiations, purchases, shares
@@ -19,6 +20,7 @@ from marketplace.settlement import overview
 from marketplace.settlement.document import invoice_pdf
 from tests.console.reading import Page
 from tests.console.trading import CAP_FEN, DESKS, HOSPITAL, Trade, yuan
+from tests.governance.stage import REGISTRATION
 from tests.settlement.parts import USE_FEN, billed, credit, lines, pay
 
 
@@ -56,6 +58,18 @@ def test_an_assets_page_simulates_what_is_asked_and_says_how_it_is_amortised(tra
     for words in ("Intangible asset", "written off over", "Sales needed to earn back", "Price needed"):
         assert words in page.text
     assert page.named("rect")
+
+
+def test_an_asset_that_has_only_been_registered_has_a_page_and_pays_nothing_back(trade: Trade) -> None:
+    new = REGISTRATION.model_copy(update={"name_en": "Registered today"})
+    with trade.house.runtime.database.transaction() as db:
+        asset = register(db, trade.house.cast["hospital"].actor, new, trade.house.clock.now()).id
+    with trade.house.runtime.database.reading() as db:
+        (line,) = (one for one in director.page(db, HOSPITAL, trade.house.clock.now()).assets if one.asset.id == asset)
+    assert (line.sheet.total_fen, line.payback_at) == (0, None)
+    address = f"/participants/{HOSPITAL}/assets/{asset}"
+    assert f"{address}?lang=en" in trade.page(DESKS["director"]).addresses
+    assert "Registered today" in trade.page(address).text
 
 
 @pytest.mark.parametrize(
