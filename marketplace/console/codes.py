@@ -125,6 +125,7 @@ IMAGING: Words = {
     "PT": ("PET", "PET"),
     "NM": ("nuclear medicine", "核医学"),
     "XA": ("angiography", "血管造影"),
+    "SM": ("slide microscopy", "数字病理切片"),
     "mixed": ("mixed", "多种"),
     "CHEST": ("chest", "胸部"),
     "HEAD": ("head", "头部"),

@@ -11,7 +11,9 @@ import pytest
 from marketplace.assets.service import register
 from marketplace.audit import documents
 from marketplace.charging.preview import preview
-from marketplace.console.desks import demand, invoice, negotiations, purchases, shares
+from marketplace.console.codes import IMAGING
+from marketplace.console.desks import codes, demand, invoice, negotiations, purchases, shares
+from marketplace.costing.tariffs import tariff_book
 from marketplace.exchange import catalogue
 from marketplace.exchange.catalogue import Wanted
 from marketplace.exchange.pricing import Month
@@ -110,6 +112,12 @@ def test_a_buyer_reads_counters_charges_to_come_invoices_and_whose_move_it_is(tr
         assert f"/invoices/{one.id}?lang=en" in page.addresses
         assert f"/invoices/{one.id}/invoice.pdf?lang=en" in page.addresses
     assert "Negotiations" in page.text
+
+
+def test_every_published_tariff_is_named_in_words() -> None:
+    for one in (published.tariff for published in tariff_book().published):
+        assert one.kind in codes.TARIFFS.keys() & codes.TARIFF_UNITS.keys()
+        assert set(one.applies_to.values()) <= IMAGING.keys() | codes.HOSPITAL_LEVELS.keys()
 
 
 def test_an_invoice_leads_from_each_line_to_its_proof_and_its_file_is_that_of_the_api(

@@ -162,6 +162,14 @@ def test_a_catalogue_of_several_pages_is_read_to_its_end(site: Site, monkeypatch
     assert site.browser.get("/", params={"cursor": "none-of-ours"}).status_code == 404
 
 
+def test_a_buyer_that_has_used_all_it_may_reads_no_price_of_one_more(site: Site) -> None:
+    with site.runtime.database.reading() as db:
+        buyer = db.get_one(Agreement, site.agreement).buyer_id
+    text = Page(site.page(f"/participants/{buyer}/purchases?lang=en")).text
+    assert "2 / 2" in text
+    assert "none is left" in text
+
+
 def test_listings_of_one_asset_are_told_apart_by_price_and_term(site: Site) -> None:
     text = Page(site.page("/?lang=en")).text
     assert "RMB 20,000.00 for 3 days of access, VAT included" in text

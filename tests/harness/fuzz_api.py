@@ -1,7 +1,7 @@
 """Schemathesis over the whole API with authentication: no server error, no break of its own document (goal G22).
 
 `python -m tests.harness.fuzz_api [--cases 20000] [--seed N] [--from ROUND] [--seconds N] [--only OPERATION …]`
-`[--seeded-bug] [--json]`
+`[--form sqlite|postgresql] [--seeded-bug] [--json]`
 A real server process (relay, integrator, log signer and witness included) over `tests.hostile.story`, in rounds with a
 fresh world each.  A round depends on the seed and its number alone, so a slow machine runs them in slices: what stops
 early (`--seconds`, Ctrl-C, SIGTERM) says what it did and with which `--from` it goes on.
@@ -26,7 +26,7 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
@@ -59,7 +59,7 @@ from marketplace.settings import Settings
 from tests.architecture.authorization import KNOWN, ROWS
 from tests.hostile.forms import FORMS
 from tests.hostile.story import IDENTITIES, Story, open_story, roll_agreement
-from tests.servers import free_port
+from tests.servers import free_port, postgresql
 from workers.instance import open_instance
 
 ROUND = 2500
@@ -245,9 +245,10 @@ def _said(failure: BaseException) -> str:
 
 
 @contextmanager
-def served(folder: Path, port: int, now: datetime, *, broken: bool) -> Iterator[str]:
+def served(folder: Path, port: int, now: datetime, database_url: str, *, broken: bool) -> Iterator[str]:
     """A server process over the market in a folder; yields its address."""
-    command = [sys.executable, "-m", "tests.harness.fuzz_api", "--serve", str(folder), str(port), now.isoformat()]
+    place = (str(folder), str(port), now.isoformat(), database_url)
+    command = [sys.executable, "-m", "tests.harness.fuzz_api", "--serve", *place]
     with (folder.parent / f"{folder.name}.log").open("wb") as log:
         process = subprocess.Popen([*command, *(["--seeded-bug"] if broken else [])], stdout=log, stderr=log)
     base = f"http://127.0.0.1:{port}"
@@ -267,19 +268,20 @@ def served(folder: Path, port: int, now: datetime, *, broken: bool) -> Iterator[
         process.wait(60)
 
 
-def serve(folder: Path, port: int, now: datetime, *, broken: bool) -> None:
+def serve(folder: Path, port: int, now: datetime, database_url: str, *, broken: bool) -> None:
     """The server process itself."""
-    with open_instance(_settings(folder, port), StoryClock(now)) as instance:
+    with open_instance(_settings(folder, port, database_url), StoryClock(now)) as instance:
         app: Any = _with_a_bug(instance.app) if broken else instance.app
         server = sockets.server(app, instance.runtime.settings, port=port, log_level="critical")
         signal.signal(signal.SIGTERM, lambda *_: setattr(server, "should_exit", True))
         server.run()
 
 
-def _settings(folder: Path, port: int) -> Settings:
+def _settings(folder: Path, port: int, database_url: str) -> Settings:
     plenty = 1_000_000
     return Settings(
         data_folder=folder,
+        database_url=database_url,
         public_url=f"http://127.0.0.1:{port}",
         parse_workers=1,
         limit_participant_per_second=plenty,
@@ -328,11 +330,19 @@ def _round(folder: Path, dice: random.Random, found: Findings, options: argparse
     """One round in a world of its own.  Raises TimeIsOver before the world or an operation."""
     _require_time(end)
     folder.mkdir(parents=True)
+    with postgresql() if options.form == "postgresql" else nullcontext("") as database_url:
+        _fuzz_world(folder, database_url, dice, found, options, end)
+
+
+def _fuzz_world(
+    folder: Path, database_url: str, dice: random.Random, found: Findings, options: argparse.Namespace, end: float
+) -> None:
     port, wanted = free_port(), min(ROUND, options.cases)
-    with open_story(folder / "house", public_url=f"http://127.0.0.1:{port}") as story:
+    with open_story(folder / "house", database_url=database_url, public_url=f"http://127.0.0.1:{port}") as story:
         for state in ("signed_by_buyer", "finalized"):
             roll_agreement(story, state)
-    with served(folder / "house", port, story.house.clock.now(), broken=options.seeded_bug) as base:
+    now = story.house.clock.now()
+    with served(folder / "house", port, now, database_url, broken=options.seeded_bug) as base:
         chosen = _operations(base, options.only)
         dice.shuffle(chosen)
         fuzzing, began = Fuzz(story, base, dice, found), found.cases
@@ -365,14 +375,15 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1 << 32))
     parser.add_argument("--from", dest="first", type=int, default=1, metavar="ROUND", help="the first round to run")
     parser.add_argument("--seconds", type=float, default=float("inf"), help="begin nothing after so many")
+    parser.add_argument("--form", choices=("sqlite", "postgresql"), default="sqlite", help="the database under it")
     parser.add_argument("--only", nargs="*", default=[], metavar="OPERATION")
     parser.add_argument("--seeded-bug", action="store_true")
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--serve", nargs=3, metavar=("FOLDER", "PORT", "NOW"), help=argparse.SUPPRESS)
+    parser.add_argument("--serve", nargs=4, metavar=("FOLDER", "PORT", "NOW", "URL"), help=argparse.SUPPRESS)
     options = parser.parse_args(arguments)
     if options.serve:
-        folder, port, now = options.serve
-        serve(Path(folder), int(port), datetime.fromisoformat(now), broken=options.seeded_bug)
+        folder, port, now, url = options.serve
+        serve(Path(folder), int(port), datetime.fromisoformat(now), url, broken=options.seeded_bug)
         return 0
     logging.disable(logging.CRITICAL)
     warnings.simplefilter("ignore")
@@ -394,7 +405,7 @@ def _print(found: Findings, options: argparse.Namespace, seconds: float) -> int:
         "seconds": round(seconds),
     }
     goal = {"cases": options.cases, "server_errors": 0, "breaks": 0, "let_in_wrongly": 0}
-    asked = {"seed": options.seed, "from": options.first, "cut": found.cut}
+    asked = {"seed": options.seed, "form": options.form, "from": options.first, "cut": found.cut}
     said = {"name": "fuzz_api", **asked, "figures": figures, "goal": goal, "met": met}
     if options.json:
         print(json.dumps(said | {"statuses": dict(sorted(found.statuses.items())), "broken": found.broken}))
