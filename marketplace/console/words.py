@@ -58,7 +58,7 @@ WORDS: Words = {
     "amount": ("Amount", "金额"),
     "invoice": ("Invoice", "账单"),
     "divided_into": ("Divided into", "分配"),
-    "duties": ("What the buyer owes", "使用方义务"),
+    "duties": ("What the buyer owes", "需方义务"),
     "duty": ("Duty", "义务"),
     "how_often": ("Time allowed", "时限"),
     "due": ("Due", "到期日"),

@@ -85,7 +85,7 @@ NAMED = {"version": "version_id", "asset": "asset_id", "listing": "listing_id", 
 class Findings:
     """What came of the cases.
 
-    broken: one line per distinct failure; statuses: answers by status; rounds: those run to their end; cut: why it
+    broken: one line per distinct failure; statuses: answers by status; rounds: the last perhaps in part; cut: why it
     stopped early.
     """
 
