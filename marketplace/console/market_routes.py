@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
@@ -40,7 +40,7 @@ def show_catalogue(
         except catalogue.BadCursor:
             return nothing_here(request, language)
         cards = [views.card(reader, row) for row in found.rows]
-    values = {"query": query, "whole": not cursor and found.next_cursor is None, "first": not cursor}
+    values: dict[str, Any] = {"query": query, "whole": not cursor and found.next_cursor is None, "first": not cursor}
     return page(request, language, "catalogue.html", cards=cards, next_cursor=found.next_cursor, **values)
 
 
