@@ -33,16 +33,16 @@ class Report:
             self.line(line)
 
     def bar(self, what: str) -> Watch:
-        """A progress bar; the returned function is told done and total."""
+        """A progress bar, shown once the returned function is told done and total: a story told again does little."""
         self._end_bar()
         columns = (TextColumn("   {task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
         self._bar = Progress(*columns, console=self._console)
         self._bar.start()
-        task = self._bar.add_task(what, total=None)
+        task = self._bar.add_task(what, total=None, visible=False)
         bar = self._bar
 
         def watch(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
+            bar.update(task, completed=done, total=total, visible=True)
 
         return watch
 

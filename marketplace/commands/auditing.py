@@ -60,9 +60,7 @@ def report_disclosures(
     elif as_json:
         text = json.dumps(report, ensure_ascii=False)
     else:
-        lines = [
-            f"{one['date']}  {one['recipient']}  {one['purpose']}: {one['description']}" for one in report["items"]
-        ]
+        lines = [_told(one) for one in report["items"]]
         text = "\n".join([*lines, f"{len(lines)} disclosures"])
     _write(text, file)
 
@@ -131,9 +129,13 @@ def _standing(person: dict[str, Any]) -> str:
     return f"may be erased from {person['erasable_from']}"
 
 
+def _told(use: dict[str, Any]) -> str:
+    return f"{use['date']}  {use['recipient_name']} ({use['recipient']})  {use['purpose']}: {use['description']}"
+
+
 def _write(text: str, file: Path | None) -> None:
     if file is None:
-        typer.echo(text)
+        typer.echo(text, nl=not text.endswith("\n"))  # a table ends with its last row
     else:
         file.write_text(text, newline="")
         typer.echo(f"{file}: {len(text)} characters")

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import chain, repeat
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,8 +31,34 @@ def client_of(url: str, party: Path) -> Iterator[Any]:
 
 
 def show(answer: Any, as_json: bool) -> None:
-    """Print an answer, as lines or as JSON."""
+    """Print an answer, as lines for people or as JSON."""
     if as_json or not isinstance(answer, dict):
         typer.echo(json.dumps(answer, ensure_ascii=False))
     else:
-        typer.echo("\n".join(f"{name:<20} {value}" for name, value in answer.items()))
+        typer.echo("\n".join(_lines(answer)))
+
+
+def _lines(answer: dict[str, Any]) -> Iterator[str]:
+    """A line for each member; below the name of a list of objects or of an object its own lines, set in."""
+    for name, value in answer.items():
+        parts = [value] if isinstance(value, dict) else value if isinstance(value, list) else []
+        if parts and all(isinstance(one, dict) and one for one in parts):
+            yield name
+            for part in parts:
+                yield from (f"{mark} {line}" for mark, line in zip(chain("-", repeat(" ")), _lines(part), strict=False))
+        else:
+            yield f"{name:<20} {_words(value)}"
+
+
+def _words(value: Any) -> str:
+    match value:
+        case None | "" | [] | {}:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case list():
+            return ", ".join(map(_words, value))
+        case dict():
+            return json.dumps(value, ensure_ascii=False)
+        case _:
+            return str(value)

@@ -13,7 +13,7 @@ STAGES: Words = {
     "other": ("Other", "其他"),
 }
 
-SIDES: Words = {"buyer": ("buyer", "使用方"), "provider": ("provider", "提供方")}
+SIDES: Words = {"buyer": ("buyer", "需方"), "provider": ("provider", "供方")}
 
 AGREEMENT_STATES: Words = {
     "drafted": ("not yet signed by both", "双方尚未签署完毕"),
@@ -46,7 +46,7 @@ SUCCESSOR_STATES: Words = {
 ASSIGNMENT_STATES: Words = {
     "asked": ("asked for", "待答复"),
     "refused_by_terms": ("refused: the terms prohibit it", "已拒绝：条款禁止转让"),
-    "refused_by_provider": ("refused by the provider", "提供方已拒绝"),
+    "refused_by_provider": ("refused by the provider", "供方已拒绝"),
 }
 
 INVOICE_STATES: Words = {
@@ -125,6 +125,7 @@ IMAGING: Words = {
     "PT": ("PET", "PET"),
     "NM": ("nuclear medicine", "核医学"),
     "XA": ("angiography", "血管造影"),
+    "SM": ("slide microscopy", "数字病理切片"),
     "mixed": ("mixed", "多种"),
     "CHEST": ("chest", "胸部"),
     "HEAD": ("head", "头部"),

@@ -69,6 +69,11 @@ def sales(number: int, language: Language) -> str:
     return _counted(number, language, "sale", "sales", "次销售")
 
 
+def days(number: int, language: Language) -> str:
+    """A number of days."""
+    return _counted(number, language, "day", "days", "天")
+
+
 def _counted(number: int, language: Language, one: str, many: str, chinese: str) -> str:
     if language == "zh":
         return f"{number:,} {chinese}"

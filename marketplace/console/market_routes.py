@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request
 from fastapi.responses import HTMLResponse
@@ -19,21 +19,29 @@ from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
 
 LONGEST = 100
+CARDS = 48
+"""Listings of a page of the catalogue."""
 Quantity = Annotated[str, Query(description="A number of what the plan measures; anything else counts as one.")]
 
 routes = APIRouter()
 
 
 @routes.get("/")
-def show_catalogue(request: Request, language: Lang, q: Annotated[str, Query()] = "") -> HTMLResponse:
-    """What is listed and valid now, with search."""
+def show_catalogue(
+    request: Request, language: Lang, q: Annotated[str, Query()] = "", cursor: Annotated[str, Query()] = ""
+) -> HTMLResponse:
+    """What is listed and valid now, with search, page by page."""
     runtime = runtime_of(request)
     with runtime.database.reading() as db:
         reader = Reader(db, runtime.clock.now(), language)
         query = q.strip()[:LONGEST]
-        found = catalogue.visible(db, reader.now, Wanted(text=query), limit=48)
+        try:
+            found = catalogue.visible(db, reader.now, Wanted(text=query), cursor=cursor or None, limit=CARDS)
+        except catalogue.BadCursor:
+            return nothing_here(request, language)
         cards = [views.card(reader, row) for row in found.rows]
-    return page(request, language, "catalogue.html", cards=cards, query=query)
+    values: dict[str, Any] = {"query": query, "whole": not cursor and found.next_cursor is None, "first": not cursor}
+    return page(request, language, "catalogue.html", cards=cards, next_cursor=found.next_cursor, **values)
 
 
 @routes.get("/listings/{listing_id}")

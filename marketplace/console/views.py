@@ -46,6 +46,7 @@ def card(reader: Reader, row: CatalogueRow) -> dict[str, Any]:
         "files": formats.files(row.version.files, reader.language),
         "root": row.version.root,
         "price": formats.money(price_of_access(row.offer.price_plan).minor, reader.language),
+        "term": formats.days(row.offer.term_days, reader.language),
         "price_per_use": formats.money(each, reader.language) if each else "",
         "plan": "" if plan.kind in _SAID_BY_ITS_PRICES else describe(row.offer.price_plan, reader.language),
         "purposes": policies.purposes(row.offer.uses, reader.language),

@@ -156,6 +156,7 @@ def _line(
     prices = [price_of_access(one.price_plan).minor for one in offers]
     price = max(prices, default=None) or None
     sheet = sheet_of(asset.id, books, Asked(prices=[price] if price else ()), now)
+    begun = earning or sheet.total_fen > 0
     return AssetLine(
         asset=asset,
         sheet=sheet,
@@ -163,7 +164,9 @@ def _line(
         list_price_fen=price,
         carried_fen=sum(total for (account, _), total in books.sums.items() if account in CARRIED),
         sales_to_go=_sales_to_go(sheet, price, now),
-        payback_at=payback_date(sheet.unrecovered_fen, sheet.kept_fen, listed if earning else None, now),
+        payback_at=payback_date(sheet.unrecovered_fen, sheet.kept_fen, listed if earning else None, now)
+        if begun
+        else None,
     )
 
 

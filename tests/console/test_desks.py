@@ -8,9 +8,12 @@ from urllib.parse import parse_qsl, urlsplit
 
 import pytest
 
+from marketplace.assets.service import register
 from marketplace.audit import documents
 from marketplace.charging.preview import preview
-from marketplace.console.desks import demand, invoice, negotiations, purchases, shares
+from marketplace.console.codes import IMAGING
+from marketplace.console.desks import codes, demand, invoice, negotiations, purchases, shares
+from marketplace.costing.tariffs import tariff_book
 from marketplace.exchange import catalogue
 from marketplace.exchange.catalogue import Wanted
 from marketplace.exchange.pricing import Month
@@ -19,6 +22,7 @@ from marketplace.settlement import overview
 from marketplace.settlement.document import invoice_pdf
 from tests.console.reading import Page
 from tests.console.trading import CAP_FEN, DESKS, HOSPITAL, Trade, yuan
+from tests.governance.stage import REGISTRATION
 from tests.settlement.parts import USE_FEN, billed, credit, lines, pay
 
 
@@ -56,6 +60,18 @@ def test_an_assets_page_simulates_what_is_asked_and_says_how_it_is_amortised(tra
     for words in ("Intangible asset", "written off over", "Sales needed to earn back", "Price needed"):
         assert words in page.text
     assert page.named("rect")
+
+
+def test_an_asset_that_has_only_been_registered_has_a_page_and_pays_nothing_back(trade: Trade) -> None:
+    new = REGISTRATION.model_copy(update={"name_en": "Registered today"})
+    with trade.house.runtime.database.transaction() as db:
+        asset = register(db, trade.house.cast["hospital"].actor, new, trade.house.clock.now()).id
+    with trade.house.runtime.database.reading() as db:
+        (line,) = (one for one in director.page(db, HOSPITAL, trade.house.clock.now()).assets if one.asset.id == asset)
+    assert (line.sheet.total_fen, line.payback_at) == (0, None)
+    address = f"/participants/{HOSPITAL}/assets/{asset}"
+    assert f"{address}?lang=en" in trade.page(DESKS["director"]).addresses
+    assert "Registered today" in trade.page(address).text
 
 
 @pytest.mark.parametrize(
@@ -96,6 +112,12 @@ def test_a_buyer_reads_counters_charges_to_come_invoices_and_whose_move_it_is(tr
         assert f"/invoices/{one.id}?lang=en" in page.addresses
         assert f"/invoices/{one.id}/invoice.pdf?lang=en" in page.addresses
     assert "Negotiations" in page.text
+
+
+def test_every_published_tariff_is_named_in_words() -> None:
+    for one in (published.tariff for published in tariff_book().published):
+        assert one.kind in codes.TARIFFS.keys() & codes.TARIFF_UNITS.keys()
+        assert set(one.applies_to.values()) <= IMAGING.keys() | codes.HOSPITAL_LEVELS.keys()
 
 
 def test_an_invoice_leads_from_each_line_to_its_proof_and_its_file_is_that_of_the_api(

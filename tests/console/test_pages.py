@@ -11,7 +11,7 @@ from sqlmodel import col, func, select
 from marketplace.assets.models import Asset
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
-from marketplace.console import codes, events, views
+from marketplace.console import codes, events, market_routes, views
 from marketplace.console.reader import Reader
 from marketplace.console.words import WORDS
 from marketplace.exchange.models import Demand
@@ -145,6 +145,39 @@ def test_the_catalogue_shows_what_is_valid_and_search_narrows_it(site: Site) -> 
     assert "50,000.00 元" in Page(site.page("/?lang=zh&q=影像")).text
     assert "Nothing is listed for this search." in Page(site.page("/?lang=en&q=nothing-of-the-kind")).text
     assert site.browser.get("/", params={"q": "x" * 5000}).status_code == 200
+
+
+def test_a_catalogue_of_several_pages_is_read_to_its_end(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = _listings(Page(site.page("/?lang=en")))
+    monkeypatch.setattr(market_routes, "CARDS", 1)
+    read, further = list[str](), ["/?lang=en&q=影像"]
+    while further and len(read) < len(whole):
+        page = Page(site.page(further[0]))
+        assert "Found for “影像” ·" in page.text  # no page knows how many there are
+        read += _listings(page)
+        further = [str(one["href"]) for one in page.named("a") if one.get("rel") == "next"]
+    assert len(whole) > 1
+    assert (read, further) == (whole, [])
+    assert "First listings" in page.text
+    assert site.browser.get("/", params={"cursor": "none-of-ours"}).status_code == 404
+
+
+def test_a_buyer_that_has_used_all_it_may_reads_no_price_of_one_more(site: Site) -> None:
+    with site.runtime.database.reading() as db:
+        buyer = db.get_one(Agreement, site.agreement).buyer_id
+    text = Page(site.page(f"/participants/{buyer}/purchases?lang=en")).text
+    assert "2 / 2" in text
+    assert "none is left" in text
+
+
+def test_listings_of_one_asset_are_told_apart_by_price_and_term(site: Site) -> None:
+    text = Page(site.page("/?lang=en")).text
+    assert "RMB 20,000.00 for 3 days of access, VAT included" in text
+    assert "RMB 50,000.00 for 365 days of access, VAT included" in text
+
+
+def _listings(page: Page) -> list[str]:
+    return [one for one in page.addresses if one.startswith("/listings/")]
 
 
 def test_a_listing_shows_passport_terms_and_for_an_example_its_books(site: Site) -> None:

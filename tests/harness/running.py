@@ -100,12 +100,19 @@ class Embedded:
                 self._server.wait()
 
 
-def wait_until_up(url: str, seconds: float = 60) -> float:
-    """Wait for the first good answer; returns how long it took."""
-    began = time.monotonic()
+def wait_until_up(url: str, seconds: float = 180) -> float:
+    """Wait for the first good answer, also on a machine that others have too; returns how long it took.
+
+    Raises TimeoutError, which says what came instead of it last.
+    """
+    began, last = time.monotonic(), "nothing"
     while time.monotonic() - began < seconds:
-        with suppress(httpx2.TransportError, OSError):
-            if httpx2.get(f"{url}/readyz", timeout=2, trust_env=False).status_code == 200:
+        try:
+            answer = httpx2.get(f"{url}/readyz", timeout=10, trust_env=False)
+            if answer.status_code == 200:
                 return time.monotonic() - began
+            last = f"{answer.status_code} {answer.text[:300]}"
+        except (httpx2.TransportError, OSError) as error:
+            last = f"{type(error).__name__} {error}"
         time.sleep(0.05)
-    raise TimeoutError(f"{url} did not answer in {seconds:.0f} s")
+    raise TimeoutError(f"{url} was not ready in {seconds:.0f} s; last came {last}")

@@ -30,3 +30,9 @@ def test_a_route_that_breaks_on_some_texts_is_caught(capsys: pytest.CaptureFixtu
     assert code == 1
     assert said["figures"]["server_errors"] > 0
     assert any("Server error" in what for what in said["broken"])
+
+
+def test_a_run_that_stops_early_is_not_met_and_says_where_it_goes_on(capsys: pytest.CaptureFixture[str]) -> None:
+    code, said = run(capsys, "--cases", "40", "--from", "7", "--seconds", "0")
+    assert (code, said["met"], said["figures"]["cases"]) == (1, False, 0)
+    assert said["cut"] == "TimeIsOver in round 7: go on with --seed 1 --from 7"

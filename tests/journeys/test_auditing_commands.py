@@ -57,12 +57,15 @@ def test_search_prints_a_line_for_each_entry(run: Any) -> None:
 
 
 def test_disclosures_as_lines_json_and_csv(run: Any, tmp_path: Path) -> None:
-    assert run("disclosures", "--asset", "ast_1", "--as", "hospital").splitlines()[-1] == "3 disclosures"
+    lines = run("disclosures", "--asset", "ast_1", "--as", "hospital").splitlines()
+    assert lines[-1] == "3 disclosures"
+    assert all("=Example pharma (prt_pharma)" in line for line in lines[:-1])
     period = ("--from", "2026-09-02", "--to", "2026-09-03")
     report = json.loads(run("disclosures", "--participant", "prt_pharma", *period, "--json", "--as", "pharma"))
     assert [one["purpose"] for one in report["items"]] == ["statistics"]
     file = tmp_path / "report.csv"
     run("disclosures", "--asset", "ast_1", "--csv", "--file", str(file), "--as", "auditor")
+    assert len(run("disclosures", "--asset", "ast_1", "--csv", "--as", "auditor").splitlines()) == 4
     rows = list(csv.DictReader(io.StringIO(file.read_bytes().decode(), newline=""), strict=True))
     assert [one["recipient_name"] for one in rows] == ["'=Example pharma"] * 3
 

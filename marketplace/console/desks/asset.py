@@ -14,7 +14,6 @@ from marketplace.console.desks.gate import Desk
 from marketplace.console.desks.links import neighbours
 from marketplace.console.desks.sections import Cell, Field, Figure, Page, Section, amounts, money, table
 from marketplace.console.reader import Reader
-from marketplace.costing import queries as costing
 from marketplace.costing.sheet import Asked as SheetAsked
 from marketplace.costing.sheet import CostSheet, cost_sheet
 from marketplace.planning import director
@@ -59,9 +58,8 @@ class Asked(BaseModel):
 
 
 def page(reader: Reader, desk: Desk, asset_id: str, asked: Asked) -> Page:
-    """The page of an asset of the desk's owner.  Raises NoSuchAsset, NoSuchCostSheet, EmptyRange."""
+    """The page of an asset of the desk's owner, from its registration on.  Raises NoSuchAsset, EmptyRange."""
     asset = accounting.readable_asset(reader.db, desk.actor, asset_id)
-    costing.require_sheet_access(reader.db, desk.actor, asset_id)
     sheet = cost_sheet(reader.db, asset_id, SheetAsked(), reader.now)
     outlook = director.outlook(reader.db, asset_id, asked.assumed(), reader.now, seed=asked.seed, runs=RUNS)
     return Page(

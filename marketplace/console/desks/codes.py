@@ -72,12 +72,20 @@ TARIFFS: Words = {
     "governance.hour": ("Annotation", "标注"),
     "legal.opinion": ("Legal opinion", "法律意见书"),
     "legal.hour": ("Legal work", "法律服务"),
+    "legal.document": ("Document of the law firm", "律师文书"),
     "registration.certificate": ("Registration certificate", "登记证书"),
+    "registration.document": ("Document of the registration", "登记文书"),
     "exchange.supplier_fee": ("Fee of the exchange, supplier", "交易所供方服务费"),
     "exchange.buyer_fee": ("Fee of the exchange, buyer", "交易所需方服务费"),
     "tax.vat": ("Value-added tax", "增值税"),
     "tax.surcharge": ("Surcharges on VAT", "附加税费"),
     "sale.marginal_cost": ("Serving one sale", "单次销售的履约成本"),
+}
+
+HOSPITAL_LEVELS: Words = {
+    "PRIMARY": ("primary hospital", "一级医院"),
+    "SECONDARY": ("secondary hospital", "二级医院"),
+    "TERTIARY": ("tertiary hospital", "三级医院"),
 }
 
 TARIFF_UNITS: Words = {
@@ -88,7 +96,9 @@ TARIFF_UNITS: Words = {
     "governance.hour": ("an hour", "每小时"),
     "legal.opinion": ("an asset", "每项资产"),
     "legal.hour": ("an hour", "每小时"),
+    "legal.document": ("a document", "每份文书"),
     "registration.certificate": ("an asset", "每项资产"),
+    "registration.document": ("a document", "每份文书"),
     "exchange.supplier_fee": ("of the price", "按价款"),
     "exchange.buyer_fee": ("once a buyer", "每家需方一次"),
     "tax.vat": ("of the price without VAT", "按不含税价"),

@@ -154,5 +154,5 @@ def _stop(reader: Reader, stop: Stop) -> Section:
             (reader.say("not_recovered"), money(reader, stop.unrecovered_fen)),
         ],
         figures=[amounts(reader, "stop_parts", ((reader.say(word), fen) for word, fen in parts))],
-        tables=[table(reader, "data_asset buyer valid_until refund# lost_income#", rows, "nothing_to_end")],
+        tables=[table(reader, "data_asset buyer contract_ends refund# lost_income#", rows, "nothing_to_end")],
     )

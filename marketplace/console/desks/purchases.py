@@ -106,7 +106,7 @@ def _contract(reader: Reader, one: Agreement, quota: UsageQuota | None, *, publi
         _used(quota),
         _month(reader, next_use),
         money(reader, _cap(next_use)),
-        money(reader, next_use.charge.amount_fen if next_use else None),
+        _next_use(reader, next_use, quota),
         Cell(describe(one.price_plan, reader.language)),
     ]
 
@@ -119,6 +119,15 @@ def _used(quota: UsageQuota | None) -> Cell:
     served = formats.volume(quota.bytes_reserved + quota.bytes_settled)
     most = "" if quota.bytes_limit is None else f" / {formats.volume(quota.bytes_limit)}"
     return Cell(uses, note=served + most)
+
+
+def _next_use(reader: Reader, found: Preview | None, quota: UsageQuota | None) -> Cell:
+    """What one more use costs; where none is left it would be refused, whatever its price."""
+    if found is not None and quota is not None and quota.uses_limit is not None:
+        left = quota.uses_limit - quota.uses_reserved - quota.uses_settled
+        if left <= 0:
+            return Cell(reader.say("no_use_left"))
+    return money(reader, found.charge.amount_fen if found else None)
 
 
 def _month(reader: Reader, found: Preview | None) -> Cell:

@@ -38,7 +38,9 @@ def _runs(one: Tariff, today: date) -> bool:
 
 def _row(reader: Reader, one: Tariff) -> list[Cell]:
     per = reader.name(desk_codes.TARIFF_UNITS, one.kind)
-    only = " · ".join(reader.name(codes.IMAGING, value) for value in one.applies_to.values())
+    only = " · ".join(
+        reader.name(codes.IMAGING | desk_codes.HOSPITAL_LEVELS, value) for value in one.applies_to.values()
+    )
     between = " – ".join(_value(reader, one, value) for value in one.range) if one.range else "–"
     source = Markup('<span lang="en">{}</span>').format(one.source)
     return [
