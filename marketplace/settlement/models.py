@@ -153,14 +153,17 @@ class PaymentOrder(SQLModel, table=True):
 class Payable(SQLModel, table=True):
     """What a provider owes for a stage to who did the work; there is a row from when it was first ordered or paid.
 
-    transaction_id: the posting that it pays; at: when the work was metered; order_id, reference: the payment order and
-    the transfer in it, None until ordered; paid_at: when the bank's statement confirmed it, or the provider said so;
-    payments: how often it was paid, more than once where a transfer came back.
+    part: 0, then one for each difference of a corrected tariff; transaction_id: the posting that it pays; amount_fen:
+    below zero where the payee owes it back, which the next transfer to it takes off; at: when the work was metered;
+    order_id, reference: the payment order and the transfer in it, None until ordered; paid_at: when the bank's
+    statement confirmed it, or the provider said so; payments: how often it was paid, more than once where a transfer
+    came back.
     """
 
     __tablename__ = "payable"
 
     meter_event: str = Field(primary_key=True, foreign_key="meter_event.id")
+    part: int = Field(default=0, primary_key=True)
     transaction_id: str = Field(foreign_key="ledger_transaction.id")
     kind: str
     asset_id: str = Field(index=True)

@@ -151,7 +151,8 @@ def order_payables(verb: Verb, asked: PayablesIn) -> PaymentOrderOut:
 @routes.post("/payables/{event_id}/payment", operation_id="pay_payable")
 def pay_payable(verb: Verb, event_id: str, asked: PaidByHandIn) -> PayableOut:
     """A provider says that it paid what it owes for a stage, in another way than by an order of here."""
-    return PayableOut.model_validate(payables.pay_by_hand(verb.db, verb.actor, event_id, asked.reference, verb.now))
+    paid = payables.pay_by_hand(verb.db, verb.actor, event_id, asked.reference, verb.now, part=asked.part)
+    return PayableOut.model_validate(paid)
 
 
 @routes.post("/bank-statements", operation_id="take_bank_statement")

@@ -203,12 +203,13 @@ class PayableOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     meter_event: str
+    part: int = Field(description="0, then one for each difference of a corrected tariff.")
     transaction_id: str = Field(description="Its posting, which names the log entries that prove it.")
     kind: str = Field(examples=["legal.opinion"])
     asset_id: str
     payer_id: str
     payee_id: str
-    amount_fen: int
+    amount_fen: int = Field(description="Below zero: the payee owes it back, and the next order to it takes it off.")
     state: str = Field(description="`owed`, `ordered` from the bank, or `paid`.")
     at: datetime
     order_id: str | None
@@ -224,11 +225,12 @@ class PayablesIn(BaseModel):
 
 
 class PaidByHandIn(BaseModel):
-    """A payment that the caller made in another way.  reference: the bank's own."""
+    """A payment that the caller made in another way, or of a part below zero got back.  reference: the bank's own."""
 
     model_config = ConfigDict(extra="forbid")
 
     reference: str = Field(pattern=r"^[A-Za-z0-9/-]{1,35}$", examples=["2026100112345678"])
+    part: int = Field(default=0, ge=0, le=10**6, strict=True)
 
 
 class PaymentOrderOut(BaseModel):

@@ -31,7 +31,7 @@ Due: TypeAlias = Refund | Share | Payable
 _DUES: tuple[tuple[Any, Any, tuple[Any, ...]], ...] = (
     (Refund, col(Refund.issuer_id), (col(Refund.id),)),
     (Share, col(Share.issuer_id), (col(Share.owner), col(Share.line_id), col(Share.role))),
-    (Payable, col(Payable.payer_id), (col(Payable.meter_event),)),
+    (Payable, col(Payable.payer_id), (col(Payable.meter_event), col(Payable.part))),
 )
 """(table, who pays, order in which rows are held)"""
 

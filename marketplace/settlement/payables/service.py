@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from itertools import groupby
 
@@ -33,7 +33,8 @@ def order_payables(
     """Order what the calling provider owes for stages: one transfer to each payee, each cost in one order at most.
 
     events: meter events of what to order, none = everything whose payee has a bank account.  Amounts are those of the
-    books now.  provider: who carries them out, None = the bank's file.
+    books now, less what the same payee owes back; one that is owed no more than that waits for the next order.
+    provider: who carries them out, None = the bank's file.
     Raises NotTheBearer, NoOwnAccount, NoSuchPayable, NothingToPay.  Records: settlement:payments_ordered.
     """
     if not actor.has(Role.PROVIDER):
@@ -42,11 +43,13 @@ def order_payables(
     debtor, waiting = orders.own_account(db, actor), queries.owed_by(db, actor.participant)
 
     _require_owed(events, waiting)
-    wanted = [one for one in waiting if not events or one.meter_event in events]
+    wanted = [one for one in waiting if not events or one.meter_event in events or one.amount_fen < 0]
     accounts = {name: bank_account(db, name) for name in {one.payee_id for one in wanted}}
-    due = sorted((one for one in wanted if accounts[one.payee_id]), key=lambda one: (one.payee_id, one.meter_event))
+    due = _after_credits(one for one in wanted if accounts[one.payee_id])
     if not due:
-        raise NothingToPay("nothing is owed to a payee with a bank account", expected="an item of GET /v1/payables")
+        raise NothingToPay(
+            "nothing is owed to a payee with a bank account beyond what it owes back", expected="GET /v1/payables"
+        )
 
     order_id = new_id("pay")
     transfers = _transfers(order_id, due, accounts)
@@ -61,19 +64,20 @@ def order_payables(
     return made
 
 
-def pay_by_hand(db: Session, actor: Actor, event_id: str, reference: str, now: datetime) -> Payable:
+def pay_by_hand(db: Session, actor: Actor, event_id: str, reference: str, now: datetime, *, part: int = 0) -> Payable:
     """Say that the calling provider has paid for a stage, ordered here or not; what is paid already stays as it is.
 
-    reference: the bank's own.  Raises NoSuchPayable.  Records: settlement:payable_paid, ledger:posted.
+    part: of what is owed for it, one below zero was got back.  reference: the bank's own.
+    Raises NoSuchPayable.  Records: settlement:payable_paid, ledger:posted.
     """
     hold_bank(db, actor.participant)
-    found = queries.payable(db, actor, event_id)
-    waiting = {one.meter_event: one for one in queries.owed_by(db, actor.participant)}
+    found = queries.payable(db, actor, event_id, part)
+    waiting = {(one.meter_event, one.part): one for one in queries.owed_by(db, actor.participant)}
 
     if found is not None and found.state != "owed":
         held = found
-    elif event_id in waiting:
-        held = db.merge(waiting[event_id])
+    elif (event_id, part) in waiting:
+        held = db.merge(waiting[event_id, part])
     else:
         raise NoSuchPayable("you owe nothing under this id", got=event_id, action="GET /v1/payables")
 
@@ -98,9 +102,9 @@ def confirm(db: Session, actor: Actor, payables: Sequence[Payable], bank_referen
 def _paid(db: Session, actor: Actor, one: Payable, bank_reference: str, now: datetime) -> Draft:
     facts = _facts(one) | {"bank": bank_reference}
     entry = record(db, actor, Tag.PAYABLE_PAID, now, asset=one.asset_id, facts=facts)
-    parties, amounts = {"payer": one.payer_id, "payee": one.payee_id}, {"amount": one.amount_fen}
-    about = Dimensions(asset=one.asset_id)
-    return payment("cost.paid", _paid_key(one), parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]
+    parties, amounts = {"payer": one.payer_id, "payee": one.payee_id}, {"amount": abs(one.amount_fen)}
+    about, kind = Dimensions(asset=one.asset_id), "cost.paid" if one.amount_fen > 0 else "cost.offset"
+    return payment(kind, _paid_key(one), parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]
 
 
 def owe_again(db: Session, actor: Actor, payables: Sequence[Payable], bank_reference: str, now: datetime) -> None:
@@ -130,6 +134,13 @@ def _owe_again(db: Session, actor: Actor, one: Payable, bank_reference: str, now
     return entry
 
 
+def _after_credits(waiting: Iterable[Payable]) -> list[Payable]:
+    """What is owed to payees that are owed more than they owe back, by payee."""
+    ordered = sorted(waiting, key=lambda one: (one.payee_id, one.meter_event, one.part))
+    by_payee = [list(group) for _, group in groupby(ordered, lambda one: one.payee_id)]
+    return [one for own in by_payee if sum(one.amount_fen for one in own) > 0 for one in own]
+
+
 def _require_owed(events: Collection[str], waiting: Sequence[Payable]) -> None:
     strange = sorted(set(events) - {one.meter_event for one in waiting})
     if strange:
@@ -149,12 +160,14 @@ def _transfers(order_id: str, due: Sequence[Payable], accounts: dict[str, BankAc
 
 
 def _paid_key(one: Payable) -> str:
-    return f"settlement:{one.meter_event}:paid:{one.payments}"  # a transfer that came back is followed by another one
+    about = f"{one.meter_event}:{one.part}" if one.part else one.meter_event
+    return f"settlement:{about}:paid:{one.payments}"  # a transfer that came back is followed by another one
 
 
 def _facts(one: Payable) -> Json:
     return {
         "event": one.meter_event,
+        "part": one.part,
         "kind": one.kind,
         "payer": one.payer_id,
         "payee": one.payee_id,
