@@ -51,12 +51,14 @@ _PARTIES = "owner buyer"
 _READERS = "owner buyer auditor"
 
 # The console's pages that show what belongs to parties, where these are no invented examples: path -> who reads it.
-# owner_id, buyer_id, exchange_id: the participants behind those identities.
+# owner_id, buyer_id, exchange_id, firm_id: the participants behind those identities.
 PAGES: dict[str, Row] = {
     "/participants/{owner_id}/director": only("owner auditor"),
     "/participants/{owner_id}/assets/{asset_id}": only("owner auditor"),
     "/participants/{owner_id}/sales": only("owner auditor"),
     "/participants/{owner_id}/shares": only("owner auditor"),
+    "/participants/{owner_id}/payables": only("owner auditor"),
+    "/participants/{firm_id}/payables": only("firm auditor"),
     "/participants/{buyer_id}/purchases": only("buyer auditor"),
     "/participants/{exchange_id}/sales": only("exchange auditor"),
     "/invoices/{invoice_id}": only("exchange auditor"),

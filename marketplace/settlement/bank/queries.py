@@ -55,12 +55,12 @@ def hold_bank(db: Session, participant: str) -> None:
     db.exec(select(Participant.id).where(Participant.id == participant).with_for_update(key_share=True)).first()
 
 
-def orders_of(db: Session, actor: Actor) -> Sequence[PaymentOrder]:
-    """Payment orders of the calling exchange, all of them for auditors, the latest first."""
+def orders_of(db: Session, actor: Actor, *, limit: int | None = None) -> Sequence[PaymentOrder]:
+    """Payment orders of the caller, all of them for auditors, the latest first.  limit: how many, None = all."""
     rows = select(PaymentOrder)
     if not actor.has(Role.AUDITOR):
         rows = rows.where(PaymentOrder.issuer_id == actor.participant)
-    return db.exec(rows.order_by(col(PaymentOrder.made_at).desc(), col(PaymentOrder.id).desc())).all()
+    return db.exec(rows.order_by(col(PaymentOrder.made_at).desc(), col(PaymentOrder.id).desc()).limit(limit)).all()
 
 
 def order(db: Session, actor: Actor, order_id: str) -> PaymentOrder:
