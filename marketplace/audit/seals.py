@@ -95,6 +95,7 @@ WORDED_BY_CALLERS = frozenset({"collected_batch"})
 ADDED: dict[str, dict[str, Any]] = {
     "share": {"reference": None, "paid_at": None, "returned_as": None},
     "payable": {"part": 0},
+    "payment_order": {"cancelled_at": None, "cancellation": None},
 }
 """Columns that a migration added to rows that were sealed before it, with what it gave them: with that they are left
 out of the seal."""

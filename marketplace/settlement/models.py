@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
+from marketplace.settlement.rules import OrderState
 
 
 class InvoiceSeries(SQLModel, table=True):
@@ -136,7 +137,8 @@ class BankAccount(SQLModel, table=True):
 class PaymentOrder(SQLModel, table=True):
     """A file for the bank of an exchange, or of a provider that pays for stages.
 
-    message: the ISO 20022 document; sha256: of its bytes.
+    message: the ISO 20022 document; sha256: of its bytes.  cancelled_at, cancellation: where the bank did not carry it
+    out, why, what each transfer paid, and what the bank told of it after that (`settlement.bank.cancelling`).
     """
 
     __tablename__ = "payment_order"
@@ -148,6 +150,15 @@ class PaymentOrder(SQLModel, table=True):
     sha256: str
     message: str
     made_at: datetime = Field(sa_type=UtcDateTime)
+    cancelled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    cancellation: dict[str, Any] | None = Field(default=None, sa_type=JsonColumn)
+
+    @property
+    def cancelled_state(self) -> OrderState | None:
+        """`cancelled` or `contested`, None for one that was not cancelled."""
+        if self.cancelled_at is None:
+            return None
+        return OrderState.CONTESTED if (self.cancellation or {})["contested"] else OrderState.CANCELLED
 
 
 class Payable(SQLModel, table=True):

@@ -40,14 +40,6 @@ class CreditIn(BaseModel):
     reason: ReversalReason = ReversalReason.CAUSE_CANCELLED
 
 
-class StatementIn(BaseModel):
-    """A bank statement, ISO 20022 camt.053, as text."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    statement: str = Field(min_length=1, max_length=1 << 20)
-
-
 class SchemeChoiceIn(BaseModel):
     """scheme: one of GET /v1/settlement/schemes; owners: role -> participant, or `<own id>:<role>`."""
 
@@ -233,18 +225,6 @@ class PaidByHandIn(BaseModel):
     part: int = Field(default=0, ge=0, le=10**6, strict=True)
 
 
-class PaymentOrderOut(BaseModel):
-    """A file for the bank, without the file."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: str
-    payments: int
-    total_fen: int
-    sha256: str
-    made_at: datetime
-
-
 class MeasuredIn(BaseModel):
     """What the verifier measured, in thousandths of what the kpi measures."""
 
@@ -275,14 +255,3 @@ class OutcomeOut(BaseModel):
     declared_at: datetime
     disputed_at: datetime | None
     settled_at: datetime | None
-
-
-class CreditOutcomeOut(BaseModel):
-    """What became of one credit of a statement."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    reference: str
-    amount_fen: int
-    outcome: str
-    invoice: str | None

@@ -244,6 +244,8 @@ ROWS: dict[str, Row] = {
     "set_bank_account": Row(KNOWN - {"auditor"}, 403),
     "order_payments": only("exchange other_exchange", 403),
     "list_payment_orders": ANYBODY,
+    "cancel_payment_order": only("exchange"),
+    "resolve_payment_order": only("exchange"),
     "list_refunds": ANYBODY,
     "get_payment_file": only("exchange auditor"),
     "list_outcomes": only(_READERS),

@@ -14,11 +14,13 @@ from marketplace.console.desks import payables
 from marketplace.main import create_app
 from marketplace.participants.models import Participant
 from marketplace.settlement.payables import overview
+from marketplace.settlement.rules import Resolution
 from tests.console.reading import Page
 from tests.console.trading import Trade, yuan
 from tests.exchange.parts import certified
 from tests.house import House, unrecorded
 from tests.settlement.parts import bank, post
+from tests.settlement.test_cancelled_orders import cancel, resolve
 from tests.settlement.test_invoices import rerate_all
 from tests.settlement.test_payables import everything, order, take
 from tests.settlement.test_payables import payables as owed
@@ -39,11 +41,11 @@ def owing(house: House) -> Iterator[Trade]:
 def test_a_director_reads_what_is_owed_what_waits_for_the_bank_and_what_to_do_next(owing: Trade) -> None:
     house = owing.house
     opinion, certificate = (owed(house)[kind] for kind in ("legal.opinion", "registration.certificate"))
-    fen = opinion.amount_fen
+    fen, rest = opinion.amount_fen, certificate.amount_fen
     page = owing.page(HOSPITAL)
     for words in (
         "has not said from which account",
-        f"To pay {yuan(fen + certificate.amount_fen)}",
+        f"To pay {yuan(fen + rest)}",
         "Legal opinion",
         "the payee says where it is paid",
         "Nothing has been ordered.",
@@ -61,6 +63,13 @@ def test_a_director_reads_what_is_owed_what_waits_for_the_bank_and_what_to_do_ne
     assert f"To be paid {yuan(0)} Ordered by who owes it {yuan(fen)}" in owing.page(FIRM).text
 
     name = str(owed(house)["legal.opinion"].reference)
+    assert "or cancel what it does not carry out" in page.text
+    cancel(house, made)
+    take(house, debit("D0", fen, name))
+    page = owing.page(HOSPITAL)
+    for words in ("cancelled, carried out by the bank", "say whether it stands", f"To pay {yuan(fen + rest)}"):
+        assert words in page.text
+    resolve(house, made, Resolution.CARRIED_OUT)
     take(house, debit("D1", fen, name))
     assert f"Paid {yuan(fen)}" in owing.page(HOSPITAL).text
     assert f"Received {yuan(fen)}" in owing.page(FIRM).text
@@ -70,7 +79,7 @@ def test_a_director_reads_what_is_owed_what_waits_for_the_bank_and_what_to_do_ne
         assert words in page.text
     assert f"Owed back by this house {yuan(700)}" in owing.page(FIRM).text
     take(house, returned("R1", fen, name))
-    assert f"To pay {yuan(fen - 700 + certificate.amount_fen)}" in owing.page(HOSPITAL).text
+    assert f"To pay {yuan(fen - 700 + rest)}" in owing.page(HOSPITAL).text
 
 
 def test_costs_are_read_page_by_page_what_is_to_be_paid_first(owing: Trade, monkeypatch: pytest.MonkeyPatch) -> None:

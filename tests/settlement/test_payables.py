@@ -15,6 +15,7 @@ from marketplace.commands import books as commands
 from marketplace.main import ROUTERS
 from marketplace.settlement.bank import statements
 from marketplace.settlement.bank.orders import NoOwnAccount, NothingToPay
+from marketplace.settlement.bank.queries import orders_of
 from marketplace.settlement.models import Payable, PaymentOrder
 from marketplace.settlement.payables import queries, service
 from marketplace.settlement.payables.queries import NoSuchPayable
@@ -244,6 +245,11 @@ def test_what_is_ordered_or_paid_at_once_is_paid_once(tmp_path: Path, either_url
         assert imbalance(house) == 0
 
 
+def orders_of_hospital(house: House) -> list[str]:
+    with house.runtime.database.reading() as db:
+        return [one.id for one in orders_of(db, house.cast["hospital"].actor)]
+
+
 def test_the_command_line_shows_what_is_owed_and_writes_the_file_for_the_bank(
     owing: House, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -254,7 +260,18 @@ def test_the_command_line_shows_what_is_owed_and_writes_the_file_for_the_bank(
         files = ["--as", str(tmp_path), "--file", str(tmp_path / "payments.xml")]
         done = CliRunner().invoke(commands.books_commands, ["pay", *files])
         shown = CliRunner().invoke(commands.books_commands, ["payables", "--as", str(tmp_path)])
-    assert (done.exit_code, shown.exit_code) == (0, 0), done.output + shown.output
+        (made,) = orders_of_hospital(owing)
+        ended = [
+            CliRunner().invoke(commands.books_commands, [*words, "--as", str(tmp_path)])
+            for words in (
+                ["cancel", made],
+                ["orders"],
+                ["resolve", made, "--decision", "carried_out"],
+                ["orders"],
+            )
+        ]
+    assert [one.exit_code for one in (done, shown, *ended)] == [0] * 6, done.output + shown.output + ended[0].output
+    assert [ended[place].stdout.split()[1] for place in (1, 3)] == ["cancelled", "placed"]
     states = {line.split()[3]: line.split()[1] for line in shown.stdout.splitlines()}
     assert states == {"legal.opinion": "ordered", "registration.certificate": "owed"}
     name = str(payables(owing)["legal.opinion"].reference)

@@ -72,6 +72,13 @@ PAYABLE_STATES: Words = {
     "paid": ("paid", "已付"),
 }
 
+ORDER_STATES: Words = {
+    "placed": ("placed", "已下指令"),
+    "settled": ("carried out", "已执行"),
+    "cancelled": ("cancelled", "已撤销"),
+    "contested": ("cancelled, carried out by the bank", "已撤销但银行已执行"),
+}
+
 PERIOD_STATES: Words = {
     "closed": ("closed under signature", "已签名结账"),
     "open": ("reopened", "已重新打开"),

@@ -39,6 +39,11 @@ PAYABLE_WORDS: dict[str, tuple[str, str]] = {
     "next_order": ("order it from the bank, or say that it was paid by hand", "下付款指令，或登记已自行付款"),
     "next_payee_account": ("the payee says where it is paid", "等待收款方登记账户"),
     "next_statement": ("hand in the bank's statement", "提交银行对账单"),
+    "next_statement_or_cancel": (
+        "hand in the bank's statement, or cancel what it does not carry out",
+        "提交银行对账单；银行未执行的可撤销",
+    ),
+    "next_resolve": ("say whether it stands or was settled with the payee", "确认执行有效，或已与收款方另行结清"),
     "next_set_off": ("the next order takes it off", "由下一付款指令抵扣"),
     "next_set_off_here": ("it is taken off the next payment, or sent back", "由下一笔付款抵扣，或退回"),
     "next_payer_orders": ("who owes it orders it", "等待付款方下指令"),

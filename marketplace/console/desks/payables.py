@@ -13,12 +13,19 @@ from marketplace.console.desks.links import neighbours
 from marketplace.console.desks.sections import Cell, Page, Section, money, table
 from marketplace.console.reader import Reader
 from marketplace.kernel.actor import Role
-from marketplace.settlement.bank.queries import orders_of
+from marketplace.settlement.bank.queries import orders_of, states_of
 from marketplace.settlement.models import Payable
 from marketplace.settlement.payables import overview
 from marketplace.settlement.payables.overview import Standing
+from marketplace.settlement.rules import OrderState
 
 ITEMS, PARTIES, ORDERS = 100, 100, 50
+_NEXT = {
+    OrderState.PLACED: "next_statement_or_cancel",
+    OrderState.SETTLED: "nothing_to_do",
+    OrderState.CANCELLED: "nothing_to_do",
+    OrderState.CONTESTED: "next_resolve",
+}
 
 
 def page(reader: Reader, desk: Desk, cursor: str | None = None) -> Page:
@@ -102,15 +109,19 @@ def _items(reader: Reader, desk: Desk, found: Sequence[Payable], paid_at: set[st
 
 
 def _orders(reader: Reader, desk: Desk) -> Section:
-    heads = "payment_order time transfers# amount#"
+    heads = "payment_order time transfers# amount# state next_step"
+    found = orders_of(reader.db, desk.actor, limit=ORDERS)
+    states = states_of(reader.db, found)
     rows = [
         [
             Cell(Markup("<code>{}</code>").format(one.id)),
             Cell(formats.minute(one.made_at, reader.language)),
             Cell(f"{one.payments:,}"),
             money(reader, one.total_fen),
+            Cell(reader.name(codes.ORDER_STATES, states[one.id]), bad=states[one.id] == OrderState.CONTESTED),
+            Cell(reader.say(_NEXT[states[one.id]])),
         ]
-        for one in orders_of(reader.db, desk.actor, limit=ORDERS)
+        for one in found
     ]
     note = reader.say("orders_note")
     return Section(reader.say("payment_orders"), note=note, tables=[table(reader, heads, rows, "no_orders")])

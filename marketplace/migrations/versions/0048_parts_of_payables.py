@@ -9,6 +9,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
+from marketplace.plumbing.db import UtcDateTime
+
 revision = "0048"
 down_revision = "0043"
 branch_labels = None
@@ -16,7 +18,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the part to the key."""
+    """Add the part to the key, and the columns of a cancelled order."""
+    op.add_column("payment_order", sa.Column("cancelled_at", UtcDateTime(), nullable=True))
+    op.add_column("payment_order", sa.Column("cancellation", sa.JSON(), nullable=True))
     with op.batch_alter_table("payable") as batch_op:
         batch_op.add_column(sa.Column("part", sa.Integer(), nullable=False, server_default="0"))
         batch_op.drop_constraint(op.f("pk_payable"), type_="primary")
@@ -24,7 +28,9 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    """Drop it, with the differences that have a part of their own."""
+    """Drop them, with the differences that have a part of their own."""
+    op.drop_column("payment_order", "cancellation")
+    op.drop_column("payment_order", "cancelled_at")
     op.execute("DELETE FROM payable WHERE part > 0")
     with op.batch_alter_table("payable") as batch_op:
         batch_op.drop_constraint(op.f("pk_payable"), type_="primary")

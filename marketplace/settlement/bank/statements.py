@@ -14,6 +14,7 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.settlement import queries
 from marketplace.settlement.bank.camt import Credit, read_statement
+from marketplace.settlement.bank.cancelling import contest, contested_by, uncontest
 from marketplace.settlement.bank.carrying import confirm, owe_again, told_by_bank
 from marketplace.settlement.bank.queries import bank_entry, hold_bank, payment_of, untold
 from marketplace.settlement.bouncing import bounce
@@ -21,6 +22,8 @@ from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.paying import pay, pay_again
 from marketplace.settlement.rules import NotTheExchange
 
+CONTESTED = "order_cancelled"
+"""Outcome of a debit that carried out what was cancelled here."""
 _NUMBER = re.compile(r"INV-[0-9]{4}-[0-9]{6}")
 
 
@@ -29,7 +32,8 @@ class Outcome:
     """What became of it: `paid`, `part_paid`, `overpaid`, `taken_before`, `no_invoice`.
 
     Of a debit `refunded`, or `paid_out` where it paid others than buyers.  `confirmed`: the payment was entered by hand
-    before; `reversed`: the bank took a payment back; `returned`: a transfer of ours came back.
+    before; `reversed`: the bank took a payment back; `returned`: a transfer of ours came back; `order_cancelled`: the
+    bank carried out what was cancelled, nothing is confirmed until a person resolves the order.
     """
 
     reference: str
@@ -113,17 +117,29 @@ def _pay(db: Session, actor: Actor, found: Invoice, one: Credit, now: datetime) 
 
 def _give(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome | None:
     """Confirm what a debit paid; None for one that carries out nothing of ours."""
-    if (known := bank_entry(db, actor.participant, one.reference)) is not None:
+    known = bank_entry(db, actor.participant, one.reference)
+    if known is not None and known.outcome != CONTESTED:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
     carried = told_by_bank(db, actor.participant, one.names, one.amount_fen)
     if not carried:
-        return None
-    row = _row(actor.participant, one, carried.outcome, now)
-    row.invoice_id = carried.invoice
+        return _contested(db, actor, one, known, now)
+    row = known or _row(actor.participant, one, carried.outcome, now)
+    row.outcome, row.invoice_id = carried.outcome, carried.invoice
     db.add(row)
     db.flush()
     confirm(db, actor, carried, one.reference, now)
     return _told(db, actor, Outcome(one.reference, one.amount_fen, row.outcome, row.invoice_id), now)
+
+
+def _contested(db: Session, actor: Actor, one: Credit, known: BankEntry | None, now: datetime) -> Outcome | None:
+    """Note that the bank carried a cancelled order out, which a person resolves; None for what is not ours."""
+    if known is not None:
+        return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
+    if (cancelled := contested_by(db, actor.participant, one.names)) is None:
+        return None
+    db.add(_row(actor.participant, one, CONTESTED, now))
+    contest(db, cancelled, one.reference, one.amount_fen)
+    return _told(db, actor, Outcome(one.reference, one.amount_fen, CONTESTED, None), now, order=cancelled.id)
 
 
 def _reversed(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
@@ -155,18 +171,22 @@ def _returned(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome 
     if (known := bank_entry(db, actor.participant, one.reference)) is not None:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
     carried = told_by_bank(db, actor.participant, one.names, one.amount_fen)
-    if not (carried or actor.has(Role.EXCHANGE_OPERATOR)):
+    cancelled = None if carried else contested_by(db, actor.participant, one.names)
+    if not (carried or cancelled or actor.has(Role.EXCHANGE_OPERATOR)):
         return None
     row = _row(actor.participant, one, "returned", now)
     row.invoice_id = carried.invoice
     db.add(row)
     db.flush()
+    if cancelled:
+        uncontest(db, cancelled, one.amount_fen)
     owe_again(db, actor, carried, one.reference, now)
     return _told(db, actor, Outcome(one.reference, one.amount_fen, "returned", row.invoice_id), now)
 
 
-def _told(db: Session, actor: Actor, done: Outcome, now: datetime) -> Outcome:
-    record(db, actor, Tag.BANK_ENTRY_TAKEN, now, facts=_facts(done))
+def _told(db: Session, actor: Actor, done: Outcome, now: datetime, *, order: str | None = None) -> Outcome:
+    """Record what became of it.  order: the cancelled one that it is about."""
+    record(db, actor, Tag.BANK_ENTRY_TAKEN, now, facts=_facts(done) | ({"order": order} if order else {}))
     return done
 
 

@@ -43,7 +43,7 @@ def standings(db: Session, actor: Actor, *, limit: int) -> list[Standing]:
     found = every(actor).subquery()
     owes = found.c.payer_id == actor.participant
     other, sums = case((owes, found.c.payee_id), else_=found.c.payer_id), _sums(found)
-    rows = select(other, owes, *sums).group_by(other, owes).order_by(sums[0].desc(), other, owes).limit(limit)  # type: ignore[call-overload]
+    rows = select(other, owes, *sums).group_by(other, owes).order_by(sums[0].desc(), other, owes).limit(limit)
     return [Standing(name, bool(mine), *(int(fen) for fen in fens)) for name, mine, *fens in db.execute(rows)]
 
 
@@ -51,7 +51,7 @@ def totals(db: Session, actor: Actor) -> dict[bool, Standing]:
     """The same of all others together: True -> what the caller owes, False -> what it is owed; without a name."""
     found = every(actor).subquery()
     owes = found.c.payer_id == actor.participant
-    rows = db.execute(select(owes, *_sums(found)).group_by(owes))  # type: ignore[call-overload]
+    rows = db.execute(select(owes, *_sums(found)).group_by(owes))
     read = {bool(mine): Standing("", bool(mine), *(int(fen) for fen in fens)) for mine, *fens in rows}
     return {mine: read.get(mine, Standing("", mine, 0, 0, 0, 0)) for mine in (True, False)}
 
