@@ -25,15 +25,16 @@ def confirm(db: Session, actor: Actor, shares: Sequence[Share], bank_reference: 
     Where an earlier transfer came back, its return is reversed in the books.
     bank_reference: as `name_of_reference` gives it.  Records: settlement:shares_paid per transfer, ledger:posted.
     """
+    returned = list[str]()
     for group in _by_transfer(one for one in shares if one.paid_at is None):
-        returned = [key for one in group if (key := returned_key(one)) is not None]
+        returned += [key for one in group if (key := returned_key(one)) is not None]
         for one in group:
             one.paid_at, one.returned_as = now, None
             db.add(one)
         db.flush()
         record(db, actor, Tag.SHARES_PAID, now, facts=_facts(group) | {"bank": bank_reference})
-        for key in returned:
-            take_back_return(db, key, ReversalReason.CAUSE_CANCELLED, now)
+    posted = books.ids_by_key(db, returned)
+    ledger.reverse_all(db, SERVICE_ACTOR, list(posted.values()), ReversalReason.CAUSE_CANCELLED, now)
 
 
 def owe_again(db: Session, actor: Actor, shares: Sequence[Share], bank_reference: str, now: datetime) -> None:
@@ -42,6 +43,7 @@ def owe_again(db: Session, actor: Actor, shares: Sequence[Share], bank_reference
     The next payment order has them, at the account that their owner has named by then, and the owner is told.
     bank_reference: as `name_of_reference` gives it.  Records: settlement:shares_owed per transfer, ledger:posted.
     """
+    drafts = list[Draft]()
     for group in _by_transfer(shares):
         first, facts = group[0], _facts(group) | {"returned": bank_reference}
         back = Returned("shares", first.issuer_id, first.owner, facts["amount_fen"], first.order_id, first.reference)
@@ -52,9 +54,10 @@ def owe_again(db: Session, actor: Actor, shares: Sequence[Share], bank_reference
             db.add(one)
         db.flush()
         entry = record(db, actor, Tag.SHARES_OWED, now, facts=facts)
-        # At once, not one by one: the books hold balances in one order for all writers of a call.
-        ledger.post_all(db, SERVICE_ACTOR, [_return(db, one, entry, now) for one in fresh], now)
+        drafts += [_return(db, one, entry, now) for one in fresh]
         tell(db, back, entry, now)
+    # At once, not one by one: the books hold balances in one order for all writers of a call.
+    ledger.post_all(db, SERVICE_ACTOR, drafts, now)
 
 
 def returned_key(share: Share) -> str | None:
@@ -62,13 +65,6 @@ def returned_key(share: Share) -> str | None:
     if share.returned_as is None:
         return None
     return f"settlement:{share.line_id}:{share.role}:returned:{share.returned_as}"
-
-
-def take_back_return(db: Session, key: str, reason: ReversalReason, now: datetime) -> None:
-    """Reverse the posting of a return, by its key.  Records: ledger:posted."""
-    posted = books.by_key(db, key)
-    if posted is not None:
-        ledger.reverse(db, SERVICE_ACTOR, posted.id, reason, now)
 
 
 def _return(db: Session, share: Share, entry: str, now: datetime) -> Draft:

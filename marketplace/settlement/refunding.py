@@ -12,7 +12,7 @@ from marketplace.kernel.canonical import Json
 from marketplace.kernel.ids import new_id
 from marketplace.ledger import queries as books
 from marketplace.ledger import service as ledger
-from marketplace.ledger.rules import Dimensions, ReversalReason
+from marketplace.ledger.rules import Dimensions, Draft, ReversalReason
 from marketplace.settlement.models import Invoice, Refund
 from marketplace.settlement.postings import payment
 from marketplace.settlement.returning import Returned, tell
@@ -53,6 +53,7 @@ def confirm(db: Session, actor: Actor, refunds: list[Refund], bank_reference: st
 
     bank_reference: as `name_of_reference` gives it.  Records: settlement:refund_paid, ledger:posted.
     """
+    drafts = list[Draft]()
     for one in refunds:
         db.refresh(one, with_for_update=True)
         if one.paid_at is not None:
@@ -63,8 +64,9 @@ def confirm(db: Session, actor: Actor, refunds: list[Refund], bank_reference: st
         entry = record(db, actor, Tag.REFUND_PAID, now, facts=_facts(one) | {"bank": bank_reference})
         parties = {"buyer": one.buyer_id, "venue": one.issuer_id}
         amounts, key = {"amount": one.amount_fen}, _paid_key(one)
-        draft = payment("refund.paid", key, parties, amounts, entry=entry, at=now, about=Dimensions())  # type: ignore[arg-type]
-        ledger.post(db, SERVICE_ACTOR, draft, now)
+        drafts.append(payment("refund.paid", key, parties, amounts, entry=entry, at=now, about=Dimensions()))  # type: ignore[arg-type]
+    # At once, not one by one: the books hold balances in one order for all writers of a call.
+    ledger.post_all(db, SERVICE_ACTOR, drafts, now)
 
 
 def owe_again(db: Session, actor: Actor, refunds: list[Refund], bank_reference: str, now: datetime) -> None:
@@ -72,19 +74,20 @@ def owe_again(db: Session, actor: Actor, refunds: list[Refund], bank_reference: 
 
     bank_reference: as `name_of_reference` gives it.  Records: settlement:refund_owed, ledger:posted.
     """
+    back_keys = list[str]()
     for one in refunds:
         db.refresh(one, with_for_update=True)
         if one.order_id is None:
             continue
-        posted = books.by_key(db, _paid_key(one))
+        back_keys.append(_paid_key(one))
         back = Returned("refund", one.issuer_id, one.buyer_id, one.amount_fen, one.order_id, one.reference)
         one.order_id = one.reference = one.paid_at = None
         db.add(one)
         db.flush()
         entry = record(db, actor, Tag.REFUND_OWED, now, facts=_facts(one) | {"returned": bank_reference})
         tell(db, back, entry, now)
-        if posted is not None:
-            ledger.reverse(db, SERVICE_ACTOR, posted.id, ReversalReason.CAUSE_CANCELLED, now)
+    posted = books.ids_by_key(db, back_keys)
+    ledger.reverse_all(db, SERVICE_ACTOR, list(posted.values()), ReversalReason.CAUSE_CANCELLED, now)
 
 
 def _paid_key(one: Refund) -> str:

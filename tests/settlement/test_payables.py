@@ -141,6 +141,9 @@ def test_all_that_one_order_pays_enters_the_books_at_once_so_that_writers_cannot
     assert take(owing, debit("D1", made.total_fen, made.id[:35], "PmtInfId")) == ["paid_out"]
     assert (made.payments, len(grown)) == (2, 1)
     assert {one.state for one in payables(owing).values()} == {"paid"}
+    assert take(owing, returned("R1", made.total_fen, made.id[:35]).replace("EndToEndId", "PmtInfId")) == ["returned"]
+    assert (len(grown), {one.state for one in payables(owing).values()}) == (2, {"owed"})
+    assert len(entries(owing, Tag.PAYABLE_OWED)) == 2
     assert imbalance(owing) == 0
 
 

@@ -113,6 +113,7 @@ def owe_again(db: Session, actor: Actor, payables: Sequence[Payable], bank_refer
     bank_reference: as `name_of_reference` gives it.  Records: settlement:payable_owed, ledger:posted.
     """
     by_transfer = sorted((one for one in payables if one.reference is not None), key=lambda one: str(one.reference))
+    posted = books.ids_by_key(db, [_paid_key(one) for one in by_transfer if one.paid_at is not None])
     for name, group in groupby(by_transfer, lambda one: str(one.reference)):
         own = list(group)
         back = Returned(
@@ -120,18 +121,16 @@ def owe_again(db: Session, actor: Actor, payables: Sequence[Payable], bank_refer
         )
         entries = [_owe_again(db, actor, one, bank_reference, now) for one in own]
         tell(db, back, entries[0], now)
+    # At once, as above.
+    ledger.reverse_all(db, SERVICE_ACTOR, list(posted.values()), ReversalReason.CAUSE_CANCELLED, now)
 
 
 def _owe_again(db: Session, actor: Actor, one: Payable, bank_reference: str, now: datetime) -> str:
-    posted = books.by_key(db, _paid_key(one)) if one.paid_at is not None else None
     one.order_id = one.reference = one.paid_at = None
     db.add(one)
     db.flush()
     facts = _facts(one) | {"returned": bank_reference}
-    entry = record(db, actor, Tag.PAYABLE_OWED, now, asset=one.asset_id, facts=facts)
-    if posted is not None:
-        ledger.reverse(db, SERVICE_ACTOR, posted.id, ReversalReason.CAUSE_CANCELLED, now)
-    return entry
+    return record(db, actor, Tag.PAYABLE_OWED, now, asset=one.asset_id, facts=facts)
 
 
 def _after_credits(waiting: Iterable[Payable]) -> list[Payable]:
