@@ -94,6 +94,7 @@ SEALED = frozenset(
 WORDED_BY_CALLERS = frozenset({"collected_batch"})
 ADDED: dict[str, dict[str, Any]] = {
     "share": {"reference": None, "paid_at": None, "returned_as": None},
+    "agreement": {"by_rule": None},
     "payable": {"part": 0},
     "payment_order": {"cancelled_at": None, "cancellation": None},
 }

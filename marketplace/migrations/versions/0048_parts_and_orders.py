@@ -1,4 +1,4 @@
-"""What is owed for a stage has parts; a payment order knows that it was cancelled.
+"""What is owed for a stage has parts; a payment order knows that it was cancelled, a contract the rule that offered it.
 
 Revision ID: 0048
 Revises: 0043
@@ -18,7 +18,8 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Add the part to the key, and the columns of a cancelled order."""
+    """Add the part to the key, and the columns of a cancelled order and of a contract."""
+    op.add_column("agreement", sa.Column("by_rule", sa.String(), nullable=True))
     op.add_column("payment_order", sa.Column("cancelled_at", UtcDateTime(), nullable=True))
     op.add_column("payment_order", sa.Column("cancellation", sa.JSON(), nullable=True))
     with op.batch_alter_table("payable") as batch_op:
@@ -31,6 +32,7 @@ def downgrade() -> None:
     """Drop them, with the differences that have a part of their own."""
     op.drop_column("payment_order", "cancellation")
     op.drop_column("payment_order", "cancelled_at")
+    op.drop_column("agreement", "by_rule")
     op.execute("DELETE FROM payable WHERE part > 0")
     with op.batch_alter_table("payable") as batch_op:
         batch_op.drop_constraint(op.f("pk_payable"), type_="primary")
