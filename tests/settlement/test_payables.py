@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -17,7 +18,7 @@ from marketplace.settlement.bank import statements
 from marketplace.settlement.bank.orders import NoOwnAccount, NothingToPay
 from marketplace.settlement.bank.queries import orders_of
 from marketplace.settlement.models import Payable, PaymentOrder
-from marketplace.settlement.payables import queries, service
+from marketplace.settlement.payables import overview, queries, service
 from marketplace.settlement.payables.queries import NoSuchPayable
 from marketplace.settlement.rules import NotTheBearer, NotTheExchange
 from marketplace.transfer import queries as transfer
@@ -246,6 +247,27 @@ def test_what_is_ordered_or_paid_at_once_is_paid_once(tmp_path: Path, either_url
         assert failed == [NothingToPay]
         assert len(entries(house, Tag.PAYMENTS_ORDERED)) == len(entries(house, Tag.PAYABLE_PAID)) == 1
         assert imbalance(house) == 0
+        assert sums_page_by_page(house) == sums_of_all(house)
+
+
+def sums_page_by_page(house: House) -> tuple[int, int, int]:
+    """What the hospital owes, has ordered and has paid, as its page lists it, one at a time."""
+    hospital, found, last = house.cast["hospital"].actor, Counter[str](), None
+    with house.runtime.database.reading() as db:
+        while part := overview.listed(db, hospital, limit=1, after=last):
+            found[part[0].state] += part[0].amount_fen
+            last = overview.cursor(part[0])
+    return found["owed"], found["ordered"], found["paid"]
+
+
+def sums_of_all(house: House) -> tuple[int, int, int]:
+    """The same as the head of its page says it, and as its table by payee."""
+    hospital = house.cast["hospital"].actor
+    with house.runtime.database.reading() as db:
+        one, others = overview.totals(db, hospital)[True], overview.standings(db, hospital, limit=9)
+    assert sum(each.paid_fen for each in others) == one.paid_fen
+    assert {each.other for each in others} == {house.cast[name].id for name in ("law_firm", "registrar")}
+    return one.owed_fen, one.ordered_fen, one.paid_fen
 
 
 def orders_of_hospital(house: House) -> list[str]:
