@@ -9,41 +9,41 @@ from datetime import datetime
 from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
-from marketplace.kernel.actor import SERVICE_ACTOR, Actor
+from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
-from marketplace.ledger import queries as books
-from marketplace.ledger import service as ledger
-from marketplace.ledger.rules import Dimensions, Draft, ReversalReason
+from marketplace.ledger.rules import Dimensions, Draft
 from marketplace.settlement.models import InvoiceLine, Share
-from marketplace.settlement.postings import payment
+from marketplace.settlement.postings import Booking, payment
 from marketplace.settlement.returning import Returned, tell
 
 
-def confirm(db: Session, actor: Actor, shares: Sequence[Share], bank_reference: str, now: datetime) -> None:
+def confirm(
+    db: Session, actor: Actor, shares: Sequence[Share], bank_reference: str, booking: Booking, now: datetime
+) -> None:
     """Note that the bank has carried out the transfers of shares; those that are paid already stay as they are.
 
     Where an earlier transfer came back, its return is reversed in the books.
-    bank_reference: as `name_of_reference` gives it.  Records: settlement:shares_paid per transfer, ledger:posted.
+    bank_reference: as `name_of_reference` gives it; booking: gets what the caller enters into the books.
+    Records: settlement:shares_paid per transfer.
     """
-    returned = list[str]()
     for group in _by_transfer(one for one in shares if one.paid_at is None):
-        returned += [key for one in group if (key := returned_key(one)) is not None]
+        booking.taken_back.extend(key for one in group if (key := returned_key(one)) is not None)
         for one in group:
             one.paid_at, one.returned_as = now, None
             db.add(one)
         db.flush()
         record(db, actor, Tag.SHARES_PAID, now, facts=_facts(group) | {"bank": bank_reference})
-    posted = books.ids_by_key(db, returned)
-    ledger.reverse_all(db, SERVICE_ACTOR, list(posted.values()), ReversalReason.CAUSE_CANCELLED, now)
 
 
-def owe_again(db: Session, actor: Actor, shares: Sequence[Share], bank_reference: str, now: datetime) -> None:
+def owe_again(
+    db: Session, actor: Actor, shares: Sequence[Share], bank_reference: str, booking: Booking, now: datetime
+) -> None:
     """Note that transfers of shares came back: the exchange holds them again and owes them to their owners.
 
     The next payment order has them, at the account that their owner has named by then, and the owner is told.
-    bank_reference: as `name_of_reference` gives it.  Records: settlement:shares_owed per transfer, ledger:posted.
+    bank_reference: as `name_of_reference` gives it; booking: gets what the caller enters into the books.
+    Records: settlement:shares_owed per transfer.
     """
-    drafts = list[Draft]()
     for group in _by_transfer(shares):
         first, facts = group[0], _facts(group) | {"returned": bank_reference}
         back = Returned("shares", first.issuer_id, first.owner, facts["amount_fen"], first.order_id, first.reference)
@@ -54,10 +54,8 @@ def owe_again(db: Session, actor: Actor, shares: Sequence[Share], bank_reference
             db.add(one)
         db.flush()
         entry = record(db, actor, Tag.SHARES_OWED, now, facts=facts)
-        drafts += [_return(db, one, entry, now) for one in fresh]
+        booking.drafts.extend(_return(db, one, entry, now) for one in fresh)
         tell(db, back, entry, now)
-    # At once, not one by one: the books hold balances in one order for all writers of a call.
-    ledger.post_all(db, SERVICE_ACTOR, drafts, now)
 
 
 def returned_key(share: Share) -> str | None:

@@ -67,6 +67,11 @@ def take(house: House, text: str, who: str = "hospital") -> list[str]:
         return [one.outcome for one in told]
 
 
+def entry_of(text: str) -> str:
+    """The one entry of a statement."""
+    return text[text.index("<Ntry>") : text.index("</Ntry>") + len("</Ntry>")]
+
+
 def open_between(house: House, payee: str) -> tuple[int, int, int, int]:
     """The hospital's payable and cash, the payee's receivable and cash."""
     hospital, other = house.cast["hospital"].id, house.cast[payee].id
@@ -145,6 +150,16 @@ def test_all_that_one_order_pays_enters_the_books_at_once_so_that_writers_cannot
     assert take(owing, returned("R1", made.total_fen, made.id[:35]).replace("EndToEndId", "PmtInfId")) == ["returned"]
     assert (len(grown), {one.state for one in payables(owing).values()}) == (2, {"owed"})
     assert len(entries(owing, Tag.PAYABLE_OWED)) == 2
+
+    again = order(owing)
+    each = {str(one.reference): one.amount_fen for one in payables(owing).values()}
+    told = [debit(f"D{fen}", fen, name) for name, fen in each.items()]
+    told += [returned(f"R{fen}", fen, name) for name, fen in each.items()]
+    whole = told[0].replace("</Stmt>", "".join(entry_of(one) for one in told[1:]) + "</Stmt>")
+    assert (again.payments, take(owing, whole)) == (2, ["paid_out"] * 2 + ["returned"] * 2)
+    assert len(grown) == 4, "a whole statement is posted at once, and what came back in it is reversed at once"
+    assert {one.state for one in payables(owing).values()} == {"owed"}
+    assert open_between(owing, "law_firm")[2:] == (payables(owing)["legal.opinion"].amount_fen, 0)
     assert imbalance(owing) == 0
 
 

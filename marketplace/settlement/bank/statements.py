@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -20,6 +19,7 @@ from marketplace.settlement.bank.queries import bank_entry, hold_bank, payment_o
 from marketplace.settlement.bouncing import bounce
 from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.paying import pay, pay_again
+from marketplace.settlement.postings import Booking
 from marketplace.settlement.rules import NotTheExchange
 
 CONTESTED = "order_cancelled"
@@ -60,14 +60,16 @@ def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[
         )
     told = read_statement(text, ordered_only=not actor.has(Role.EXCHANGE_OPERATOR))
     hold_bank(db, actor.participant)  # the same told beside, or by hand, is known here or comes after
-    taken = (_verb(one)(db, actor, one, now) for one in told)
+    booking = Booking()
+    taken = [_taken(db, actor, one, booking, now) for one in told]
+    booking.enter(db, now)
     return [one for one in taken if one is not None]
 
 
-def _verb(one: Credit) -> Callable[[Session, Actor, Credit, datetime], Outcome | None]:
+def _taken(db: Session, actor: Actor, one: Credit, booking: Booking, now: datetime) -> Outcome | None:
     if one.original is not None:
-        return _reversed if one.out else _returned
-    return _give if one.out else _take
+        return _reversed(db, actor, one, now) if one.out else _returned(db, actor, one, booking, now)
+    return _give(db, actor, one, booking, now) if one.out else _take(db, actor, one, now)
 
 
 def _take(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
@@ -115,7 +117,7 @@ def _pay(db: Session, actor: Actor, found: Invoice, one: Credit, now: datetime) 
     return taken.outcome
 
 
-def _give(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome | None:
+def _give(db: Session, actor: Actor, one: Credit, booking: Booking, now: datetime) -> Outcome | None:
     """Confirm what a debit paid; None for one that carries out nothing of ours."""
     known = bank_entry(db, actor.participant, one.reference)
     if known is not None and known.outcome != CONTESTED:
@@ -127,7 +129,7 @@ def _give(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome | No
     row.outcome, row.invoice_id = carried.outcome, carried.invoice
     db.add(row)
     db.flush()
-    confirm(db, actor, carried, one.reference, now)
+    confirm(db, actor, carried, one.reference, booking, now)
     return _told(db, actor, Outcome(one.reference, one.amount_fen, row.outcome, row.invoice_id), now)
 
 
@@ -166,7 +168,7 @@ def _reversed(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
     return _told(db, actor, done, now)
 
 
-def _returned(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome | None:
+def _returned(db: Session, actor: Actor, one: Credit, booking: Booking, now: datetime) -> Outcome | None:
     """Owe again what a transfer paid that came back; one that nobody knows is only told, of a provider left alone."""
     if (known := bank_entry(db, actor.participant, one.reference)) is not None:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
@@ -180,7 +182,7 @@ def _returned(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome 
     db.flush()
     if cancelled:
         uncontest(db, cancelled, one.amount_fen)
-    owe_again(db, actor, carried, one.reference, now)
+    owe_again(db, actor, carried, one.reference, booking, now)
     return _told(db, actor, Outcome(one.reference, one.amount_fen, "returned", row.invoice_id), now)
 
 

@@ -9,12 +9,10 @@ from itertools import groupby
 from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
-from marketplace.kernel.actor import SERVICE_ACTOR, Actor, Role
+from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.ids import new_id
-from marketplace.ledger import queries as books
-from marketplace.ledger import service as ledger
-from marketplace.ledger.rules import Dimensions, Draft, ReversalReason
+from marketplace.ledger.rules import Dimensions, Draft
 from marketplace.settlement.bank import orders
 from marketplace.settlement.bank.orders import NothingToPay, PaymentProvider, Transfer
 from marketplace.settlement.bank.queries import bank_account, hold_bank
@@ -22,7 +20,7 @@ from marketplace.settlement.models import BankAccount, Payable, PaymentOrder
 from marketplace.settlement.payables import queries
 from marketplace.settlement.payables.queries import NoSuchPayable
 from marketplace.settlement.paying import name_of_reference
-from marketplace.settlement.postings import payment
+from marketplace.settlement.postings import Booking, payment
 from marketplace.settlement.returning import Returned, tell
 from marketplace.settlement.rules import NotTheBearer
 
@@ -81,22 +79,26 @@ def pay_by_hand(db: Session, actor: Actor, event_id: str, reference: str, now: d
     else:
         raise NoSuchPayable("you owe nothing under this id", got=event_id, action="GET /v1/payables")
 
-    confirm(db, actor, [held], name_of_reference(reference), now)
+    booking = Booking()
+    confirm(db, actor, [held], name_of_reference(reference), booking, now)
+    booking.enter(db, now)
     return held
 
 
-def confirm(db: Session, actor: Actor, payables: Sequence[Payable], bank_reference: str, now: datetime) -> None:
+def confirm(
+    db: Session, actor: Actor, payables: Sequence[Payable], bank_reference: str, booking: Booking, now: datetime
+) -> None:
     """Note that payables are paid; one that is paid already stays as it is.
 
-    bank_reference: as `name_of_reference` gives it.  Records: settlement:payable_paid, ledger:posted.
+    bank_reference: as `name_of_reference` gives it; booking: gets what the caller enters into the books.
+    Records: settlement:payable_paid.
     """
     fresh = [one for one in payables if one.paid_at is None]
     for one in fresh:
         one.paid_at, one.payments = now, one.payments + 1
         db.add(one)
     db.flush()
-    # At once, not one by one: the books hold balances in one order for all writers of a call.
-    ledger.post_all(db, SERVICE_ACTOR, [_paid(db, actor, one, bank_reference, now) for one in fresh], now)
+    booking.drafts.extend(_paid(db, actor, one, bank_reference, now) for one in fresh)
 
 
 def _paid(db: Session, actor: Actor, one: Payable, bank_reference: str, now: datetime) -> Draft:
@@ -107,13 +109,16 @@ def _paid(db: Session, actor: Actor, one: Payable, bank_reference: str, now: dat
     return payment(kind, _paid_key(one), parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]
 
 
-def owe_again(db: Session, actor: Actor, payables: Sequence[Payable], bank_reference: str, now: datetime) -> None:
+def owe_again(
+    db: Session, actor: Actor, payables: Sequence[Payable], bank_reference: str, booking: Booking, now: datetime
+) -> None:
     """Note that transfers came back: what they paid is owed as before, its payee told, and the next order has it.
 
-    bank_reference: as `name_of_reference` gives it.  Records: settlement:payable_owed, ledger:posted.
+    bank_reference: as `name_of_reference` gives it; booking: gets what the caller enters into the books.
+    Records: settlement:payable_owed.
     """
     by_transfer = sorted((one for one in payables if one.reference is not None), key=lambda one: str(one.reference))
-    posted = books.ids_by_key(db, [_paid_key(one) for one in by_transfer if one.paid_at is not None])
+    booking.taken_back.extend(_paid_key(one) for one in by_transfer if one.paid_at is not None)
     for name, group in groupby(by_transfer, lambda one: str(one.reference)):
         own = list(group)
         back = Returned(
@@ -121,8 +126,6 @@ def owe_again(db: Session, actor: Actor, payables: Sequence[Payable], bank_refer
         )
         entries = [_owe_again(db, actor, one, bank_reference, now) for one in own]
         tell(db, back, entries[0], now)
-    # At once, as above.
-    ledger.reverse_all(db, SERVICE_ACTOR, list(posted.values()), ReversalReason.CAUSE_CANCELLED, now)
 
 
 def _owe_again(db: Session, actor: Actor, one: Payable, bank_reference: str, now: datetime) -> str:
