@@ -21,7 +21,7 @@ from marketplace.negotiation.rules import AGREEMENT, NEGOTIATION
 from marketplace.negotiation.succession.rules import ACT, SUCCESSOR
 from marketplace.registration.rules import APPLICATIONS, CERTIFICATES
 from marketplace.settings import Settings
-from marketplace.settlement.rules import INVOICE, OUTCOME
+from marketplace.settlement.rules import INVOICE, OUTCOME, PAYMENT_ORDER
 
 ROOT = Path(__file__).resolve().parents[1]
 MACHINES: tuple[Machine, ...] = (
@@ -42,6 +42,7 @@ MACHINES: tuple[Machine, ...] = (
     SUCCESSOR,
     INVOICE,
     OUTCOME,
+    PAYMENT_ORDER,
 )
 
 

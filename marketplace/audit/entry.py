@@ -168,6 +168,8 @@ class Tag(StrEnum):
     BANK_ACCOUNT_SET = "settlement:bank_account_set"
     BANK_ENTRY_TAKEN = "settlement:bank_entry_taken"
     PAYMENTS_ORDERED = "settlement:payments_ordered"
+    PAYMENTS_CANCELLED = "settlement:payments_cancelled"
+    PAYMENTS_RESOLVED = "settlement:payments_resolved"
     REFUND_OWED = "settlement:refund_owed"
     REFUND_PAID = "settlement:refund_paid"
     PAYABLE_OWED = "settlement:payable_owed"

@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 
 from marketplace.client.api import ApiClient
 
-DESK_PAGES = ("director", "sales", "purchases", "shares")
+DESK_PAGES = ("director", "sales", "purchases", "shares", "payables")
 
 
 def own_page(client: ApiClient, name: str, language: str) -> bytes:

@@ -96,6 +96,48 @@ def pay(
     show(made, as_json)
 
 
+@books_commands.command("orders")
+def show_orders(party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
+    """Your payment orders, the latest first: state, amount in yuan, transfers, day."""
+    from marketplace.ledger.journal import major
+
+    with client_of(url, party) as client:
+        found = client.get("/v1/payment-orders")
+    lines = [
+        f"{one['id']:<38} {one['state']:<10}{major(one['total_fen']):>16} {one['payments']:>6}  {one['made_at'][:10]}"
+        for one in found
+    ]
+    typer.echo(json.dumps(found) if as_json else "\n".join(lines) or "nothing has been ordered")
+
+
+@books_commands.command("cancel")
+def cancel(
+    order: str,
+    party: Party,
+    reason: Annotated[
+        str, typer.Option("--reason", help="not_carried_out, refused_by_bank, wrong_account or ordered_by_mistake.")
+    ] = "not_carried_out",
+    url: Url = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Cancel what your bank has not carried out of a payment order: it is owed as before."""
+    with client_of(url, party) as client:
+        show(client.post(f"/v1/payment-orders/{order}/cancellation", {"reason": reason}), as_json)
+
+
+@books_commands.command("resolve")
+def resolve(
+    order: str,
+    party: Party,
+    decision: Annotated[str, typer.Option("--decision", help="carried_out or settled_outside.")],
+    url: Url = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Say what became of a cancelled payment order that your bank carried out after all."""
+    with client_of(url, party) as client:
+        show(client.post(f"/v1/payment-orders/{order}/resolution", {"decision": decision}), as_json)
+
+
 def _transactions(client: Any, first: str, last: str) -> Iterator[Any]:
     from marketplace.kernel.clock import parse_timestamp
     from marketplace.ledger.journal import transaction

@@ -226,7 +226,9 @@ def certify_deletion(
 
 @party_commands.command("page")
 def save_page(
-    name: Annotated[str, typer.Argument(help="director, sales, purchases, shares, or an address: /invoices/…")],
+    name: Annotated[
+        str, typer.Argument(help="director, sales, purchases, shares, payables, or an address: /invoices/…")
+    ],
     out: Annotated[Path, typer.Option("--out", help="File to write.")],
     party: Party,
     lang: Annotated[str, typer.Option("--lang", help="en or zh.")] = "en",

@@ -147,6 +147,8 @@ TAGS: Words = {
     Tag.BANK_ACCOUNT_SET: ("Bank account set", "收款账户设定"),
     Tag.BANK_ENTRY_TAKEN: ("Payment taken from the bank", "银行到账登记"),
     Tag.PAYMENTS_ORDERED: ("Payments ordered from the bank", "付款指令生成"),
+    Tag.PAYMENTS_CANCELLED: ("Payment order cancelled", "付款指令撤销"),
+    Tag.PAYMENTS_RESOLVED: ("Cancelled payment order resolved", "已撤销付款指令处理"),
     Tag.REFUND_OWED: ("Refund owed", "应退款登记"),
     Tag.REFUND_PAID: ("Refund paid by the bank", "退款到账确认"),
     Tag.PAYABLE_OWED: ("Payment for a stage came back and is owed again", "阶段费用退回待付"),

@@ -50,6 +50,18 @@ def transaction(db: Session, transaction_id: str) -> LedgerTransaction:
     return found
 
 
+def transactions(db: Session, ids: Sequence[str]) -> list[LedgerTransaction]:
+    """Transactions in the order given: for other rooms.  Raises NoSuchTransaction."""
+    found: dict[str, LedgerTransaction] = {}
+    for start in range(0, len(ids), KEYS):
+        wanted = col(LedgerTransaction.id).in_(ids[start : start + KEYS])
+        found |= {one.id: one for one in db.exec(select(LedgerTransaction).where(wanted))}
+    for name in ids:
+        if name not in found:
+            raise NoSuchTransaction("no transaction with this id", got=name)
+    return [found[name] for name in ids]
+
+
 def by_key(db: Session, event_key: str) -> LedgerTransaction | None:
     """The transaction that a cause has led to, or None."""
     return db.exec(select(LedgerTransaction).where(LedgerTransaction.event_key == event_key)).first()

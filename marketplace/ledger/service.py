@@ -66,22 +66,35 @@ def post_all(db: Session, actor: Actor, drafts: Sequence[Draft], now: datetime) 
 def reverse(db: Session, actor: Actor, transaction_id: str, reason: ReversalReason, now: datetime) -> LedgerTransaction:
     """Take a transaction back by a second one with every sign turned, the only correction there is.
 
-    Asking again returns the first reversal.  Raises NoSuchTransaction, NotABookkeeper, ReversalIsFinal.
-    Records: ledger:posted.
+    Asking again returns the first reversal.  As `reverse_all` for one.
     """
-    original = queries.transaction(db, transaction_id)
-    lines = queries.postings(db, transaction_id)
+    [made] = reverse_all(db, actor, [transaction_id], reason, now)
+    return queries.transaction(db, made)
+
+
+def reverse_all(
+    db: Session, actor: Actor, transactions: Sequence[str], reason: ReversalReason, now: datetime
+) -> list[str]:
+    """Take transactions back with one statement per table; returns the ids of the reversals in the order given.
+
+    One that was taken back before keeps its first reversal.  All enter or none.
+    Raises NoSuchTransaction, NotABookkeeper, ReversalIsFinal.  Records: ledger:posted for each new reversal.
+    """
+    originals = queries.transactions(db, transactions)
+    lines = queries.postings_of(db, transactions)
 
     if actor.participant != SERVICE and not actor.has(Role.PLATFORM_OPERATOR):
         raise NotABookkeeper(
             "correcting the books needs the role platform_operator", got=", ".join(sorted(actor.roles)) or "no role"
         )
-    if original.reverses is not None:
+    final = [one.id for one in originals if one.reverses is not None]
+    if final:
         raise rules.ReversalIsFinal(
-            "a reversal cannot be reversed", got=transaction_id, action="post the cause again under a new event key"
+            "a reversal cannot be reversed", got=final[0], action="post the cause again under a new event key"
         )
 
-    return post(db, actor, rules.reversal(draft_of(original, lines), transaction_id, reason), now)
+    drafts = [rules.reversal(draft_of(one, lines.get(one.id, ())), one.id, reason) for one in originals]
+    return post_all(db, actor, drafts, now)
 
 
 def _beside_others(db: Session) -> AbstractContextManager[object]:

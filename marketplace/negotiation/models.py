@@ -44,6 +44,7 @@ class Agreement(SQLModel, table=True):
     after ends_at it is still `finalized`, so every reader compares the end too.
     unpaid: an overdue invoice holds it, whoever has suspended it meanwhile: nothing resumes until that is paid.
     starts_at and ends_at bound every use; how many uses and bytes: `exchange.terms.quota(uses)`.
+    by_rule: SHA-256 of the provider's rule that offered it, None where a person did.
     """
 
     __tablename__ = "agreement"
@@ -65,6 +66,7 @@ class Agreement(SQLModel, table=True):
     reason: str = ""
     suspended_by: str = ""
     unpaid: bool = False
+    by_rule: str | None = None
     drafted_at: datetime = Field(sa_type=UtcDateTime)
     starts_at: datetime = Field(sa_type=UtcDateTime)
     ends_at: datetime = Field(sa_type=UtcDateTime)

@@ -16,6 +16,7 @@ from marketplace.costing.sheet import Asked, Books, CostSheet, books_of, cost_sh
 from marketplace.costing.tariffs import tariff_book
 from marketplace.exchange.models import Offer
 from marketplace.exchange.pricing import price_of_access
+from marketplace.kernel.actor import Actor, Role
 from marketplace.planning import queries, stopping
 from marketplace.planning.forecast import (
     Range,
@@ -27,6 +28,7 @@ from marketplace.planning.forecast import (
     sensitivities,
     simulate,
 )
+from marketplace.settlement.payables.overview import Standing, totals
 
 CARRIED = frozenset({*ACCOUNT.values(), WRITTEN_DOWN})
 
@@ -73,7 +75,7 @@ class Risk:
 
 @dataclass(frozen=True)
 class Page:
-    """The director's page; the totals are the sums of the lines."""
+    """The director's page; the totals are the sums of the lines.  payables: what it owes for stages, what is paid."""
 
     provider: str
     at: datetime
@@ -83,6 +85,7 @@ class Page:
     kept_fen: int
     unrecovered_fen: int
     complete: bool
+    payables: Standing
     risk: Risk
     stop: stopping.Stop
 
@@ -128,6 +131,7 @@ def page(db: Session, provider: str, now: datetime) -> Page:
         kept_fen=sum(one.sheet.kept_fen for one in lines),
         unrecovered_fen=sum(one.sheet.unrecovered_fen for one in lines),
         complete=all(one.sheet.complete for one in lines),
+        payables=totals(db, Actor(provider, frozenset({Role.PROVIDER})))[True],
         risk=_risk(db, provider, now),
         stop=_stop(db, provider, lines, now),
     )

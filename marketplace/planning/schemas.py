@@ -70,6 +70,17 @@ class StopOut(BaseModel):
     cost_fen: int = Field(description="Refunds, income that will not come, and what is written off.")
 
 
+class PayablesSumOut(BaseModel):
+    """What a provider owes for stages to law firms, registrars and others."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    owed_fen: int = Field(description="Neither ordered nor paid.")
+    back_fen: int = Field(description="What corrected tariffs made too much; the next orders take it off.")
+    ordered_fen: int = Field(description="Ordered from the bank and not confirmed.")
+    paid_fen: int
+
+
 class DirectorOut(BaseModel):
     """The director's page: every asset in numbers, the risk, what a stop would cost."""
 
@@ -83,6 +94,7 @@ class DirectorOut(BaseModel):
     kept_fen: int
     unrecovered_fen: int
     complete: bool = Field(description="False while metered events still wait to be posted.")
+    payables: PayablesSumOut
     risk: RiskOut
     stop: StopOut
 

@@ -13,7 +13,7 @@ from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
 from marketplace.ledger import queries as books
 from marketplace.ledger import service as ledger
-from marketplace.ledger.rules import Dimensions, ReversalReason
+from marketplace.ledger.rules import Dimensions, Draft, ReversalReason
 from marketplace.participants import queries as participants
 from marketplace.settlement import queries
 from marketplace.settlement.billing import keep_document, next_number, record_invoice
@@ -67,7 +67,7 @@ def credit(
     db.flush()
 
     entry = record_invoice(db, actor, Tag(step.tag), note, now, {"credits": found.id, "reason": str(reason)})
-    back = sum(_take_back(db, found, line, reason, entry, now) for line in lines)
+    back = _take_back(db, found, lines, reason, entry, now)
     if back:
         owe(db, found, "credit_note", f"refund:{note.id}", back, now)
     cover(db, actor, found, entry, now)
@@ -128,30 +128,31 @@ def _note(db: Session, found: Invoice, lines: Sequence[InvoiceLine], reason: Rev
 
 
 def _take_back(
-    db: Session, found: Invoice, line: InvoiceLine, reason: ReversalReason, entry: str, now: datetime
+    db: Session, found: Invoice, lines: Sequence[InvoiceLine], reason: ReversalReason, entry: str, now: datetime
 ) -> int:
-    """Reverse what the line has brought into the books, the last first; returns the fen that are owed back for it."""
-    for share in queries.shares_of_line(db, line.id):
-        if (returned := returned_key(share)) is not None:
-            _reverse(db, returned, reason, now)
-        share.void, share.returned_as = True, None
-        db.add(share)
-        _reverse(db, payment_key(line, share.role), reason, now)
-    for what in ("sale", "fee"):
-        _reverse(db, payment_key(line, what), reason, now)
-    ledger.reverse(db, SERVICE_ACTOR, queries.standing(db, line), reason, now)
-    paid = books.by_key(db, payment_key(line, "paid")) is not None
-    if paid:
-        parties = {"buyer": found.buyer_id, "venue": found.issuer_id}
-        about = Dimensions(asset=line.asset_id, agreement=line.agreement_id)
-        key, amounts = payment_key(line, "refunded"), {"amount": line.price_fen}
-        draft = payment("invoice.refund", key, parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]
-        ledger.post(db, SERVICE_ACTOR, draft, now)
+    """Reverse at once what lines have brought into the books; returns the fen that are owed back for them."""
+    keys = list[str]()
+    for line in lines:
+        for share in queries.shares_of_line(db, line.id):
+            if (returned := returned_key(share)) is not None:
+                keys.append(returned)
+            share.void, share.returned_as = True, None
+            db.add(share)
+            keys.append(payment_key(line, share.role))
+        keys += [payment_key(line, what) for what in ("sale", "fee")]
     db.flush()
-    return line.price_fen if paid else 0
+
+    posted = books.ids_by_key(db, keys)
+    charges = [queries.standing(db, line) for line in lines]
+    ledger.reverse_all(db, SERVICE_ACTOR, [*(posted[key] for key in keys if key in posted), *charges], reason, now)
+    settled = books.ids_by_key(db, [payment_key(line, "paid") for line in lines])
+    paid = [line for line in lines if payment_key(line, "paid") in settled]
+    ledger.post_all(db, SERVICE_ACTOR, [_refund(found, line, entry, now) for line in paid], now)
+    return sum(line.price_fen for line in paid)
 
 
-def _reverse(db: Session, key: str, reason: ReversalReason, now: datetime) -> None:
-    posted = books.by_key(db, key)
-    if posted is not None:
-        ledger.reverse(db, SERVICE_ACTOR, posted.id, reason, now)
+def _refund(found: Invoice, line: InvoiceLine, entry: str, now: datetime) -> Draft:
+    parties = {"buyer": found.buyer_id, "venue": found.issuer_id}
+    about = Dimensions(asset=line.asset_id, agreement=line.agreement_id)
+    key, amounts = payment_key(line, "refunded"), {"amount": line.price_fen}
+    return payment("invoice.refund", key, parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]

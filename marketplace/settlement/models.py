@@ -9,6 +9,7 @@ from sqlalchemy import BigInteger, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
+from marketplace.settlement.rules import OrderState
 
 
 class InvoiceSeries(SQLModel, table=True):
@@ -136,7 +137,8 @@ class BankAccount(SQLModel, table=True):
 class PaymentOrder(SQLModel, table=True):
     """A file for the bank of an exchange, or of a provider that pays for stages.
 
-    message: the ISO 20022 document; sha256: of its bytes.
+    message: the ISO 20022 document; sha256: of its bytes.  cancelled_at, cancellation: where the bank did not carry it
+    out, why, what each transfer paid, and what the bank told of it after that (`settlement.bank.cancelling`).
     """
 
     __tablename__ = "payment_order"
@@ -148,19 +150,31 @@ class PaymentOrder(SQLModel, table=True):
     sha256: str
     message: str
     made_at: datetime = Field(sa_type=UtcDateTime)
+    cancelled_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    cancellation: dict[str, Any] | None = Field(default=None, sa_type=JsonColumn)
+
+    @property
+    def cancelled_state(self) -> OrderState | None:
+        """`cancelled` or `contested`, None for one that was not cancelled."""
+        if self.cancelled_at is None:
+            return None
+        return OrderState.CONTESTED if (self.cancellation or {})["contested"] else OrderState.CANCELLED
 
 
 class Payable(SQLModel, table=True):
     """What a provider owes for a stage to who did the work; there is a row from when it was first ordered or paid.
 
-    transaction_id: the posting that it pays; at: when the work was metered; order_id, reference: the payment order and
-    the transfer in it, None until ordered; paid_at: when the bank's statement confirmed it, or the provider said so;
-    payments: how often it was paid, more than once where a transfer came back.
+    part: 0, then one for each difference of a corrected tariff; transaction_id: the posting that it pays; amount_fen:
+    below zero where the payee owes it back, which the next transfer to it takes off; at: when the work was metered;
+    order_id, reference: the payment order and the transfer in it, None until ordered; paid_at: when the bank's
+    statement confirmed it, or the provider said so; payments: how often it was paid, more than once where a transfer
+    came back.
     """
 
     __tablename__ = "payable"
 
     meter_event: str = Field(primary_key=True, foreign_key="meter_event.id")
+    part: int = Field(default=0, primary_key=True)
     transaction_id: str = Field(foreign_key="ledger_transaction.id")
     kind: str
     asset_id: str = Field(index=True)

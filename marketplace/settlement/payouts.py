@@ -9,38 +9,40 @@ from datetime import datetime
 from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
-from marketplace.kernel.actor import SERVICE_ACTOR, Actor
+from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
-from marketplace.ledger import queries as books
-from marketplace.ledger import service as ledger
-from marketplace.ledger.rules import Dimensions, Draft, ReversalReason
+from marketplace.ledger.rules import Dimensions, Draft
 from marketplace.settlement.models import InvoiceLine, Share
-from marketplace.settlement.postings import payment
+from marketplace.settlement.postings import Booking, payment
 from marketplace.settlement.returning import Returned, tell
 
 
-def confirm(db: Session, actor: Actor, shares: Sequence[Share], bank_reference: str, now: datetime) -> None:
+def confirm(
+    db: Session, actor: Actor, shares: Sequence[Share], bank_reference: str, booking: Booking, now: datetime
+) -> None:
     """Note that the bank has carried out the transfers of shares; those that are paid already stay as they are.
 
     Where an earlier transfer came back, its return is reversed in the books.
-    bank_reference: as `name_of_reference` gives it.  Records: settlement:shares_paid per transfer, ledger:posted.
+    bank_reference: as `name_of_reference` gives it; booking: gets what the caller enters into the books.
+    Records: settlement:shares_paid per transfer.
     """
     for group in _by_transfer(one for one in shares if one.paid_at is None):
-        returned = [key for one in group if (key := returned_key(one)) is not None]
+        booking.taken_back.extend(key for one in group if (key := returned_key(one)) is not None)
         for one in group:
             one.paid_at, one.returned_as = now, None
             db.add(one)
         db.flush()
         record(db, actor, Tag.SHARES_PAID, now, facts=_facts(group) | {"bank": bank_reference})
-        for key in returned:
-            take_back_return(db, key, ReversalReason.CAUSE_CANCELLED, now)
 
 
-def owe_again(db: Session, actor: Actor, shares: Sequence[Share], bank_reference: str, now: datetime) -> None:
+def owe_again(
+    db: Session, actor: Actor, shares: Sequence[Share], bank_reference: str, booking: Booking, now: datetime
+) -> None:
     """Note that transfers of shares came back: the exchange holds them again and owes them to their owners.
 
     The next payment order has them, at the account that their owner has named by then, and the owner is told.
-    bank_reference: as `name_of_reference` gives it.  Records: settlement:shares_owed per transfer, ledger:posted.
+    bank_reference: as `name_of_reference` gives it; booking: gets what the caller enters into the books.
+    Records: settlement:shares_owed per transfer.
     """
     for group in _by_transfer(shares):
         first, facts = group[0], _facts(group) | {"returned": bank_reference}
@@ -52,8 +54,7 @@ def owe_again(db: Session, actor: Actor, shares: Sequence[Share], bank_reference
             db.add(one)
         db.flush()
         entry = record(db, actor, Tag.SHARES_OWED, now, facts=facts)
-        # At once, not one by one: the books hold balances in one order for all writers of a call.
-        ledger.post_all(db, SERVICE_ACTOR, [_return(db, one, entry, now) for one in fresh], now)
+        booking.drafts.extend(_return(db, one, entry, now) for one in fresh)
         tell(db, back, entry, now)
 
 
@@ -62,13 +63,6 @@ def returned_key(share: Share) -> str | None:
     if share.returned_as is None:
         return None
     return f"settlement:{share.line_id}:{share.role}:returned:{share.returned_as}"
-
-
-def take_back_return(db: Session, key: str, reason: ReversalReason, now: datetime) -> None:
-    """Reverse the posting of a return, by its key.  Records: ledger:posted."""
-    posted = books.by_key(db, key)
-    if posted is not None:
-        ledger.reverse(db, SERVICE_ACTOR, posted.id, reason, now)
 
 
 def _return(db: Session, share: Share, entry: str, now: datetime) -> Draft:

@@ -3,17 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
+from sqlmodel import Session
 
+from marketplace.kernel.actor import SERVICE_ACTOR
+from marketplace.ledger import queries as books
+from marketplace.ledger import service as ledger
 from marketplace.ledger.accounts import FOLDER, chart
-from marketplace.ledger.rules import Dimensions, Draft, Line, merged
+from marketplace.ledger.rules import Dimensions, Draft, Line, ReversalReason, merged
 from marketplace.settlement.models import InvoiceLine
 
 Party = Literal["buyer", "provider", "venue", "beneficiary", "payer", "payee"]
+
+
+@dataclass(frozen=True)
+class Booking:
+    """What a call brings into the books in its end: drafts, then the reversals of what these keys name.
+
+    At once, not one by one: the books hold balances in one order for all writers of a call.
+    """
+
+    drafts: list[Draft] = field(default_factory=list)
+    taken_back: list[str] = field(default_factory=list)
+
+    def enter(self, db: Session, now: datetime) -> None:
+        """Post it.  Records: ledger:posted for each transaction that is new."""
+        ledger.post_all(db, SERVICE_ACTOR, self.drafts, now)
+        posted = books.ids_by_key(db, self.taken_back)
+        ledger.reverse_all(db, SERVICE_ACTOR, list(posted.values()), ReversalReason.CAUSE_CANCELLED, now)
 
 
 class PaymentLine(BaseModel):

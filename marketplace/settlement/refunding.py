@@ -10,11 +10,10 @@ from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.ids import new_id
-from marketplace.ledger import queries as books
 from marketplace.ledger import service as ledger
-from marketplace.ledger.rules import Dimensions, ReversalReason
+from marketplace.ledger.rules import Dimensions
 from marketplace.settlement.models import Invoice, Refund
-from marketplace.settlement.postings import payment
+from marketplace.settlement.postings import Booking, payment
 from marketplace.settlement.returning import Returned, tell
 
 
@@ -48,10 +47,13 @@ def owe_surplus(db: Session, found: Invoice, key: str, amount_fen: int, entry: s
     owe(db, found, "overpayment", key, amount_fen, now)
 
 
-def confirm(db: Session, actor: Actor, refunds: list[Refund], bank_reference: str, now: datetime) -> None:
+def confirm(
+    db: Session, actor: Actor, refunds: list[Refund], bank_reference: str, booking: Booking, now: datetime
+) -> None:
     """Note that the bank has carried refunds out; one that is paid already stays as it is.
 
-    bank_reference: as `name_of_reference` gives it.  Records: settlement:refund_paid, ledger:posted.
+    bank_reference: as `name_of_reference` gives it; booking: gets what the caller enters into the books.
+    Records: settlement:refund_paid.
     """
     for one in refunds:
         db.refresh(one, with_for_update=True)
@@ -64,27 +66,28 @@ def confirm(db: Session, actor: Actor, refunds: list[Refund], bank_reference: st
         parties = {"buyer": one.buyer_id, "venue": one.issuer_id}
         amounts, key = {"amount": one.amount_fen}, _paid_key(one)
         draft = payment("refund.paid", key, parties, amounts, entry=entry, at=now, about=Dimensions())  # type: ignore[arg-type]
-        ledger.post(db, SERVICE_ACTOR, draft, now)
+        booking.drafts.append(draft)
 
 
-def owe_again(db: Session, actor: Actor, refunds: list[Refund], bank_reference: str, now: datetime) -> None:
+def owe_again(
+    db: Session, actor: Actor, refunds: list[Refund], bank_reference: str, booking: Booking, now: datetime
+) -> None:
     """Note that transfers of refunds came back: each is owed as before, its buyer told, and the next order has it.
 
-    bank_reference: as `name_of_reference` gives it.  Records: settlement:refund_owed, ledger:posted.
+    bank_reference: as `name_of_reference` gives it; booking: gets what the caller enters into the books.
+    Records: settlement:refund_owed.
     """
     for one in refunds:
         db.refresh(one, with_for_update=True)
         if one.order_id is None:
             continue
-        posted = books.by_key(db, _paid_key(one))
+        booking.taken_back.append(_paid_key(one))
         back = Returned("refund", one.issuer_id, one.buyer_id, one.amount_fen, one.order_id, one.reference)
         one.order_id = one.reference = one.paid_at = None
         db.add(one)
         db.flush()
         entry = record(db, actor, Tag.REFUND_OWED, now, facts=_facts(one) | {"returned": bank_reference})
         tell(db, back, entry, now)
-        if posted is not None:
-            ledger.reverse(db, SERVICE_ACTOR, posted.id, ReversalReason.CAUSE_CANCELLED, now)
 
 
 def _paid_key(one: Refund) -> str:

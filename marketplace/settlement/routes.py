@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import Response
+from sqlmodel import Session
 
 from marketplace.audit import documents
 from marketplace.negotiation.queries import own_agreement
 from marketplace.plumbing.paging import MOST, Cursor, Limit
 from marketplace.plumbing.web import PublicView, Verb, View, router
 from marketplace.settlement import billing, choosing, crediting, paying, queries, results
-from marketplace.settlement.bank import orders, statements
-from marketplace.settlement.bank.queries import order, orders_of, refunds_of
+from marketplace.settlement.bank import cancelling, orders, statements
+from marketplace.settlement.bank.queries import order, orders_of, own_order, refunds_of, states_of
+from marketplace.settlement.bank.schemas import (
+    CancellationIn,
+    CreditOutcomeOut,
+    PaymentOrderOut,
+    ResolutionIn,
+    StatementIn,
+)
 from marketplace.settlement.document import invoice_pdf
-from marketplace.settlement.models import Invoice
+from marketplace.settlement.models import Invoice, PaymentOrder
 from marketplace.settlement.payables import service as payables
 from marketplace.settlement.payables.queries import payables_of
 from marketplace.settlement.schemas import (
     BankAccountIn,
     BankAccountOut,
     CreditIn,
-    CreditOutcomeOut,
     DisputeIn,
     InvoiceDetail,
     InvoiceIn,
@@ -32,14 +41,12 @@ from marketplace.settlement.schemas import (
     PayableOut,
     PayablesIn,
     PaymentIn,
-    PaymentOrderOut,
     RefundOut,
     SchemeChoiceIn,
     SchemeChoiceOut,
     SchemeOut,
     ShareOut,
     SharePage,
-    StatementIn,
 )
 from marketplace.settlement.waterfall import schemes
 
@@ -122,13 +129,13 @@ def set_bank_account(verb: Verb, asked: BankAccountIn) -> BankAccountOut:
 @routes.post("/payment-orders", status_code=201, operation_id="order_payments")
 def order_payments(verb: Verb) -> PaymentOrderOut:
     """The exchange orders every share and refund that waits: one file for its bank, each once."""
-    return PaymentOrderOut.model_validate(orders.order_payments(verb.db, verb.actor, verb.now))
+    return _orders(verb.db, [orders.order_payments(verb.db, verb.actor, verb.now)])[0]
 
 
 @routes.get("/payment-orders", operation_id="list_payment_orders")
 def list_payment_orders(view: View) -> list[PaymentOrderOut]:
     """The caller's payment orders, the latest first; all of them for auditors."""
-    return [PaymentOrderOut.model_validate(one) for one in orders_of(view.db, view.actor)]
+    return _orders(view.db, orders_of(view.db, view.actor))
 
 
 @routes.get("/payment-orders/{order_id}/pain.001.xml", operation_id="get_payment_file", response_class=Response)
@@ -137,6 +144,20 @@ def get_payment_file(view: View, order_id: str) -> Response:
     found = order(view.db, view.actor, order_id)
     headers = {"Content-Disposition": f'attachment; filename="{found.id}.xml"'}
     return Response(found.message, media_type="application/xml", headers=headers)
+
+
+@routes.post("/payment-orders/{order_id}/cancellation", operation_id="cancel_payment_order")
+def cancel_payment_order(verb: Verb, order_id: str, asked: CancellationIn) -> PaymentOrderOut:
+    """Cancel what the bank has not carried out of a payment order of the caller's: it is owed as before."""
+    found = own_order(verb.db, verb.actor, order_id)
+    return _orders(verb.db, [cancelling.cancel(verb.db, verb.actor, found, asked.reason, verb.now)])[0]
+
+
+@routes.post("/payment-orders/{order_id}/resolution", operation_id="resolve_payment_order")
+def resolve_payment_order(verb: Verb, order_id: str, asked: ResolutionIn) -> PaymentOrderOut:
+    """Say what became of a cancelled payment order that the bank carried out after all."""
+    found = own_order(verb.db, verb.actor, order_id)
+    return _orders(verb.db, [cancelling.resolve(verb.db, verb.actor, found, asked.decision, verb.now)])[0]
 
 
 @routes.get("/payables", operation_id="list_payables")
@@ -148,13 +169,14 @@ def list_payables(view: View) -> list[PayableOut]:
 @routes.post("/payables/payment-orders", status_code=201, operation_id="order_payables")
 def order_payables(verb: Verb, asked: PayablesIn) -> PaymentOrderOut:
     """A provider orders what it owes for stages: one file for its bank, one transfer to each payee, each cost once."""
-    return PaymentOrderOut.model_validate(payables.order_payables(verb.db, verb.actor, asked.events, verb.now))
+    return _orders(verb.db, [payables.order_payables(verb.db, verb.actor, asked.events, verb.now)])[0]
 
 
 @routes.post("/payables/{event_id}/payment", operation_id="pay_payable")
 def pay_payable(verb: Verb, event_id: str, asked: PaidByHandIn) -> PayableOut:
     """A provider says that it paid what it owes for a stage, in another way than by an order of here."""
-    return PayableOut.model_validate(payables.pay_by_hand(verb.db, verb.actor, event_id, asked.reference, verb.now))
+    paid = payables.pay_by_hand(verb.db, verb.actor, event_id, asked.reference, verb.now, part=asked.part)
+    return PayableOut.model_validate(paid)
 
 
 @routes.post("/bank-statements", operation_id="take_bank_statement")
@@ -191,6 +213,11 @@ def dispute_outcome(verb: Verb, agreement_id: str, asked: DisputeIn) -> OutcomeO
     """A party disputes what was declared, once and within 14 days."""
     agreement = own_agreement(verb.db, verb.actor, agreement_id)
     return OutcomeOut.model_validate(results.dispute(verb.db, verb.actor, agreement, asked.reason, verb.now))
+
+
+def _orders(db: Session, found: Sequence[PaymentOrder]) -> list[PaymentOrderOut]:
+    states = states_of(db, found)
+    return [PaymentOrderOut.model_validate(one.model_dump() | {"state": states[one.id]}) for one in found]
 
 
 def _invoice(found: Invoice) -> InvoiceOut:

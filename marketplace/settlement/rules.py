@@ -75,6 +75,47 @@ OUTCOME = Machine(
 )
 
 
+class OrderState(StrEnum):
+    """How far a payment order has come; `settled` when nothing of it waits for the bank any more."""
+
+    PLACED = "placed"
+    SETTLED = "settled"
+    CANCELLED = "cancelled"
+    CONTESTED = "contested"
+
+
+class CancelReason(StrEnum):
+    """Why a payment order is cancelled; codes, because entries hold no free text."""
+
+    NOT_CARRIED_OUT = "not_carried_out"
+    REFUSED_BY_BANK = "refused_by_bank"
+    WRONG_ACCOUNT = "wrong_account"
+    ORDERED_BY_MISTAKE = "ordered_by_mistake"
+
+
+class Resolution(StrEnum):
+    """What a person says of a cancelled order that the bank carried out."""
+
+    CARRIED_OUT = "carried_out"
+    SETTLED_OUTSIDE = "settled_outside"
+
+
+_P = OrderState
+_PAYER = "exchange_operator provider"
+
+PAYMENT_ORDER = Machine(
+    name="payment order",
+    steps=(
+        step(_P.PLACED, _P.SETTLED, _PAYER, Tag.BANK_ENTRY_TAKEN),
+        step(_P.PLACED, _P.CANCELLED, _PAYER, Tag.PAYMENTS_CANCELLED),
+        step(_P.CANCELLED, _P.PLACED, _PAYER, Tag.PAYMENTS_RESOLVED),
+        step(_P.CANCELLED, _P.CONTESTED, _PAYER, Tag.BANK_ENTRY_TAKEN),
+        step(_P.CONTESTED, _P.PLACED, _PAYER, Tag.PAYMENTS_RESOLVED),
+        step(_P.CONTESTED, _P.CANCELLED, _PAYER, Tag.PAYMENTS_RESOLVED),
+    ),
+)
+
+
 def number_of(kind: str, year: int, place: int) -> str:
     """`INV-2026-000001`."""
     return f"{PREFIX[kind]}-{year}-{place:06d}"

@@ -40,14 +40,6 @@ class CreditIn(BaseModel):
     reason: ReversalReason = ReversalReason.CAUSE_CANCELLED
 
 
-class StatementIn(BaseModel):
-    """A bank statement, ISO 20022 camt.053, as text."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    statement: str = Field(min_length=1, max_length=1 << 20)
-
-
 class SchemeChoiceIn(BaseModel):
     """scheme: one of GET /v1/settlement/schemes; owners: role -> participant, or `<own id>:<role>`."""
 
@@ -210,12 +202,13 @@ class PayableOut(BaseModel):
     model_config = ConfigDict(from_attributes=True)
 
     meter_event: str
+    part: int = Field(description="0, then one for each difference of a corrected tariff.")
     transaction_id: str = Field(description="Its posting, which names the log entries that prove it.")
     kind: str = Field(examples=["legal.opinion"])
     asset_id: str
     payer_id: str
     payee_id: str
-    amount_fen: int
+    amount_fen: int = Field(description="Below zero: the payee owes it back, and the next order to it takes it off.")
     state: str = Field(description="`owed`, `ordered` from the bank, or `paid`.")
     at: datetime
     order_id: str | None
@@ -231,23 +224,12 @@ class PayablesIn(BaseModel):
 
 
 class PaidByHandIn(BaseModel):
-    """A payment that the caller made in another way.  reference: the bank's own."""
+    """A payment that the caller made in another way, or of a part below zero got back.  reference: the bank's own."""
 
     model_config = ConfigDict(extra="forbid")
 
     reference: str = Field(pattern=r"^[A-Za-z0-9/-]{1,35}$", examples=["2026100112345678"])
-
-
-class PaymentOrderOut(BaseModel):
-    """A file for the bank, without the file."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    id: str
-    payments: int
-    total_fen: int
-    sha256: str
-    made_at: datetime
+    part: int = Field(default=0, ge=0, le=10**6, strict=True)
 
 
 class MeasuredIn(BaseModel):
@@ -280,14 +262,3 @@ class OutcomeOut(BaseModel):
     declared_at: datetime
     disputed_at: datetime | None
     settled_at: datetime | None
-
-
-class CreditOutcomeOut(BaseModel):
-    """What became of one credit of a statement."""
-
-    model_config = ConfigDict(from_attributes=True)
-
-    reference: str
-    amount_fen: int
-    outcome: str
-    invoice: str | None

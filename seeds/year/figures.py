@@ -32,6 +32,7 @@ def of(year: Year, folder: Path) -> dict[str, Any]:
         "departments": year["hospital"].get("/v1/costs", {"by": "department"}),
         "plans": _plans(year),
         "invoices": _invoices(auditor.get("/v1/invoices")),
+        "payables": _sums(year["hospital"].get("/v1/payables")),
         "shares": _shares(list(items(auditor, "/v1/shares", {"limit": 500}))),
         "board": auditor.get("/v1/demand-board")["rows"],
         "disclosure": year["hospital"].get("/v1/accounting/disclosure", {"from": first, "to": last}),
@@ -66,6 +67,14 @@ def _shares(found: list[dict[str, Any]]) -> dict[str, int]:
     for one in found:
         sums[one["role"]] += 0 if one["void"] else one["amount_fen"]
     return dict(sums.most_common())
+
+
+def _sums(found: list[dict[str, Any]]) -> dict[str, int]:
+    """State -> fen of what is owed for stages."""
+    sums = Counter[str]()
+    for one in found:
+        sums[one["state"]] += one["amount_fen"]
+    return dict(sums)
 
 
 def _journals(year: Year, folder: Path, first: str, last: str) -> list[str]:

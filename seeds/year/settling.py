@@ -23,7 +23,11 @@ def settle_in(year: Year) -> None:
     operator = year.world.ids["operator"]
     hospital.post("/v1/settlement/scheme", {"scheme": SCHEME, "owners": {"operator": operator}})
     for number, (party, part) in enumerate(
-        [("exchange", None), ("operator", None), ("hospital", None), *(("hospital", part) for part in PARTS)]
+        [
+            *(("exchange", None), ("operator", None), ("hospital", None)),
+            *(("hospital", part) for part in PARTS),
+            *(("law_firm", None), ("registrar", None)),
+        ]
     ):
         account = {"holder": f"示例户名{party}", "account": f"62220000{number:08d}", "bank": BANK}
         year[party].post("/v1/bank-accounts", account | ({"part": part} if part else {}))
@@ -74,6 +78,33 @@ def order_payments(year: Year) -> None:
     year.note("ordered", payments=order["payments"], fen=order["total_fen"], bytes=len(file))
 
 
+def order_stages(year: Year) -> None:
+    """The hospital orders what it owes for stages, as one file for its bank."""
+    hospital = year["hospital"]
+    if any(one["state"] == "owed" for one in hospital.get("/v1/payables")):
+        order = hospital.post("/v1/payables/payment-orders", {"events": []})
+        year.note("ordered_stages", payments=order["payments"], fen=order["total_fen"])
+
+
+def confirm_orders(year: Year, *, party: str) -> None:
+    """A party's bank tells that it has carried out what was ordered."""
+    for order in year[party].get("/v1/payment-orders"):
+        if order["state"] == "placed":
+            year.statement += 1
+            (taken,) = year[party].post("/v1/bank-statements", {"statement": _debit(year.statement, order)})
+            assert taken["outcome"] == "paid_out", taken
+            year.note("confirmed", party=party, fen=taken["amount_fen"])
+
+
+def cancel_stages(year: Year) -> None:
+    """The bank has not carried out what the hospital ordered for stages: the order is cancelled."""
+    hospital = year["hospital"]
+    for order in hospital.get("/v1/payment-orders"):
+        if order["state"] == "placed":
+            hospital.post(f"/v1/payment-orders/{order['id']}/cancellation", {"reason": "not_carried_out"})
+            year.note("cancelled_order", fen=order["total_fen"])
+
+
 def close_month(year: Year, period: str) -> None:
     """The platform operator signs the books of a month that is over."""
     operator, at = year["operator"], f"/v1/ledger/periods/{period}/closing"
@@ -119,4 +150,17 @@ def _camt(number: int, invoices: Iterable[dict[str, Any]]) -> str:
         f"<NtryDtls><TxDtls><RmtInf><Ustrd>{escape(one['number'])}</Ustrd></RmtInf></TxDtls></NtryDtls></Ntry>"
         for place, one in enumerate(invoices)
     )
+    return _statement(entries)
+
+
+def _debit(number: int, order: dict[str, Any]) -> str:
+    """A statement of one booked debit over a whole payment order, by the order's id."""
+    return _statement(
+        f"<Ntry><Amt Ccy='CNY'>{Decimal(order['total_fen']).scaleb(-2)}</Amt><CdtDbtInd>DBIT</CdtDbtInd>"
+        f"<Sts><Cd>BOOK</Cd></Sts><AcctSvcrRef>YEAR{number:04d}-out</AcctSvcrRef>"
+        f"<NtryDtls><TxDtls><Refs><PmtInfId>{order['id'][:35]}</PmtInfId></Refs></TxDtls></NtryDtls></Ntry>"
+    )
+
+
+def _statement(entries: str) -> str:
     return f"<Document xmlns='{CAMT}'><BkToCstmrStmt><Stmt>{entries}</Stmt></BkToCstmrStmt></Document>"

@@ -27,6 +27,7 @@ def show(found: dict[str, Any], console: Console) -> None:
         f"Invoices     {bills['number']} over {major(bills['total_fen'])}, paid {major(bills['paid_fen'])}, "
         f"credited {major(bills['credited_fen'])}, once overdue {bills['overdue']}"
     )
+    console.print("Stages       " + ", ".join(f"{state} {major(fen)}" for state, fen in found["payables"].items()))
     console.print(f"Books        trial balance {found['trial_balance_fen']} fen, months closed {len(found['closed'])}")
     console.print(f"Log          {log['entries']} entries, findings {len(log['findings'])}")
     for finding in log["findings"]:

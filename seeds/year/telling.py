@@ -38,6 +38,7 @@ DEEDS: dict[str, Callable[..., None]] = {
     "declare": settling.declare,
     "dispute": settling.dispute,
     "credit_use": settling.credit_use,
+    "cancel_stages": settling.cancel_stages,
 }
 
 
@@ -84,6 +85,7 @@ def _calendar(year: Year, scans: Path) -> Iterator[tuple[datetime, Deed]]:
         yield year.day(_on(month, 27)), partial(using.prove_all, year)
         yield year.day(_on(month + 1, 3)), partial(settling.close_month, year, f"{year.now:%Y}-{month:02d}")
         yield year.day(_on(month + 1, 20)), partial(_pay, year)
+        yield year.day(_on(month + 1, 24)), partial(_confirm, year)
 
 
 def _act(year: Year, scans: Path, act: Act) -> None:
@@ -102,6 +104,13 @@ def _pay(year: Year) -> None:
     late = () if year.now >= year.day(year.plot.pays_from) else (year.plot.late,)
     settling.pay_due(year, but=late)
     settling.order_payments(year)
+    settling.order_stages(year)
+
+
+def _confirm(year: Year) -> None:
+    """The banks tell what they have carried out."""
+    for party in ("exchange", "hospital"):
+        settling.confirm_orders(year, party=party)
 
 
 def _on(month: int, day: int) -> str:

@@ -51,12 +51,14 @@ _PARTIES = "owner buyer"
 _READERS = "owner buyer auditor"
 
 # The console's pages that show what belongs to parties, where these are no invented examples: path -> who reads it.
-# owner_id, buyer_id, exchange_id: the participants behind those identities.
+# owner_id, buyer_id, exchange_id, firm_id: the participants behind those identities.
 PAGES: dict[str, Row] = {
     "/participants/{owner_id}/director": only("owner auditor"),
     "/participants/{owner_id}/assets/{asset_id}": only("owner auditor"),
     "/participants/{owner_id}/sales": only("owner auditor"),
     "/participants/{owner_id}/shares": only("owner auditor"),
+    "/participants/{owner_id}/payables": only("owner auditor"),
+    "/participants/{firm_id}/payables": only("firm auditor"),
     "/participants/{buyer_id}/purchases": only("buyer auditor"),
     "/participants/{exchange_id}/sales": only("exchange auditor"),
     "/invoices/{invoice_id}": only("exchange auditor"),
@@ -242,6 +244,8 @@ ROWS: dict[str, Row] = {
     "set_bank_account": Row(KNOWN - {"auditor"}, 403),
     "order_payments": only("exchange other_exchange", 403),
     "list_payment_orders": ANYBODY,
+    "cancel_payment_order": only("exchange"),
+    "resolve_payment_order": only("exchange"),
     "list_refunds": ANYBODY,
     "get_payment_file": only("exchange auditor"),
     "list_outcomes": only(_READERS),

@@ -25,7 +25,7 @@ NAMES = ("First People", "Kangyuan", "Example chest CT", "INV-20")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """The story of the matrix, first with invented parties, then with the same as real ones."""
     with open_story(tmp_path_factory.mktemp("pages") / "house") as opened:
-        for name in ("owner", "buyer", "exchange"):
+        for name in ("owner", "buyer", "exchange", "firm"):
             opened.ids[f"{name}_id"] = opened.house.cast[str(IDENTITIES[name])].id
         yield opened
 

@@ -29,7 +29,7 @@ from marketplace.participants.models import Participant
 from marketplace.plumbing import epochs, outbox
 from marketplace.plumbing.bulk import insert_all
 from marketplace.registration.models import CertificateSerial, RegistrarSeat
-from marketplace.settlement.models import Share
+from marketplace.settlement.models import Payable, Share
 from tests.house import House
 from tests.usage.agreed import row
 
@@ -105,6 +105,25 @@ def test_a_share_that_was_sealed_before_it_knew_its_transfer_keeps_its_seal_unti
     assert seals.seal(paid) == hashlib.sha256(text.encode()).hexdigest()
     for change in ({"reference": "pay_1-00001"}, {"paid_at": datetime(2026, 9, 1, tzinfo=UTC)}, {"returned_as": "x"}):
         assert seals.seal(Share(**paid.model_dump() | change)) != seals.seal(paid)
+
+
+def test_what_was_owed_before_it_had_parts_keeps_its_seal_and_its_name() -> None:
+    owed = Payable(
+        meter_event="mtr_1",
+        transaction_id="ltx_1",
+        kind="legal.opinion",
+        asset_id="ast_1",
+        payer_id="prt_hospital",
+        payee_id="prt_law_firm",
+        amount_fen=100,
+        at=datetime(2026, 9, 1, tzinfo=UTC),
+    )
+    before = {name: value for name, value in owed.model_dump().items() if name != "part"}
+    text = json.dumps(before | {"at": owed.at.isoformat()}, sort_keys=True, separators=(",", ":"))
+    assert (seals.name_of(owed), seals.seal(owed)) == (("payable", "mtr_1"), hashlib.sha256(text.encode()).hexdigest())
+    tenth = Payable(**owed.model_dump() | {"part": 10})
+    assert seals.name_of(tenth) == ("payable", "mtr_1/10")
+    assert seals.seal(tenth) != seals.seal(owed)
 
 
 def test_rows_inserted_past_the_unit_of_work_are_sealed_as_they_are_read_back(house: House) -> None:

@@ -12,10 +12,12 @@ from marketplace.assets.models import Asset
 from marketplace.audit.entry import Tag
 from marketplace.audit.models import Entry
 from marketplace.console import codes, events, market_routes, views
+from marketplace.console.desks import codes as desk_codes
 from marketplace.console.reader import Reader
 from marketplace.console.words import WORDS
 from marketplace.exchange.models import Demand
 from marketplace.exchange.terms import PROFILE, PURPOSES
+from marketplace.ledger.accounts import posting_rules
 from marketplace.legal import checklist
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
@@ -57,7 +59,10 @@ def desk_addresses(site: Site) -> list[str]:
         demands = db.exec(select(Demand.id)).all()
     return [
         "/participants",
-        *(f"/participants/{hospital}/{page}" for page in ("director", f"assets/{asset}", "sales", "shares")),
+        *(
+            f"/participants/{hospital}/{page}"
+            for page in ("director", f"assets/{asset}", "sales", "shares", "payables")
+        ),
         f"/participants/{buyer}/purchases",
         "/demand",
         "/tariffs",
@@ -131,6 +136,7 @@ def test_every_code_that_is_stored_has_words_in_both_languages() -> None:
     assert set(events.TAGS) == set(Tag)
     assert {str(state) for state in AgreementState} <= set(codes.AGREEMENT_STATES)
     assert checklist.current().evidence_kinds <= set(codes.EVIDENCE)
+    assert set(desk_codes.STAGE_COSTS) == set(posting_rules().stage_kinds())
     for table in (events.TAGS, codes.EVIDENCE, codes.STAGES, codes.OUTCOMES, codes.RIGHTS, codes.CHECKS, WORDS):
         for code, (english, chinese) in table.items():
             assert english, code

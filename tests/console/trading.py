@@ -36,6 +36,7 @@ DESKS = {
     "sales": f"/participants/{HOSPITAL}/sales",
     "issued": f"/participants/{EXCHANGE}/sales",
     "shares": f"/participants/{HOSPITAL}/shares",
+    "payables": f"/participants/{HOSPITAL}/payables",
     "purchases": f"/participants/{PHARMA}/purchases",
     "demand": "/demand",
     "tariffs": "/tariffs",

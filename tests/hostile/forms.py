@@ -329,6 +329,8 @@ FORMS: dict[str, Form] = {
     "dispute_outcome": _plain({"reason": "wrong_measurement"}),
     "take_bank_statement": _plain({"statement": _STATEMENT}),
     "order_payables": _plain({"events": []}),
+    "cancel_payment_order": _plain({"reason": "not_carried_out"}),
+    "resolve_payment_order": _plain({"decision": "carried_out"}),
     "pay_payable": _plain({"reference": "R1"}),
     "close_period": _period("period-close", _to_close),
     "reopen_period": _period("period-reopening", _to_reopen),

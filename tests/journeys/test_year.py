@@ -24,7 +24,8 @@ from marketplace.ledger.rules import ReversalReason
 from marketplace.negotiation.models import Agreement
 from marketplace.plumbing.db import Database
 from marketplace.settlement import queries as settlement
-from marketplace.settlement.models import Invoice, InvoiceLine, Share
+from marketplace.settlement.bank.queries import states_of
+from marketplace.settlement.models import Invoice, InvoiceLine, Payable, PaymentOrder, Share
 from seeds.year.plots import SHORT, YEAR
 from seeds.year.telling import ToldBefore, tell_year
 from tests.ledger.tools import run
@@ -118,6 +119,25 @@ def _is_cost(page: dict[str, Any], owner: str, account: str) -> bool:
     stages = ("collection", "governance", "legal", "certificate", "listing")
     costs = {*(f"expense:{stage}" for stage in stages), "asset:data-inventory", "asset:data-intangible"}
     return owner == page["provider"] and account in costs
+
+
+def test_what_the_hospital_owed_for_stages_is_paid_and_received_to_the_fen(told: dict[str, Any], db: Session) -> None:
+    paid = Counter[str]()
+    for one in db.exec(select(Payable)):
+        assert one.state == "paid"
+        paid[one.payee_id] += one.amount_fen
+    sums = told["director"]["payables"]
+    assert sums == {"owed_fen": 0, "back_fen": 0, "ordered_fen": 0, "paid_fen": paid.total()}
+    assert told["payables"] == {"paid": paid.total()}
+    held = {(one.owner, one.account): one.amount_minor for one in books.balances(db)}
+    assert {payee: held[payee, "asset:cash"] for payee in paid} == paid
+    assert {payee: held[payee, "receivable"] for payee in paid} == dict.fromkeys(paid, 0)
+    assert len(paid) == 2
+    sheets = [one["sheet"]["stages"] for one in told["director"]["assets"]]
+    assert paid.total() == sum(one["assessed"] + one["certified"] for one in sheets)
+    states = Counter(states_of(db, db.exec(select(PaymentOrder)).all()).values())
+    assert (states["cancelled"], states.keys()) == (len(deeds(told, "cancelled_order")), {"settled", "cancelled"})
+    assert states["cancelled"] == 1
 
 
 def test_every_line_of_an_invoice_is_proven_by_its_entries_in_the_tree(db: Session) -> None:

@@ -23,6 +23,12 @@ def page(house: House, who: str = "hospital") -> director.Page:
         return director.page(db, house.cast[who].id, house.clock.now())
 
 
+def house_is_owed(house: House, who: str) -> int:
+    """What the books hold as somebody's receivable."""
+    with house.runtime.database.reading() as db:
+        return {one.account: one.amount_minor for one in books.balances(db, owner=house.cast[who].id)}["receivable"]
+
+
 def test_the_page_of_a_provider_without_assets_is_empty(house: House) -> None:
     found = page(house, "insurer")
     assert (found.assets, found.total_fen, found.stop.cost_fen, found.risk.live_agreements) == ([], 0, 0, 0)
@@ -39,6 +45,7 @@ def test_the_totals_are_the_balances_of_the_ledger(house: House) -> None:
     assert found.complete
     assert found.total_fen == sum(spent) + sum(carried) > 0
     assert found.stop.impairment_fen == sum(carried)
+    assert found.payables.owed_fen == sum(house_is_owed(house, who) for who in ("law_firm", "registrar")) > 0
     assert sum(found.stop.sunk.values()) == found.total_fen
     levies = held["expense:surcharge"] + held["expense:exchange-fee"]
     assert found.kept_fen == -held["revenue:access"] - levies > 0

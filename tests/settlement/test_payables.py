@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from pathlib import Path
@@ -15,8 +16,9 @@ from marketplace.commands import books as commands
 from marketplace.main import ROUTERS
 from marketplace.settlement.bank import statements
 from marketplace.settlement.bank.orders import NoOwnAccount, NothingToPay
+from marketplace.settlement.bank.queries import orders_of
 from marketplace.settlement.models import Payable, PaymentOrder
-from marketplace.settlement.payables import queries, service
+from marketplace.settlement.payables import overview, queries, service
 from marketplace.settlement.payables.queries import NoSuchPayable
 from marketplace.settlement.rules import NotTheBearer, NotTheExchange
 from marketplace.transfer import queries as transfer
@@ -44,15 +46,30 @@ def order(house: House, who: str = "hospital", *events: str) -> PaymentOrder:
         return service.order_payables(db, house.cast[who].actor, events, house.clock.now())
 
 
-def pay_by_hand(house: House, event: str, who: str = "hospital") -> Payable:
+def everything(house: House, who: str = "hospital") -> list[Payable]:
+    with house.runtime.database.reading() as db:
+        return queries.payables_of(db, house.cast[who].actor)
+
+
+def opinions(house: House, who: str = "hospital") -> list[tuple[int, int, str]]:
+    """Part, fen and state of what is owed for opinions."""
+    return [(one.part, one.amount_fen, one.state) for one in everything(house, who) if one.kind == "legal.opinion"]
+
+
+def pay_by_hand(house: House, event: str, who: str = "hospital", part: int = 0) -> Payable:
     with house.db() as db:
-        return service.pay_by_hand(db, house.cast[who].actor, event, "B-77", house.clock.now())
+        return service.pay_by_hand(db, house.cast[who].actor, event, "B-77", house.clock.now(), part=part)
 
 
 def take(house: House, text: str, who: str = "hospital") -> list[str]:
     with house.db() as db:
         told = statements.take_statement(db, house.cast[who].actor, text, house.clock.now())
         return [one.outcome for one in told]
+
+
+def entry_of(text: str) -> str:
+    """The one entry of a statement."""
+    return text[text.index("<Ntry>") : text.index("</Ntry>") + len("</Ntry>")]
 
 
 def open_between(house: House, payee: str) -> tuple[int, int, int, int]:
@@ -130,6 +147,19 @@ def test_all_that_one_order_pays_enters_the_books_at_once_so_that_writers_cannot
     assert take(owing, debit("D1", made.total_fen, made.id[:35], "PmtInfId")) == ["paid_out"]
     assert (made.payments, len(grown)) == (2, 1)
     assert {one.state for one in payables(owing).values()} == {"paid"}
+    assert take(owing, returned("R1", made.total_fen, made.id[:35]).replace("EndToEndId", "PmtInfId")) == ["returned"]
+    assert (len(grown), {one.state for one in payables(owing).values()}) == (2, {"owed"})
+    assert len(entries(owing, Tag.PAYABLE_OWED)) == 2
+
+    again = order(owing)
+    each = {str(one.reference): one.amount_fen for one in payables(owing).values()}
+    told = [debit(f"D{fen}", fen, name) for name, fen in each.items()]
+    told += [returned(f"R{fen}", fen, name) for name, fen in each.items()]
+    whole = told[0].replace("</Stmt>", "".join(entry_of(one) for one in told[1:]) + "</Stmt>")
+    assert (again.payments, take(owing, whole)) == (2, ["paid_out"] * 2 + ["returned"] * 2)
+    assert len(grown) == 4, "a whole statement is posted at once, and what came back in it is reversed at once"
+    assert {one.state for one in payables(owing).values()} == {"owed"}
+    assert open_between(owing, "law_firm")[2:] == (payables(owing)["legal.opinion"].amount_fen, 0)
     assert imbalance(owing) == 0
 
 
@@ -140,14 +170,58 @@ def test_what_a_corrected_tariff_changed_is_owed_at_its_new_rate_once_the_transf
     name, dearer = str(payables(owing)["legal.opinion"].reference), first + 20_000
     assert take(owing, debit("D1", made.total_fen, name)) == ["paid_out"]
     rerate_all(owing, legal_opinion=dearer)
-    assert (payables(owing)["legal.opinion"].amount_fen, open_between(owing, "law_firm")[2]) == (first, 20_000)
+    assert opinions(owing) == [(0, first, "paid"), (1, 20_000, "owed")]
 
     assert take(owing, returned("R1", first, name)) == ["returned"]
-    again = payables(owing)["legal.opinion"]
+    (again,) = [one for one in everything(owing) if one.kind == "legal.opinion"]
     assert (again.state, again.amount_fen, open_between(owing, "law_firm")[2]) == ("owed", dearer, dearer)
     made = order(owing)
     assert take(owing, debit("D2", dearer, made.id[:35], "PmtInfId")) == ["paid_out"]
     assert (made.total_fen, *open_between(owing, "law_firm")[2:], imbalance(owing)) == (dearer, 0, dearer, 0)
+
+
+def test_what_a_corrected_tariff_adds_is_ordered_and_what_it_takes_off_is_set_off_against_the_next_order(
+    owing: House,
+) -> None:
+    for who in ("hospital", "law_firm"):
+        bank(owing, who)
+    first = payables(owing)["legal.opinion"].amount_fen
+    order(owing)
+    name = str(payables(owing)["legal.opinion"].reference)
+    rerate_all(owing, legal_opinion=first + 20_000)
+    assert opinions(owing) == [(0, first, "ordered"), (1, 20_000, "owed")]
+    added = order(owing)
+    assert added.total_fen == 20_000
+    assert take(owing, debit("D1", first, name)) == ["paid_out"]
+    assert take(owing, debit("D2", 20_000, added.id[:35], "PmtInfId")) == ["paid_out"]
+    assert open_between(owing, "law_firm")[2:] == (0, first + 20_000)
+
+    rerate_all(owing, legal_opinion=first - 30_000)
+    assert opinions(owing, "law_firm")[2:] == [(2, -50_000, "owed")]
+    with pytest.raises(NothingToPay, match="owes back"):
+        order(owing)
+    certified(owing)  # another asset, whose opinion costs what the published tariff says
+    post(owing)
+    arranged = findings(owing)
+    made = order(owing)
+    assert (made.payments, made.total_fen) == (1, first - 50_000)
+    assert {state for _, _, state in opinions(owing)} == {"paid", "ordered"}
+    name = next(str(one.reference) for one in everything(owing) if one.order_id == made.id)
+    assert take(owing, debit("D3", made.total_fen, name)) == ["paid_out"]
+    assert open_between(owing, "law_firm")[2:] == (0, 2 * first - 30_000)
+    (credit,) = [one["facts"] for one in entries(owing, Tag.PAYABLE_PAID) if one["facts"]["amount_fen"] < 0]
+    assert (credit["amount_fen"], credit["part"]) == (-50_000, 2)
+
+    assert take(owing, returned("R3", made.total_fen, name)) == ["returned"]
+    assert open_between(owing, "law_firm")[2:] == (made.total_fen, first + 20_000)
+    assert sorted(fen for _, fen, state in opinions(owing) if state == "owed") == [-50_000, first]
+    event = credit["event"]
+    for _ in range(2):  # the firm sends it back instead
+        assert pay_by_hand(owing, event, part=2).amount_fen == -50_000
+    assert order(owing).total_fen == first
+    assert open_between(owing, "law_firm")[2:] == (first, first - 30_000)
+    assert imbalance(owing) == 0
+    assert findings(owing) == arranged
 
 
 def test_a_provider_says_by_hand_that_it_paid_and_nobody_else_does(owing: House) -> None:
@@ -188,6 +262,32 @@ def test_what_is_ordered_or_paid_at_once_is_paid_once(tmp_path: Path, either_url
         assert failed == [NothingToPay]
         assert len(entries(house, Tag.PAYMENTS_ORDERED)) == len(entries(house, Tag.PAYABLE_PAID)) == 1
         assert imbalance(house) == 0
+        assert sums_page_by_page(house) == sums_of_all(house)
+
+
+def sums_page_by_page(house: House) -> tuple[int, int, int]:
+    """What the hospital owes, has ordered and has paid, as its page lists it, one at a time."""
+    hospital, found, last = house.cast["hospital"].actor, Counter[str](), None
+    with house.runtime.database.reading() as db:
+        while part := overview.listed(db, hospital, limit=1, after=last):
+            found[part[0].state] += part[0].amount_fen
+            last = overview.cursor(part[0])
+    return found["owed"], found["ordered"], found["paid"]
+
+
+def sums_of_all(house: House) -> tuple[int, int, int]:
+    """The same as the head of its page says it, and as its table by payee."""
+    hospital = house.cast["hospital"].actor
+    with house.runtime.database.reading() as db:
+        one, others = overview.totals(db, hospital)[True], overview.standings(db, hospital, limit=9)
+    assert sum(each.paid_fen for each in others) == one.paid_fen
+    assert {each.other for each in others} == {house.cast[name].id for name in ("law_firm", "registrar")}
+    return one.owed_fen, one.ordered_fen, one.paid_fen
+
+
+def orders_of_hospital(house: House) -> list[str]:
+    with house.runtime.database.reading() as db:
+        return [one.id for one in orders_of(db, house.cast["hospital"].actor)]
 
 
 def test_the_command_line_shows_what_is_owed_and_writes_the_file_for_the_bank(
@@ -200,7 +300,18 @@ def test_the_command_line_shows_what_is_owed_and_writes_the_file_for_the_bank(
         files = ["--as", str(tmp_path), "--file", str(tmp_path / "payments.xml")]
         done = CliRunner().invoke(commands.books_commands, ["pay", *files])
         shown = CliRunner().invoke(commands.books_commands, ["payables", "--as", str(tmp_path)])
-    assert (done.exit_code, shown.exit_code) == (0, 0), done.output + shown.output
+        (made,) = orders_of_hospital(owing)
+        ended = [
+            CliRunner().invoke(commands.books_commands, [*words, "--as", str(tmp_path)])
+            for words in (
+                ["cancel", made],
+                ["orders"],
+                ["resolve", made, "--decision", "carried_out"],
+                ["orders"],
+            )
+        ]
+    assert [one.exit_code for one in (done, shown, *ended)] == [0] * 6, done.output + shown.output + ended[0].output
+    assert [ended[place].stdout.split()[1] for place in (1, 3)] == ["cancelled", "placed"]
     states = {line.split()[3]: line.split()[1] for line in shown.stdout.splitlines()}
     assert states == {"legal.opinion": "ordered", "registration.certificate": "owed"}
     name = str(payables(owing)["legal.opinion"].reference)

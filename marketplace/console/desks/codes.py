@@ -51,6 +51,34 @@ COUNTED: Words = {
     "compute_hour": ("seconds", "秒"),
 }
 
+STAGE_COSTS: Words = {
+    "collection.record": ("Collection", "数据采集"),
+    "collection.gigabyte": ("Storage", "存储"),
+    "governance.scan": ("Governance of scans", "检查数据治理"),
+    "governance.document": ("Governance of documents", "文档治理"),
+    "governance.hour": ("Annotation", "标注"),
+    "legal.opinion": ("Legal opinion", "法律意见书"),
+    "legal.hour": ("Legal work", "法律服务"),
+    "legal.document": ("Legal documents", "法律文件"),
+    "registration.certificate": ("Registration certificate", "登记证书"),
+    "registration.document": ("Registration documents", "登记文件"),
+    "exchange.listing": ("Listing", "挂牌"),
+}
+
+PAYABLE_STATES: Words = {
+    "owed": ("owed", "待付"),
+    "owed_back": ("owed back", "应退回"),
+    "ordered": ("ordered", "已下指令"),
+    "paid": ("paid", "已付"),
+}
+
+ORDER_STATES: Words = {
+    "placed": ("placed", "已下指令"),
+    "settled": ("carried out", "已执行"),
+    "cancelled": ("cancelled", "已撤销"),
+    "contested": ("cancelled, carried out by the bank", "已撤销但银行已执行"),
+}
+
 PERIOD_STATES: Words = {
     "closed": ("closed under signature", "已签名结账"),
     "open": ("reopened", "已重新打开"),

@@ -36,7 +36,7 @@ def page(reader: Reader, desk: Desk) -> Page:
         note="" if found.complete else reader.say("books_incomplete"),
         sections=[
             _portfolio(reader, desk, found.assets, carried),
-            _costs(reader, desk, found.stop),
+            _costs(reader, desk, found),
             _risk(reader, found.risk),
             _stop(reader, found.stop),
         ],
@@ -96,12 +96,18 @@ def _share(reader: Reader, line: AssetLine) -> str:
     return reader.say("no_cost_yet") if share is None else formats.percent(share)
 
 
-def _costs(reader: Reader, desk: Desk, stop: Stop) -> Section:
-    stages = [(reader.name(codes.STAGES, stage), fen) for stage, fen in stop.sunk.items()]
+def _costs(reader: Reader, desk: Desk, found: director.Page) -> Section:
+    stages = [(reader.name(codes.STAGES, stage), fen) for stage, fen in found.stop.sunk.items()]
+    owed, there = found.payables, f"/participants/{desk.id}/payables"
     groups = costs.grouped(reader.db, desk.actor, Grouping.DEPARTMENT)
     rows = [[Cell(one.name or reader.say("no_department")), money(reader, one.cost_fen)] for one in groups]
     return Section(
         title=reader.say("what_it_cost"),
+        facts=[
+            (reader.say("to_pay_stages"), replace(money(reader, owed.owed_fen - owed.back_fen), link=there)),
+            (reader.say("on_its_way"), money(reader, owed.ordered_fen)),
+            (reader.say("paid_stages"), money(reader, owed.paid_fen)),
+        ],
         figures=[amounts(reader, "cost_by_stage", stages)] if stages else (),
         tables=[table(reader, "department total_cost#", rows, "no_cost_yet")],
     )

@@ -19,6 +19,7 @@ from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.participants.models import Participant
 from marketplace.registration.models import Application, Certificate
 from marketplace.settlement.models import Invoice, Share
+from marketplace.settlement.payables.queries import every
 from marketplace.settlement.queries import NoSuchInvoice, invoice
 
 
@@ -31,6 +32,7 @@ PAGES = {
     "sales": ("sales_title", {Role.PROVIDER, Role.EXCHANGE_OPERATOR}),
     "purchases": ("purchases_title", {Role.BUYER}),
     "shares": ("shares_title", set(Role) - {Role.AUDITOR}),
+    "payables": ("payables_title", {Role.PROVIDER, Role.LAW_FIRM, Role.REGISTRAR, Role.EXCHANGE_OPERATOR}),
 }
 """Page of a desk -> the word of its title, and the roles that have it."""
 
@@ -54,13 +56,17 @@ def open_desk(db: Session, reader: Actor, participant: str, page: str = "") -> D
     cannot be probed, and for a page that the participant's roles do not have.
     """
     rows = select(Participant).where(Participant.id == participant)
-    if reader.participant != participant and not reader.has(Role.AUDITOR):
+    own = reader.participant == participant or reader.has(Role.AUDITOR)
+    if not own:
         rows = rows.where(*_invented())
     found = db.exec(rows).first()
     if found is None or (page and not PAGES[page][1] & set(found.roles)):
         raise NoSuchDesk("no desk of this participant", got=participant)
     # An auditor reads everything; the page of an auditor shows what is its own.
-    return Desk(found, Actor(found.id, frozenset(found.roles) - {str(Role.AUDITOR)}))
+    made = Desk(found, Actor(found.id, frozenset(found.roles) - {str(Role.AUDITOR)}))
+    if page == "payables" and not own and _pays_real(db, made.actor):
+        raise NoSuchDesk("no desk of this participant", got=participant)
+    return made
 
 
 def open_desks(db: Session, reader: Actor) -> Sequence[Participant]:
@@ -94,6 +100,15 @@ def require_open_demands(db: Session, reader: Actor) -> None:
     real = select(Demand.id).join(Participant, col(Participant.id) == col(Demand.buyer_id))
     if not reader.roles and db.exec(real.where(~col(Participant.is_example)).limit(1)).first() is not None:
         raise NoSuchDesk("what buyers look for is for members", action="read it as a participant: GET /v1/demand-board")
+
+
+def _pays_real(db: Session, actor: Actor) -> bool:
+    """Whether a party owes, or is owed by, somebody for stages who is not invented, or for such an asset."""
+    found = every(actor).subquery()
+    parties, assets = select(Participant.id).where(~col(Participant.is_example)), ~col(Asset.is_example)
+    real = or_(found.c.payer_id.in_(parties), found.c.payee_id.in_(parties))
+    rows = select(found.c.meter_event).where(or_(real, found.c.asset_id.in_(select(Asset.id).where(assets))))
+    return db.execute(rows.limit(1)).first() is not None
 
 
 def _invented() -> tuple[ColumnElement[bool], ...]:

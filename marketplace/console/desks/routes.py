@@ -11,7 +11,19 @@ from fastapi.responses import HTMLResponse
 
 from marketplace.audit import documents
 from marketplace.console import frame
-from marketplace.console.desks import asset, demand, director, gate, invoice, links, purchases, sales, shares, tariffs
+from marketplace.console.desks import (
+    asset,
+    demand,
+    director,
+    gate,
+    invoice,
+    links,
+    payables,
+    purchases,
+    sales,
+    shares,
+    tariffs,
+)
 from marketplace.console.desks.asset import Asked
 from marketplace.console.desks.sections import Page
 from marketplace.console.frame import Lang, language_of
@@ -99,6 +111,15 @@ def show_shares(
     """What each contributor gets, the largest first, page by page."""
     desk = gate.open_desk(view.db, view.actor, participant_id, "shares")
     return _answer(request, language, shares.page(_reader(view, language), desk, cursor))
+
+
+@routes.get("/participants/{participant_id}/payables")
+def show_payables(
+    view: OpenView, request: Request, language: Lang, participant_id: str, cursor: Cursor = None
+) -> HTMLResponse:
+    """What is owed for stages, how far it is paid and what is to be done next, page by page."""
+    desk = gate.open_desk(view.db, view.actor, participant_id, "payables")
+    return _answer(request, language, payables.page(_reader(view, language), desk, cursor))
 
 
 @routes.get("/invoices/{invoice_id}")

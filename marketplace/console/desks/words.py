@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from marketplace.console.desks.payable_words import PAYABLE_WORDS
+
 DESK_WORDS: dict[str, tuple[str, str]] = {
     "desks": ("Desks", "工作台"),
     "desks_lead": (
@@ -249,4 +251,4 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
     "fee_of_exchange": ("Fee of the exchange, once a buyer", "交易所需方服务费（一次性）"),
     "free_of_it": ("free of it", "其中免费"),
     "capped": ("the monthly cap makes it cheaper", "已按月度封顶计价"),
-}
+} | PAYABLE_WORDS

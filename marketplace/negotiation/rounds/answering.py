@@ -143,7 +143,7 @@ def settle(db: Session, question: Question, decision: Decision, now: datetime) -
         return
     step = NEGOTIATION.step(State(request.state), State.OFFERED, [Side.SERVICE])
 
-    send_offer(db, SERVICE_ACTOR, request, meant, terms, step, Reason.BY_RULE, now, about)
+    send_offer(db, SERVICE_ACTOR, request, meant, terms, step, Reason.BY_RULE, now, about, by_rule=question.rule)
 
 
 def _waits(request: AccessRequest, now: datetime) -> bool:

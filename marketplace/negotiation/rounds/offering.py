@@ -78,11 +78,18 @@ def send_offer(
     reason: Reason,
     now: datetime,
     about: Json | None = None,
+    *,
+    by_rule: str | None = None,
 ) -> Agreement:
-    """Draft what lies on the table and take the checked step.  about: further facts of the entry."""
+    """Draft what lies on the table and take the checked step.
+
+    about: further facts of the entry; by_rule: SHA-256 of the rule that offers it, None for a person.
+    """
     close_draft(db, request, "superseded", now)
     proposal = table.about(rounds.latest(db, request.id))
     agreement = _draft(db, request, meant, terms, proposal, now)
+    agreement.by_rule = by_rule
+    db.add(agreement)
     request.agreement_id, request.answered_at = agreement.id, now
     request.purpose, request.reason, request.note = terms.purpose, reason, ""
     move(db, actor, request, step, now, proposal | (about or {}))

@@ -69,15 +69,14 @@ def require_approved(
 ) -> None:
     """Raises ReviewsMissing where the rule, also one that came after the offer, asks for approvals that it lacks.
 
-    The provider would be bound by its own signature, or by the buyer's after it.  What a rule that offers by itself
-    was there to offer needs none; of two moments the earlier may be that of the later transaction, so no other rule
-    is left unasked for its age.  signed: who signed already.
+    The provider would be bound by its own signature, or by the buyer's after it.  What this very rule offered needs
+    none; moments do not tell, as of two the earlier may be that of the later transaction.  signed: who signed already.
     """
     provider = agreement.provider_id
     rule = queries.rule(db, request.listing_id)
     if provider not in {actor.participant, *signed} or rule is None:
         return
-    if rule.automatic is not None and rule.set_at <= agreement.drafted_at:
+    if agreement.by_rule == rule.document:
         return
     terms = table.on_table(db, request)
     if actor.participant == provider:

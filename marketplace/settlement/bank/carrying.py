@@ -15,6 +15,7 @@ from marketplace.settlement.bank import queries
 from marketplace.settlement.bank.queries import Due
 from marketplace.settlement.models import Payable, Refund, Share
 from marketplace.settlement.payables import service as payables
+from marketplace.settlement.postings import Booking
 
 
 @dataclass(frozen=True)
@@ -67,23 +68,25 @@ def told_by_bank(db: Session, payer: str, names: Collection[str], amount_fen: in
     return Carried.of(queries.ordered_as(db, payer, whole)) if whole else Carried()
 
 
-def confirm(db: Session, actor: Actor, carried: Carried, bank_reference: str, now: datetime) -> None:
+def confirm(db: Session, actor: Actor, carried: Carried, bank_reference: str, booking: Booking, now: datetime) -> None:
     """Note that the bank has carried transfers out; again changes nothing.
 
-    bank_reference: as `name_of_reference` gives it.
-    Records: settlement:refund_paid, settlement:shares_paid, settlement:payable_paid, ledger:posted.
+    bank_reference: as `name_of_reference` gives it; booking: gets what the caller enters into the books.
+    Records: settlement:refund_paid, settlement:shares_paid, settlement:payable_paid.
     """
-    refunding.confirm(db, actor, carried.refunds, bank_reference, now)
-    payouts.confirm(db, actor, carried.shares, bank_reference, now)
-    payables.confirm(db, actor, carried.payables, bank_reference, now)
+    refunding.confirm(db, actor, carried.refunds, bank_reference, booking, now)
+    payouts.confirm(db, actor, carried.shares, bank_reference, booking, now)
+    payables.confirm(db, actor, carried.payables, bank_reference, booking, now)
 
 
-def owe_again(db: Session, actor: Actor, carried: Carried, bank_reference: str, now: datetime) -> None:
+def owe_again(
+    db: Session, actor: Actor, carried: Carried, bank_reference: str, booking: Booking, now: datetime
+) -> None:
     """Note that transfers came back: what they pay is owed as before, the payees are told, the next order has it.
 
-    bank_reference: as `name_of_reference` gives it.
-    Records: settlement:refund_owed, settlement:shares_owed, settlement:payable_owed, ledger:posted.
+    bank_reference: as `name_of_reference` gives it; booking: gets what the caller enters into the books.
+    Records: settlement:refund_owed, settlement:shares_owed, settlement:payable_owed.
     """
-    refunding.owe_again(db, actor, carried.refunds, bank_reference, now)
-    payouts.owe_again(db, actor, carried.shares, bank_reference, now)
-    payables.owe_again(db, actor, carried.payables, bank_reference, now)
+    refunding.owe_again(db, actor, carried.refunds, bank_reference, booking, now)
+    payouts.owe_again(db, actor, carried.shares, bank_reference, booking, now)
+    payables.owe_again(db, actor, carried.payables, bank_reference, booking, now)

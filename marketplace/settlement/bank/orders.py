@@ -19,7 +19,13 @@ from marketplace.kernel.clock import CHINA, timestamp
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
 from marketplace.settlement import queries
-from marketplace.settlement.bank.queries import LONGEST_ID, bank_account, bounced_lines, unordered_refunds
+from marketplace.settlement.bank.queries import (
+    LONGEST_BEGINNING,
+    LONGEST_ID,
+    bank_account,
+    bounced_lines,
+    unordered_refunds,
+)
 from marketplace.settlement.models import BankAccount, PaymentOrder, Refund, Share
 from marketplace.settlement.rules import NotTheExchange
 
@@ -157,7 +163,7 @@ def _transfers(
 
 def reference(order_id: str, at: int) -> str:
     """The end-to-end id of a transfer by its place in an order, from 1; at most 35 characters."""
-    return f"{order_id[:26]}-{at:05d}"
+    return f"{order_id[:LONGEST_BEGINNING]}-{at:05d}"
 
 
 def yuan(fen: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, TypeAlias
 
-from sqlalchemy import case, or_
+from sqlalchemy import case, inspect, or_
 from sqlmodel import Session, col, func, select
 
 from marketplace.kernel.actor import Actor, Role
@@ -21,17 +21,21 @@ from marketplace.settlement.models import (
     Refund,
     Share,
 )
+from marketplace.settlement.rules import OrderState
 
 PAYMENTS = frozenset({"paid", "part_paid", "overpaid"})
 """Outcomes of credits that paid something."""
 LONGEST_ID = 35
 """Characters of an id in ISO 20022 messages."""
+LONGEST_BEGINNING = 26
+"""Characters of an order's id with which the ids of its transfers begin."""
+_IDS = 500
 Due: TypeAlias = Refund | Share | Payable
 """What a transfer pays."""
 _DUES: tuple[tuple[Any, Any, tuple[Any, ...]], ...] = (
     (Refund, col(Refund.issuer_id), (col(Refund.id),)),
     (Share, col(Share.issuer_id), (col(Share.owner), col(Share.line_id), col(Share.role))),
-    (Payable, col(Payable.payer_id), (col(Payable.meter_event),)),
+    (Payable, col(Payable.payer_id), (col(Payable.meter_event), col(Payable.part))),
 )
 """(table, who pays, order in which rows are held)"""
 
@@ -55,18 +59,26 @@ def hold_bank(db: Session, participant: str) -> None:
     db.exec(select(Participant.id).where(Participant.id == participant).with_for_update(key_share=True)).first()
 
 
-def orders_of(db: Session, actor: Actor) -> Sequence[PaymentOrder]:
-    """Payment orders of the calling exchange, all of them for auditors, the latest first."""
+def orders_of(db: Session, actor: Actor, *, limit: int | None = None) -> Sequence[PaymentOrder]:
+    """Payment orders of the caller, all of them for auditors, the latest first.  limit: how many, None = all."""
     rows = select(PaymentOrder)
     if not actor.has(Role.AUDITOR):
         rows = rows.where(PaymentOrder.issuer_id == actor.participant)
-    return db.exec(rows.order_by(col(PaymentOrder.made_at).desc(), col(PaymentOrder.id).desc())).all()
+    return db.exec(rows.order_by(col(PaymentOrder.made_at).desc(), col(PaymentOrder.id).desc()).limit(limit)).all()
 
 
 def order(db: Session, actor: Actor, order_id: str) -> PaymentOrder:
     """One payment order of the calling exchange; auditors read all.  Raises NoSuchOrder."""
     found = db.get(PaymentOrder, order_id)
     if found is None or (found.issuer_id != actor.participant and not actor.has(Role.AUDITOR)):
+        raise NoSuchOrder("no payment order with this id", got=order_id)
+    return found
+
+
+def own_order(db: Session, actor: Actor, order_id: str) -> PaymentOrder:
+    """One payment order of the caller, to act on it.  Raises NoSuchOrder."""
+    found = db.get(PaymentOrder, order_id)
+    if found is None or found.issuer_id != actor.participant:
         raise NoSuchOrder("no payment order with this id", got=order_id)
     return found
 
@@ -106,12 +118,57 @@ def ordered_as(db: Session, payer: str, references: Collection[str]) -> list[Due
     return found
 
 
+def key_of(one: Due) -> list[str | int]:
+    """The primary key of what a transfer pays."""
+    return list(inspect(one).identity)
+
+
+def due(db: Session, table: str, key: Sequence[str | int]) -> Due | None:
+    """What a transfer paid, by its table and primary key, read anew and held."""
+    (model,) = (one for one, *_ in _DUES if one.__tablename__ == table)
+    found: Due | None = db.get(model, tuple(key), populate_existing=True, with_for_update=True)
+    return found
+
+
+def unpaid_of(db: Session, order_id: str) -> list[Due]:
+    """What a payment order pays and the bank has not confirmed, read anew and held, by table and key."""
+    found: list[Due] = []
+    for table, _, key in _DUES:
+        rows = select(table).where(table.order_id == order_id, table.paid_at.is_(None)).order_by(*key)
+        found += db.exec(rows.with_for_update().execution_options(populate_existing=True)).all()
+    return found
+
+
+def states_of(db: Session, orders: Collection[PaymentOrder]) -> dict[str, OrderState]:
+    """Payment order -> its state."""
+    waiting = set[str]()
+    names = sorted(one.id for one in orders if one.cancelled_at is None)
+    for start in range(0, len(names), _IDS):
+        for table, *_ in _DUES:
+            some = table.order_id.in_(names[start : start + _IDS])
+            waiting |= set(db.exec(select(table.order_id).where(some, table.paid_at.is_(None)).distinct()))
+    return {
+        one.id: one.cancelled_state or (OrderState.PLACED if one.id in waiting else OrderState.SETTLED)
+        for one in orders
+    }
+
+
+def cancelled_orders(db: Session, payer: str, names: Collection[str]) -> Sequence[PaymentOrder]:
+    """Cancelled payment orders whose own id, or the one that ids of transfers begin with, is among names; held."""
+    own = func.substr(PaymentOrder.id, 1, LONGEST_ID).in_(names)
+    begin = func.substr(PaymentOrder.id, 1, LONGEST_BEGINNING).in_({one[:LONGEST_BEGINNING] for one in names})
+    rows = select(PaymentOrder).where(PaymentOrder.issuer_id == payer, col(PaymentOrder.cancelled_at).is_not(None))
+    held = rows.where(or_(own, begin)).order_by(col(PaymentOrder.id)).with_for_update()
+    return db.exec(held.execution_options(populate_existing=True)).all()
+
+
 def references_of_orders(db: Session, payer: str, orders: Collection[str], total_fen: int) -> set[str]:
     """References of the transfers in payment orders of these ids, as far as messages hold them, of this sum in all."""
     found: set[str] = set()
     for table, *_ in _DUES:
         rows = select(table.reference).join(PaymentOrder, col(PaymentOrder.id) == col(table.order_id))
         rows = rows.where(PaymentOrder.issuer_id == payer, PaymentOrder.total_fen == total_fen)
+        rows = rows.where(col(PaymentOrder.cancelled_at).is_(None))
         named = rows.where(func.substr(PaymentOrder.id, 1, LONGEST_ID).in_(orders))
         found |= {one for one in db.exec(named) if one is not None}
     return found

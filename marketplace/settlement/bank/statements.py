@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -14,13 +13,17 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.settlement import queries
 from marketplace.settlement.bank.camt import Credit, read_statement
+from marketplace.settlement.bank.cancelling import contest, contested_by, uncontest
 from marketplace.settlement.bank.carrying import confirm, owe_again, told_by_bank
 from marketplace.settlement.bank.queries import bank_entry, hold_bank, payment_of, untold
 from marketplace.settlement.bouncing import bounce
 from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.paying import pay, pay_again
+from marketplace.settlement.postings import Booking
 from marketplace.settlement.rules import NotTheExchange
 
+CONTESTED = "order_cancelled"
+"""Outcome of a debit that carried out what was cancelled here."""
 _NUMBER = re.compile(r"INV-[0-9]{4}-[0-9]{6}")
 
 
@@ -29,7 +32,8 @@ class Outcome:
     """What became of it: `paid`, `part_paid`, `overpaid`, `taken_before`, `no_invoice`.
 
     Of a debit `refunded`, or `paid_out` where it paid others than buyers.  `confirmed`: the payment was entered by hand
-    before; `reversed`: the bank took a payment back; `returned`: a transfer of ours came back.
+    before; `reversed`: the bank took a payment back; `returned`: a transfer of ours came back; `order_cancelled`: the
+    bank carried out what was cancelled, nothing is confirmed until a person resolves the order.
     """
 
     reference: str
@@ -56,14 +60,16 @@ def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[
         )
     told = read_statement(text, ordered_only=not actor.has(Role.EXCHANGE_OPERATOR))
     hold_bank(db, actor.participant)  # the same told beside, or by hand, is known here or comes after
-    taken = (_verb(one)(db, actor, one, now) for one in told)
+    booking = Booking()
+    taken = [_taken(db, actor, one, booking, now) for one in told]
+    booking.enter(db, now)
     return [one for one in taken if one is not None]
 
 
-def _verb(one: Credit) -> Callable[[Session, Actor, Credit, datetime], Outcome | None]:
+def _taken(db: Session, actor: Actor, one: Credit, booking: Booking, now: datetime) -> Outcome | None:
     if one.original is not None:
-        return _reversed if one.out else _returned
-    return _give if one.out else _take
+        return _reversed(db, actor, one, now) if one.out else _returned(db, actor, one, booking, now)
+    return _give(db, actor, one, booking, now) if one.out else _take(db, actor, one, now)
 
 
 def _take(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
@@ -111,19 +117,31 @@ def _pay(db: Session, actor: Actor, found: Invoice, one: Credit, now: datetime) 
     return taken.outcome
 
 
-def _give(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome | None:
+def _give(db: Session, actor: Actor, one: Credit, booking: Booking, now: datetime) -> Outcome | None:
     """Confirm what a debit paid; None for one that carries out nothing of ours."""
-    if (known := bank_entry(db, actor.participant, one.reference)) is not None:
+    known = bank_entry(db, actor.participant, one.reference)
+    if known is not None and known.outcome != CONTESTED:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
     carried = told_by_bank(db, actor.participant, one.names, one.amount_fen)
     if not carried:
-        return None
-    row = _row(actor.participant, one, carried.outcome, now)
-    row.invoice_id = carried.invoice
+        return _contested(db, actor, one, known, now)
+    row = known or _row(actor.participant, one, carried.outcome, now)
+    row.outcome, row.invoice_id = carried.outcome, carried.invoice
     db.add(row)
     db.flush()
-    confirm(db, actor, carried, one.reference, now)
+    confirm(db, actor, carried, one.reference, booking, now)
     return _told(db, actor, Outcome(one.reference, one.amount_fen, row.outcome, row.invoice_id), now)
+
+
+def _contested(db: Session, actor: Actor, one: Credit, known: BankEntry | None, now: datetime) -> Outcome | None:
+    """Note that the bank carried a cancelled order out, which a person resolves; None for what is not ours."""
+    if known is not None:
+        return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
+    if (cancelled := contested_by(db, actor.participant, one.names)) is None:
+        return None
+    db.add(_row(actor.participant, one, CONTESTED, now))
+    contest(db, cancelled, one.reference, one.amount_fen)
+    return _told(db, actor, Outcome(one.reference, one.amount_fen, CONTESTED, None), now, order=cancelled.id)
 
 
 def _reversed(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
@@ -150,23 +168,27 @@ def _reversed(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
     return _told(db, actor, done, now)
 
 
-def _returned(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome | None:
+def _returned(db: Session, actor: Actor, one: Credit, booking: Booking, now: datetime) -> Outcome | None:
     """Owe again what a transfer paid that came back; one that nobody knows is only told, of a provider left alone."""
     if (known := bank_entry(db, actor.participant, one.reference)) is not None:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
     carried = told_by_bank(db, actor.participant, one.names, one.amount_fen)
-    if not (carried or actor.has(Role.EXCHANGE_OPERATOR)):
+    cancelled = None if carried else contested_by(db, actor.participant, one.names)
+    if not (carried or cancelled or actor.has(Role.EXCHANGE_OPERATOR)):
         return None
     row = _row(actor.participant, one, "returned", now)
     row.invoice_id = carried.invoice
     db.add(row)
     db.flush()
-    owe_again(db, actor, carried, one.reference, now)
+    if cancelled:
+        uncontest(db, cancelled, one.amount_fen)
+    owe_again(db, actor, carried, one.reference, booking, now)
     return _told(db, actor, Outcome(one.reference, one.amount_fen, "returned", row.invoice_id), now)
 
 
-def _told(db: Session, actor: Actor, done: Outcome, now: datetime) -> Outcome:
-    record(db, actor, Tag.BANK_ENTRY_TAKEN, now, facts=_facts(done))
+def _told(db: Session, actor: Actor, done: Outcome, now: datetime, *, order: str | None = None) -> Outcome:
+    """Record what became of it.  order: the cancelled one that it is about."""
+    record(db, actor, Tag.BANK_ENTRY_TAKEN, now, facts=_facts(done) | ({"order": order} if order else {}))
     return done
 
 

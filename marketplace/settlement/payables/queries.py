@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_
+from sqlalchemy import BigInteger, ColumnElement, Integer, Select, cast, literal, null, or_, union_all
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
@@ -16,46 +15,57 @@ from marketplace.ledger.accounts import posting_rules
 from marketplace.ledger.models import LedgerTransaction
 from marketplace.settlement.models import Payable
 
+_COLUMNS = tuple(Payable.model_fields)
+
 
 class NoSuchPayable(NotFound):
     """Nothing is owed by the caller under this id."""
 
 
-def payable(db: Session, actor: Actor, event_id: str) -> Payable | None:
+def payable(db: Session, actor: Actor, event_id: str, part: int = 0) -> Payable | None:
     """What the caller has ordered or paid before for a stage, read anew; None where it has not."""
-    found = db.get(Payable, event_id, populate_existing=True)
+    found = db.get(Payable, (event_id, part), populate_existing=True)
     return found if found is not None and found.payer_id == actor.participant else None
 
 
 def owed_by(db: Session, payer: str) -> list[Payable]:
     """What a payer owes for stages and has neither ordered nor paid, by time; rows that are not in the database yet."""
-    return _owed(db, col(MeterEvent.payer_id) == payer)
+    rows = _owed(col(MeterEvent.payer_id) == payer).order_by(col(MeterEvent.at), col(MeterEvent.id))
+    return [Payable(**one._mapping) for one in db.execute(rows)]
 
 
 def payables_of(db: Session, actor: Actor) -> list[Payable]:
     """What the caller owes or is owed for stages, whatever became of it, by time; all of it for auditors."""
-    begun = select(Payable).where(or_(col(Payable.order_id).is_not(None), col(Payable.paid_at).is_not(None)))
-    mine: Sequence[ColumnElement[bool]] = ()
+    found = every(actor).subquery()
+    rows = select(found).order_by(found.c.at, found.c.meter_event, found.c.part)
+    return [Payable(**one._mapping) for one in db.execute(rows)]
+
+
+def every(actor: Actor) -> Any:
+    """What `payables_of` reads, as a statement with the columns of Payable."""
+    begun, owed = select(*(getattr(Payable, name) for name in _COLUMNS)).where(_begun(Payable)), _owed()
     if not actor.has(Role.AUDITOR):
-        mine = (or_(col(MeterEvent.payer_id) == actor.participant, col(MeterEvent.payee_id) == actor.participant),)
-        begun = begun.where(or_(*(col(one) == actor.participant for one in (Payable.payer_id, Payable.payee_id))))
-    found = [*db.exec(begun).all(), *_owed(db, *mine)]
-    return sorted(found, key=lambda one: (one.at, one.meter_event))
+        mine = actor.participant
+        begun = begun.where(or_(col(Payable.payer_id) == mine, col(Payable.payee_id) == mine))
+        owed = owed.where(or_(col(MeterEvent.payer_id) == mine, col(MeterEvent.payee_id) == mine))
+    return union_all(begun, owed)
 
 
-def _owed(db: Session, *where: ColumnElement[bool]) -> list[Payable]:
-    """Posted stage costs with a payee of their own that nothing took back, as the books have them now."""
+def _begun(of: Any) -> ColumnElement[bool]:
+    return or_(col(of.order_id).is_not(None), col(of.paid_at).is_not(None))
+
+
+def _owed(*where: ColumnElement[bool]) -> Select[Any]:
+    """Posted stage costs with a payee of their own that nothing took back, less what is ordered or paid of them.
+
+    Where a tariff was corrected, the difference is a part of its own; amounts are those of the books now.
+    """
     posted, event, reversal = LedgerTransaction, MeterEvent, aliased(LedgerTransaction)
-    price = posted.quantity * col(posted.unit_price_minor)
     taken_back = select(reversal.id).where(reversal.reverses == posted.id)
-    waits = and_(col(Payable.order_id).is_(None), col(Payable.paid_at).is_(None))
-    rows = (
-        select(  # type: ignore[call-overload]
-            *(event.id, posted.id, event.kind, event.asset_id, event.payer_id, event.payee_id, price, event.at),
-            func.coalesce(Payable.payments, 0),
-        )
+    columns = _columns()
+    found: Select[Any] = (
+        select(*(columns[name].label(name) for name in _COLUMNS))
         .join(event, col(event.id) == col(posted.meter_event))
-        .outerjoin(Payable, col(Payable.meter_event) == col(event.id))
         .where(
             col(posted.kind).in_(posting_rules().stage_kinds()),
             # As in `settlement.queries.unbilled`: without length() SQLite reads all transactions for every caller.
@@ -63,25 +73,28 @@ def _owed(db: Session, *where: ColumnElement[bool]) -> list[Payable]:
             ~taken_back.exists(),
             col(event.payee_id).is_not(None),
             col(event.payee_id) != col(event.payer_id),
-            price > 0,
-            or_(col(Payable.meter_event).is_(None), waits),
+            columns["amount_fen"] != 0,
             *where,
         )
-        .order_by(col(event.at), col(event.id))
     )
-    return [_row(*one) for one in db.execute(rows)]
+    return found
 
 
-def _row(*columns: Any) -> Payable:
-    names = [
-        "meter_event",
-        "transaction_id",
-        "kind",
-        "asset_id",
-        "payer_id",
-        "payee_id",
-        "amount_fen",
-        "at",
-        "payments",
-    ]
-    return Payable(**dict(zip(names, columns, strict=True)))
+def _columns() -> dict[str, Any]:
+    """What is left of a posted cost, as a Payable; its part is one that waits already, else the next."""
+    posted, event, part = LedgerTransaction, MeterEvent, aliased(Payable)
+    of_event, waits = part.meter_event == event.id, ~_begun(part)
+    begun = select(func.coalesce(func.sum(part.amount_fen), 0)).where(of_event, _begun(part)).scalar_subquery()
+    waiting = select(func.min(part.part)).where(of_event, waits).scalar_subquery()
+    following = select(func.count()).select_from(part).where(of_event).scalar_subquery()
+    paid_before = select(part.payments).where(of_event, waits).order_by(col(part.part)).limit(1).scalar_subquery()
+    return {
+        **{name: getattr(event, name) for name in ("kind", "asset_id", "payer_id", "payee_id", "at")},
+        **dict.fromkeys(("order_id", "reference", "paid_at"), null()),
+        "meter_event": event.id,
+        "part": cast(func.coalesce(waiting, following), Integer),
+        "transaction_id": posted.id,
+        # PostgreSQL sums BIGINT as NUMERIC, hence the cast.
+        "amount_fen": posted.quantity * col(posted.unit_price_minor) - cast(begun, BigInteger),
+        "payments": func.coalesce(paid_before, literal(0)),
+    }

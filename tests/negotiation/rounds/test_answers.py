@@ -50,6 +50,7 @@ from tests.negotiation.rounds.parts import (
     set_rule,
     work,
 )
+from tests.negotiation.succession.parts import agreement_of
 from workers.tasks import negotiation as tasks
 
 AUTOMATIC = {"purposes": ["model_training"], "buyer_kinds": ["pharma"], "price_not_below_fen": PRICE_FEN - 500_000}
@@ -376,18 +377,43 @@ def test_a_rule_that_came_after_the_offer_is_asked_at_signing(house: House) -> N
     assert state(house, third) == ("FINALIZED", "finalized"), "what was approved for the offer is not asked for again"
 
 
-def test_a_rule_that_was_being_written_while_the_offer_was_drafted_is_asked_at_signing(house: House) -> None:
+@pytest.mark.parametrize("automatic", [None, AUTOMATIC])
+def test_a_rule_that_was_being_written_while_the_offer_was_drafted_is_asked_at_signing(
+    house: House, automatic: dict[str, Any] | None
+) -> None:
     listing = listed(house)
     request = requested(house, listing)
     waited_since = house.clock.now()
     house.clock.advance(timedelta(seconds=1))
     agreement = approve(house, request)
     with house.db() as db:  # a transaction has the moment at which it was asked for, and then waits for its turn
-        asked = AnswerRuleIn.model_validate({"reviews": [{"office": "management"}]})
+        asked = AnswerRuleIn.model_validate({"automatic": automatic, "reviews": [{"office": "management"}]})
         answering.set_rule(db, house.cast[PROVIDER].actor, exchange.listing(db, listing.id), asked, waited_since)
     with pytest.raises(reviewing.ReviewsMissing):
         sign(house, agreement, "hospital")
     assert state(house, agreement)[1] == "drafted"
+
+
+def test_what_a_rule_offered_is_signed_without_approvals_under_that_rule_alone(house: House) -> None:
+    offices = [{"office": "management"}]
+    listing = ruled(house, {"rounds_at_most": 3}, reviews=offices)
+    one, two = (requested(house, listing, justification=name) for name in ("one", "two"))
+    work(house)
+    first, second = (agreement_of(house, str(now_of(house, each).agreement_id)) for each in (one, two))
+    sign(house, first, "hospital")
+    sign(house, first, "pharma")
+    assert state(house, first)[1] == "finalized"
+    written_since = house.clock.now() - timedelta(seconds=1)
+    with house.db() as db:  # as above: another rule that has waited for its turn since before the offers
+        asked = AnswerRuleIn.model_validate({"automatic": AUTOMATIC, "reviews": [*offices, {"office": "legal"}]})
+        answering.set_rule(db, house.cast[PROVIDER].actor, exchange.listing(db, listing.id), asked, written_since)
+    with pytest.raises(reviewing.ReviewsMissing):
+        sign(house, second, "hospital")
+    for person, office in (("p-1", "management"), ("p-2", "legal")):
+        review(house, two, person, office)
+    sign(house, second, "hospital")
+    sign(house, second, "pharma")
+    assert state(house, second)[1] == "finalized"
 
 
 def test_an_approval_is_for_exactly_those_terms(house: House) -> None:

@@ -1,0 +1,155 @@
+"""What is owed for stages, by whom to whom, how far it is paid and what is to be done next."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from markupsafe import Markup
+
+from marketplace.console import formats
+from marketplace.console.desks import codes
+from marketplace.console.desks.gate import Desk
+from marketplace.console.desks.links import neighbours
+from marketplace.console.desks.sections import Cell, Page, Section, money, table
+from marketplace.console.reader import Reader
+from marketplace.kernel.actor import Role
+from marketplace.settlement.bank.queries import orders_of, states_of
+from marketplace.settlement.models import Payable
+from marketplace.settlement.payables import overview
+from marketplace.settlement.payables.overview import Standing
+from marketplace.settlement.rules import OrderState
+
+ITEMS, PARTIES, ORDERS = 100, 100, 50
+_NEXT = {
+    OrderState.PLACED: "next_statement_or_cancel",
+    OrderState.SETTLED: "nothing_to_do",
+    OrderState.CANCELLED: "nothing_to_do",
+    OrderState.CONTESTED: "next_resolve",
+}
+
+
+def page(reader: Reader, desk: Desk, cursor: str | None = None) -> Page:
+    """The page of who pays for stages, and of who is paid for them.
+
+    cursor: behind which its list begins.  Raises BadPlace.
+    """
+    found = overview.listed(reader.db, desk.actor, limit=ITEMS + 1, after=cursor)
+    found, more = found[:ITEMS], found[ITEMS:]
+    others = overview.standings(reader.db, desk.actor, limit=PARTIES)
+    further = f"/participants/{desk.id}/payables?cursor={overview.cursor(found[-1])}" if more else ""
+    parties = {one.other for one in others} | {_other(desk, one) for one in found}
+    reader.meet(parties, [one.asset_id for one in found])
+    paid_at = overview.paid_somewhere(reader.db, {*parties, desk.id})
+    return Page(
+        title=reader.say("payables_title"),
+        sub=Cell(reader.legal_name(desk.owner)),
+        neighbours=[
+            *neighbours(reader, desk),
+            *([Cell(reader.say("further_lines"), further)] if further else []),
+        ],
+        headline=_headline(reader, desk),
+        note="" if desk.id in paid_at else reader.say("no_own_account"),
+        sections=[
+            _parties(reader, others, paid_at),
+            _items(reader, desk, found, paid_at),
+            *([_orders(reader, desk)] if _orders_payments(desk) else []),
+        ],
+    )
+
+
+def _headline(reader: Reader, desk: Desk) -> list[tuple[str, Cell]]:
+    """What the desk's owner owes where it is a provider, and what it is owed where it works for others."""
+    found, shown = overview.totals(reader.db, desk.actor), list[tuple[str, Cell]]()
+    for owes, words in ((True, "to_pay_stages on_its_way paid_stages"), (False, "to_get on_its_way_here got_stages")):
+        one = found[owes]
+        if owes == desk.actor.has(Role.PROVIDER) or any((one.owed_fen, one.back_fen, one.ordered_fen, one.paid_fen)):
+            fens = (one.owed_fen, one.ordered_fen, one.paid_fen)
+            shown += [(reader.say(word), money(reader, fen)) for word, fen in zip(words.split(), fens, strict=True)]
+            if one.back_fen:
+                shown.append((reader.say("gets_back" if owes else "owes_back"), money(reader, one.back_fen)))
+    return shown
+
+
+def _parties(reader: Reader, others: Sequence[Standing], paid_at: set[str]) -> Section:
+    heads = "participant direction amount_owed# owed_back# on_its_way# paid_word# bank_account"
+    rows = [
+        [
+            Cell(reader.name_of(one.other)),
+            Cell(reader.say("is_owed" if one.owes else "owes")),
+            money(reader, one.owed_fen),
+            money(reader, one.back_fen or None),
+            money(reader, one.ordered_fen),
+            money(reader, one.paid_fen),
+            Cell(reader.say("known" if one.other in paid_at else "not_said")) if one.owes else Cell("–"),
+        ]
+        for one in others
+    ]
+    return Section(reader.say("by_party"), tables=[table(reader, heads, rows, "nothing_owed")])
+
+
+def _items(reader: Reader, desk: Desk, found: Sequence[Payable], paid_at: set[str]) -> Section:
+    heads = "cost data_asset participant time amount# state next_step"
+    rows = [
+        [
+            Cell(
+                reader.name(codes.STAGE_COSTS, one.kind),
+                note=reader.say("corrected_by_tariff") if one.part else "",
+            ),
+            Cell(reader.name_of_asset(one.asset_id)),
+            Cell(reader.name_of(_other(desk, one))),
+            Cell(formats.day(one.at, reader.language)),
+            money(reader, one.amount_fen),
+            Cell(reader.name(codes.PAYABLE_STATES, _state(one))),
+            Cell(reader.say(_next(desk, one, paid_at))),
+        ]
+        for one in found
+    ]
+    note = reader.say("payables_note")
+    return Section(reader.say("costs_of_stages"), note=note, tables=[table(reader, heads, rows, "nothing_owed")])
+
+
+def _orders(reader: Reader, desk: Desk) -> Section:
+    heads = "payment_order time transfers# amount# state next_step"
+    found = orders_of(reader.db, desk.actor, limit=ORDERS)
+    states = states_of(reader.db, found)
+    rows = [
+        [
+            Cell(Markup("<code>{}</code>").format(one.id)),
+            Cell(formats.minute(one.made_at, reader.language)),
+            Cell(f"{one.payments:,}"),
+            money(reader, one.total_fen),
+            Cell(reader.name(codes.ORDER_STATES, states[one.id]), bad=states[one.id] == OrderState.CONTESTED),
+            Cell(reader.say(_NEXT[states[one.id]])),
+        ]
+        for one in found
+    ]
+    note = reader.say("orders_note")
+    return Section(reader.say("payment_orders"), note=note, tables=[table(reader, heads, rows, "no_orders")])
+
+
+def _orders_payments(desk: Desk) -> bool:
+    return desk.actor.has(Role.PROVIDER) or desk.actor.has(Role.EXCHANGE_OPERATOR)
+
+
+def _other(desk: Desk, one: Payable) -> str:
+    return one.payee_id if one.payer_id == desk.id else one.payer_id
+
+
+def _state(one: Payable) -> str:
+    return "owed_back" if one.state == "owed" and one.amount_fen < 0 else one.state
+
+
+def _next(desk: Desk, one: Payable, paid_at: set[str]) -> str:
+    """The word of what the desk's owner does next about it."""
+    pays, known = one.payer_id == desk.id, one.payee_id in paid_at
+    match _state(one):
+        case "paid":
+            return "nothing_to_do"
+        case "ordered":
+            return "next_statement" if pays else "next_payer_confirms"
+        case "owed_back":
+            return "next_set_off" if pays else "next_set_off_here"
+        case _ if pays:
+            return "next_order" if known else "next_payee_account"
+        case _:
+            return "next_payer_orders" if known else "next_own_account"
