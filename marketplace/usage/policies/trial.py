@@ -91,6 +91,7 @@ _NEVER: Final[tuple[tuple[str, Any], ...]] = (
     ("asked.delivery_mode", "secure_environment"),
     ("agreement.state", "suspended"),
     ("agreement.signers", ["prt_buyer"]),
+    ("agreement.signers", ["prt_provider"]),
     ("agreement.terms_signed", False),
     ("agreement.parties_active", False),
     ("agreement.listing_stands", False),
@@ -103,6 +104,8 @@ _NEVER: Final[tuple[tuple[str, Any], ...]] = (
     ("version.consent_stands", False),
     ("certificate.valid", False),
     ("opinion.valid", False),
+    ("uses.assignee", "prt_stranger"),
+    ("uses.assigner", "prt_stranger"),
     ("uses.unknown", ["/permission/0/weather"]),
     ("uses.permissions", []),
 )
