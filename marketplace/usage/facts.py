@@ -6,7 +6,8 @@ denies when the list is not empty, and judges operands, operators and actions a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from pydantic import BaseModel, ConfigDict
@@ -15,6 +16,7 @@ from marketplace.exchange.terms import PROFILE
 from marketplace.exchange.terms.profile import DEEPEST, group_operator, misfit
 from marketplace.kernel.canonical import MAX_INTEGER, Json
 from marketplace.kernel.clock import parse_timestamp
+from marketplace.plumbing.policyinput import Kept
 
 _POLICY_KEYS: Final = {"@context", "@type", "@id", "profile", "assigner", "assignee", "target", "timestamp"} | {
     "permission",
@@ -169,20 +171,40 @@ class AccessFacts(_Closed):
     epoch: int
 
 
-class Compiled(NamedTuple):
-    """Compiled uses, and the same as plain values, which nobody changes."""
+class Part(NamedTuple):
+    """A part of the facts, judged by its model, and the same as plain values with their text."""
 
-    model: Uses
-    plain: Json
+    model: BaseModel
+    plain: Kept
 
 
-def checked(facts: Json, uses: Compiled) -> Json:
-    """The whole input as plain values, its shape judged once.  facts: all of it but the uses.
+def judged(model: BaseModel) -> Part:
+    """A part that is told for many uses: its shape is judged no more, and its text is there."""
+    return Part(model, Kept(model.model_dump()))
+
+
+def part(kind: type[BaseModel], told: Json) -> Part:
+    """As `judged`, of values told by name; the same ones are judged and written once.  told: a list as a tuple.
 
     Raises ValidationError: a member is missing, unknown or of another type.
     """
-    AccessFacts.model_validate({**facts, "uses": uses.model})
-    return {**facts, "uses": uses.plain}
+    return _part(kind, tuple(told), *told.values())
+
+
+# The values by their types: 1 is no True.
+@lru_cache(maxsize=1024, typed=True)
+def _part(kind: type[BaseModel], names: tuple[str, ...], *values: Any) -> Part:
+    told = {name: list(one) if isinstance(one, tuple) else one for name, one in zip(names, values, strict=True)}
+    return judged(kind.model_validate(told))
+
+
+def checked(facts: Mapping[str, Any]) -> Json:
+    """The whole input as plain values, its shape judged once.  facts: by name, plain or as a Part.
+
+    Raises ValidationError: a member is missing, unknown or of another type.
+    """
+    AccessFacts.model_validate({name: one.model if type(one) is Part else one for name, one in facts.items()})
+    return {name: one.plain if type(one) is Part else one for name, one in facts.items()}
 
 
 def compile_uses(policy: Any) -> Uses:

@@ -28,7 +28,7 @@ from marketplace.plumbing.epochs import hold as hold_epochs
 from marketplace.plumbing.snapshots import once_per_snapshot, remember
 from marketplace.registration.queries import valid_certificate
 from marketplace.usage import obligations
-from marketplace.usage.facts import Compiled, compile_uses
+from marketplace.usage.facts import Part, compile_uses, judged
 from marketplace.usage.models import UsageQuota
 from marketplace.usage.rules import EPOCH_CHANGED, EXPIRED
 
@@ -52,7 +52,7 @@ class _Terms(NamedTuple):
     """signed: whether they are those of the signed document; leaves: as `asked_to_leave` says it."""
 
     signed: bool
-    uses: Compiled
+    uses: Part
     leaves: tuple[str, int]
 
 
@@ -208,7 +208,7 @@ def open_conditions(db: Session, opinion: Opinion) -> list[datetime]:
     return [one.due_at for one in conditions(db, opinion.id) if one.met_at is None]
 
 
-def compiled_uses(db: Session, agreement: Agreement) -> Compiled:
+def compiled_uses(db: Session, agreement: Agreement) -> Part:
     """The uses on record as facts; those of the signed document where they are the same."""
     return _terms(db, agreement).uses
 
@@ -250,6 +250,5 @@ def _signed_terms(body: bytes) -> _Terms:
 
 
 def _read(policy: Json, *, signed: bool) -> _Terms:
-    model = compile_uses(policy)
-    uses = Compiled(model, model.model_dump())
+    uses = judged(compile_uses(policy))
     return _Terms(signed, uses, obligations.asked_to_leave(uses.plain))

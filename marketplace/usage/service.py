@@ -27,7 +27,7 @@ from marketplace.plumbing.snapshots import once_per_snapshot, snapshot
 from marketplace.registration.queries import certificate_standing, valid_certificate
 from marketplace.settings import Settings
 from marketplace.usage import queries, rules
-from marketplace.usage.facts import checked
+from marketplace.usage.facts import AgreementFacts, Asked, Credential, Part, Quota, VersionFacts, checked, part
 from marketplace.usage.rules import Ruling, UseRequest
 
 PACKAGE = "access"
@@ -65,15 +65,16 @@ def gather(db: Session, actor: Actor, agreement: Agreement, asked: UseRequest, n
     facts = checked(
         {
             "now": _seconds(now),
-            "asked": _asked_facts(actor, agreement, asked, sides["buyer_place"]),
+            "asked": _asked_facts(actor, agreement, asked, sides.plain["buyer_place"]),
             "agreement": sides,
             "quota": _quota_facts(db, agreement, asked),
             "epoch": epoch,
+            "uses": queries.compiled_uses(db, agreement),
             **standing.facts,
-        },
-        queries.compiled_uses(db, agreement),
+        }
     )
-    ends = [sides["ends_at"], *standing.ends, *rules.lapses(facts["uses"], sides["final_at"])]
+    signed = facts["agreement"]
+    ends = [signed["ends_at"], *standing.ends, *rules.lapses(facts["uses"], signed["final_at"])]
     ends += [_seconds(asked.until)] if asked.until else []
     return Gathered(facts, (*subjects, *asked.grounds), epoch, min(ends), now, policyreleases.newest(db))
 
@@ -153,8 +154,8 @@ def record_ruling(
     )
 
 
-def _asked_facts(actor: Actor, agreement: Agreement, asked: UseRequest, registered_at: str) -> Json:
-    return {
+def _asked_facts(actor: Actor, agreement: Agreement, asked: UseRequest, registered_at: str) -> Part:
+    told = {
         "party": actor.participant,
         "asset": asked.asset or agreement.asset_id,
         "action": asked.action,
@@ -165,12 +166,13 @@ def _asked_facts(actor: Actor, agreement: Agreement, asked: UseRequest, register
         "smallest_group": asked.smallest_group,
         "ethics_approval": asked.ethics_approval,
     }
+    return part(Asked, told)
 
 
 class _Standing(NamedTuple):
     """What of a version is the same for every use of it at one moment.  ends: Unix seconds at which it lapses."""
 
-    facts: Json
+    facts: dict[str, Part]
     ends: list[int]
 
 
@@ -179,10 +181,11 @@ def _standing(db: Session, version_id: str, now: datetime) -> _Standing:
     version = assets.version(db, version_id)
     certificate = valid_certificate(db, version, now)
     opinion = valid_opinion(db, version, now)
-    facts: Json = {
-        "version": _version_facts(version),
-        "certificate": {"valid": certificate is not None, "state": certificate_standing(db, version, now)},
-        "opinion": {"valid": opinion is not None, "state": "valid" if opinion else "none"},
+    state = certificate_standing(db, version, now)
+    facts = {
+        "version": part(VersionFacts, _version_facts(version)),
+        "certificate": part(Credential, {"valid": certificate is not None, "state": state}),
+        "opinion": part(Credential, {"valid": opinion is not None, "state": "valid" if opinion else "none"}),
     }
     ends = [certificate.valid_until] if certificate else []
     ends += [opinion.expires_at, *queries.open_conditions(db, opinion)] if opinion else []
@@ -202,9 +205,9 @@ def _parties(db: Session, provider_id: str, buyer_id: str) -> Json:
     }
 
 
-def _agreement_facts(db: Session, agreement: Agreement) -> Json:
+def _agreement_facts(db: Session, agreement: Agreement) -> Part:
     final_at = queries.final_at(db, agreement)
-    return {
+    told = {
         "id": agreement.id,
         "document": agreement.document,
         "state": agreement.state,
@@ -215,11 +218,12 @@ def _agreement_facts(db: Session, agreement: Agreement) -> Json:
         "starts_at": _seconds(agreement.starts_at),
         "ends_at": _seconds(agreement.ends_at),
         "final_at": _seconds(final_at) if final_at else 0,
-        "signers": queries.signers(db, agreement),
+        "signers": tuple(queries.signers(db, agreement)),
         "terms_signed": queries.terms_signed(db, agreement),
         "listing_stands": queries.listing_stands(db, agreement),
         "held_for": agreement.reason if (agreement.state, agreement.suspended_by) == ("suspended", SERVICE) else "",
     }
+    return part(AgreementFacts, told)
 
 
 def _version_facts(version: Version) -> Json:
@@ -233,15 +237,16 @@ def _version_facts(version: Version) -> Json:
     }
 
 
-def _quota_facts(db: Session, agreement: Agreement, asked: UseRequest) -> Json:
+def _quota_facts(db: Session, agreement: Agreement, asked: UseRequest) -> Part:
     taken = queries.taken(db, agreement.id)
     uses_before, bytes_before = queries.carried(db, agreement.id)
-    return {
+    told = {
         "uses_taken": uses_before + taken.uses,
         "uses_asked": asked.uses,
         "bytes_taken": bytes_before + taken.bytes,
         "bytes_asked": asked.bytes,
     }
+    return part(Quota, told)
 
 
 def _seconds(moment: datetime) -> int:

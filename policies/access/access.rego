@@ -19,7 +19,7 @@ import rego.v1
 decision := {
 	"allow": allow,
 	"reasons": sort(reasons),
-	"obligations": obligations,
+	"obligations": [duty | some duty in duties],
 	"echo": input.digest,
 }
 
@@ -27,36 +27,26 @@ default allow := false
 
 allow if {
 	terms_known
-	terms_signed
-	party_fits
+	use_fits
 	asset_fits
-	agreement_final
-	parties_active
-	listing_stands
-	started
-	running
-	version_listed
-	consent_stands
-	version_governed
-	certificate_valid
-	opinion_valid
-	purpose_tolerated
-	delivery_fits
+	agreement_stands
+	version_stands
 	action_not_prohibited
 	stays_at_home
 	count(granting) > 0
 }
 
-# Conditions: each is true or undefined.
+# Conditions: each is true or undefined.  What stands together is asked in one rule, because each rule costs an engine
+# more than what it asks; which part of it does not hold is looked for below, and only then.
 
-terms_known if odrl.known(input.uses)
+terms_known if odrl.known(input.uses, vocabulary)
 
-terms_signed if input.agreement.terms_signed == true
-
-party_fits if {
+use_fits if {
 	input.asked.party == input.agreement.buyer
 	input.uses.assignee == input.agreement.buyer
 	input.uses.assigner == input.agreement.provider
+	input.asked.delivery_mode == input.agreement.delivery_mode
+	not input.asked.purpose in vocabulary.purposes_denied_always
 }
 
 asset_fits if {
@@ -70,36 +60,25 @@ asset_fits if {
 	}
 }
 
-agreement_final if {
+agreement_stands if {
+	input.agreement.terms_signed == true
 	input.agreement.state == "finalized"
 	input.agreement.provider in input.agreement.signers
 	input.agreement.buyer in input.agreement.signers
+	input.agreement.parties_active == true
+	input.agreement.listing_stands == true
+	input.now >= input.agreement.starts_at
+	input.now < input.agreement.ends_at
 }
 
-parties_active if input.agreement.parties_active == true
-
-listing_stands if input.agreement.listing_stands == true
-
-started if input.now >= input.agreement.starts_at
-
-running if input.now < input.agreement.ends_at
-
-version_listed if {
+version_stands if {
 	input.version.stage == "listed"
 	input.version.sealed == true
+	input.version.consent_stands == true
+	input.version.kind == "governed"
+	input.certificate.valid == true
+	input.opinion.valid == true
 }
-
-consent_stands if input.version.consent_stands == true
-
-version_governed if input.version.kind == "governed"
-
-certificate_valid if input.certificate.valid == true
-
-opinion_valid if input.opinion.valid == true
-
-purpose_tolerated if not input.asked.purpose in vocabulary.purposes_denied_always
-
-delivery_fits if input.asked.delivery_mode == input.agreement.delivery_mode
 
 action_not_prohibited if {
 	not input.asked.action in prohibited
@@ -110,9 +89,9 @@ wider_action_prohibited if vocabulary.included_in[input.asked.action] in prohibi
 
 prohibited contains prohibition.action if some prohibition in input.uses.prohibitions
 
-stays_at_home if not "mkt:transferAbroad" in prohibited
-
 stays_at_home if {
+	not "mkt:transferAbroad" in prohibited
+} else if {
 	input.asked.place == input.agreement.provider_place
 	input.agreement.buyer_place == input.agreement.provider_place
 }
@@ -142,39 +121,103 @@ default elapsed := 9007199254740991
 
 elapsed := input.now - input.agreement.final_at if input.agreement.final_at > 0
 
-# Permissions: `relevant` speak about the action, `suited` about the purpose too, `granting` hold altogether.
-
-relevant contains permission if {
-	some permission in input.uses.permissions
-	constraints.covers(permission.action, input.asked.action)
-}
-
-# A permission that names no purpose grants none.
-suited contains permission if {
-	some permission in relevant
-	purposes := [constraint | some constraint in permission.constraints; constraint.left == "purpose"]
-	count(purposes) > 0
-	every constraint in purposes {
-		constraints.agrees(constraint, seen)
-	}
-}
-
 granting contains permission if {
-	some permission in suited
-	every constraint in permission.constraints {
-		constraints.agrees(constraint, seen)
-	}
-	every group in permission.groups {
-		constraints.holds(group, seen)
-	}
+	some permission in input.uses.permissions
+	constraints.grants(permission, input.asked.action, seen, vocabulary)
 }
-
-obligations := [duty | some duty in duties]
 
 duties contains duty if {
 	allow
 	some permission in granting
 	some duty in permission.duties
+}
+
+# Reasons: why not, for people; a code of contracts/policy/reasons.json.
+
+reasons contains "unknown_term" if not terms_known
+
+reasons contains code if {
+	not use_fits
+	some code in fitting_reasons
+}
+
+reasons contains "wrong_asset" if not asset_fits
+
+reasons contains code if {
+	not agreement_stands
+	some code in agreement_reasons
+}
+
+reasons contains code if {
+	not version_stands
+	some code in version_reasons
+}
+
+reasons contains "prohibited_action" if not action_not_prohibited
+
+reasons contains "transfer_abroad" if not stays_at_home
+
+reasons contains code if {
+	count(granting) == 0
+	some code in permission_reasons
+}
+
+fitting_reasons contains "wrong_party" if not party_fits
+
+fitting_reasons contains "delivery_mode_not_permitted" if not delivery_fits
+
+fitting_reasons contains "purpose_denied_always" if not purpose_tolerated
+
+party_fits if {
+	input.asked.party == input.agreement.buyer
+	input.uses.assignee == input.agreement.buyer
+	input.uses.assigner == input.agreement.provider
+}
+
+delivery_fits if input.asked.delivery_mode == input.agreement.delivery_mode
+
+purpose_tolerated if not input.asked.purpose in vocabulary.purposes_denied_always
+
+agreement_reasons contains "terms_not_signed" if not input.agreement.terms_signed == true
+
+agreement_reasons contains "party_suspended" if not input.agreement.parties_active == true
+
+agreement_reasons contains "listing_forced_off" if not input.agreement.listing_stands == true
+
+agreement_reasons contains "not_started" if not started
+
+agreement_reasons contains "expired" if not running
+
+agreement_reasons contains "expired" if input.agreement.state == "expired"
+
+agreement_reasons contains "agreement_suspended" if {
+	input.agreement.state == "suspended"
+	not report_missing
+	not invoice_overdue
+}
+
+agreement_reasons contains "invoice_overdue" if invoice_overdue
+
+agreement_reasons contains "use_report_missing" if report_missing
+
+agreement_reasons contains "agreement_terminated" if input.agreement.state == "terminated"
+
+# An amendment that both sides signed stands in its place.
+agreement_reasons contains "agreement_superseded" if input.agreement.state == "superseded"
+
+agreement_reasons contains "agreement_not_final" if {
+	not signed_by_both
+	not input.agreement.state in {"suspended", "terminated", "expired", "superseded"}
+}
+
+started if input.now >= input.agreement.starts_at
+
+running if input.now < input.agreement.ends_at
+
+signed_by_both if {
+	input.agreement.state == "finalized"
+	input.agreement.provider in input.agreement.signers
+	input.agreement.buyer in input.agreement.signers
 }
 
 report_missing if {
@@ -187,132 +230,86 @@ invoice_overdue if {
 	input.agreement.held_for == "invoice_overdue"
 }
 
-# Reasons: why not, for people; a code of contracts/policy/reasons.json.
-
-reasons contains "unknown_term" if not terms_known
-
-reasons contains "terms_not_signed" if not terms_signed
-
-reasons contains "wrong_party" if not party_fits
-
-reasons contains "wrong_asset" if not asset_fits
-
-reasons contains "agreement_suspended" if {
-	not agreement_final
-	input.agreement.state == "suspended"
-	not report_missing
-	not invoice_overdue
-}
-
-reasons contains "invoice_overdue" if {
-	not agreement_final
-	invoice_overdue
-}
-
-reasons contains "use_report_missing" if {
-	not agreement_final
-	report_missing
-}
-
-reasons contains "agreement_terminated" if {
-	not agreement_final
-	input.agreement.state == "terminated"
-}
-
-# An amendment that both sides signed stands in its place.
-reasons contains "agreement_superseded" if {
-	not agreement_final
-	input.agreement.state == "superseded"
-}
-
-reasons contains "agreement_not_final" if {
-	not agreement_final
-	not input.agreement.state in {"suspended", "terminated", "expired", "superseded"}
-}
-
-reasons contains "party_suspended" if not parties_active
-
-reasons contains "listing_forced_off" if not listing_stands
-
-reasons contains "not_started" if not started
-
-reasons contains "expired" if not running
-
-reasons contains "expired" if {
-	not agreement_final
-	input.agreement.state == "expired"
-}
-
-reasons contains "consent_withdrawn" if not consent_stands
+version_reasons contains "consent_withdrawn" if not input.version.consent_stands == true
 
 # A version with withdrawn consent is suspended for it: that is told by its own name.
-reasons contains "version_suspended" if {
-	not version_listed
-	consent_stands
+version_reasons contains "version_suspended" if {
+	input.version.consent_stands == true
 	input.version.stage == "suspended"
 }
 
-reasons contains "version_retired" if {
-	not version_listed
-	consent_stands
+version_reasons contains "version_retired" if {
+	input.version.consent_stands == true
 	input.version.stage == "retired"
 }
 
-reasons contains "version_not_listed" if {
+version_reasons contains "version_not_listed" if {
 	not version_listed
 	not input.version.stage in {"suspended", "retired"}
 }
 
-reasons contains "raw_version" if not version_governed
+version_reasons contains "raw_version" if not input.version.kind == "governed"
 
-reasons contains "certificate_suspended" if {
-	not certificate_valid
+version_reasons contains "certificate_suspended" if {
+	not input.certificate.valid == true
 	input.certificate.state == "suspended"
 }
 
-reasons contains "certificate_cancelled" if {
-	not certificate_valid
+version_reasons contains "certificate_cancelled" if {
+	not input.certificate.valid == true
 	input.certificate.state == "cancelled"
 }
 
-reasons contains "certificate_not_valid" if {
-	not certificate_valid
+version_reasons contains "certificate_not_valid" if {
+	not input.certificate.valid == true
 	not input.certificate.state in {"suspended", "cancelled"}
 }
 
-reasons contains "opinion_not_valid" if not opinion_valid
+version_reasons contains "opinion_not_valid" if not input.opinion.valid == true
 
-reasons contains "purpose_denied_always" if not purpose_tolerated
+version_listed if {
+	input.version.stage == "listed"
+	input.version.sealed == true
+}
 
-reasons contains "delivery_mode_not_permitted" if not delivery_fits
+# Permissions: `relevant` speak about the action, `suited` about the purpose too.
 
-reasons contains "prohibited_action" if not action_not_prohibited
-
-reasons contains "transfer_abroad" if not stays_at_home
-
-reasons contains "action_not_permitted" if {
+permission_reasons contains "action_not_permitted" if {
 	count(relevant) == 0
 	action_not_prohibited
 }
 
-reasons contains "purpose_not_permitted" if {
+permission_reasons contains "purpose_not_permitted" if {
 	count(relevant) > 0
 	count(suited) == 0
 	purpose_tolerated
 }
 
-reasons contains code if {
-	count(granting) == 0
+permission_reasons contains code if {
 	some permission in suited
 	some constraint in permission.constraints
-	not constraints.agrees(constraint, seen)
+	not constraints.agrees(constraint, seen, vocabulary)
 	code := constraints.reason_of(constraint)
 }
 
-reasons contains code if {
-	count(granting) == 0
+permission_reasons contains code if {
 	some permission in suited
 	some group in permission.groups
-	some comparison in constraints.missed(group, seen)
+	some comparison in constraints.missed(group, seen, vocabulary)
 	code := constraints.reason_of(comparison)
+}
+
+relevant contains permission if {
+	some permission in input.uses.permissions
+	constraints.covers(permission.action, input.asked.action, vocabulary)
+}
+
+# A permission that names no purpose grants none.
+suited contains permission if {
+	some permission in relevant
+	purposes := [constraint | some constraint in permission.constraints; constraint.left == "purpose"]
+	count(purposes) > 0
+	every constraint in purposes {
+		constraints.agrees(constraint, seen, vocabulary)
+	}
 }

@@ -3,6 +3,7 @@
 # description: |
 #   Judged against what the use looks like through each operand (`seen`, made by the policy that asks).  An operand
 #   that is not seen, or an operator that it does not know, never holds.  Groups hold by their parts, four deep at most.
+#   `terms` is the vocabulary: whoever asks looks it up once.
 package lib.constraints
 
 import data.lib.vocabulary
@@ -10,111 +11,112 @@ import rego.v1
 
 # METADATA
 # scope: document
-# title: An action is covered by itself and by the wider action that includes it
-covers(granted, asked) if {
-	granted == asked
-	granted in vocabulary.actions
+# title: A permission grants when it is about the action, names a purpose, and holds altogether
+grants(permission, action, seen, terms) if {
+	covers(permission.action, action, terms)
+	limited := [constraint.left | some constraint in permission.constraints]
+	"purpose" in limited
+	every constraint in permission.constraints {
+		agrees(constraint, seen, terms)
+	}
+	every group in permission.groups {
+		holds(group, seen, terms)
+	}
 }
 
-covers(granted, asked) if vocabulary.included_in[asked] == granted
+# METADATA
+# scope: document
+# title: An action is covered by itself and by the wider action that includes it
+covers(granted, asked, terms) if {
+	granted == asked
+	granted in terms.actions
+} else if terms.included_in[asked] == granted
 
 # METADATA
 # scope: document
 # title: A group of constraints holds
-holds(constraint, seen) if {
+holds(constraint, seen, terms) if {
 	constraint.logic == "and"
 	count(constraint.parts) > 0
 	every part in constraint.parts {
-		holds_second(part, seen)
+		holds_second(part, seen, terms)
 	}
-}
-
-holds(constraint, seen) if {
+} else if {
 	constraint.logic == "or"
 	some part in constraint.parts
-	holds_second(part, seen)
+	holds_second(part, seen, terms)
 }
 
-holds_second(constraint, seen) if agrees(constraint, seen)
-
-holds_second(constraint, seen) if {
+holds_second(constraint, seen, terms) if {
+	agrees(constraint, seen, terms)
+} else if {
 	constraint.logic == "and"
 	count(constraint.parts) > 0
 	every part in constraint.parts {
-		holds_third(part, seen)
+		holds_third(part, seen, terms)
 	}
-}
-
-holds_second(constraint, seen) if {
+} else if {
 	constraint.logic == "or"
 	some part in constraint.parts
-	holds_third(part, seen)
+	holds_third(part, seen, terms)
 }
 
-holds_third(constraint, seen) if agrees(constraint, seen)
-
-holds_third(constraint, seen) if {
+holds_third(constraint, seen, terms) if {
+	agrees(constraint, seen, terms)
+} else if {
 	constraint.logic == "and"
 	count(constraint.parts) > 0
 	every part in constraint.parts {
-		holds_fourth(part, seen)
+		holds_fourth(part, seen, terms)
 	}
-}
-
-holds_third(constraint, seen) if {
+} else if {
 	constraint.logic == "or"
 	some part in constraint.parts
-	holds_fourth(part, seen)
+	holds_fourth(part, seen, terms)
 }
 
-holds_fourth(constraint, seen) if agrees(constraint, seen)
-
-holds_fourth(constraint, seen) if {
+holds_fourth(constraint, seen, terms) if {
+	agrees(constraint, seen, terms)
+} else if {
 	constraint.logic == "and"
 	count(constraint.parts) > 0
 	every part in constraint.parts {
-		agrees(part, seen)
+		agrees(part, seen, terms)
 	}
-}
-
-holds_fourth(constraint, seen) if {
+} else if {
 	constraint.logic == "or"
 	some part in constraint.parts
-	agrees(part, seen)
+	agrees(part, seen, terms)
 }
 
 # METADATA
 # scope: document
 # title: One comparison agrees with what is seen
-agrees(constraint, seen) if {
+agrees(constraint, seen, terms) if {
 	seen[constraint.left] in constraint.values
-	constraint.operator in vocabulary.operators[constraint.left]
-}
-
-agrees(constraint, seen) if {
+	constraint.operator in terms.operators[constraint.left]
+} else if {
 	constraint.operator == "lteq"
-	"lteq" in vocabulary.operators[constraint.left]
+	"lteq" in terms.operators[constraint.left]
 	seen[constraint.left] <= constraint.number
-}
-
-agrees(constraint, seen) if {
+} else if {
 	constraint.operator == "gteq"
-	"gteq" in vocabulary.operators[constraint.left]
+	"gteq" in terms.operators[constraint.left]
 	seen[constraint.left] >= constraint.number
 }
 
 # METADATA
 # scope: document
 # title: The comparisons for which a constraint fails, in groups too
-missed(constraint, seen) := {part |
+missed(constraint, seen, terms) := {part |
 	some part in (((first | second) | third) | (fourth | fifth))
 	part.left
 } if {
-	first := {constraint | not holds(constraint, seen)}
-	second := {part | some whole in first; some part in whole.parts; not holds_second(part, seen)}
-	third := {part | some whole in second; some part in whole.parts; not holds_third(part, seen)}
-	fourth := {part | some whole in third; some part in whole.parts; not holds_fourth(part, seen)}
-	fifth := {part | some whole in fourth; some part in whole.parts; not agrees(part, seen)}
+	first := {constraint | not holds(constraint, seen, terms)}
+	second := {part | some whole in first; some part in whole.parts; not holds_second(part, seen, terms)}
+	third := {part | some whole in second; some part in whole.parts; not holds_third(part, seen, terms)}
+	fourth := {part | some whole in third; some part in whole.parts; not holds_fourth(part, seen, terms)}
+	fifth := {part | some whole in fourth; some part in whole.parts; not agrees(part, seen, terms)}
 }
 
 # METADATA

@@ -3,6 +3,7 @@ package lib.constraints_test
 import data.access_test
 import data.lib.constraints
 import data.lib.odrl
+import data.lib.vocabulary
 import rego.v1
 
 named(left, operator, values) := {"left": left, "operator": operator, "values": values, "number": 0}
@@ -162,7 +163,7 @@ test_refused_right_sides_that_are_not_known if {
 		"unknown_term" in decision.reasons
 		not decision.allow
 	}
-	not odrl.known_comparison(named("weather", "eq", ["sunny"]))
+	not odrl.known_comparison(named("weather", "eq", ["sunny"]), vocabulary)
 	constraints.reason_of(named("weather", "eq", ["sunny"])) == "unknown_term"
 }
 

@@ -2,6 +2,7 @@ package lib.duties_test
 
 import data.access_test
 import data.lib.odrl
+import data.lib.vocabulary
 import rego.v1
 
 listed(left, values) := {"left": left, "operator": "isAnyOf", "values": values, "number": 0}
@@ -68,7 +69,7 @@ test_refused_with_a_duty_that_is_not_known if {
 		decision := with_duty(value)
 		not decision.allow
 		"unknown_term" in decision.reasons
-		not odrl.known_duty(value)
+		not odrl.known_duty(value, vocabulary)
 	}
 }
 
@@ -76,8 +77,8 @@ test_refused_with_a_duty_that_is_not_known if {
 
 test_days_of_a_duty if {
 	days := {"left": "elapsedTime", "operator": "lteq", "values": ["P30D"], "number": 0}
-	odrl.known_duty(duty("delete", [days]))
-	not odrl.known_duty(duty("delete", [object.union(days, {"values": ["P30D", "P60D"]})]))
-	not odrl.known_duty(duty("delete", [object.union(days, {"values": ["30"]})]))
-	not odrl.known_duty(duty("delete", [object.union(days, {"operator": "gteq"})]))
+	odrl.known_duty(duty("delete", [days]), vocabulary)
+	not odrl.known_duty(duty("delete", [object.union(days, {"values": ["P30D", "P60D"]})]), vocabulary)
+	not odrl.known_duty(duty("delete", [object.union(days, {"values": ["30"]})]), vocabulary)
+	not odrl.known_duty(duty("delete", [object.union(days, {"operator": "gteq"})]), vocabulary)
 }

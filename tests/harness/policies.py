@@ -33,13 +33,13 @@ POLICIES = Path(__file__).resolve().parents[2] / "policies"
 # (file, what stands there, what the bug puts in its place)
 ANY_FOR_ALL = (
     "lib/constraints.rego",
-    "every part in constraint.parts {\n\t\tholds_second(part, seen)\n\t}",
-    "some part in constraint.parts\n\tholds_second(part, seen)",
+    "every part in constraint.parts {\n\t\tholds_second(part, seen, terms)\n\t}",
+    "some part in constraint.parts\n\tholds_second(part, seen, terms)",
 )
 LAST_WINS = (
-    "access/access.rego",
-    "every constraint in permission.constraints {\n\t\tconstraints.agrees(constraint, seen)\n\t}",
-    "constraints.agrees(permission.constraints[count(permission.constraints) - 1], seen)",
+    "lib/constraints.rego",
+    "every constraint in permission.constraints {\n\t\tagrees(constraint, seen, terms)\n\t}",
+    "agrees(permission.constraints[count(permission.constraints) - 1], seen, terms)",
 )
 
 

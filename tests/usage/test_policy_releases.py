@@ -49,7 +49,7 @@ def more(text: str) -> PolicyFiles:
     return PolicyFiles.of(FILES.texts | {"access/access.rego": f"{FILES.texts['access/access.rego']}\n{text}\n"})
 
 
-NO = changed("terms_known if odrl.known(input.uses)", 'terms_known if input.uses.type == "nothing"')
+NO = changed("terms_known if odrl.known(input.uses, vocabulary)", 'terms_known if input.uses.type == "nothing"')
 """Policies that grant nothing."""
 
 
@@ -126,7 +126,7 @@ def other_interface(monkeypatch: pytest.MonkeyPatch) -> bytes:
         return policybundle.build(FILES, 9, PUBLISHER)
 
 
-LAX = more("terms_signed if true")
+LAX = more("agreement_stands if true")
 FAULTS: dict[str, tuple[Fault, Callable[[], bytes]]] = {
     "other key": (Fault.UNSIGNED, lambda: policybundle.build(FILES, 9, generate_key("ES256"))),
     "no bundle": (Fault.UNREADABLE, lambda: b"no bundle"),
@@ -193,15 +193,29 @@ def test_the_trial_grants_its_example_and_nothing_of_what_must_never_be() -> Non
     assert trial.try_out(NO) == trial.Trial.PASSED, "policies may be stricter than the trial"
 
 
-CONDITIONS = FILES.texts["access/access.rego"].split("allow if {")[1].split("}")[0].split("\n\t")[1:]
+def conditions(rule: str) -> list[str]:
+    """The lines of a rule of the access policy."""
+    return FILES.texts["access/access.rego"].split(f"\n{rule} if {{\n\t")[1].split("\n}")[0].split("\n\t")
+
+
+CONDITIONS = conditions("allow")
 # What these guard needs terms that the trial does not have; `granting` is a set and tried below.
-BEYOND_THE_TRIAL = {"action_not_prohibited", "stays_at_home", "purpose_tolerated"}
-BEYOND_THE_TRIAL |= {one for one in CONDITIONS if one.startswith("count(granting)")}
+BEYOND_THE_TRIAL = {"action_not_prohibited", "stays_at_home", "count(granting) > 0"}
+TOGETHER = ("use_fits", "agreement_stands", "version_stands")
+# A grant, or a refusal that has lost its reason.
+REFUSED = {trial.Trial.LAX, trial.Trial.ODD}
 
 
 @pytest.mark.parametrize("condition", sorted(set(CONDITIONS) - BEYOND_THE_TRIAL))
 def test_the_trial_notices_each_condition_that_always_holds(condition: str) -> None:
-    assert trial.try_out(more(f"{condition} if true")) == trial.Trial.LAX
+    assert trial.try_out(more(f"{condition} if true")) in REFUSED
+
+
+@pytest.mark.parametrize(("rule", "part"), [(rule, part) for rule in TOGETHER for part in conditions(rule)])
+def test_the_trial_notices_each_condition_that_is_left_out_of_those_asked_together(rule: str, part: str) -> None:
+    before, opened, after = FILES.texts["access/access.rego"].partition(f"\n{rule} if {{\n")
+    laxer = before + opened + after.replace(f"\t{part}\n", "", 1)
+    assert trial.try_out(PolicyFiles.of(FILES.texts | {"access/access.rego": laxer})) in REFUSED
 
 
 def test_the_trial_notices_terms_that_are_never_asked() -> None:

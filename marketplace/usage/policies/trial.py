@@ -13,11 +13,13 @@ from copy import deepcopy
 from enum import StrEnum
 from typing import Any, Final
 
+from pydantic import BaseModel
+
 from marketplace.exchange.terms import PROFILE
 from marketplace.kernel.canonical import Json
 from marketplace.plumbing.policy import UNAVAILABLE, RegorusEngine
 from marketplace.plumbing.policyfiles import PolicyFiles
-from marketplace.usage.facts import AccessFacts, compile_uses
+from marketplace.usage.facts import AccessFacts, checked, compile_uses, judged
 
 PACKAGE: Final = "access"
 _ANSWERS: Final = "negotiation"
@@ -91,6 +93,7 @@ _NEVER: Final[tuple[tuple[str, Any], ...]] = (
     ("asked.delivery_mode", "secure_environment"),
     ("agreement.state", "suspended"),
     ("agreement.signers", ["prt_buyer"]),
+    ("agreement.signers", ["prt_provider"]),
     ("agreement.terms_signed", False),
     ("agreement.parties_active", False),
     ("agreement.listing_stands", False),
@@ -103,6 +106,8 @@ _NEVER: Final[tuple[tuple[str, Any], ...]] = (
     ("version.consent_stands", False),
     ("certificate.valid", False),
     ("opinion.valid", False),
+    ("uses.assignee", "prt_stranger"),
+    ("uses.assigner", "prt_stranger"),
     ("uses.unknown", ["/permission/0/weather"]),
     ("uses.permissions", []),
 )
@@ -133,8 +138,9 @@ def try_out(files: PolicyFiles) -> Trial:
 
 
 def example() -> Json:
-    """The facts of a use that fits its contract."""
-    return AccessFacts.model_validate(_FACTS | {"uses": compile_uses(_USES).model_dump()}).model_dump()
+    """The facts of a use that fits its contract, in parts as a use is told by."""
+    told = AccessFacts.model_validate(_FACTS | {"uses": compile_uses(_USES)})
+    return checked({name: judged(one) if isinstance(one, BaseModel) else one for name, one in told})
 
 
 def _cases() -> Iterator[tuple[bool, Json]]:
