@@ -21,7 +21,7 @@ from starlette.types import Message, Receive
 
 from marketplace.kernel.errors import Invalid
 from marketplace.plumbing.problems import BadRequest, BodyTooLarge
-from marketplace.plumbing.strings import refuse_bad_text
+from marketplace.plumbing.strings import refuse_bad_text, refuse_other_encodings
 from marketplace.plumbing.turns import Turns
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,12 +89,15 @@ def place_for(request: Request, largest: int) -> AbstractAsyncContextManager[Any
 async def taken(request: Request, largest: int) -> bytes:
     """The whole body, checked, which FastAPI then finds ready.
 
-    Raises BodyTooLarge before it would fill the memory, BodyTooSlow, TooManyValues, NulCharacter, HalfCharacter.
+    Raises BodyTooLarge before it would fill the memory, BodyTooSlow, NotUtf8, TooManyValues, NulCharacter,
+    HalfCharacter.
     """
     limit = _limit(request, largest)
     if (announced(request) or 0) > limit:
         raise _too_large(limit)
     body = await _read(request, limit)
+    if "json" in request.headers.get("content-type", "").lower():
+        refuse_other_encodings(body)
     most = MOST_VALUES if largest == SMALL else MOST_VALUES_OF_LARGE
     if len(body) > SMALL:
         await run_in_threadpool(_check, body, most)

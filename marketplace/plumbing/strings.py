@@ -1,7 +1,7 @@
-"""Text that no caller may send: the character NUL, and half of a surrogate pair.
+"""Text that no caller may send: the character NUL, half of a surrogate pair, and JSON in another encoding than UTF-8.
 
 Databases, file systems and C libraries disagree about NUL; half a pair is no character and has no UTF-8, so it could be
-neither stored nor signed.
+neither stored nor signed.  A reader of JSON that knows UTF-16 would find in a body what none of these checks has seen.
 """
 
 from __future__ import annotations
@@ -25,6 +25,17 @@ class NulCharacter(Invalid):
 
 class HalfCharacter(Invalid):
     """Text with half of a surrogate pair is not accepted."""
+
+
+class NotUtf8(Invalid):
+    """JSON comes as UTF-8."""
+
+
+def refuse_other_encodings(body: bytes) -> None:
+    """Check the encoding of a JSON body by its first bytes (RFC 8259, 8.1).  Raises NotUtf8."""
+    found = json.detect_encoding(body)
+    if not found.startswith("utf-8"):
+        raise NotUtf8("the body is JSON in another encoding", expected="utf-8", got=found, action="send it as UTF-8")
 
 
 def refuse_bad_text(body: bytes) -> None:

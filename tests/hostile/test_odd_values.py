@@ -125,6 +125,16 @@ def test_an_odd_value_in_a_form_is_answered(story: Story, name: str, tmp_path: P
                 assert _undo(story, UNDONE_BY[name]).is_success
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32", "utf-32-be"])
+def test_json_in_another_encoding_brings_nothing_past_the_checks(story: Story, encoding: str) -> None:
+    operation = OPERATIONS["publish_demand"]
+    form = FORMS["publish_demand"](story, "owner") | {"title": "an example with a\0b"}
+    headers = {"Idempotency-Key": f"encoded as {encoding}", "Content-Type": "application/json"}
+    content = json.dumps(form).encode(encoding)
+    answer = _send(story, story.clients[identity_of(operation)], operation, headers, {"content": content})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/not-utf8")
+
+
 @pytest.mark.parametrize("name", sorted(one for one in OPERATIONS if OPERATIONS[one].method == "GET"))
 def test_an_odd_name_in_an_address_is_answered(story: Story, name: str) -> None:
     operation, client = OPERATIONS[name], story.clients[identity_of(OPERATIONS[name])]
