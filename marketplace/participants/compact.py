@@ -16,6 +16,7 @@ from typing import Any
 from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Invalid
+from marketplace.kernel.macs import ALGORITHM, MacKey
 from marketplace.kernel.signing import ALGORITHMS, Jwk, holds
 
 MAX_TOKEN = 8192
@@ -57,6 +58,18 @@ class Compact:
             raise BadToken("the algorithm is not the key's", expected=jwk["alg"], got=_short(self.header.get("alg")))
         if jwk["alg"] not in ALGORITHMS or not holds(self.signed, self.signature, jwk):
             raise BadToken("the signature was not made over this token with this key")
+
+    def require_mac(self, key: MacKey) -> None:
+        """Check that we made the token ourselves, with the one secret and its one algorithm."""
+        for name, expected in (("alg", ALGORITHM), ("kid", key.kid)):
+            if self.header.get(name) != expected:
+                raise BadToken(
+                    f"header `{name}` is not that of the tokens given now",
+                    expected=expected,
+                    got=_short(self.header.get(name)),
+                )
+        if not key.holds(self.signed, self.signature):
+            raise BadToken("the token was not made here, or was changed since")
 
     def text_claim(self, name: str, expected: str | None = None) -> str:
         """A required claim that is one string of 1 to 256 printable characters, the expected one if that is given."""
