@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sqlmodel import Session
 
@@ -86,8 +86,7 @@ class IssuedToken:
     person: str | None = None
 
 
-@dataclass(frozen=True)
-class AccessClaims:
+class AccessClaims(NamedTuple):
     """What a checked access token says.
 
     kid: the client key it was given for; bound_to: thumbprint of its DPoP key; person: commitment of who acts.
