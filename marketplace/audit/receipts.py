@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import lru_cache
 
 from sqlmodel import Session
 from starlette.datastructures import MutableHeaders
@@ -17,7 +18,7 @@ from marketplace.audit import queries
 from marketplace.audit.evidence import require_entry
 from marketplace.audit.seals import write_seals
 from marketplace.audit.tree import leaf_hash, root_of_hashes
-from marketplace.kernel.canonical import Json, canonical
+from marketplace.kernel.canonical import Json, canonical_text
 from marketplace.kernel.clock import timestamp
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.web import RECEIPT
@@ -52,17 +53,20 @@ def promise(settings: Settings, entries: Sequence[Recorded], now: datetime) -> s
     entries: [{id, leaf}].  More than 24 of them are promised as one instead, `batch`: {count, first, last, root}, root
     being that of the RFC 9162 tree over their leaf hashes in order of ids.
     """
-    content: Json = {
-        "v": 1,
-        "log": settings.log_origin,
-        "at": timestamp(now),
-        "merge_within_seconds": settings.receipt_merge_seconds,
-    }
+    # Written in its canonical order by hand, at a third of the cost: ids, hashes and moments are plain ASCII.
     if len(entries) <= LISTED:
-        content["entries"] = [{"id": entry, "leaf": leaf} for entry, leaf in entries]
+        listed = ",".join([f'{{"id":"{entry}","leaf":"{leaf}"}}' for entry, leaf in entries])
+        told, batch = f'"entries":[{listed}],', ""
     else:
-        content["batch"] = _batch(sorted(entries))
-    return canonical(content).decode()
+        told, batch = "", f'"batch":{canonical_text(_batch(sorted(entries)))},'
+    log, within = _text(settings.log_origin), settings.receipt_merge_seconds
+    return f'{{"at":"{timestamp(now)}",{batch}{told}"log":{log},"merge_within_seconds":{within},"v":1}}'
+
+
+# An instance has one log.
+@lru_cache(maxsize=16)
+def _text(text: str) -> str:
+    return canonical_text(text)
 
 
 def sign(runtime: Runtime, promised: str) -> str:

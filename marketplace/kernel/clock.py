@@ -75,6 +75,8 @@ class RunningStoryClock(StoryClock):
 
 def require_utc(moment: datetime) -> datetime:
     """Return the moment in UTC.  Raises ValueError for a naive one."""
+    if moment.tzinfo is UTC:
+        return moment
     if moment.tzinfo is None:
         raise ValueError(f"expected a timezone-aware moment, got the naive {moment.isoformat()}")
     return moment.astimezone(UTC)
@@ -82,7 +84,7 @@ def require_utc(moment: datetime) -> datetime:
 
 def timestamp(moment: datetime) -> str:
     """RFC 3339 in UTC with microseconds and `Z`, the only form that enters signed documents."""
-    return require_utc(moment).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+    return require_utc(moment).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def parse_timestamp(text: str) -> datetime:

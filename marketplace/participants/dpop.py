@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 from marketplace.kernel.signing import BadKey, Jwk
@@ -19,8 +19,7 @@ _HEADER = frozenset({"alg", "typ", "jwk", "kid"})  # `kid` says nothing here: th
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True)
-class Proof:
+class Proof(NamedTuple):
     """A valid proof, not yet spent.  thumbprint: RFC 7638 thumbprint of its key; expires_at: too old from then on."""
 
     thumbprint: str

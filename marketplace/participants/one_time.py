@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import delete
 from sqlalchemy.dialects import postgresql
@@ -12,7 +12,7 @@ from marketplace.kernel.canonical import sha256_hex
 from marketplace.participants.compact import BadToken
 from marketplace.participants.models import SeenToken
 from marketplace.plumbing.keeping import forget
-from marketplace.plumbing.sqlite import run_bare
+from marketplace.plumbing.sqlite import kept_form, run_bare
 
 _SQLITE = "INSERT INTO seen_token (id, expires_at) VALUES (?, ?) ON CONFLICT DO NOTHING"
 
@@ -36,9 +36,7 @@ def spend(db: Session, scope: str, owner: str, jti: str, expires_at: datetime) -
 def _is_new(db: Session, name: str, expires_at: datetime) -> bool:
     connection = db.connection()
     if connection.dialect.name == "sqlite":
-        # The form in which SQLAlchemy keeps a moment: without its zone.
-        at = expires_at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-        return run_bare(connection, _SQLITE, (name, at)) == 1
+        return run_bare(connection, _SQLITE, (name, kept_form(expires_at))) == 1
     row = postgresql.insert(SeenToken).values(id=name, expires_at=expires_at).on_conflict_do_nothing()
     # The row itself says whether it is new: SQLAlchemy knows no row count of an INSERT on PostgreSQL.
     new = db.exec(row.returning(col(SeenToken.id))).first() is not None

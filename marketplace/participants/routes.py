@@ -216,7 +216,7 @@ def get_protected_resource(view: PublicView) -> ProtectedResourceOut:
 
 @_open.get("/.well-known/jwks.json", operation_id="get_service_keys")
 def get_service_keys(view: PublicView) -> KeySetOut:
-    """The service's own public key: access tokens and delivery manifests are checked with it."""
+    """The service's own public key: delivery manifests, notices and receipts are checked with it."""
     key: dict[str, Any] = view.runtime.service_key.public_jwk
     return KeySetOut(keys=[key | {"use": "sig"}])
 

@@ -187,6 +187,6 @@ class ProtectedResourceOut(BaseModel):
 
 
 class KeySetOut(BaseModel):
-    """Public keys that access tokens and delivery manifests are checked with (RFC 7517)."""
+    """Public keys that delivery manifests, notices and receipts are checked with (RFC 7517)."""
 
     keys: list[dict[str, Any]]

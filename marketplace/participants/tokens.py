@@ -1,7 +1,8 @@
 """Access tokens: a client proves itself with an assertion signed by its own key, and gets a short-lived token.
 
 OAuth2 client credentials (RFC 6749 section 4.4) with a JWT client assertion (RFC 7523); the token follows RFC 9068
-and is bound to the key of a DPoP proof if one comes with the request (RFC 9449 section 5).
+and is bound to the key of a DPoP proof if one comes with the request (RFC 9449 section 5).  It carries a MAC and no
+signature: who gives it is the only one who reads it (decision 19).
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sqlmodel import Session
 
 from marketplace.audit import persons
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.ids import new_id
+from marketplace.kernel.macs import MacKey, mac_key
 from marketplace.participants import compact, dpop, one_time, queries
 from marketplace.participants.compact import BadToken, Compact
 from marketplace.participants.models import ParticipantKey
@@ -31,7 +33,8 @@ MAX_PERSON = 120
 
 _SCOPE = "assertion"
 _ASSERTION_TYP: frozenset[str | None] = frozenset({None, "JWT", "client-authentication+jwt"})
-_ACCESS_TYP: frozenset[str | None] = frozenset({"at+jwt"})
+_TYP = "at+jwt"
+_ACCESS_TYP: frozenset[str | None] = frozenset({_TYP})
 _HEADER = frozenset({"alg", "kid", "typ"})
 
 
@@ -83,8 +86,7 @@ class IssuedToken:
     person: str | None = None
 
 
-@dataclass(frozen=True)
-class AccessClaims:
+class AccessClaims(NamedTuple):
     """What a checked access token says.
 
     kid: the client key it was given for; bound_to: thumbprint of its DPoP key; person: commitment of who acts.
@@ -130,7 +132,7 @@ def issue(
     reference = persons.introduce(db, caller, now) if person is not None else None
 
     claims = _access_claims(key, proof, reference, now, runtime.settings)
-    token = runtime.service_key.sign_claims(claims, typ="at+jwt")
+    token = _secret(runtime).claims(claims, typ=_TYP)
     return IssuedToken(token, "DPoP" if proof else "Bearer", runtime.settings.access_token_seconds, reference)
 
 
@@ -139,10 +141,10 @@ def read_access_token(token: str, now: datetime, runtime: Runtime) -> AccessClai
 
     Raises BadToken.
     """
-    settings, jwk = runtime.settings, runtime.service_key.public_jwk
+    settings = runtime.settings
     found = compact.read(token)
     found.require_header(typ=_ACCESS_TYP, known=_HEADER)
-    found.require_signature(jwk)
+    found.require_mac(_secret(runtime))
     found.text_claim("iss", settings.public_url)
     found.text_claim("aud", settings.public_url)
     issued_at, expires_at = found.moment_claim("iat"), found.moment_claim("exp")
@@ -155,6 +157,11 @@ def read_access_token(token: str, now: datetime, runtime: Runtime) -> AccessClai
         raise BadToken("claim `cnf` is not an object", got=type(confirmation).__name__)
     person = found.text_claim("person") if "person" in found.claims else None
     return AccessClaims(found.text_claim("sub"), found.text_claim("kid"), confirmation.get("jkt"), person)
+
+
+def _secret(runtime: Runtime) -> MacKey:
+    """What tokens are made and checked with; it goes when the service key goes."""
+    return mac_key(runtime.service_key, _TYP)
 
 
 def _require_grant(asked: TokenRequest) -> None:

@@ -10,7 +10,8 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cached_property
+from typing import NamedTuple, Protocol
 
 import redis
 from structlog import get_logger
@@ -41,19 +42,18 @@ class Rate:
     per_second: int
     burst: int
 
-    @property
+    @cached_property
     def token(self) -> int:
         """Microseconds until one token comes back."""
         return max(1, _MICRO // self.per_second)
 
-    @property
+    @cached_property
     def full(self) -> int:
         """Microseconds until an empty bucket is full."""
         return self.burst * self.token
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(NamedTuple):
     """remaining: tokens left; retry_seconds: until the next token; reset_seconds: until full; both rounded up."""
 
     allowed: bool

@@ -19,7 +19,7 @@ from marketplace.settings import Settings
 class Runtime:
     """The parts that verbs and tasks need.
 
-    service_key: the instance's own key, for access tokens and delivery manifests; never a party's key.
+    service_key: the instance's own key, for manifests, receipts and what derives from it; never a party's key.
     pool: resource-limited child processes for untrusted files; refusals: what the edge refused and only counts.
     """
 

@@ -1,6 +1,7 @@
 """The instance's own key in the data folder, and the secret that outlives it.
 
-`service-key.pem` signs tokens, manifests and receipts.  `service-key.next.pem` is there while a rotation is under way.
+`service-key.pem` signs manifests and receipts, and the secret of access tokens derives from it.
+`service-key.next.pem` is there while a rotation is under way.
 `pseudonym-secret.bin` appears with the first rotation: pseudonyms must stay the same under a new key.
 """
 

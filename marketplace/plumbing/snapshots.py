@@ -40,11 +40,11 @@ def once_per_snapshot(query: Query[P, R]) -> Query[P, R]:
         kept: dict[Any, Any] | None = db.info.get(_KEPT)
         if kept is None:
             return query(db, *args, **kwargs)
-        key = _key(name, args, kwargs)
-        if key not in kept:
-            kept[key] = args, query(db, *args, **kwargs)  # the arguments live on, so that no other row gets their id
-        answer: R = kept[key][1]
-        return answer
+        found: tuple[Any, R] | None = kept.get(key := _key(name, args, kwargs))
+        if found is None:
+            # The arguments live on, so that no other row gets their id.
+            found = kept[key] = args, query(db, *args, **kwargs)
+        return found[1]
 
     return cast("Query[P, R]", ask)
 
@@ -56,5 +56,8 @@ def remember(db: Session, query: Callable[..., R], answer: R, *args: Any) -> Non
 
 def _key(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
     # By its type, because to ask whether one is a row costs more than the rest of this.
+    if len(args) == 1 and not kwargs:
+        (only,) = args  # most of them: a list for one costs as much again
+        return name, only if type(only) in _VALUES else id(only)
     known = [one if type(one) in _VALUES else id(one) for one in args]
     return (name, *known, *sorted(kwargs.items())) if kwargs else (name, *known)

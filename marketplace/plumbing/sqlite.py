@@ -10,6 +10,8 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import Connection as AnyConnection
@@ -123,6 +125,13 @@ def run_bare(connection: AnyConnection, statement: str, row: Sequence[object]) -
         raise DBAPIError.instance(
             statement, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
         ) from error
+
+
+# What is written at once bears the same moment again and again.
+@lru_cache(maxsize=256)
+def kept_form(moment: datetime) -> str:
+    """The text as which SQLAlchemy keeps a moment: in UTC, with a blank for the T and no zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
 
 
 def despite_broken_text(db: Session, check: Callable[[], R]) -> R:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
+import json
 from datetime import datetime
 from functools import partial
-from typing import Any
 
 from fastapi import APIRouter, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 from sqlmodel import Session
+from starlette.types import Receive, Scope, Send
 
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.errors import Conflict, Forbidden
@@ -36,20 +35,20 @@ from marketplace.transfer.refusing import refusal_of
 from marketplace.transfer.schemas import DecisionOut
 from marketplace.usage.rules import ClockBehind, UseRequest
 
+# Made once: `JSONResponse` would make an encoder for every answer.
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 
 class PlainRoute(APIRoute):
     """A route that answers a plainly worded question by itself and leaves every other one to the framework."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        read_in_full = super().get_route_handler()
-
-        async def answered(request: Request) -> Response:
-            use = plainly(request.scope["query_string"].decode("latin-1"))
-            if use is None:
-                return await read_in_full(request)
-            return await _decided(request, request.path_params["agreement_id"], use)
-
-        return answered
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        use = plainly(scope["query_string"].decode("latin-1")) if scope["method"] == "GET" else None
+        if use is None:
+            await super().handle(scope, receive, send)
+        else:
+            answer = await _decided(Request(scope, receive, send), scope["path_params"]["agreement_id"], use)
+            await answer(scope, receive, send)
 
 
 routes = APIRouter(prefix="/v1", tags=["transfer"], responses=router("transfer").responses, route_class=PlainRoute)
@@ -103,7 +102,8 @@ def _told(request: Request, decided: Decided, promised: str) -> Response:
     gate: Gate = request.app.state.gate
     shown = {"allow": True, "obligations": decided.decision.obligations}
     shown |= {"revision": decided.decision.revision, "entry": decided.entry}
-    return JSONResponse(shown, headers={"Cache-Control": "no-store", RECEIPT: gate.receipt(promised)})
+    headers = {"Cache-Control": "no-store", RECEIPT: gate.receipt(promised)}
+    return Response(_encode(shown), headers=headers, media_type="application/json")
 
 
 def _not_allowed(request: Request, agreement_id: str, found: Decided | Failed) -> Response:

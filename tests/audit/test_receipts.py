@@ -14,7 +14,7 @@ from marketplace.audit.entry import Tag, record
 from marketplace.audit.verifier.files import verify_all
 from marketplace.audit.verifier.report import Report
 from marketplace.kernel.actor import Actor
-from marketplace.kernel.canonical import Json, read_strictly
+from marketplace.kernel.canonical import Json, canonical, read_strictly
 from marketplace.kernel.signing import SigningKey, generate_key, verify_compact
 from tests.audit.world import BUYER, NOW, OPERATOR, PROVIDER, Log, tell_story
 
@@ -54,7 +54,9 @@ def test_a_receipt_promises_its_entries_and_stays_below_six_kilobytes(log: Log, 
     entries = write(log, count)
     receipt = issue(log, entries)
     assert len(receipt) < 6 * 1024
-    promise = read_strictly(verify_compact(receipt, log.keys["service"].public_jwk, typ="receipt+jwt"))
+    signed = verify_compact(receipt, log.keys["service"].public_jwk, typ="receipt+jwt")
+    promise = read_strictly(signed)
+    assert signed == canonical(promise)
     assert {"v": 1, "log": log.settings.log_origin, "merge_within_seconds": 60}.items() <= promise.items()
     assert ("entries" in promise) == (count <= 24)
     log.round()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hmac
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
 
@@ -9,6 +10,7 @@ import jwt
 import pytest
 import rfc8785
 from cryptography.hazmat.primitives.asymmetric.ec import ECDSA, SECP384R1, generate_private_key
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA256
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,6 +20,7 @@ from jwt.utils import base64url_decode, der_to_raw_signature
 from marketplace.kernel.canonical import AmbiguousDocument, canonical, read_strictly
 from marketplace.kernel.clock import StoryClock, parse_timestamp, timestamp
 from marketplace.kernel.ids import new_id
+from marketplace.kernel.macs import mac_key
 from marketplace.kernel.money import Money, yuan
 from marketplace.kernel.signing import (
     _JWS,
@@ -112,6 +115,34 @@ def test_a_symmetric_signature_is_never_accepted() -> None:
     token = jwt.api_jws.PyJWS().encode(b"x", "k" * 32, algorithm="HS256", headers={"kid": key.kid, "typ": "a+jws"})
     with pytest.raises(BadSignature, match="alg"):
         verify_detached(token, b"x", key.public_jwk, typ="a+jws")
+
+
+@pytest.mark.parametrize("algorithm", ALGORITHMS)
+def test_a_mac_is_hs256_under_a_secret_that_only_the_private_key_and_the_purpose_give(algorithm: str) -> None:
+    key = generate_key(algorithm)
+    ours = mac_key(key, "at+jwt")
+    octets = (
+        key.private.private_bytes_raw()
+        if isinstance(key.private, Ed25519PrivateKey)
+        else key.private.private_numbers().private_value.to_bytes(32)
+    )
+    # RFC 5869 by hand: extract with a salt of zeros, one block of expand.  Every process must come to the same secret.
+    extracted = hmac.digest(bytes(32), octets, "sha256")
+    assert ours.secret == hmac.digest(extracted, b"marketplace/HS256/at+jwt\x01", "sha256")
+    assert mac_key(load_private_key(key.to_pem()), "at+jwt") == ours
+    assert ours.secret not in (mac_key(key, "x").secret, mac_key(generate_key(algorithm), "at+jwt").secret)
+    assert ours.secret.hex() not in repr(ours)
+
+    token = ours.claims({"sub": "prt_1"}, typ="at+jwt")
+    assert jwt.decode(token, ours.secret, algorithms=["HS256"]) == {"sub": "prt_1"}
+    assert jwt.get_unverified_header(token) == {"alg": "HS256", "kid": key.kid, "typ": "at+jwt"}
+    said, _, part = token.rpartition(".")
+    mac = base64url_decode(part)
+    assert ours.holds(said.encode(), mac)
+    for bad in (b"", mac[:16], mac[:-1], mac + b"\0", bytes(32)):
+        assert not ours.holds(said.encode(), bad)
+    assert not ours.holds(said.encode() + b"x", mac)
+    assert not holds(said.encode(), mac, key.public_jwk), "a MAC is no signature"
 
 
 def test_a_key_survives_its_file_and_its_id_is_the_thumbprint() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+from base64 import urlsafe_b64decode
 from datetime import timedelta
 
 import pytest
 
+from marketplace.kernel.macs import mac_key
 from marketplace.kernel.signing import generate_key
 from marketplace.participants import service
 from tests.participants.small_market import ath, b64, bare, compact, hmac_signer, signer
@@ -199,42 +201,75 @@ def test_without_one_clear_token_the_challenge_says_where_to_get_one(market, hea
     assert f"{market.url}/.well-known/oauth-protected-resource" in challenge
 
 
-def _access(m, key, header=None, **changes):
+def _secret(m, purpose="at+jwt"):
+    return mac_key(m.house.runtime.service_key, purpose).secret
+
+
+def _access(m, sign=None, header=None, **changes):
+    """An access token as the service makes it, unless something about it is said otherwise."""
     pharma = m.house.cast["pharma"]
     claims = {
         "iss": m.url, "aud": m.url, "sub": pharma.id, "client_id": pharma.id,
         "iat": m.seconds(), "exp": m.seconds(300), "jti": "t", "kid": pharma.key.kid,
     }  # fmt: skip
     kept = {name: value for name, value in (claims | changes).items() if value is not None}
-    head = {"alg": key.algorithm, "kid": key.kid, "typ": "at+jwt"} | (header or {})
-    return compact(head, kept, signer(key))
+    head = {"alg": "HS256", "kid": m.house.runtime.service_key.kid, "typ": "at+jwt"} | (header or {})
+    return compact(head, kept, sign or hmac_signer(_secret(m)))
 
 
+def _cut(m, octets):
+    whole = hmac_signer(_secret(m))
+    return lambda data: whole(data)[:octets]
+
+
+# What makes it, of the market `m` and the service key `s`, and what its refusal names.
 ACCESS = {
-    "signed by the participant": lambda m, s: _access(m, m.house.cast["pharma"].key),
-    "signed by anybody under our kid": lambda m, s: _access(m, generate_key(), {"kid": s.kid}),
-    "typ of a JWT": lambda m, s: _access(m, s, {"typ": "JWT"}),
-    "expired": lambda m, s: _access(m, s, exp=m.seconds()),
-    "from the future": lambda m, s: _access(m, s, iat=m.seconds(61)),
-    "other issuer": lambda m, s: _access(m, s, iss="https://evil.example"),
-    "other audience": lambda m, s: _access(m, s, aud="https://evil.example"),
-    "no client key": lambda m, s: _access(m, s, kid=None),
-    "key of another": lambda m, s: _access(m, s, kid=m.house.cast["insurer"].key.kid),
-    "unknown participant": lambda m, s: _access(m, s, sub="prt_nobody"),
-    "an assertion": lambda m, s: m.assertion(m.house.cast["pharma"]),
-    "nonsense": lambda m, s: "x.y.z",
-    "HMAC with our public key": lambda m, s: compact(
-        {"alg": "HS256", "kid": s.kid, "typ": "at+jwt"}, {}, hmac_signer(json.dumps(s.public_jwk).encode())
+    "signed by the participant": (
+        lambda m, s: _access(m, signer(m.house.cast["pharma"].key), {"alg": "ES256"}), "`alg`"
     ),
-}
+    "signed by anybody under our kid": (lambda m, s: _access(m, signer(generate_key()), {"alg": "EdDSA"}), "`alg`"),
+    "signed by the service, as once": (lambda m, s: _access(m, signer(s), {"alg": "EdDSA"}), "`alg`"),
+    "its signature said to be a MAC": (lambda m, s: _access(m, signer(s)), "not made here"),
+    "not signed": (lambda m, s: _access(m, lambda _: b"x", {"alg": "none"}), "`alg`"),
+    "a MAC said to be a signature": (lambda m, s: _access(m, header={"alg": "EdDSA"}), "`alg`"),
+    "a MAC of another length": (lambda m, s: _access(m, header={"alg": "HS512"}), "`alg`"),
+    "no algorithm": (lambda m, s: _access(m, header={"alg": None}), "`alg`"),
+    "HMAC with our public key": (
+        lambda m, s: _access(m, hmac_signer(json.dumps(s.public_jwk).encode())), "not made here"
+    ),
+    "HMAC with the octets of our public key": (
+        lambda m, s: _access(m, hmac_signer(urlsafe_b64decode(s.public_jwk["x"] + "="))), "not made here"
+    ),
+    "HMAC with nothing": (lambda m, s: _access(m, hmac_signer(b"")), "not made here"),
+    "HMAC for another purpose": (lambda m, s: _access(m, hmac_signer(_secret(m, "receipt"))), "not made here"),
+    "HMAC of anybody under our kid": (
+        lambda m, s: _access(m, hmac_signer(mac_key(generate_key(), "at+jwt").secret)), "not made here"
+    ),
+    "half of the MAC": (lambda m, s: _access(m, _cut(m, 16)), "not made here"),
+    "an octet of the MAC": (lambda m, s: _access(m, _cut(m, 1)), "not made here"),
+    "kid of another key": (lambda m, s: _access(m, header={"kid": generate_key().kid}), "`kid`"),
+    "no kid": (lambda m, s: _access(m, header={"kid": None}), "`kid`"),
+    "typ of a JWT": (lambda m, s: _access(m, header={"typ": "JWT"}), "`typ`"),
+    "expired": (lambda m, s: _access(m, exp=m.seconds()), "expired"),
+    "from the future": (lambda m, s: _access(m, iat=m.seconds(61)), "future"),
+    "other issuer": (lambda m, s: _access(m, iss="https://evil.example"), "`iss`"),
+    "other audience": (lambda m, s: _access(m, aud="https://evil.example"), "`aud`"),
+    "no client key": (lambda m, s: _access(m, kid=None), "`kid`"),
+    "key of another": (lambda m, s: _access(m, kid=m.house.cast["insurer"].key.kid), "no longer valid"),
+    "unknown participant": (lambda m, s: _access(m, sub="prt_nobody"), "no longer valid"),
+    "an assertion": (lambda m, s: m.assertion(m.house.cast["pharma"]), "`typ`"),
+    "nonsense": (lambda m, s: "x.y.z", "base64url"),
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("case", ACCESS)
 def test_a_forged_or_stale_access_token_opens_nothing(market, case):
-    service_key = market.house.runtime.service_key
-    assert market.read(_access(market, service_key), scheme="Bearer").status_code == 200
-    answer = market.read(ACCESS[case](market, service_key), scheme="Bearer")
+    make, fragment = ACCESS[case]
+    assert market.read(_access(market), scheme="Bearer").status_code == 200
+    answer = market.read(make(market, market.house.runtime.service_key), scheme="Bearer")
     assert (answer.status_code, answer.json()["type"]) == (401, "/problems/invalid-token")
+    assert fragment in answer.json()["detail"]
+    assert answer.json()["action"] in {"get a fresh token", "get a token with a valid key"}
     assert 'error="invalid_token"' in answer.headers["www-authenticate"]
 
 
