@@ -406,3 +406,33 @@ def test_work_that_this_process_asks_for_is_taken_up_at_once(house: House) -> No
 
             house.runtime.database.grouped(unit)
             assert done.acquire(timeout=20)
+
+
+def test_what_this_process_asks_for_is_run_without_a_search(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction names its rows to whoever runs them; a shared commit does not, so they are looked for."""
+    done, looks, look = threading.Semaphore(0), list[str](), outbox.due_rows
+
+    def counted(*args: Any, **wanted: Any) -> list[str]:
+        looks.append("look")
+        return look(*args, **wanted)
+
+    monkeypatch.setattr(outbox, "due_rows", counted)
+    monkeypatch.setattr(relay, "IDLE_SECONDS", 3600)
+    database = house.runtime.database
+    with (
+        task("example.bell", lambda _runtime, _args: done.release()),
+        running(embedded_relays(house.runtime)),
+    ):
+        wait_until(lambda: len(looks) == 3)
+        ask(house, "example.bell", "one", "two", "two")
+        assert done.acquire(timeout=20)
+        assert done.acquire(timeout=20)
+        assert len(looks) == 3
+
+        def unit(db: Session) -> None:
+            outbox.enqueue(db, "example.bell", {}, key="shared", now=house.clock.now())
+
+        database.grouped(unit)
+        assert done.acquire(timeout=20)
+        assert len(looks) == 3 + (database.groups is not None)
+        assert not done.acquire(blocking=False)
