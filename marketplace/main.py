@@ -170,9 +170,9 @@ def create_app(runtime: Runtime) -> FastAPI:
     asked_most, *others = ROUTERS
     # In the application itself: an included router is searched twice, and derives its routes again in each application.
     app.router.routes[:0] = asked_most.routes
+    app.mount(PREFIX, door.create(app))  # behind the others a message would be compared with hundreds of paths first
     for routes in others:
         app.router.routes.extend(routes.routes)
-    app.mount(PREFIX, door.create(app))
     openapi.install(app)
     return app
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,7 +20,7 @@ from structlog import get_logger
 from marketplace.kernel.errors import Invalid
 from marketplace.plumbing import outbox
 from marketplace.plumbing.bell import Bell
-from marketplace.plumbing.outbox import OutboxRow
+from marketplace.plumbing.outbox import Work
 from marketplace.plumbing.runtime import Runtime
 from workers.keeper import Keeper
 from workers.tasks import LONG, REGISTRY, TO_OTHERS, Task
@@ -61,11 +60,11 @@ def run_row(runtime: Runtime, row_id: str, *, again: bool = False, before: datet
     attempt, rest, name = None, None, ""
     try:
         with runtime.database.transaction() as db:
-            row = outbox.hold(db, row_id, runtime.clock.now())
-            if row is not None:
-                attempt, name = _Attempt(row_id, row.attempts + 1), row.task
-                wary = again or (before is not None and row.asked_at < before)
-                rest = _begun(db, runtime, row, wary=wary)
+            work = outbox.begin(db, row_id, runtime.clock.now())
+            if work is not None:
+                attempt, name = _Attempt(row_id, work.attempts + 1), work.task
+                wary = again or (before is not None and work.asked_at < before)
+                rest = _begun(db, runtime, work, wary=wary)
         if attempt is None:
             return False
         if rest is not None:
@@ -79,21 +78,16 @@ def run_row(runtime: Runtime, row_id: str, *, again: bool = False, before: datet
     return True
 
 
-def _begun(db: Session, runtime: Runtime, row: OutboxRow, *, wary: bool) -> Rest | None:
+def _begun(db: Session, runtime: Runtime, work: Work, *, wary: bool) -> Rest | None:
     """Do what a task does in the transaction that takes its row; what remains, with the row leased for it, or None.
 
     A task that is done in it needs no lease: if this process dies, nothing of it has happened and the row is due.
     wary: do nothing of it there, so that the attempt is counted though the process dies.
     """
-    task, now = _task(row.task), runtime.clock.now()
-    begin = _outside(task) if not isinstance(task, Within) else _counted(row.id, task.begin) if wary else task.begin
-    rest = begin(db, runtime, dict(row.args))
-    row.attempts += 1
-    if rest is None:
-        row.done_at, row.leased_until = now, None
-    else:
-        row.leased_until = now + outbox.LEASE
-    db.add(row)
+    task = _task(work.task)
+    begin = _outside(task) if not isinstance(task, Within) else _counted(work.row, task.begin) if wary else task.begin
+    rest = begin(db, runtime, work.args)
+    outbox.took(db, work, runtime.clock.now(), outlasts=rest is not None)
     return rest
 
 
@@ -222,25 +216,43 @@ class Loop:
 
 
 class Relay:
-    """Runs the rows of some tasks, one a step, so that it can be stopped between two; only, but: as in `due_rows`."""
+    """Runs the rows of some tasks, one a step, so that it can be stopped between two; several loops may share it.
 
-    def __init__(self, runtime: Runtime, only: Collection[str] = (), but: Collection[str] = ()) -> None:
-        self._runtime = runtime
+    bell: names the rows that this process asks for, so that only others are looked for; only, but: as in `due_rows`.
+    """
+
+    def __init__(self, runtime: Runtime, bell: Bell, only: Collection[str] = (), but: Collection[str] = ()) -> None:
+        self._runtime, self._bell = runtime, bell
         self._due = partial(outbox.due_rows, limit=BATCH, only=only, but=but)
-        self._seen: deque[str] = deque()
-        self._more = False
+        self._lock = threading.Lock()
+        self._known: dict[str, None] = {}
+        self._look, self._look_at = True, 0.0
         # What was asked for before may be what ended the process before this one, in the middle of a transaction.
         self._began = runtime.clock.now()
 
     def step(self) -> bool:
-        """Run the oldest row of the last look, after a new one where none is left; whether there is more to do."""
-        if not self._seen:
-            with self._runtime.database.reading() as db:
-                self._seen.extend(self._due(db, self._runtime.clock.now()))
-            self._more = len(self._seen) == BATCH
-        if self._seen:
-            run_row(self._runtime, self._seen.popleft(), before=self._began)
-        return self._more or bool(self._seen)
+        """Run the oldest row that is known of, after a look where none is; whether there is more to do."""
+        with self._lock:
+            self._hear()
+            if not self._known and (self._look or time.monotonic() >= self._look_at):
+                self._look_for_more()
+            row = next(iter(self._known), None)
+            self._known.pop(row or "", None)
+            more = self._look or bool(self._known)
+        if row is not None:
+            run_row(self._runtime, row, before=self._began)
+        return more
+
+    def _hear(self) -> None:
+        rows, others = self._bell.asked()
+        self._known |= dict.fromkeys(rows)
+        self._look = self._look or others
+
+    def _look_for_more(self) -> None:
+        with self._runtime.database.reading() as db:
+            found = self._due(db, self._runtime.clock.now())
+        self._known |= dict.fromkeys(found)
+        self._look, self._look_at = len(found) == BATCH, time.monotonic() + IDLE_SECONDS
 
 
 def embedded_relays(runtime: Runtime) -> list[Loop]:
@@ -249,15 +261,15 @@ def embedded_relays(runtime: Runtime) -> list[Loop]:
     What waits for other people's servers has a thread of its own and holds up nothing else.
     """
     release_leases(runtime, lost=True)
-    quick = TO_OTHERS - LONG
+    bell, quick = runtime.database.bell, TO_OTHERS - LONG
+    own = bell.part(lambda task: task not in TO_OTHERS)
+    push, data = bell.part(quick.__contains__), bell.part(LONG.__contains__)
+    long = Relay(runtime, data, only=LONG)
     kinds = {
-        "outbox-relay": (Relay(runtime, but=TO_OTHERS), lambda task: task not in TO_OTHERS),
-        "outbox-push": (Relay(runtime, only=quick), lambda task: task in quick),
-    }
-    for number in range(AT_ONCE):
-        kinds[f"outbox-data-{number}"] = Relay(runtime, only=LONG), lambda task: task in LONG
-    bell = runtime.database.bell
-    return [Loop(name, one.step, IDLE_SECONDS, bell=bell.part(wanted)) for name, (one, wanted) in kinds.items()]
+        "outbox-relay": (Relay(runtime, own, but=TO_OTHERS), own),
+        "outbox-push": (Relay(runtime, push, only=quick), push),
+    } | {f"outbox-data-{number}": (long, data) for number in range(AT_ONCE)}
+    return [Loop(name, one.step, IDLE_SECONDS, bell=part) for name, (one, part) in kinds.items()]
 
 
 class Dispatcher:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from marketplace.dataspace.messages import VERSION
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.states import Move, Protocol
+from marketplace.dataspace.transcript import Course
 from marketplace.kernel.errors import Invalid, shown
-from marketplace.participants.models import Connector
+from marketplace.participants.connectors import AnyConnector
 from marketplace.plumbing import outgoing
 from marketplace.settings import Settings
 
@@ -29,7 +30,7 @@ def base_of(settings: Settings, participant_id: str) -> str:
     return settings.public_url.rstrip("/") + path_of(participant_id)
 
 
-def require_address(connector: Connector, url: str, settings: Settings) -> str:
+def require_address(connector: AnyConnector, url: str, settings: Settings) -> str:
     """Return a callback address without its last slash.  Raises OutgoingRefused, AddressNotRegistered."""
     if not outgoing.read_target(url, settings, connector.addresses).named:
         raise AddressNotRegistered(
@@ -41,7 +42,7 @@ def require_address(connector: Connector, url: str, settings: Settings) -> str:
     return url.removesuffix("/")
 
 
-def require_registered(connector: Connector, url: str) -> str:
+def require_registered(connector: AnyConnector, url: str) -> str:
     """Return an address whose origin is registered for the connector.  Raises OutgoingRefused, AddressNotRegistered."""
     if outgoing.origin_of(url) not in connector.addresses:
         raise AddressNotRegistered(
@@ -52,7 +53,7 @@ def require_registered(connector: Connector, url: str) -> str:
     return url
 
 
-def address_of(exchange: Exchange, move: Move) -> str:
+def address_of(exchange: Exchange | Course, move: Move) -> str:
     """Where a message of ours goes: the other side's path, under its own id once it has named one."""
     base = f"{exchange.address}/{_COLLECTIONS[Protocol(exchange.protocol)]}"
     return f"{base}/{exchange.peer_pid}/{move.path}" if exchange.peer_pid else f"{base}/{_FIRST[move.name]}"

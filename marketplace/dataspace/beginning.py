@@ -7,13 +7,13 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from marketplace.dataspace import queries
+from marketplace.dataspace import queries, transcript
 from marketplace.dataspace.addresses import base_of, require_address
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.holding import require_in_force
 from marketplace.dataspace.identity import require_trusted
 from marketplace.dataspace.messages import PULL, PUSHED, TAKEN, check_offer
-from marketplace.dataspace.models import Exchange, ExchangeMessage
+from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.moving import open_exchange, say
 from marketplace.dataspace.receiving import require_few_pushes
 from marketplace.dataspace.states import MOVES, Protocol, Side, step_of
@@ -105,12 +105,12 @@ def ask_for_data(
 
 def move_on(
     db: Session, exchange: Exchange, name: str, extra: Json, answering: Answering, runtime: Runtime, now: datetime
-) -> ExchangeMessage:
+) -> str:
     """Have a further move of ours sent.  name: as in `states.MOVES`; what it stops here stops at once.
 
     extra: further members of the message, e.g. the signature that goes with it, or the offer of a counter-offer.  The
-    same move while it is on its way
-    is the same message.  A negotiation that the house conducts is moved by its own verbs, not by this one.
+    same move while it is on its way is the same message.  Returns the id of the message.
+    A negotiation that the house conducts is moved by its own verbs, not by this one.
     Raises NoSuchMove, BadMessage, OtherDataset, NotAnsweredYet, ConductedHere, WrongState, NotYourStep.
     Records: dataspace:exchange_moved once it was taken.
     """
@@ -128,9 +128,9 @@ def move_on(
         _require_countering(exchange, name, extra["offer"])
     if not exchange.peer_pid:
         raise NotAnsweredYet("the other side has not taken the first message yet", action="try again in a moment")
-    for known in queries.under_way(db, exchange.id):
+    for known in transcript.under_way(db, exchange.id):
         if known.move == name:
-            return known
+            return known.id
 
     return say(db, exchange, move, answering, runtime, now, extra)
 
@@ -162,7 +162,7 @@ def _opened(
     db: Session, actor: Actor, protocol: Protocol, connector_id: str, address: str, runtime: Runtime, now: datetime
 ) -> Exchange:
     require_buyer(actor.roles)
-    connector = require_trusted(db, connectors.held(db, connector_id), now)
+    connector = require_trusted(db, connectors.registered(db, connector_id, held=True), now)
     return Exchange(
         id=new_id("dex"),
         protocol=protocol,

@@ -106,7 +106,7 @@ def next_move(db: Session, exchange: Exchange) -> str | None:
         return None  # over, or the other side has not taken our first message yet: what came meanwhile follows it
     if request.state == State.TERMINATED:
         return "terminate"
-    signs = connectors.connector(db, exchange.connector_id).signs
+    signs = connectors.registered(db, exchange.connector_id).signs
     if signs and exchange.state == State.REQUESTED:
         return {State.OFFERED: "offer", State.AGREED: "agree"}.get(State(request.state))
     if request.state != State.FINALIZED:

@@ -9,16 +9,17 @@ from functools import partial
 
 from sqlmodel import Session
 
-from marketplace.dataspace import queries
+from marketplace.dataspace import queries, transcript
 from marketplace.dataspace.addresses import address_of
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.identity import ConnectorRefused, require_trusted
-from marketplace.dataspace.models import Exchange, ExchangeMessage
+from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.moving import end, enter, learn_pid, proceed
-from marketplace.dataspace.sending import Outcome, begin_attempt, is_over, schedule, settle
+from marketplace.dataspace.sending import Outcome, begin_attempt, is_over, settle, try_again
 from marketplace.dataspace.states import MOVES, Move, Protocol, Side, step_of
+from marketplace.dataspace.transcript import Course, Ours
 from marketplace.kernel.actor import SERVICE_ACTOR
-from marketplace.kernel.canonical import Json, read_strictly
+from marketplace.kernel.canonical import Json, digest, read_strictly
 from marketplace.kernel.errors import Invalid
 from marketplace.kernel.transitions import NotYourStep, WrongState
 from marketplace.participants import connectors
@@ -36,14 +37,14 @@ def send(db: Session, runtime: Runtime, answering: Answering, message_id: str) -
     Returns what is done with no transaction open, and what that returns is done in one; None where nothing is sent.
     Raises OnItsWay.  Records: dataspace:exchange_moved, or dataspace:exchange_failed when it is refused or given up.
     """
-    row, now = queries.message(db, message_id), runtime.clock.now()
-    exchange = queries.hold(db, row.exchange_id)
+    row, now = transcript.ours(db, message_id), runtime.clock.now()
+    exchange = transcript.hold(db, row.exchange_id)
 
-    if row.state not in queries.UNDER_WAY:
+    if row.state not in transcript.UNDER_WAY:
         return None
     move = MOVES[Protocol(exchange.protocol)][row.move]
     if not _follows(exchange, move):
-        settle(db, row, "dropped", now)
+        settle(db, message_id, "dropped", now)
         return None
 
     begin_attempt(db, row, now, timedelta(seconds=runtime.settings.outgoing_seconds) + _MARGIN)
@@ -60,12 +61,12 @@ def _end(
     runtime: Runtime, answering: Answering, exchange_id: str, message_id: str, outcome: Outcome, db: Session
 ) -> None:
     exchange = queries.hold(db, exchange_id)
-    row = queries.message(db, message_id)
+    row = transcript.ours(db, message_id)
     move = MOVES[Protocol(exchange.protocol)][row.move]
     _conclude(db, runtime, answering, exchange, row, move, outcome)
 
 
-def _follows(exchange: Exchange, move: Move) -> bool:
+def _follows(exchange: Exchange | Course, move: Move) -> bool:
     """Whether a move of ours is allowed in the present state; the first message opens the state that it names."""
     if not exchange.peer_pid:
         return not is_over(exchange) and exchange.state == move.target
@@ -76,16 +77,16 @@ def _follows(exchange: Exchange, move: Move) -> bool:
     return True
 
 
-def _prepared(db: Session, exchange: Exchange, now: datetime) -> list[str] | None:
+def _prepared(db: Session, exchange: Course, now: datetime) -> list[str] | None:
     """The origins that may be called for the connector; None when it may not be spoken to now."""
     try:
-        return require_trusted(db, connectors.connector(db, exchange.connector_id), now).addresses
+        return require_trusted(db, connectors.registered(db, exchange.connector_id), now).addresses
     except ConnectorRefused:
         return None
 
 
 def _attempt(
-    runtime: Runtime, answering: Answering, exchange: Exchange, move: Move, message: Json, origins: list[str] | None
+    runtime: Runtime, answering: Answering, exchange: Course, move: Move, message: Json, origins: list[str] | None
 ) -> Outcome:
     if origins is None:
         return Outcome(401, {})
@@ -118,7 +119,7 @@ def _conclude(
     runtime: Runtime,
     answering: Answering,
     exchange: Exchange,
-    row: ExchangeMessage,
+    row: Ours,
     move: Move,
     outcome: Outcome,
 ) -> None:
@@ -127,18 +128,16 @@ def _conclude(
         return
     if not _follows(exchange, move):
         # The answer came after the time for it: what the other side said meanwhile counts.
-        settle(db, row, "dropped", now, outcome.status)
+        settle(db, row.id, "dropped", now, outcome.status)
         return
     # Without an id in the answer to our first message there is nobody to go on with.
     if outcome.taken and learn_pid(exchange, outcome.body):
-        settle(db, row, "taken", now, outcome.status)
-        enter(db, SERVICE_ACTOR, exchange, move, row.body, now)
+        settle(db, row.id, "taken", now, outcome.status)
+        enter(db, SERVICE_ACTOR, exchange, move, row.body, digest(row.body), now)
         proceed(db, exchange, answering, runtime, now)
     elif (outcome.status is None or outcome.status in answering.patience.retried) and row.attempts <= len(pauses):
-        row.state, row.sending_until, row.status = "waiting", None, outcome.status
-        db.add(row)
-        schedule(db, row, now, now + pauses[row.attempts - 1])
+        try_again(db, row, outcome.status, now, now + pauses[row.attempts - 1])
     else:
         again = outcome.status is None or outcome.status in answering.patience.retried
-        settle(db, row, "given_up" if again else "refused", now, outcome.status)
+        settle(db, row.id, "given_up" if again else "refused", now, outcome.status)
         end(db, SERVICE_ACTOR, exchange, "message_undeliverable" if again else "message_refused", now)

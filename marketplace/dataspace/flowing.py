@@ -9,7 +9,7 @@ from typing import Final
 from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
-from marketplace.dataspace import queries
+from marketplace.dataspace import queries, transcript
 from marketplace.dataspace.messages import FORMATS, HTTP_ENDPOINT, PUSHED
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.states import TRANSFER_PROCESS, Protocol, Side, TransferState
@@ -161,7 +161,7 @@ def _require_flowing(db: Session, exchange_id: str, now: datetime, *, pushed: bo
     connector = connectors.connector(db, exchange.connector_id)
     ours = (exchange.protocol, exchange.side) == (Protocol.TRANSFER, Side.PROVIDER) and bool(exchange.agreement_id)
     ours = ours and (exchange.format in PUSHED) == pushed
-    stopping = [one for one in queries.under_way(db, exchange.id) if one.move != "start"]
+    stopping = [one for one in transcript.under_way(db, exchange.id) if one.move != "start"]
     if not ours or stopping or not TRANSFER_PROCESS.permits(TransferState(exchange.state), "use"):
         raise NotFlowing("this transfer does not flow now", expected=TransferState.STARTED, got=exchange.state)
     if (why := connectors.trouble(db, connector, now)) is not None:

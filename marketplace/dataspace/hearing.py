@@ -8,15 +8,15 @@ from datetime import datetime
 
 from sqlmodel import Session
 
-from marketplace.dataspace import queries
+from marketplace.dataspace import queries, transcript
 from marketplace.dataspace.addresses import require_address
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.identity import require_trusted
 from marketplace.dataspace.messages import check
 from marketplace.dataspace.models import Exchange
-from marketplace.dataspace.moving import enter, keep_heard, learn_pid, open_exchange, pids, proceed
+from marketplace.dataspace.moving import enter, learn_pid, open_exchange, pids, proceed
 from marketplace.dataspace.policies import same_rules
-from marketplace.dataspace.sending import require_silence, settle
+from marketplace.dataspace.sending import keep, require_silence, settle
 from marketplace.dataspace.states import MOVES, Move, Protocol, Side, step_of
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json, digest
@@ -24,7 +24,8 @@ from marketplace.kernel.errors import Invalid, shown
 from marketplace.kernel.ids import new_id
 from marketplace.participants import connectors
 from marketplace.participants import queries as participants
-from marketplace.participants.models import Connector, Participant
+from marketplace.participants.connectors import AnyConnector
+from marketplace.participants.queries import Party
 from marketplace.plumbing.runtime import Runtime
 
 
@@ -40,8 +41,8 @@ class OtherTerms(Invalid):
 class Talk:
     """Who speaks with whom: a connector with a participant hosted here.  actor: the connector's participant."""
 
-    connector: Connector
-    hosted: Participant
+    connector: AnyConnector
+    hosted: Party
     actor: Actor
 
 
@@ -55,9 +56,9 @@ class Declined:
     reasons: Sequence[str]
 
 
-def talk(db: Session, connector: Connector, hosted: Participant) -> Talk:
+def talk(db: Session, connector: AnyConnector, hosted: Party) -> Talk:
     """The actor of a connector has the roles that the register gives its participant now."""
-    roles = participants.participant(db, connector.participant_id).roles
+    roles = participants.party(db, connector.participant_id).roles
     return Talk(connector, hosted, Actor(connector.participant_id, frozenset(roles)))
 
 
@@ -71,7 +72,7 @@ def open_by_peer(
     Records: dataspace:exchange_opened, dataspace:exchange_moved.
     """
     check(message, move.message)
-    require_trusted(db, connectors.held(db, talk.connector.id), now)
+    require_trusted(db, connectors.registered(db, talk.connector.id, held=True), now)
     side = Side.CONSUMER if move.name == "offer" else Side.PROVIDER
     peer_pid = message["consumerPid" if side is Side.PROVIDER else "providerPid"]
     known = queries.named_by_peer(db, talk.hosted.id, talk.connector.id, move.protocol, peer_pid)
@@ -88,8 +89,7 @@ def open_by_peer(
         return Declined(reasons)
     open_exchange(db, talk.actor, exchange, now)
 
-    keep_heard(db, exchange, move, message, now)
-    enter(db, talk.actor, exchange, move, message, now)
+    _take(db, talk, exchange, move, message, digest(message), now)
     proceed(db, exchange, answering, runtime, now)
     return exchange
 
@@ -110,12 +110,13 @@ def hear(
     and what `Answering.heard` raises.  Records: dataspace:exchange_moved.
     """
     exchange = queries.between(db, talk.hosted.id, talk.connector.id, move.protocol, exchange_id, held=True)
-    require_trusted(db, connectors.connector(db, talk.connector.id), now)
+    require_trusted(db, connectors.registered(db, talk.connector.id), now)
     check(message, move.message)
     require_silence(db, exchange, now)
     _require_ids(exchange, message)
     _take_as_answer(db, exchange, message, now)
-    if _heard_before(db, exchange, move, message):
+    name = digest(message)
+    if _heard_before(db, exchange, move, message, name):
         return exchange
     step_of(move.protocol, exchange.state, move, Side(exchange.side).other)
     _require_terms(exchange, talk, move, message)
@@ -123,8 +124,7 @@ def hear(
     reasons = answering.heard(db, exchange, move, message, runtime, now)
     if reasons:
         return Declined(reasons)
-    keep_heard(db, exchange, move, message, now)
-    enter(db, talk.actor, exchange, move, message, now)
+    _take(db, talk, exchange, move, message, name, now)
     proceed(db, exchange, answering, runtime, now)
     return exchange
 
@@ -146,12 +146,16 @@ def _fresh(talk: Talk, move: Move, message: Json, side: Side, peer_pid: str, add
     )
 
 
-def _heard_before(db: Session, exchange: Exchange, move: Move, message: Json) -> bool:
+def _take(db: Session, talk: Talk, exchange: Exchange, move: Move, message: Json, sha256: str, now: datetime) -> None:
+    keep(db, exchange, move, message, sha256, now, ours=False)
+    enter(db, talk.actor, exchange, move, message, sha256, now)
+
+
+def _heard_before(db: Session, exchange: Exchange, move: Move, message: Json, name: str) -> bool:
     """Whether this very message was taken already: with an id of its own at any time, without one as the last."""
-    name = digest(message)
-    if "@id" not in message and queries.last_heard(db, exchange.id) != name:
+    if "@id" not in message and transcript.last_heard(db, exchange.id) != name:
         return False
-    return move.name in {one.move for one in queries.heard_as(db, exchange.id, name)}
+    return move.name in transcript.heard_as(db, exchange.id, name)
 
 
 def _require_ids(exchange: Exchange, message: Json) -> None:
@@ -170,9 +174,11 @@ def _take_as_answer(db: Session, exchange: Exchange, message: Json, now: datetim
         return
     if not learn_pid(exchange, message):
         raise OtherProcess("the message names no id of yours that fits in an address", expected="an id without /")
-    for row in queries.under_way(db, exchange.id):
-        settle(db, row, "taken", now)
-        enter(db, SERVICE_ACTOR, exchange, MOVES[Protocol(exchange.protocol)][row.move], row.body, now)
+    for one in transcript.under_way(db, exchange.id):
+        row = transcript.ours(db, one.id)
+        settle(db, row.id, "taken", now)
+        move = MOVES[Protocol(exchange.protocol)][row.move]
+        enter(db, SERVICE_ACTOR, exchange, move, row.body, digest(row.body), now)
 
 
 def _require_terms(exchange: Exchange, talk: Talk, move: Move, message: Json) -> None:

@@ -6,7 +6,7 @@ A plain connector signs nothing (decision 15): then what both sides said is kept
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -15,11 +15,12 @@ from sqlmodel import Session
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag, record
 from marketplace.dataspace import datasets as described
-from marketplace.dataspace import queries
+from marketplace.dataspace import queries, transcript
 from marketplace.dataspace.messages import SIGNED
 from marketplace.dataspace.models import Exchange, HeldAgreement
 from marketplace.dataspace.policies import binds, meaning_of
 from marketplace.dataspace.states import HELD_AGREEMENT, HeldState
+from marketplace.dataspace.transcript import Said
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json, digest, sha256_hex
 from marketplace.kernel.clock import parse_timestamp, timestamp
@@ -65,11 +66,11 @@ def check_contract(db: Session, exchange: Exchange, message: Json, now: datetime
     _end_of(message["agreement"], contract)
     _require_of_both(db, exchange, content, message["agreement"])
     _require_not_held(db, exchange, contract["document"])
-    provider = connectors.connector(db, exchange.connector_id).participant_id
+    provider = connectors.registered(db, exchange.connector_id).participant_id
     jws = _signature_of(db, provider, contract["signatures"])
     name = documents.keep(db, CONTRACT_KIND, content, now, readers=[exchange.participant_id])
     accept(db, provider, name, jws, typ=TYP, now=now)
-    for own in _own_signatures(db, exchange):
+    for own in _own_signatures(transcript.taken(db, exchange.id)):
         accept(db, exchange.participant_id, name, own, typ=TYP, now=now)
 
 
@@ -78,10 +79,14 @@ def is_signed(db: Session, exchange: Exchange) -> bool:
 
     The buyer's counts where it was given: in this exchange, since whoever holds an old contract can send it again.
     """
-    contract = _contract_of(db, exchange)
-    if contract is None or not any(_own_signatures(db, exchange)):
+    return _is_signed(db, exchange, transcript.taken(db, exchange.id))
+
+
+def _is_signed(db: Session, exchange: Exchange, said: Sequence[Said]) -> bool:
+    contract = _contract_of(said)
+    if contract is None or not any(_own_signatures(said)):
         return False
-    parties = {exchange.participant_id, connectors.connector(db, exchange.connector_id).participant_id}
+    parties = {exchange.participant_id, connectors.registered(db, exchange.connector_id).participant_id}
     return parties <= {one.signer for one in documents.signatures(db, contract["document"])}
 
 
@@ -91,13 +96,14 @@ def hold(db: Session, exchange: Exchange, message: Json, key: SigningKey, now: d
     Raises NotTheContract, BadSignature, UnknownKey.
     Records: dataspace:agreement_held, participant:signature_accepted.
     """
-    contract = _contract_of(db, exchange)
+    taken = transcript.taken(db, exchange.id)
+    contract = _contract_of(taken)
     if contract is not None:
         _require_not_held(db, exchange, contract["document"])
-        for own in _own_signatures(db, exchange):
+        for own in _own_signatures(taken):
             accept(db, exchange.participant_id, contract["document"], own, typ=TYP, now=now)
-    signed = is_signed(db, exchange)
-    said = _said(db, exchange, contract, now, signed=signed)
+    signed = _is_signed(db, exchange, taken)
+    said = _said(db, exchange, taken, contract, now, signed=signed)
     said["said"].append({"by": "provider", "move": "finalize", "message": digest(message)})
     name = documents.keep(db, KIND, said, now, readers=[exchange.participant_id])
     sign_as_service(db, name, key, now=now)
@@ -185,9 +191,10 @@ def _facts(held: HeldAgreement) -> Json:
     }
 
 
-def _said(db: Session, exchange: Exchange, contract: Json | None, now: datetime, *, signed: bool) -> Json:
+def _said(
+    db: Session, exchange: Exchange, taken: Sequence[Said], contract: Json | None, now: datetime, *, signed: bool
+) -> Json:
     """The document of `contracts/documents/held-agreement.schema.json`."""
-    taken = [one for one in queries.messages(db, exchange.id) if one.state == "taken"]
     who = {True: "buyer", False: "provider"}
     return {
         "type": KIND,
@@ -195,7 +202,7 @@ def _said(db: Session, exchange: Exchange, contract: Json | None, now: datetime,
         "exchange": exchange.id,
         "buyer": exchange.participant_id,
         "connector": exchange.connector_id,
-        "provider": connectors.connector(db, exchange.connector_id).participant_id,
+        "provider": connectors.registered(db, exchange.connector_id).participant_id,
         "dataset": exchange.subject,
         "agreement": exchange.agreement,
         "contract": contract["document"] if contract is not None and signed else None,
@@ -205,8 +212,8 @@ def _said(db: Session, exchange: Exchange, contract: Json | None, now: datetime,
     }
 
 
-def _contract_of(db: Session, exchange: Exchange) -> Json | None:
-    agreed = [one for one in queries.messages(db, exchange.id) if one.move == "agree" and not one.ours]
+def _contract_of(said: Sequence[Said]) -> Json | None:
+    agreed = [one for one in said if one.move == "agree" and not one.ours]
     return _contract(agreed[-1].body) if agreed else None
 
 
@@ -223,7 +230,7 @@ def _contract(message: Json) -> Json | None:
 
 def _require_of_both(db: Session, exchange: Exchange, content: Json, agreement: Json) -> None:
     """Raises NotTheContract: the contract is between others than this exchange, or permits something else."""
-    provider = connectors.connector(db, exchange.connector_id).participant_id
+    provider = connectors.registered(db, exchange.connector_id).participant_id
     sides = {"provider": provider, "buyer": exchange.participant_id}
     expected = {side: participants.participant(db, one).credit_code for side, one in sides.items()}
     try:
@@ -260,12 +267,12 @@ def _signature_of(db: Session, participant_id: str, signatures: list[Any]) -> st
     )
 
 
-def _own_signatures(db: Session, exchange: Exchange) -> Iterator[str]:
+def _own_signatures(said: Sequence[Said]) -> Iterator[str]:
     """What the buyer signed by its own messages."""
-    for one in queries.messages(db, exchange.id):
-        said = one.body.get(SIGNED)
-        if one.ours and one.state == "taken" and isinstance(said, dict) and isinstance(said.get("jws"), str):
-            yield said["jws"]
+    for one in said:
+        signed = one.body.get(SIGNED)
+        if one.ours and isinstance(signed, dict) and isinstance(signed.get("jws"), str):
+            yield signed["jws"]
 
 
 def _end_of(agreement: Json, contract: Json | None) -> datetime | None:

@@ -21,7 +21,7 @@ from marketplace.kernel.actor import Role
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict, DomainError, Forbidden, NotFound, Unavailable, shown
 from marketplace.participants import queries as participants
-from marketplace.participants.models import Participant
+from marketplace.participants.queries import Party
 from marketplace.plumbing import bodies
 from marketplace.plumbing.limits import Limits
 from marketplace.plumbing.problems import Unauthenticated, domain_error_of
@@ -45,10 +45,10 @@ class SomethingWentWrong(Unavailable):
     """Something went wrong on our side."""
 
 
-def hosted(db: Session, participant_id: str) -> Participant:
+def hosted(db: Session, participant_id: str) -> Party:
     """A participant with a catalogue here: provider, buyer or exchange, not suspended.  Raises NotHosted."""
     try:
-        found = participants.participant(db, participant_id)
+        found = participants.party(db, participant_id)
     except NotFound as error:
         raise NotHosted("no such participant is hosted here", got=shown(participant_id)) from error
     if found.suspended_at is not None or not SHOWS & set(found.roles):
@@ -56,7 +56,7 @@ def hosted(db: Session, participant_id: str) -> Participant:
     return found
 
 
-def require_speaking(found: Participant) -> None:
+def require_speaking(found: Party) -> None:
     """Raises NotHosted for who makes no contracts: an exchange has a catalogue of catalogues and nothing else."""
     if not SPEAKS & set(found.roles):
         raise NotHosted("no contracts are made with this participant", got=found.id)

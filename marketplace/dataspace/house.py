@@ -148,7 +148,7 @@ class House:
         """The agreement in the protocol's form: the rules of the contract here, else of the last offer, both parties,
         its moment.
         """
-        provider, consumer = exchange.participant_id, connectors.connector(db, exchange.connector_id).identifier
+        provider, consumer = exchange.participant_id, connectors.registered(db, exchange.connector_id).identifier
         offer = contracting.contracted(db, exchange) if exchange.request_id else exchange.terms
         return rules_of(offer) | {
             "@id": exchange.agreement_id or f"urn:uuid:{exchange.id}",
@@ -221,5 +221,5 @@ def _where(db: Session, exchange: Exchange, runtime: Runtime, now: datetime) -> 
 
 def _peer(db: Session, exchange: Exchange) -> Actor:
     """The participant behind the connector, with the roles of the register."""
-    owner = participants.participant(db, connectors.connector(db, exchange.connector_id).participant_id)
+    owner = participants.party(db, connectors.registered(db, exchange.connector_id).participant_id)
     return Actor(owner.id, frozenset(owner.roles))

@@ -9,14 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from sqlmodel import Session
 
 from marketplace.kernel.ids import new_id
 from marketplace.participants import compact, connectors, one_time
 from marketplace.participants.compact import BadToken
-from marketplace.participants.models import Connector
+from marketplace.participants.connectors import AnyConnector, Registered
 from marketplace.plumbing.problems import Unauthenticated
 from marketplace.plumbing.runtime import Runtime
 
@@ -24,6 +24,7 @@ LIFE: Final = timedelta(minutes=5)
 TYP: Final = "dataspace+jwt"
 _HEADER = frozenset({"alg", "kid", "typ"})
 _SCOPE = "dataspace"
+C = TypeVar("C", bound=AnyConnector)
 
 
 class UnknownConnector(Unauthenticated):
@@ -45,7 +46,7 @@ class Caller:
     It raises Unauthenticated for a proof that was spent before.
     """
 
-    connector: Connector
+    connector: AnyConnector
     spend: Callable[[Session], None] = _costs_nothing
 
 
@@ -84,7 +85,7 @@ class SignedTokens:
 
     def _checked(
         self, db: Session, authorization: str, audience: str, now: datetime, runtime: Runtime
-    ) -> tuple[Connector, str, datetime]:
+    ) -> tuple[Registered, str, datetime]:
         token = compact.read(authorization.removeprefix("Bearer ").strip())
         token.require_header(typ=frozenset({TYP}), known=_HEADER)
         issuer = token.text_claim("iss")
@@ -117,7 +118,7 @@ def _told() -> Iterator[None]:
         ) from error
 
 
-def require_trusted(db: Session, found: Connector, now: datetime) -> Connector:
+def require_trusted(db: Session, found: C, now: datetime) -> C:
     """Return a connector that is certified and not suspended.  Raises ConnectorRefused."""
     reason = connectors.trouble(db, found, now)
     if reason is not None:

@@ -7,15 +7,15 @@ from datetime import datetime
 from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
-from marketplace.dataspace import queries
+from marketplace.dataspace import queries, transcript
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.destinations import forget_destination
 from marketplace.dataspace.messages import framed
-from marketplace.dataspace.models import Exchange, ExchangeMessage
+from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.sending import ask
 from marketplace.dataspace.states import FINAL, MOVES, Move, Protocol, Side
 from marketplace.kernel.actor import Actor
-from marketplace.kernel.canonical import Json, digest, sha256_hex
+from marketplace.kernel.canonical import Json, sha256_hex
 from marketplace.kernel.ids import new_id
 from marketplace.plumbing import bell
 from marketplace.plumbing.runtime import Runtime
@@ -61,8 +61,11 @@ def open_exchange(db: Session, actor: Actor, exchange: Exchange, now: datetime) 
     bell.ask(db, topic_of(exchange.participant_id))
 
 
-def enter(db: Session, actor: Actor, exchange: Exchange, move: Move, message: Json, now: datetime) -> None:
-    """Take a checked move: what its message carries, the new state, the entry.  Records: dataspace:exchange_moved."""
+def enter(db: Session, actor: Actor, exchange: Exchange, move: Move, message: Json, sha256: str, now: datetime) -> None:
+    """Take a checked move: what its message carries, the new state, the entry.
+
+    sha256: digest of the message.  Records: dataspace:exchange_moved.
+    """
     carried = message.get(move.carries)
     if carried is not None:
         setattr(exchange, _KEPT[move.carries], carried)
@@ -72,7 +75,7 @@ def enter(db: Session, actor: Actor, exchange: Exchange, move: Move, message: Js
     exchange.visits = exchange.visits | {exchange.state: exchange.visits.get(exchange.state, 0) + 1}
     db.add(exchange)
     db.flush()
-    about = {"move": move.name, "message": digest(message)}
+    about = {"move": move.name, "message": sha256}
     record(
         db, actor, Tag.EXCHANGE_MOVED, now, agreement=exchange.agreement_id or None, facts=facts_of(exchange) | about
     )
@@ -88,23 +91,6 @@ def end(db: Session, actor: Actor, exchange: Exchange, error: str, now: datetime
     facts = facts_of(exchange) | {"error": error}
     record(db, actor, Tag.EXCHANGE_FAILED, now, agreement=exchange.agreement_id or None, facts=facts)
     bell.ask(db, topic_of(exchange.participant_id))
-
-
-def keep_heard(db: Session, exchange: Exchange, move: Move, message: Json, now: datetime) -> None:
-    """Keep a message that was taken, so that it is known again when it comes twice."""
-    row = ExchangeMessage(
-        id=new_id("dsm"),
-        exchange_id=exchange.id,
-        ours=False,
-        move=move.name,
-        sha256=digest(message),
-        body=message,
-        state="taken",
-        asked_at=now,
-        settled_at=now,
-    )
-    db.add(row)
-    db.flush()
 
 
 def proceed(db: Session, exchange: Exchange, answering: Answering, runtime: Runtime, now: datetime) -> None:
@@ -131,7 +117,7 @@ def follow_agreement(db: Session, agreement_id: str, answering: Answering, runti
 
 def _catch_up(db: Session, found: Exchange, answering: Answering, runtime: Runtime, now: datetime) -> None:
     name = answering.next(db, found)
-    if name is not None and name not in {one.move for one in queries.under_way(db, found.id)}:
+    if name is not None and name not in {one.move for one in transcript.under_way(db, found.id)}:
         say(db, found, MOVES[Protocol(found.protocol)][name], answering, runtime, now)
 
 
@@ -143,10 +129,10 @@ def say(
     runtime: Runtime,
     now: datetime,
     extra: Json | None = None,
-) -> ExchangeMessage:
+) -> str:
     """Have a move of ours sent; what it stops here stops at once.  The state follows when the other side took it.
 
-    extra: further members of the message.
+    extra: further members of the message.  Returns the id of the message.
     """
     answering.left(db, exchange, move, now)
     content = {"eventType": move.event or None} | answering.content(db, exchange, move, runtime, now) | (extra or {})

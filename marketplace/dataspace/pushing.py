@@ -13,7 +13,7 @@ from typing import Final
 
 from sqlmodel import Session
 
-from marketplace.dataspace import queries
+from marketplace.dataspace import queries, transcript
 from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.destinations import BucketDestination, Destination, read_destination
 from marketplace.dataspace.flowing import Flowing, NotFlowing, pushed_now
@@ -267,7 +267,7 @@ def _tell(
     db: Session, exchange: Exchange, name: str, extra: Json, answering: Answering, runtime: Runtime, now: datetime
 ) -> None:
     """Say how it ended, unless something else that ends or rests it is on its way; then the next flow says it."""
-    if not [one for one in queries.under_way(db, exchange.id) if one.move != "start"]:
+    if not [one for one in transcript.under_way(db, exchange.id) if one.move != "start"]:
         say(db, exchange, MOVES[Protocol.TRANSFER][name], answering, runtime, now, extra)
 
 

@@ -18,8 +18,6 @@ from marketplace.participants.models import Connector
 from marketplace.plumbing import paging
 from marketplace.plumbing.paging import Order, Paged
 
-UNDER_WAY = ("waiting", "sending")
-
 # Made once: to put a statement together costs as much as to run it, and these run for every message.
 _HELD: Final = (
     select(Exchange)
@@ -38,9 +36,8 @@ _SAID: Final = (
     select(ExchangeMessage)
     .where(col(ExchangeMessage.exchange_id) == bindparam("exchange"))
     .order_by(col(ExchangeMessage.asked_at), col(ExchangeMessage.id))
+    .execution_options(populate_existing=True)
 )
-_UNDER_WAY: Final = _SAID.where(col(ExchangeMessage.ours).is_(True), col(ExchangeMessage.state).in_(UNDER_WAY))
-_HEARD_AS: Final = _SAID.where(col(ExchangeMessage.ours).is_(False), col(ExchangeMessage.sha256) == bindparam("sha256"))
 _LATEST: Final = Order((col(Exchange.opened_at), col(Exchange.id)), (col(Exchange.id),), latest_first=True)
 
 
@@ -52,11 +49,16 @@ class NoSuchHeldAgreement(NotFound):
     """No such agreement with a provider elsewhere."""
 
 
+def no_such_exchange(exchange_id: str) -> NoSuchExchange:
+    """The error for an id that names no exchange, or not one of the caller's."""
+    return NoSuchExchange("no exchange with this id", got=shown(exchange_id))
+
+
 def exchange(db: Session, exchange_id: str) -> Exchange:
     """One exchange: for workers.  Raises NoSuchExchange."""
     found = db.get(Exchange, exchange_id)
     if found is None:
-        raise NoSuchExchange("no exchange with this id", got=shown(exchange_id))
+        raise no_such_exchange(exchange_id)
     return found
 
 
@@ -67,7 +69,7 @@ def hold(db: Session, exchange_id: str) -> Exchange:
     """
     found = db.exec(_HELD, params={"exchange": exchange_id}).first()
     if found is None:
-        raise NoSuchExchange("no exchange with this id", got=shown(exchange_id))
+        raise no_such_exchange(exchange_id)
     return found
 
 
@@ -85,7 +87,7 @@ def between(
     """
     found = hold(db, exchange_id) if held else exchange(db, exchange_id)
     if (found.participant_id, found.connector_id, found.protocol) != (participant_id, connector_id, protocol):
-        raise NoSuchExchange("no exchange with this id", got=shown(exchange_id))
+        raise no_such_exchange(exchange_id)
     return found
 
 
@@ -93,7 +95,7 @@ def own(db: Session, actor: Actor, exchange_id: str) -> Exchange:
     """An exchange of the caller; auditors read all.  Raises NoSuchExchange."""
     found = exchange(db, exchange_id)
     if found.participant_id != actor.participant and not actor.has(Role.AUDITOR):
-        raise NoSuchExchange("no exchange with this id", got=shown(exchange_id))
+        raise no_such_exchange(exchange_id)
     return found
 
 
@@ -175,30 +177,13 @@ def received(db: Session, ids: Sequence[str]) -> Sequence[str]:
 
 
 def message(db: Session, message_id: str) -> ExchangeMessage:
-    """One message of ours, read anew."""
+    """One message, read anew."""
     return db.get_one(ExchangeMessage, message_id, populate_existing=True)
 
 
 def messages(db: Session, exchange_id: str) -> Sequence[ExchangeMessage]:
     """What was said, in order."""
     return db.exec(_SAID, params={"exchange": exchange_id}).all()
-
-
-def under_way(db: Session, exchange_id: str) -> Sequence[ExchangeMessage]:
-    """Messages of ours that are not settled."""
-    return db.exec(_UNDER_WAY, params={"exchange": exchange_id}).all()
-
-
-def heard_as(db: Session, exchange_id: str, sha256: str) -> Sequence[ExchangeMessage]:
-    """Messages of the other side with these bytes that were taken, in order."""
-    return db.exec(_HEARD_AS, params={"exchange": exchange_id, "sha256": sha256}).all()
-
-
-def last_heard(db: Session, exchange_id: str) -> str | None:
-    """The hash of the last message that was taken from the other side."""
-    latest = (col(ExchangeMessage.asked_at).desc(), col(ExchangeMessage.id).desc())
-    mine = (ExchangeMessage.exchange_id == exchange_id, col(ExchangeMessage.ours).is_(False))
-    return db.exec(select(ExchangeMessage.sha256).where(*mine).order_by(*latest).limit(1)).first()
 
 
 def held(db: Session, held_id: str) -> HeldAgreement:

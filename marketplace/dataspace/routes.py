@@ -163,7 +163,7 @@ def move_exchange(verb: Verb, exchange_id: str, asked: MoveIn) -> MessageOut:
     extra |= {"offer": asked.offer} if asked.offer else {}
     answers = answering(verb.runtime.settings)
     said = move_on(verb.db, found, asked.move, extra, answers, verb.runtime, verb.now)
-    return shown_message(verb.actor, found, said)
+    return shown_message(verb.actor, found, queries.message(verb.db, said))
 
 
 @routes.get("/dataspace/agreements", operation_id="list_held_agreements")

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, NamedTuple, TypeAlias
 
-from sqlalchemy import bindparam
+from sqlalchemy import Select, bindparam
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from marketplace.audit.entry import Tag, record
@@ -20,11 +21,31 @@ from marketplace.participants import queries, rules
 from marketplace.participants.models import Connector
 from marketplace.participants.schemas import ConnectorIn
 from marketplace.plumbing import epochs
+from marketplace.plumbing.keeping import forget
 from marketplace.plumbing.outgoing import require_origin
+from marketplace.plumbing.prepared import Prepared
 
 SUSPENDED: Final = "connector_suspended"
-# Made once: to put a statement together costs as much as to run it, and this one runs for every message.
-_BY_IDENTIFIER: Final = select(Connector).where(col(Connector.identifier) == bindparam("name"))
+
+
+class Registered(NamedTuple):
+    """What every message asks of a connector; members as in `models.Connector`."""
+
+    id: str
+    participant_id: str
+    identifier: str
+    jwk: dict[str, Any]
+    addresses: list[str]
+    certified_until: datetime
+    signs: bool
+    suspended_at: datetime | None
+
+
+AnyConnector: TypeAlias = Connector | Registered
+_REGISTERED: Final[Select[Any]] = sql_select(*(col(getattr(Connector, name)) for name in Registered._fields))
+_BY_ID: Final = Prepared(_REGISTERED.where(col(Connector.id) == bindparam("connector")), Registered)
+_HELD: Final = Prepared(_REGISTERED.where(col(Connector.id) == bindparam("connector")).with_for_update(), Registered)
+_BY_IDENTIFIER: Final = Prepared(_REGISTERED.where(col(Connector.identifier) == bindparam("name")), Registered)
 
 
 class NoSuchConnector(NotFound):
@@ -138,9 +159,22 @@ def held(db: Session, connector_id: str) -> Connector:
     return found
 
 
-def by_identifier(db: Session, identifier: str) -> Connector | None:
+def registered(db: Session, connector_id: str, *, held: bool = False) -> Registered:
+    """What a message asks of one connector.  held: read anew, held to the end of the transaction.
+
+    Raises NoSuchConnector.
+    """
+    found = (_HELD if held else _BY_ID).first(db, connector=connector_id)
+    if held:
+        forget(db)
+    if found is None:
+        raise NoSuchConnector("no connector with this id", got=shown(connector_id))
+    return found
+
+
+def by_identifier(db: Session, identifier: str) -> Registered | None:
     """The connector with a name on the wire, if there is one."""
-    return db.exec(_BY_IDENTIFIER, params={"name": identifier}).first()
+    return _BY_IDENTIFIER.first(db, name=identifier)
 
 
 def all_connectors(db: Session) -> Sequence[Connector]:
@@ -148,13 +182,13 @@ def all_connectors(db: Session) -> Sequence[Connector]:
     return db.exec(select(Connector).order_by(col(Connector.registered_at), col(Connector.id))).all()
 
 
-def trouble(db: Session, found: Connector, now: datetime) -> str | None:
+def trouble(db: Session, found: AnyConnector, now: datetime) -> str | None:
     """Why a component is refused now: `connector_suspended`, `certification_ended` or `party_suspended`; else None."""
     if found.suspended_at is not None:
         return SUSPENDED
     if found.certified_until <= now:
         return "certification_ended"
-    return "party_suspended" if queries.participant(db, found.participant_id).suspended_at is not None else None
+    return "party_suspended" if queries.party(db, found.participant_id).suspended_at is not None else None
 
 
 def _require_certified(asked: ConnectorIn, now: datetime) -> None:

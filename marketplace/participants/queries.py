@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final, NamedTuple
 
+from sqlalchemy import bindparam
+from sqlalchemy import select as sql_select
 from sqlmodel import Session, col, select
 
 from marketplace.kernel.errors import NotFound
 from marketplace.participants.models import Participant, ParticipantKey
+from marketplace.plumbing.prepared import Prepared
 from marketplace.plumbing.snapshots import once_per_snapshot
 
 
@@ -18,6 +22,30 @@ class NoSuchParticipant(NotFound):
 
 class NoSuchKey(NotFound):
     """No such key of this participant."""
+
+
+class Party(NamedTuple):
+    """What every message asks of a participant."""
+
+    id: str
+    roles: list[str]
+    suspended_at: datetime | None
+
+
+_PARTY: Final = Prepared(
+    sql_select(*(col(getattr(Participant, name)) for name in Party._fields)).where(
+        col(Participant.id) == bindparam("participant")
+    ),
+    Party,
+)
+
+
+def party(db: Session, participant_id: str) -> Party:
+    """What a message asks of one participant.  Raises NoSuchParticipant."""
+    found = _PARTY.first(db, participant=participant_id)
+    if found is None:
+        raise NoSuchParticipant("no participant with this id", got=participant_id)
+    return found
 
 
 def known(db: Session, participant_id: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime, timedelta
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Select, Update, bindparam, or_, update
 from sqlalchemy import select as sql_select
@@ -19,6 +19,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 from marketplace.kernel.ids import new_id
 from marketplace.plumbing import bell
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
+from marketplace.plumbing.prepared import Prepared
 
 LEASE = timedelta(seconds=9)
 """Kept up by a thread beside the task, so that a dead worker's work is taken over within ten seconds (goal G16)."""
@@ -43,6 +44,16 @@ class OutboxRow(SQLModel, table=True):
     given_up_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 
+class Work(NamedTuple):
+    """What a row asks for.  attempts: those before this one."""
+
+    row: str
+    task: str
+    args: dict[str, Any]
+    asked_at: datetime
+    attempts: int
+
+
 _RUNNABLE: Final = (
     col(OutboxRow.done_at).is_(None),
     col(OutboxRow.given_up_at).is_(None),
@@ -51,8 +62,9 @@ _RUNNABLE: Final = (
 )
 _LEASED: Final = (col(OutboxRow.leased_until).is_not(None), col(OutboxRow.done_at).is_(None))
 # Made once: to put a statement together costs as much as to run it, and these run for every piece of work.
+_ASKED: Final = ("id", "task", "args", "dedup_key", "asked_at", "due_at", "attempts")
 _ENQUEUE: Final = {
-    name: insert(OutboxRow).on_conflict_do_nothing(index_elements=[col(OutboxRow.dedup_key)])
+    name: Prepared(insert(OutboxRow).on_conflict_do_nothing(index_elements=[col(OutboxRow.dedup_key)]), tuple, _ASKED)
     for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
 _HELD: Final = (
@@ -61,9 +73,19 @@ _HELD: Final = (
     .with_for_update(skip_locked=True)
     .execution_options(populate_existing=True)
 )
-_FINISH: Final = (
-    update(OutboxRow).where(col(OutboxRow.id) == bindparam("row")).values(done_at=bindparam("now"), leased_until=None)
+_WORK: Final = Prepared(
+    sql_select(
+        col(OutboxRow.id), col(OutboxRow.task), col(OutboxRow.args), col(OutboxRow.asked_at), col(OutboxRow.attempts)
+    )
+    .where(col(OutboxRow.id) == bindparam("row"), *_RUNNABLE)
+    .with_for_update(skip_locked=True),
+    Work,
 )
+_OF_ROW: Final = update(OutboxRow).where(col(OutboxRow.id) == bindparam("row"))
+_TOOK: Final = Prepared(
+    _OF_ROW.values(attempts=bindparam("number"), leased_until=bindparam("until"), done_at=bindparam("done")), tuple
+)
+_FINISH: Final = Prepared(_OF_ROW.values(done_at=bindparam("now"), leased_until=None), tuple)
 
 
 def enqueue(
@@ -75,9 +97,9 @@ def enqueue(
     """
     named: dict[str, Any] = {"id": new_id("obx"), "task": task, "args": args, "dedup_key": f"{task}:{key}"}
     values = named | {"asked_at": now, "due_at": due or now, "attempts": 0}
-    connection = db.connection()
-    connection.execute(_ENQUEUE[connection.dialect.name], values)
-    bell.ask(db, task)
+    is_new = _ENQUEUE[db.connection().dialect.name].run(db, **values) != 0
+    if is_new and values["due_at"] <= now:  # what falls due later is looked for
+        bell.ask(db, task, values["id"])
 
 
 def asked(db: Session, task: str, key: str) -> OutboxRow | None:
@@ -117,6 +139,21 @@ def hold(db: Session, row_id: str, now: datetime) -> OutboxRow | None:
     return None
 
 
+def begin(db: Session, row_id: str, now: datetime) -> Work | None:
+    """What a row that may run now asks for; the row is held, or given up, as by `hold`, and None is as there."""
+    work = _WORK.first(db, row=row_id, now=now)
+    if work is None or work.attempts < MAX_ATTEMPTS:
+        return work
+    hold(db, row_id, now)
+    return None
+
+
+def took(db: Session, work: Work, now: datetime, *, outlasts: bool) -> None:
+    """Count an attempt that began in this transaction.  outlasts: it goes on after it, else the row is done."""
+    until, done = (now + LEASE, None) if outlasts else (None, now)
+    _TOOK.run(db, row=work.row, number=work.attempts + 1, until=until, done=done)
+
+
 def lease(db: Session, row_id: str, now: datetime) -> OutboxRow | None:
     """Take a row for one attempt that outlasts the transaction; None as for `hold`."""
     row = hold(db, row_id, now)
@@ -134,7 +171,7 @@ def renew(db: Session, row_id: str, attempt: int, now: datetime) -> bool:
 
 def finish(db: Session, row_id: str, now: datetime) -> None:
     """Mark a row done, also when a later attempt has it: the work is done."""
-    db.connection().execute(_FINISH, {"row": row_id, "now": now})
+    _FINISH.run(db, row=row_id, now=now)
 
 
 def fail(db: Session, row_id: str, attempt: int, now: datetime, error: str) -> None:

@@ -9,7 +9,8 @@ import struct
 import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import httpcore2
@@ -17,6 +18,7 @@ import httpcore2
 from marketplace.plumbing.addresses import Address
 
 _AT_ONCE = 16 << 10
+_TRUST_SECONDS = 600
 _RESET = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
 
@@ -24,6 +26,16 @@ def system_resolver(host: str, port: int) -> list[str]:
     """All addresses of a name, by the system's resolver.  Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(where[0]) for *_rest, where in found]
+
+
+def system_trust() -> ssl.SSLContext:
+    """What the machine trusts, read anew every ten minutes: to read it costs more than all else of a message."""
+    return _trust_of(int(time.monotonic() // _TRUST_SECONDS))
+
+
+@lru_cache(maxsize=1)
+def _trust_of(_period: int) -> ssl.SSLContext:
+    return ssl.create_default_context()
 
 
 def dial(address: Address, port: int, seconds: float) -> socket.socket:
@@ -45,7 +57,7 @@ class Network:
 
     resolve: Callable[[str, int], Iterable[str]] = system_resolver
     dial: Callable[[Address, int, float], socket.socket] = dial
-    trust: Callable[[], ssl.SSLContext] = field(default=ssl.create_default_context)
+    trust: Callable[[], ssl.SSLContext] = system_trust
 
 
 class Backend(httpcore2.NetworkBackend):

@@ -8,6 +8,7 @@ their instance has something for them.  The floor sends as many messages over lo
 `--peer run`: two control planes of Eclipse EDC negotiate with each other in the same run, with as many under way, once
 as EDC is published and once tuned for tests (`tests.peer.rate`).  The goal compares with the published defaults; the
 tuned rate stands beside it as `edc_tuned`.  `--peer` with an address or a file reads the same JSON from there.
+`one_by_one`: negotiations per second of either, one after the other, without a goal.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ def measure(options: argparse.Namespace) -> Result:
         floor = stack.enter_context(messaging(Path(folder)))
         bare = [floor() for _ in range(alone)]
     result.figures = {"p50_ms": _median_ms(seconds), "p95_ms": _p95_ms(seconds), "negotiations_per_second": rate}
+    result.figures["one_by_one"] = alone / sum(seconds)
     result.floor = {"p50_ms": _median_ms(bare)}
     result.ratio = {"p50_ms": result.figures["p50_ms"] / result.floor["p50_ms"]}
     result.how = (
@@ -89,6 +91,7 @@ def measure(options: argparse.Namespace) -> Result:
         return result
     result.how += f"  Eclipse EDC {edc.version}, {edc.at_once} under way, in memory and without signatures."
     result.figures |= {"edc_defaults_per_second": edc.defaults, "edc_tuned_per_second": edc.tuned}
+    result.figures |= {"edc_defaults_one_by_one": edc.defaults_alone, "edc_tuned_one_by_one": edc.tuned_alone}
     result.ratio |= {"edc_defaults": rate / edc.defaults, "edc_tuned": rate / edc.tuned}
     result.goals["ratio.edc_defaults"] = EDC
     return result
@@ -96,12 +99,17 @@ def measure(options: argparse.Namespace) -> Result:
 
 @dataclass(frozen=True)
 class PeersRates:
-    """Negotiations per second of Eclipse EDC.  defaults: as it is published; tuned: looking for work every 100 ms."""
+    """Negotiations per second of Eclipse EDC.  defaults: as it is published; tuned: looking for work every 100 ms.
+
+    alone: one after the other.
+    """
 
     version: str
     at_once: int
     defaults: float
     tuned: float
+    defaults_alone: float
+    tuned_alone: float
 
 
 def peers_rates(peer: str, many: int) -> PeersRates | None:
@@ -119,8 +127,12 @@ def peers_rates(peer: str, many: int) -> PeersRates | None:
     else:
         with urllib.request.urlopen(peer, timeout=LONGEST_SECONDS) as answer:
             said = json.load(answer)
-    defaults, tuned = (float(said["figures"][str(wait)]["per_second"]) for wait in (DEFAULT_MS, TUNED_MS))
-    return PeersRates(said["edc"], said["at_once"], defaults, tuned)
+    rates = [
+        float(said[run][str(wait)]["per_second"])
+        for run in ("figures", "one_by_one")
+        for wait in (DEFAULT_MS, TUNED_MS)
+    ]
+    return PeersRates(said["edc"], said["at_once"], *rates)
 
 
 class Market:

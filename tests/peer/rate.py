@@ -3,8 +3,8 @@
 `python -m tests.peer.rate [negotiations at once] [how many]`.  Exit code 2 when no control plane can be had here.
 figures: by iteration wait of their state machines in ms, {finalized, lost, seconds, per_second, p50_ms, p95_ms} of what
 lies between a request over the management API and FINALIZED, as the consumer's own events tell; in-memory stores, mock
-identity, no signature.  lost: ended by EDC itself, whose provider may answer before its consumer has written down what
-it asked for.
+identity, no signature.  one_by_one: the same of a quarter as many, one after the other.  lost: ended by EDC itself,
+whose provider may answer before its consumer has written down what it asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import statistics
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ TUNED_MS, DEFAULT_MS = 100, 1000
 """What EDC is set to for tests, and what it does when nothing is set; its batches are of the default size in both."""
 _ASSET = "measured"
 _WARM = 5
+_FEWEST = 4
 _CONSUMER, _PROVIDER = "edc-consumer", "edc-provider"
 
 
@@ -44,11 +46,16 @@ class Times:
 
 def measure(made: Classes, folder: Path, at_once: int, many: int) -> Json:
     """The figures for every iteration wait, two fresh control planes each."""
-    figures = {str(wait): _at(made, folder / str(wait), wait, at_once, many) for wait in (TUNED_MS, DEFAULT_MS)}
-    return {"name": "edc_negotiate", "edc": made.version, "at_once": at_once, "figures": figures}
+    few = max(_FEWEST, many // 4)
+    found = {
+        str(wait): _at(made, folder / str(wait), wait, ((at_once, many), (1, few))) for wait in (TUNED_MS, DEFAULT_MS)
+    }
+    figures, alone = ({wait: both[place] for wait, both in found.items()} for place in (0, 1))
+    return {"name": "edc_negotiate", "edc": made.version, "at_once": at_once, "figures": figures, "one_by_one": alone}
 
 
-def _at(made: Classes, folder: Path, wait_ms: int, at_once: int, many: int) -> Json:
+def _at(made: Classes, folder: Path, wait_ms: int, runs: Sequence[tuple[int, int]]) -> list[Json]:
+    """The figures of each run.  runs: how many negotiations are under way at once, and how many there are."""
     with ExitStack() as stack:
         consumer, provider = (
             stack.enter_context(running(made, folder, name, wait_ms)) for name in (_CONSUMER, _PROVIDER)
@@ -65,9 +72,12 @@ def _at(made: Classes, folder: Path, wait_ms: int, at_once: int, many: int) -> J
 
         for number in range(_WARM):
             negotiated(number)
-        with ThreadPoolExecutor(at_once) as pool:
-            ended = list(pool.map(negotiated, range(many)))
-    return _figures([one for one in ended if one.finalized], many)
+        return [_figures(_ended(negotiated, *run), run[1]) for run in runs]
+
+
+def _ended(negotiated: Callable[[int], Times], at_once: int, many: int) -> list[Times]:
+    with ThreadPoolExecutor(at_once) as pool:
+        return [one for one in pool.map(negotiated, range(many)) if one.finalized]
 
 
 def _figures(finalized: list[Times], many: int) -> Json:

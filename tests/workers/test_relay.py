@@ -201,7 +201,7 @@ def test_embedded_work_that_kills_its_process_is_given_up_and_spares_what_ran_be
             assert len(counted) <= MAX_ATTEMPTS, "it ends"
             house.clock.advance(timedelta(seconds=1))
             release_leases(house.runtime, lost=True)
-            began = Relay(house.runtime, only=["test.kills"])
+            began = _began(house, "test.kills")
             house.clock.advance_to(max(one.due_at for one in rows(house)) + timedelta(seconds=1))
             with house.db() as db:
                 assert outbox.lease(db, beside, house.clock.now()) is not None
@@ -213,6 +213,11 @@ def test_embedded_work_that_kills_its_process_is_given_up_and_spares_what_ran_be
     assert counted == list(range(1, MAX_ATTEMPTS + 1)), "each was counted before it began"
     assert rows_by_id(house)[kills].last_error == "every worker that took it was lost"
     assert (rows_by_id(house)[beside].attempts, rows_by_id(house)[beside].given_up_at) == (1, None)
+
+
+def _began(house: House, only: str) -> Relay:
+    """The relay of a process that begins now."""
+    return Relay(house.runtime, house.runtime.database.bell.part(only.__eq__), only=[only])
 
 
 def test_what_was_asked_for_before_the_process_began_ends_as_ever(house: House) -> None:
@@ -227,11 +232,10 @@ def test_what_was_asked_for_before_the_process_began_ends_as_ever(house: House) 
     with task("test.within", Within(ask_for_more)):
         (row,) = ask(house, "test.within", "one")
         house.clock.advance(timedelta(seconds=1))
-        began = Relay(house.runtime, only=["test.within"])
-        began.step()
+        _began(house, "test.within").step()
         assert [(one.task, one.attempts, one.leased_until) for one in rows(house)] == [("test.within", 1, None)]
         house.clock.advance(timedelta(seconds=1))
-        began.step()
+        _began(house, "test.within").step()
     assert sorted((one.task, one.attempts, one.done_at is not None) for one in rows(house)) == [
         ("test.more", 0, False),
         ("test.within", 2, True),
@@ -479,3 +483,33 @@ def test_work_that_this_process_asks_for_is_taken_up_at_once(house: House) -> No
 
             house.runtime.database.grouped(unit)
             assert done.acquire(timeout=20)
+
+
+def test_what_this_process_asks_for_is_run_without_a_search(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction names its rows to whoever runs them; a shared commit does not, so they are looked for."""
+    done, looks, look = threading.Semaphore(0), list[str](), outbox.due_rows
+
+    def counted(*args: Any, **wanted: Any) -> list[str]:
+        looks.append("look")
+        return look(*args, **wanted)
+
+    monkeypatch.setattr(outbox, "due_rows", counted)
+    monkeypatch.setattr(relay, "IDLE_SECONDS", 3600)
+    database = house.runtime.database
+    with (
+        task("example.bell", lambda _runtime, _args: done.release()),
+        running(embedded_relays(house.runtime)),
+    ):
+        wait_until(lambda: len(looks) == 3)
+        ask(house, "example.bell", "one", "two", "two")
+        assert done.acquire(timeout=20)
+        assert done.acquire(timeout=20)
+        assert len(looks) == 3
+
+        def unit(db: Session) -> None:
+            outbox.enqueue(db, "example.bell", {}, key="shared", now=house.clock.now())
+
+        database.grouped(unit)
+        assert done.acquire(timeout=20)
+        assert len(looks) == 3 + (database.groups is not None)
+        assert not done.acquire(blocking=False)
