@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from datetime import datetime
 
-from sqlalchemy import or_
+from sqlalchemy import bindparam, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
@@ -18,7 +18,19 @@ from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rules import OPEN, AgreementState, Side
 from marketplace.participants.models import Participant
+from marketplace.plumbing.questions import Objects
 from marketplace.plumbing.snapshots import once_per_snapshot
+
+_OPEN = Objects(
+    AccessRequest,
+    select(AccessRequest)
+    .where(
+        col(AccessRequest.buyer_id) == bindparam("buyer"),
+        col(AccessRequest.listing_id) == bindparam("listing"),
+        col(AccessRequest.state).in_([str(state) for state in OPEN]),
+    )
+    .order_by(col(AccessRequest.asked_at)),
+)
 
 
 class NoSuchRequest(NotFound):
@@ -73,12 +85,7 @@ def requests_of(
 
 def open_requests(db: Session, buyer_id: str, listing_id: str) -> Sequence[AccessRequest]:
     """Requests of a buyer under a listing that are not at their end."""
-    rows = select(AccessRequest).where(
-        AccessRequest.buyer_id == buyer_id,
-        AccessRequest.listing_id == listing_id,
-        col(AccessRequest.state).in_([str(state) for state in OPEN]),
-    )
-    return db.exec(rows.order_by(col(AccessRequest.asked_at))).all()
+    return _OPEN.all(db, buyer=buyer_id, listing=listing_id)
 
 
 @once_per_snapshot

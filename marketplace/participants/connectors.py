@@ -21,10 +21,10 @@ from marketplace.participants.models import Connector
 from marketplace.participants.schemas import ConnectorIn
 from marketplace.plumbing import epochs
 from marketplace.plumbing.outgoing import require_origin
+from marketplace.plumbing.questions import Objects
 
 SUSPENDED: Final = "connector_suspended"
-# Made once: to put a statement together costs as much as to run it, and this one runs for every message.
-_BY_IDENTIFIER: Final = select(Connector).where(col(Connector.identifier) == bindparam("name"))
+_BY_IDENTIFIER: Final = Objects(Connector, select(Connector).where(col(Connector.identifier) == bindparam("name")))
 
 
 class NoSuchConnector(NotFound):
@@ -140,7 +140,7 @@ def held(db: Session, connector_id: str) -> Connector:
 
 def by_identifier(db: Session, identifier: str) -> Connector | None:
     """The connector with a name on the wire, if there is one."""
-    return db.exec(_BY_IDENTIFIER, params={"name": identifier}).first()
+    return _BY_IDENTIFIER.first(db, name=identifier)
 
 
 def all_connectors(db: Session) -> Sequence[Connector]:
