@@ -12,13 +12,15 @@ from marketplace.audit.models import Document, DocumentSignature
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json, canonical, read_strictly, sha256_hex
 from marketplace.kernel.errors import NotFound
+from marketplace.plumbing.questions import Objects
 from marketplace.plumbing.snapshots import once_per_snapshot
 
 EVERYBODY = ("*",)
-_SIGNATURES = (
+_SIGNATURES = Objects(
+    DocumentSignature,
     select(DocumentSignature)
     .where(col(DocumentSignature.document) == bindparam("document"))
-    .order_by(col(DocumentSignature.signed_at), col(DocumentSignature.signer))
+    .order_by(col(DocumentSignature.signed_at), col(DocumentSignature.signer)),
 )
 
 
@@ -64,4 +66,4 @@ def content(db: Session, sha256: str) -> Json:
 @once_per_snapshot
 def signatures(db: Session, sha256: str) -> Sequence[DocumentSignature]:
     """The accepted signatures of a document in order of signing."""
-    return db.exec(_SIGNATURES, params={"document": sha256}).all()
+    return _SIGNATURES.all(db, document=sha256)

@@ -23,6 +23,7 @@ from marketplace.kernel.errors import NotFound, shown
 from marketplace.legal.models import Opinion
 from marketplace.participants.models import Participant
 from marketplace.plumbing.db import UtcDateTime
+from marketplace.plumbing.questions import Together
 from marketplace.registration.models import Certificate
 
 __all__ = [
@@ -183,22 +184,23 @@ def visible_listing(db: Session, listing_id: str, now: datetime, *, reader: str 
     """One listing, if it is visible now.  reader: sees the private offers to it too.  Raises NotInCatalogue."""
     named: dict[str, object] = {"listing": listing_id, "now": now}
     named |= {} if reader is None else {"reader": reader}
-    row = db.execute(_one_visible(named=reader is not None), named).first()
-    if row is None:
+    found = _one_visible(named=reader is not None).first(db, **named)
+    if found is None:
         raise NotInCatalogue(
             "no listing with this id is visible now",
             got=shown(listing_id),
             action="it may be suspended or withdrawn, or its certificate or opinion is not valid now",
         )
-    return CatalogueRow(*row)
+    return CatalogueRow(*found)
 
 
 @cache
-def _one_visible(*, named: bool) -> Any:
+def _one_visible(*, named: bool) -> Together:
     """The question of `visible_listing`: to put it together costs more than to answer it."""
     now: Any = sa.bindparam("now", type_=UtcDateTime())
     reader: Any = sa.bindparam("reader") if named else None
-    return standing(sa.select(*_PARTS), now, reader).where(col(Listing.id) == sa.bindparam("listing"))
+    rows = standing(sa.select(*_PARTS), now, reader)
+    return Together(_PARTS, rows.where(col(Listing.id) == sa.bindparam("listing")))
 
 
 def lines(found: Search, now: datetime) -> Any:

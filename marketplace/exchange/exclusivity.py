@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from marketplace.assets.models import Asset
 from marketplace.exchange.models import Exclusivity
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Conflict
+from marketplace.plumbing.questions import Objects, Question
+
+_LOCK = Question(select(Asset.id).where(col(Asset.id) == bindparam("asset")).with_for_update())
+_LATEST = Objects(
+    Exclusivity,
+    select(Exclusivity)
+    .where(col(Exclusivity.asset_id) == bindparam("asset"), col(Exclusivity.ends_at) > bindparam("now"))
+    .order_by(col(Exclusivity.ends_at).desc())
+    .limit(1),
+)
 
 
 class SoldExclusively(Conflict):
@@ -22,9 +33,8 @@ def require_open(db: Session, asset_id: str, now: datetime, *, buyer: str | None
     Holds the asset until the transaction ends, so that of two who would sign at once one waits.
     Raises SoldExclusively.
     """
-    db.exec(select(Asset.id).where(Asset.id == asset_id).with_for_update()).first()
-    rows = select(Exclusivity).where(Exclusivity.asset_id == asset_id, col(Exclusivity.ends_at) > now)
-    found = db.exec(rows.order_by(col(Exclusivity.ends_at).desc())).first()
+    _LOCK.rows(db, asset=asset_id)
+    found = _LATEST.first(db, asset=asset_id, now=now)
     if found is not None and found.buyer_id != buyer:
         raise SoldExclusively(
             "an exclusive licence of this asset is in force",

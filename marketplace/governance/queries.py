@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func
+from sqlalchemy import bindparam, func
 from sqlmodel import Session, col, select
 
 from marketplace.assets import queries as assets
@@ -18,6 +18,14 @@ from marketplace.governance.rules import JobState
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import NotFound
+from marketplace.plumbing.questions import Question
+
+_KINDS = Question(
+    select(CollectedFile.sop_class)
+    .join(VersionFile, col(VersionFile.source) == col(CollectedFile.sha256))
+    .where(col(VersionFile.version_id) == bindparam("version"))
+    .distinct()
+)
 
 
 class NoSuchJob(NotFound):
@@ -125,13 +133,7 @@ def pixels_of_version(db: Session, version_id: str) -> list[str]:
 
 def kinds_of(db: Session, version_id: str) -> set[str]:
     """The SOP class UIDs of a governed version's files, as they were read when the raw files were received."""
-    rows = (
-        select(CollectedFile.sop_class)
-        .join(VersionFile, col(VersionFile.source) == col(CollectedFile.sha256))
-        .where(VersionFile.version_id == version_id)
-        .distinct()
-    )
-    return {one for one in db.exec(rows) if one}
+    return {one for one in _KINDS.column(db, version=version_id) if one}
 
 
 def secret(db: Session, secret_id: str) -> bytes:

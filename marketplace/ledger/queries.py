@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import func, text
+from sqlalchemy import bindparam, func, text
 from sqlmodel import Session, col, select
 
 from marketplace.kernel.actor import Actor, Role
@@ -16,12 +16,18 @@ from marketplace.ledger.journal import transaction as journal_transaction
 from marketplace.ledger.models import AccountBalance, LedgerPeriod, LedgerTransaction, Posting
 from marketplace.ledger.periods import PeriodState
 from marketplace.plumbing.keeping import forget
+from marketplace.plumbing.questions import Objects, Question
 
 KEYS = 500
 EXPORTED = 20_000
 CLOSING_LOCK = 0x6C6564676572
 """Held shared by who posts and alone by who closes a period; the number only has to be ours."""
 NET = AccountBalance.debit_minor - AccountBalance.credit_minor
+
+_CLOSED = Question(select(func.max(LedgerPeriod.period)).where(col(LedgerPeriod.state) == PeriodState.CLOSED))
+_BY_KEY = Objects(
+    LedgerTransaction, select(LedgerTransaction).where(col(LedgerTransaction.event_key) == bindparam("key"))
+)
 
 
 class TooMuchToExport(Invalid):
@@ -64,7 +70,7 @@ def transactions(db: Session, ids: Sequence[str]) -> list[LedgerTransaction]:
 
 def by_key(db: Session, event_key: str) -> LedgerTransaction | None:
     """The transaction that a cause has led to, or None."""
-    return db.exec(select(LedgerTransaction).where(LedgerTransaction.event_key == event_key)).first()
+    return _BY_KEY.first(db, key=event_key)
 
 
 def postings(db: Session, transaction_id: str) -> Sequence[Posting]:
@@ -122,8 +128,8 @@ def hold_open(db: Session, *, alone: bool = False) -> None:
 
 def closed_through(db: Session) -> str | None:
     """The last closed period; None while none is."""
-    closed = select(func.max(LedgerPeriod.period)).where(LedgerPeriod.state == PeriodState.CLOSED)
-    return db.exec(closed).one()
+    closed: str | None = _CLOSED.column(db)[0]
+    return closed
 
 
 def period(db: Session, name: str) -> LedgerPeriod | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from datetime import datetime
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from marketplace.assets import queries as assets
@@ -16,10 +17,25 @@ from marketplace.kernel.errors import NotFound, shown
 from marketplace.legal.models import Evidence, Opinion, OpinionCondition
 from marketplace.legal.rules import LAW_PROFILE, Outcome
 from marketplace.participants import queries as participants
+from marketplace.plumbing.questions import Objects
 from marketplace.plumbing.snapshots import once_per_snapshot
 from marketplace.plumbing.storage import ObjectStore
 
 OVERSEERS = frozenset({Role.LAW_FIRM, Role.REGISTRAR, Role.EXCHANGE_OPERATOR, Role.AUDITOR})
+
+_CONDITIONS = Objects(
+    OpinionCondition,
+    select(OpinionCondition)
+    .where(col(OpinionCondition.opinion_id) == bindparam("opinion"))
+    .order_by(col(OpinionCondition.item)),
+)
+_LATEST_SIGNED = Objects(
+    Opinion,
+    select(Opinion)
+    .where(col(Opinion.version_id) == bindparam("version"), col(Opinion.state) == "signed")
+    .order_by(col(Opinion.signed_at).desc(), col(Opinion.id).desc())
+    .limit(1),
+)
 
 
 class NoSuchOpinion(NotFound):
@@ -112,8 +128,7 @@ def signed_number(db: Session, firm_id: str, number: str) -> Opinion | None:
 @once_per_snapshot
 def conditions(db: Session, opinion_id: str) -> Sequence[OpinionCondition]:
     """The conditions of an opinion by item."""
-    rows = select(OpinionCondition).where(OpinionCondition.opinion_id == opinion_id)
-    return db.exec(rows.order_by(col(OpinionCondition.item))).all()
+    return _CONDITIONS.all(db, opinion=opinion_id)
 
 
 def condition(db: Session, opinion_id: str, condition_id: str) -> OpinionCondition:
@@ -126,8 +141,7 @@ def condition(db: Session, opinion_id: str, condition_id: str) -> OpinionConditi
 
 def latest_signed(db: Session, version_id: str) -> Opinion | None:
     """The last signed opinion on a version, whatever it says."""
-    rows = select(Opinion).where(Opinion.version_id == version_id, Opinion.state == "signed")
-    return db.exec(rows.order_by(col(Opinion.signed_at).desc(), col(Opinion.id).desc())).first()
+    return _LATEST_SIGNED.first(db, version=version_id)
 
 
 def is_valid(db: Session, found: Opinion, root: str, now: datetime) -> bool:

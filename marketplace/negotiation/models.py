@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -18,11 +19,13 @@ class AccessRequest(SQLModel, table=True):
     """
 
     __tablename__ = "access_request"
+    # With the state, so that what is open is found among all that a buyer ever asked for under a listing.
+    __table_args__ = (Index("ix_access_request_buyer_listing", "buyer_id", "listing_id", "state"),)
 
     id: str = Field(primary_key=True)
     listing_id: str = Field(foreign_key="listing.id", index=True)
     offer_id: str = Field(foreign_key="offer.id")
-    buyer_id: str = Field(foreign_key="participant.id", index=True)
+    buyer_id: str = Field(foreign_key="participant.id")
     provider_id: str = Field(foreign_key="participant.id", index=True)
     state: str = Field(index=True)
     purpose: str

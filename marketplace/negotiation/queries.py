@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import or_
+from sqlalchemy import bindparam, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
@@ -22,10 +22,21 @@ from marketplace.participants.models import Participant
 from marketplace.plumbing import paging
 from marketplace.plumbing.keeping import forget
 from marketplace.plumbing.paging import Order, Paged
+from marketplace.plumbing.questions import Objects
 from marketplace.plumbing.snapshots import once_per_snapshot
 
 _LATEST: Final = Order(
     (col(AccessRequest.asked_at), col(AccessRequest.id)), (col(AccessRequest.id),), latest_first=True
+)
+_OPEN: Final = Objects(
+    AccessRequest,
+    select(AccessRequest)
+    .where(
+        col(AccessRequest.buyer_id) == bindparam("buyer"),
+        col(AccessRequest.listing_id) == bindparam("listing"),
+        col(AccessRequest.state).in_([str(state) for state in OPEN]),
+    )
+    .order_by(col(AccessRequest.asked_at)),
 )
 
 
@@ -105,12 +116,7 @@ def hold_opening(db: Session, buyer_id: str, listing_id: str) -> None:
 
 def open_requests(db: Session, buyer_id: str, listing_id: str) -> Sequence[AccessRequest]:
     """Requests of a buyer under a listing that are not at their end."""
-    rows = select(AccessRequest).where(
-        AccessRequest.buyer_id == buyer_id,
-        AccessRequest.listing_id == listing_id,
-        col(AccessRequest.state).in_([str(state) for state in OPEN]),
-    )
-    return db.exec(rows.order_by(col(AccessRequest.asked_at))).all()
+    return _OPEN.all(db, buyer=buyer_id, listing=listing_id)
 
 
 @once_per_snapshot

@@ -11,25 +11,34 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
-from sqlalchemy import event
+from sqlalchemy import event, inspect
+from sqlalchemy.exc import InvalidRequestError
 from sqlalchemy.orm import Mapper, ORMExecuteState, SessionTransaction
 from sqlalchemy.orm import Session as AnySession
 from sqlalchemy.sql.selectable import Select
 from sqlmodel import Session
 
+from marketplace.plumbing.loading import loader
+
 ROWS = 256
 """Kept at once, the latest; a transaction that goes through a whole table must not hold it."""
 _KEPT = "kept_rows"
+_OWN = frozenset({"with_for_update", "populate_existing"})
 
 R = TypeVar("R")
 
 
 class KeepingSession(Session):
-    """A session whose `get` asks the database once for a row."""
+    """A session whose `get` asks the database once for a row, and as cheaply as that can be."""
 
     def get(self, entity: type[R] | Mapper[R], ident: Any, **options: Any) -> R | None:
-        found = super().get(entity, ident, **options)
-        if options.get("with_for_update"):
+        lock, anew = options.get("with_for_update"), options.get("populate_existing")
+        others = any(value for name, value in options.items() if name not in _OWN)
+        if others or not isinstance(entity, type) or isinstance(ident, dict) or (lock and not anew):
+            found = super().get(entity, ident, **options)
+        else:
+            found = self._by_key(entity, ident if isinstance(ident, tuple) else (ident,), lock, anew=bool(anew))
+        if lock:
             forget(self)
         if found is not None:
             self.info.setdefault(_KEPT, deque(maxlen=ROWS)).append(found)
@@ -38,9 +47,41 @@ class KeepingSession(Session):
     def refresh(
         self, instance: object, attribute_names: Iterable[str] | None = None, with_for_update: Any = None
     ) -> None:
-        super().refresh(instance, attribute_names, with_for_update)
+        if attribute_names is None:
+            self._read_anew(instance, with_for_update)
+        else:
+            super().refresh(instance, attribute_names, with_for_update)
         if with_for_update:
             forget(self)
+
+    def _by_key(self, model: type[R], key: tuple[Any, ...], lock: Any, *, anew: bool) -> R | None:
+        """The object of a row.  anew: it is read whether or not the session has it, and what it has is overwritten."""
+        of = loader(model)
+        identity = of.identity(key)
+        if not anew and identity in self.identity_map:
+            found: R | None = super().get(model, key)
+            return found
+        if self.autoflush:
+            self.flush()
+        row = of.row(self.connection(), key, lock)
+        known: R | None = self.identity_map.get(identity)
+        if row is None:
+            return None
+        if known is None:
+            return of.put(self, row)
+        if anew:
+            of.put_into(known, row)
+        return known
+
+    def _read_anew(self, instance: Any, lock: Any) -> None:
+        self.expire(instance)
+        if self.autoflush:
+            self.flush()
+        of, key = loader(type(instance)), inspect(instance).identity
+        row = of.row(self.connection(), key, lock)
+        if row is None:
+            raise InvalidRequestError(f"no row of {type(instance).__name__} has this key any more")
+        of.put_into(instance, row)
 
 
 def forget(db: AnySession) -> None:

@@ -20,8 +20,9 @@ from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import DomainError
 from marketplace.kernel.signing import Jwk, require_public_jwk
 from marketplace.plumbing import policybundle
-from marketplace.plumbing.db import UtcDateTime, rows_of
+from marketplace.plumbing.db import UtcDateTime
 from marketplace.plumbing.policy import UNAVAILABLE, Decision, denial
+from marketplace.plumbing.questions import Question
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.snapshots import once_per_snapshot
 from marketplace.settings import Settings
@@ -41,7 +42,7 @@ class PolicyRelease(SQLModel, table=True):
     entry_id: str
 
 
-_NEWEST = (
+_NEWEST = Question(
     select(PolicyRelease.revision, PolicyRelease.bundle, PolicyRelease.accepted_at)
     .order_by(col(PolicyRelease.version).desc())
     .limit(2)
@@ -64,7 +65,7 @@ def releases(db: Session) -> Sequence[PolicyRelease]:
 @once_per_snapshot
 def newest(db: Session) -> tuple[Accepted, ...]:
     """The newest accepted bundle and the one before it; none while only the policies of the release were there."""
-    return tuple(Accepted(*one) for one in rows_of(db, _NEWEST))
+    return tuple(Accepted(*one) for one in _NEWEST.rows(db))
 
 
 def may_decide(found: Sequence[Accepted], now: datetime, settings: Settings) -> Sequence[Accepted]:

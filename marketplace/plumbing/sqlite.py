@@ -122,9 +122,21 @@ def run_bare(connection: AnyConnection, statement: str, row: Sequence[object]) -
     try:
         return int(driver.execute(statement, row).rowcount)
     except sqlite3.Error as error:
-        raise DBAPIError.instance(
-            statement, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect
-        ) from error
+        raise _told(connection, statement, error) from error
+
+
+def read_bare(connection: AnyConnection, statement: str, row: Sequence[object]) -> Sequence[Sequence[Any]]:
+    """The rows that a statement reads, as the driver gives them, at a quarter of the cost.
+
+    Who listens to statements hears of it.  Raises as `run_bare`.
+    """
+    connection.dispatch.before_cursor_execute(connection, None, statement, row, None, False)
+    driver: Any = connection.connection.driver_connection
+    try:
+        found: Sequence[Sequence[Any]] = driver.execute(statement, row).fetchall()
+    except sqlite3.Error as error:
+        raise _told(connection, statement, error) from error
+    return found
 
 
 # What is written at once bears the same moment again and again.
@@ -150,3 +162,7 @@ def despite_broken_text(db: Session, check: Callable[[], R]) -> R:
         return check()
     finally:
         driver.text_factory = str
+
+
+def _told(connection: AnyConnection, statement: str, error: sqlite3.Error) -> BaseException:
+    return DBAPIError.instance(statement, None, error, sqlite3.Error, hide_parameters=True, dialect=connection.dialect)

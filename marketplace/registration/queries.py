@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import or_
+from sqlalchemy import bindparam, or_
 from sqlmodel import Session, col, func, select
 
 from marketplace.assets.models import Version
@@ -13,6 +13,7 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.participants import queries as participants
 from marketplace.participants.models import Participant
+from marketplace.plumbing.questions import Objects, Question
 from marketplace.plumbing.snapshots import once_per_snapshot
 from marketplace.registration.models import (
     Application,
@@ -23,6 +24,32 @@ from marketplace.registration.models import (
     Right,
 )
 from marketplace.registration.rules import RUNNING, CertificateState, State, certificate_state
+
+_VALID = Objects(
+    Certificate,
+    select(Certificate)
+    .where(
+        col(Certificate.version_id) == bindparam("version"),
+        col(Certificate.root) == bindparam("root"),
+        col(Certificate.state) == CertificateState.VALID,
+        col(Certificate.issued_at) <= bindparam("now"),
+        col(Certificate.valid_until) > bindparam("now"),
+    )
+    .order_by(col(Certificate.issued_at).desc())
+    .limit(1),
+)
+_HOLDERS = Question(
+    select(Right.holder_id)
+    .join(Certificate, col(Certificate.code) == col(Right.certificate_code))
+    .where(
+        col(Right.asset_id) == bindparam("asset"),
+        col(Right.kind) == bindparam("kind"),
+        col(Right.starts_at) <= bindparam("now"),
+        or_(col(Right.ends_at).is_(None), col(Right.ends_at) > bindparam("now")),
+        col(Certificate.state) == CertificateState.VALID,
+        col(Certificate.valid_until) > bindparam("now"),
+    )
+)
 
 
 class NoSuchApplication(NotFound):
@@ -157,14 +184,7 @@ def certificate_status(found: Certificate, now: datetime) -> CertificateState:
 @once_per_snapshot
 def valid_certificate(db: Session, version: Version, now: datetime) -> Certificate | None:
     """The certificate that a version rests on now, or None (gate H9)."""
-    rows = select(Certificate).where(
-        Certificate.version_id == version.id,
-        Certificate.root == version.root,
-        Certificate.state == CertificateState.VALID,
-        col(Certificate.issued_at) <= now,
-        col(Certificate.valid_until) > now,
-    )
-    return db.exec(rows.order_by(col(Certificate.issued_at).desc())).first()
+    return _VALID.first(db, version=version.id, root=version.root, now=now)
 
 
 @once_per_snapshot
@@ -186,16 +206,4 @@ def rights(db: Session, code: str) -> Sequence[Right]:
 
 def holders(db: Session, asset_id: str, kind: str, now: datetime) -> set[str]:
     """Participant ids with a live right of a kind on an asset: in its term, under a certificate valid now (H8)."""
-    rows = (
-        select(Right.holder_id)
-        .join(Certificate, col(Certificate.code) == col(Right.certificate_code))
-        .where(
-            Right.asset_id == asset_id,
-            Right.kind == kind,
-            col(Right.starts_at) <= now,
-            or_(col(Right.ends_at).is_(None), col(Right.ends_at) > now),
-            Certificate.state == CertificateState.VALID,
-            col(Certificate.valid_until) > now,
-        )
-    )
-    return set(db.exec(rows))
+    return set(_HOLDERS.column(db, asset=asset_id, kind=kind, now=now))

@@ -43,6 +43,7 @@ from marketplace.kernel.clock import RunningStoryClock
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.signing import sign
+from marketplace.plumbing.sockets import freeze
 from marketplace.plumbing.waiting import LOOK_SECONDS
 from tests.benchmarks.figures import Goal, Result, main
 from tests.dataspace.instances import Instance, two_instances
@@ -227,6 +228,7 @@ def negotiating(folder: Path) -> Iterator[Market]:
                 stack.callback(loop.stop)
         market = Market(hospital, buyer, dataset["hasPolicy"][0] | {"target": dataset["@id"]})
         stack.enter_context(market.parties())
+        freeze()
         yield market
 
 

@@ -1,7 +1,7 @@
 """What is owed for a stage has parts; a payment order knows that it was cancelled, a contract the rule that offered it.
 
 Revision ID: 0048
-Revises: 0043
+Revises: 0045
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from alembic import op
 from marketplace.plumbing.db import UtcDateTime
 
 revision = "0048"
-down_revision = "0043"
+down_revision = "0045"
 branch_labels = None
 depends_on = None
 

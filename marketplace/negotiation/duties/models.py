@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import Index
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -18,6 +19,8 @@ class Duty(SQLModel, table=True):
     """
 
     __tablename__ = "duty"
+    # What is overdue is little of all that was ever owed.
+    __table_args__ = (Index("ix_duty_state", "state", "agreement_id"),)
 
     agreement_id: str = Field(primary_key=True, foreign_key="agreement.id")
     kind: str = Field(primary_key=True)

@@ -15,8 +15,9 @@ from marketplace.kernel.canonical import read_strictly
 from marketplace.negotiation.duties.models import DeletionCertificate, Duty, UseReport
 from marketplace.negotiation.duties.rules import MISSING, DutyState, Kind
 from marketplace.negotiation.models import Agreement
+from marketplace.plumbing.questions import Question
 
-_OWED = (
+_OWED = Question(
     select(Duty.kind)
     .join(Agreement, col(Agreement.id) == Duty.agreement_id)
     .where(
@@ -89,7 +90,7 @@ def uses(db: Session, agreement_id: str) -> list[LoggedUse]:
 
 def overdue_between(db: Session, buyer: str, provider: str) -> list[str]:
     """Reason codes of the overdue proofs that a buyer owes a provider under agreements that are over."""
-    return sorted({MISSING[Kind(kind)] for kind in db.exec(_OWED, params={"buyer": buyer, "provider": provider})})
+    return sorted({MISSING[Kind(kind)] for kind in _OWED.column(db, buyer=buyer, provider=provider)})
 
 
 def report_missing(db: Session, agreement_id: str) -> bool:

@@ -12,12 +12,27 @@ from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds.models import AcceptanceRule, AnswerRule, Proposal, ProposalReview
 from marketplace.negotiation.rules import State
+from marketplace.plumbing.questions import Objects, Question
 
-_LATEST = (
+_LATEST = Objects(
+    Proposal,
     select(Proposal)
     .where(col(Proposal.request_id) == bindparam("request"))
     .order_by(col(Proposal.round).desc())
-    .limit(1)
+    .limit(1),
+)
+_TRIED = Question(
+    select(func.count())
+    .select_from(Proposal)
+    .join(AccessRequest, col(AccessRequest.id) == Proposal.request_id)
+    .where(
+        col(AccessRequest.listing_id) == bindparam("listing"),
+        col(AccessRequest.buyer_id) == bindparam("buyer"),
+        col(AccessRequest.id) != bindparam("but"),
+        col(AccessRequest.state) != str(State.FINALIZED),
+        col(Proposal.by) == bindparam("by"),
+        col(Proposal.made_at) >= bindparam("since"),
+    )
 )
 
 
@@ -37,7 +52,7 @@ def proposals(db: Session, request_id: str) -> Sequence[Proposal]:
 
 def latest(db: Session, request_id: str) -> Proposal | None:
     """What lies on the table, None for a request from before there were rounds."""
-    return db.exec(_LATEST, params={"request": request_id}).first()
+    return _LATEST.first(db, request=request_id)
 
 
 def numbers(db: Session, request_ids: Collection[str]) -> dict[str, int]:
@@ -84,16 +99,8 @@ def tried(db: Session, request: AccessRequest, by: str, since: datetime) -> int:
     since: when the rule that is asked was set; what led to an agreement does not count.  So nobody finds the bounds of
     a rule by beginning anew.
     """
-    rows = select(func.count()).select_from(Proposal).join(AccessRequest, col(AccessRequest.id) == Proposal.request_id)
-    others = rows.where(
-        AccessRequest.listing_id == request.listing_id,
-        AccessRequest.buyer_id == request.buyer_id,
-        AccessRequest.id != request.id,
-        col(AccessRequest.state) != str(State.FINALIZED),
-        Proposal.by == by,
-        Proposal.made_at >= since,
-    )
-    return db.exec(others).one()
+    named = {"listing": request.listing_id, "buyer": request.buyer_id, "but": request.id, "by": by, "since": since}
+    return int(_TRIED.column(db, **named)[0])
 
 
 def reviews(db: Session, request_id: str, terms: str) -> Sequence[ProposalReview]:

@@ -1,0 +1,92 @@
+"""Rows by their key, read past the machinery that puts queries together: at a fifth of its cost, with the same result.
+
+Tables here have no relations, no inheritance and no columns that are loaded later, so a row is all of its object.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+from typing import Any, Final, Generic, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy import Connection, Select, inspect
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm.attributes import instance_dict, set_committed_value
+
+from marketplace.plumbing.sqlite import read_bare
+
+R = TypeVar("R")
+Key = tuple[Any, ...]
+SQLITE: Final = sqlite_dialect.dialect()
+_loaders: dict[type[Any], Loader[Any]] = {}
+
+
+class Loader(Generic[R]):
+    """How the rows of one table are read by their key and become the objects of a session."""
+
+    def __init__(self, model: type[R]) -> None:
+        mapper = inspect(model, raiseerr=True)
+        columns = [one.columns[0] for one in mapper.column_attrs]
+        self.identity = mapper.identity_key_from_primary_key
+        self.width = len(columns)
+        self._new = mapper.class_manager.new_instance
+        self._names = [one.key for one in mapper.column_attrs]
+        self._places = [columns.index(one) for one in mapper.primary_key]
+        self._keys = [f"key_{number}" for number, _ in enumerate(mapper.primary_key)]
+        key = zip(mapper.primary_key, self._keys, strict=True)
+        self._question = sa.select(*columns).where(*(one == sa.bindparam(name) for one, name in key))
+        self._bare = str(self._question.compile(dialect=SQLITE))
+        self._writers = [one.type.dialect_impl(SQLITE).bind_processor(SQLITE) for one in mapper.primary_key]
+        self._readers = [one.type.dialect_impl(SQLITE).result_processor(SQLITE, None) for one in columns]
+        self._locking = cache(self._with_lock)
+
+    def row(self, connection: Connection, key: Key, lock: Any = None) -> Sequence[Any] | None:
+        """The values of a row in the order of its columns, None where there is none; lock: as for `Session.get`."""
+        if connection.dialect.name != "sqlite":
+            wanted = dict(zip(self._keys, key, strict=True))
+            return connection.execute(self._locking(_named(lock)), wanted).first()
+        # It has no locks of rows: a write transaction has the database to itself.
+        found = read_bare(connection, self._bare, processed(key, self._writers))
+        return processed(found[0], self._readers) if found else None
+
+    def take(self, db: Session, row: Sequence[Any]) -> R:
+        """The session's object of a row that was read: the one it has, as it has it, or a new one."""
+        known: R | None = db.identity_map.get(self.identity(tuple(row[place] for place in self._places)))
+        return self.put(db, row) if known is None else known
+
+    def put(self, db: Session, row: Sequence[Any]) -> R:
+        """A new object of a row, as if the session's own query had found it."""
+        found: R = self._new()
+        instance_dict(found).update(zip(self._names, row, strict=True))
+        make_transient_to_detached(found)
+        db.add(found)
+        return found
+
+    def put_into(self, found: R, row: Sequence[Any]) -> None:
+        """Set all attributes of an object to what was read; whatever they were changed to before is lost."""
+        for name, value in zip(self._names, row, strict=True):
+            set_committed_value(found, name, value)
+
+    def _with_lock(self, lock: frozenset[tuple[str, Any]] | None) -> Select[Any]:
+        return self._question if lock is None else self._question.with_for_update(**dict(lock))
+
+
+def loader(model: type[R]) -> Loader[R]:
+    """The loader of a table, made once."""
+    known: Loader[R] | None = _loaders.get(model)
+    if known is None:
+        known = _loaders[model] = Loader(model)
+    return known
+
+
+def processed(values: Sequence[Any], by: Sequence[Callable[[Any], Any] | None]) -> list[Any]:
+    """Values between Python's form and the driver's."""
+    return [change(one) if change else one for one, change in zip(values, by, strict=True)]
+
+
+def _named(lock: Any) -> frozenset[tuple[str, Any]] | None:
+    if not lock:
+        return None
+    return frozenset() if lock is True else frozenset(lock.items())
