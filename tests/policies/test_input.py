@@ -8,7 +8,7 @@ import json
 import pytest
 from pydantic import ValidationError
 
-from marketplace.kernel.canonical import AmbiguousDocument, canonical_text, digest
+from marketplace.kernel.canonical import MAX_DEPTH, AmbiguousDocument, canonical_text, digest
 from marketplace.plumbing.policy import RegorusEngine
 from marketplace.plumbing.policyinput import Kept, with_digest
 from marketplace.usage.facts import VersionFacts, part
@@ -26,6 +26,16 @@ def test_what_is_sent_is_the_canonical_text_whichever_parts_were_kept(kept: set[
     assert name == digest(PLAIN) == digest(facts)
     assert json.loads(sent) == {**PLAIN, "digest": name}
     assert sent.startswith(canonical_text(PLAIN)[:-1])
+
+
+@pytest.mark.parametrize("kept", [dict, Kept])
+def test_a_kept_part_may_be_as_deep_as_any_other(kept: type[dict[str, object]]) -> None:
+    deepest: dict[str, object] = {}
+    for _ in range(MAX_DEPTH - 1):
+        deepest = {"a": deepest}
+    assert with_digest({"b": kept(deepest)}) == with_digest({"b": deepest})
+    with pytest.raises(AmbiguousDocument, match="too deeply"):
+        with_digest({"b": kept({"a": deepest})})
 
 
 def test_nothing_but_its_digest_is_sent_where_there_are_no_facts() -> None:
