@@ -17,6 +17,7 @@ from marketplace.plumbing.problems import problem
 # An escaped NUL in JSON: an odd number of backslashes before it.  A bare NUL byte is no JSON at all.
 _NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _MAYBE_HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF_IN_OCTETS = re.compile(rb"\xed[\xa0-\xbf]")
 
 
 class NulCharacter(Invalid):
@@ -32,8 +33,14 @@ class NotUtf8(Invalid):
 
 
 def refuse_other_encodings(body: bytes) -> None:
-    """Check the encoding of a JSON body by its first bytes (RFC 8259, 8.1).  Raises NotUtf8."""
-    found = json.detect_encoding(body)
+    """Check the encoding of a JSON body by its first bytes (RFC 8259, 8.1) and for octets of half a pair.
+
+    Raises NotUtf8.
+    """
+    found: str = json.detect_encoding(body)
+    # Python's reader of JSON lets these octets pass, and only these, though UTF-8 has none of them.
+    if found.startswith("utf-8") and _HALF_IN_OCTETS.search(body):
+        found = "octets of half a surrogate pair"
     if not found.startswith("utf-8"):
         raise NotUtf8("the body is JSON in another encoding", expected="utf-8", got=found, action="send it as UTF-8")
 

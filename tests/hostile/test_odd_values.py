@@ -135,6 +135,18 @@ def test_json_in_another_encoding_brings_nothing_past_the_checks(story: Story, e
     assert (answer.status_code, answer.json()["type"]) == (422, "/problems/not-utf8")
 
 
+def test_half_of_a_pair_is_refused_in_octets_as_it_is_in_an_escape(story: Story) -> None:
+    operation = OPERATIONS["publish_demand"]
+    form = FORMS["publish_demand"](story, "owner") | {"half \ud800 a pair": "x"}
+    client, kind = story.clients[identity_of(operation)], {"Content-Type": "application/json"}
+    octets = json.dumps(form, ensure_ascii=False).encode("utf-8", "surrogatepass")
+    answer = _send(story, client, operation, kind | {"Idempotency-Key": "half in octets"}, {"content": octets})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/not-utf8")
+    escaped = json.dumps(form).encode()
+    answer = _send(story, client, operation, kind | {"Idempotency-Key": "half in an escape"}, {"content": escaped})
+    assert (answer.status_code, answer.json()["type"]) == (422, "/problems/half-character")
+
+
 @pytest.mark.parametrize("name", sorted(one for one in OPERATIONS if OPERATIONS[one].method == "GET"))
 def test_an_odd_name_in_an_address_is_answered(story: Story, name: str) -> None:
     operation, client = OPERATIONS[name], story.clients[identity_of(OPERATIONS[name])]
