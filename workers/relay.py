@@ -231,12 +231,9 @@ class Relay:
         self._began = runtime.clock.now()
 
     def step(self) -> bool:
-        """Run the row that is known for longest, after a look where none is or it is time; whether there is more to do.
-
-        What fell due, or was asked for elsewhere, waits behind what is known: no flood of rings keeps it out.
-        """
+        """Run the row known for longest, after a look where none is or it is time; whether there is more to do."""
         with self._lock:
-            self._hear()
+            self._hear()  # before the look, which comes in time however much is heard
             if time.monotonic() >= self._look_at or (self._look and not self._known):
                 self._look_for_more()
             row = next(iter(self._known), None)
