@@ -231,10 +231,10 @@ class Relay:
         self._began = runtime.clock.now()
 
     def step(self) -> bool:
-        """Run the oldest row that is known of, after a look where none is; whether there is more to do."""
+        """Run the row known for longest, after a look where none is or it is time; whether there is more to do."""
         with self._lock:
-            self._hear()
-            if not self._known and (self._look or time.monotonic() >= self._look_at):
+            self._hear()  # before the look, which comes in time however much is heard
+            if time.monotonic() >= self._look_at or (self._look and not self._known):
                 self._look_for_more()
             row = next(iter(self._known), None)
             self._known.pop(row or "", None)
@@ -262,7 +262,7 @@ def embedded_relays(runtime: Runtime) -> list[Loop]:
     """
     release_leases(runtime, lost=True)
     bell, quick = runtime.database.bell, TO_OTHERS - LONG
-    own = bell.part(lambda task: task not in TO_OTHERS)
+    own = bell.part(lambda topic: topic in REGISTRY and topic not in TO_OTHERS)
     push, data = bell.part(quick.__contains__), bell.part(LONG.__contains__)
     long = Relay(runtime, data, only=LONG)
     kinds = {

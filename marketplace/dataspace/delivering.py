@@ -37,8 +37,8 @@ def send(db: Session, runtime: Runtime, answering: Answering, message_id: str) -
     Returns what is done with no transaction open, and what that returns is done in one; None where nothing is sent.
     Raises OnItsWay.  Records: dataspace:exchange_moved, or dataspace:exchange_failed when it is refused or given up.
     """
+    exchange = transcript.hold(db, message_id)
     row, now = transcript.ours(db, message_id), runtime.clock.now()
-    exchange = transcript.hold(db, row.exchange_id)
 
     if row.state not in transcript.UNDER_WAY:
         return None

@@ -49,7 +49,7 @@ class NoSuchHeldAgreement(NotFound):
     """No such agreement with a provider elsewhere."""
 
 
-def no_such_exchange(exchange_id: str) -> NoSuchExchange:
+def _no_such_exchange(exchange_id: str) -> NoSuchExchange:
     """The error for an id that names no exchange, or not one of the caller's."""
     return NoSuchExchange("no exchange with this id", got=shown(exchange_id))
 
@@ -58,7 +58,7 @@ def exchange(db: Session, exchange_id: str) -> Exchange:
     """One exchange: for workers.  Raises NoSuchExchange."""
     found = db.get(Exchange, exchange_id)
     if found is None:
-        raise no_such_exchange(exchange_id)
+        raise _no_such_exchange(exchange_id)
     return found
 
 
@@ -69,7 +69,7 @@ def hold(db: Session, exchange_id: str) -> Exchange:
     """
     found = db.exec(_HELD, params={"exchange": exchange_id}).first()
     if found is None:
-        raise no_such_exchange(exchange_id)
+        raise _no_such_exchange(exchange_id)
     return found
 
 
@@ -87,7 +87,7 @@ def between(
     """
     found = hold(db, exchange_id) if held else exchange(db, exchange_id)
     if (found.participant_id, found.connector_id, found.protocol) != (participant_id, connector_id, protocol):
-        raise no_such_exchange(exchange_id)
+        raise _no_such_exchange(exchange_id)
     return found
 
 
@@ -95,7 +95,7 @@ def own(db: Session, actor: Actor, exchange_id: str) -> Exchange:
     """An exchange of the caller; auditors read all.  Raises NoSuchExchange."""
     found = exchange(db, exchange_id)
     if found.participant_id != actor.participant and not actor.has(Role.AUDITOR):
-        raise no_such_exchange(exchange_id)
+        raise _no_such_exchange(exchange_id)
     return found
 
 

@@ -11,7 +11,6 @@ from sqlalchemy.orm import Mapped
 from sqlmodel import Session, col
 
 from marketplace.dataspace.models import Exchange, ExchangeMessage
-from marketplace.dataspace.queries import no_such_exchange
 from marketplace.kernel.canonical import Json
 from marketplace.plumbing.keeping import forget
 from marketplace.plumbing.prepared import Prepared
@@ -65,8 +64,9 @@ def _columns(table: Any, shape: type[NamedTuple]) -> list[Mapped[Any]]:
     return [col(getattr(table, name)) for name in shape._fields]
 
 
+_WHOSE: Final = select(col(ExchangeMessage.exchange_id)).where(col(ExchangeMessage.id) == bindparam("message"))
 _COURSE: Final = Prepared(
-    select(*_columns(Exchange, Course)).where(col(Exchange.id) == bindparam("exchange")).with_for_update(), Course
+    select(*_columns(Exchange, Course)).where(col(Exchange.id) == _WHOSE.scalar_subquery()).with_for_update(), Course
 )
 _OURS: Final = Prepared(
     select(*_columns(ExchangeMessage, Ours)).where(col(ExchangeMessage.id) == bindparam("message")), Ours
@@ -101,12 +101,14 @@ _LAST_HEARD: Final = Prepared(
 )
 
 
-def hold(db: Session, exchange_id: str) -> Course:
-    """One exchange, read anew and held to the end of the transaction.  Raises NoSuchExchange."""
-    found = _COURSE.first(db, exchange=exchange_id)
+def hold(db: Session, message_id: str) -> Course:
+    """The exchange of a message, read anew and held to the end of the transaction.
+
+    Only who holds it settles its messages, so they are read after it.
+    """
+    found = _COURSE.first(db, message=message_id)
     forget(db)
-    if found is None:
-        raise no_such_exchange(exchange_id)
+    assert found is not None, "messages are never deleted"
     return found
 
 

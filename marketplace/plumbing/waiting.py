@@ -100,7 +100,7 @@ class Waiting:
         """The first answer of look that is not 304, or its last one when the time is over.
 
         request: in a turn of `waits_for_changes`; topic: what rings when the answer may have changed; look: reads with
-        the session of the call; judge: before each look after the first, raises where the caller may not read any more.
+        the session of the call; judge: before each look of who may wait, raises where the caller may not read any more.
         """
         who, end, others = call.actor.participant, time.monotonic() + seconds, cls.of(request)._of
         if seconds == 0 or others[who] >= OF_ONE or others.total() >= AT_ONCE:
@@ -124,9 +124,14 @@ async def _waited(
     end: float,
     judge: Callable[[], object],
 ) -> Response:
+    def look_anew() -> Response:
+        call.db.rollback()  # else it reads what was when it was authenticated, before anybody listened
+        judge()
+        return look()
+
     while True:
         reader.listen()
-        answer = await run_in_threadpool(look)
+        answer = await run_in_threadpool(look_anew)
         left = end - time.monotonic()
         if answer.status_code != 304 or left <= 0 or reader.gone:
             return answer
@@ -135,7 +140,6 @@ async def _waited(
             await reader.until_woken(min(left, LOOK_SECONDS))
         if reader.gone:
             return answer
-        await run_in_threadpool(judge)
 
 
 @asynccontextmanager

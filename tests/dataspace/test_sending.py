@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, wait
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,13 +17,13 @@ from marketplace.dataspace.beginning import ask_for_contract, move_on
 from marketplace.dataspace.delivering import send
 from marketplace.dataspace.house import House as Answers
 from marketplace.dataspace.models import Exchange
-from marketplace.dataspace.sending import OnItsWay
+from marketplace.dataspace.sending import OnItsWay, settle
 from marketplace.dataspace.states import Protocol
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import DomainError
 from marketplace.participants import compact, connectors
 from tests.dataspace.peer import IDENTIFIER, Peer, message, speaking
-from tests.house import House
+from tests.house import House, open_house
 from tests.transfer.doors import entries
 
 N = Protocol.NEGOTIATION
@@ -94,6 +96,30 @@ def test_a_peer_whose_first_answer_was_lost_is_known_by_what_it_says_next(peer: 
     ]
     assert now(peer, asked)[0].state == "ACCEPTED"
     assert [one["facts"]["move"] for one in entries(peer.house, Tag.EXCHANGE_MOVED)] == ["request", "offer", "accept"]
+
+
+def test_a_message_that_is_settled_while_a_worker_waits_for_its_exchange_is_not_sent(
+    either_url: str, tmp_path: Path
+) -> None:
+    with (
+        open_house(tmp_path / "other", either_url) as house,
+        speaking(house, party="hospital", hosted="pharma") as peer,
+        ThreadPoolExecutor(1) as others,
+    ):
+        asked = ask(peer)
+        _, waits = now(peer, asked)
+
+        def attempt() -> object:
+            with house.db() as db:
+                return send(db, house.runtime, Answers(), waits.id)
+
+        with house.db() as db:
+            queries.hold(db, asked.id)
+            late = others.submit(attempt)
+            assert not wait([late], 0.3).done, "nobody sends while another speaks"
+            settle(db, waits.id, "dropped", house.clock.now())
+        assert late.result(30) is None
+        assert now(peer, asked)[1].state == "dropped"
 
 
 def test_a_peer_that_never_answers_ends_the_exchange_visibly(peer: Peer, asked: Exchange) -> None:

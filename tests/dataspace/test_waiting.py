@@ -5,23 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from datetime import datetime
 from http.client import HTTPConnection
 from typing import Any
 
 import pytest
+from fastapi import Request
 from fastapi.testclient import TestClient
+from sqlmodel import Session, select
 
 from marketplace.dataspace.beginning import ask_for_contract
 from marketplace.dataspace.house import House as Answers
+from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.moving import topic_of
 from marketplace.dataspace.routes import routes
+from marketplace.kernel.actor import Actor
 from marketplace.participants.service import suspend
 from marketplace.plumbing import bell, waiting
 from marketplace.plumbing.db import Database
 from marketplace.plumbing.turns import Turns
 from tests.dataspace.peer import Peer, speaking
 from tests.house import House
-from tests.transfer.doors import app_of, reading, served, wait_until
+from tests.transfer.doors import HeaderGate, app_of, reading, served, wait_until
 
 PATH = "/v1/dataspace/exchanges"
 OFFER = {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]}
@@ -89,6 +94,31 @@ def test_who_holds_the_last_answer_is_told_when_it_is_another_one(
     other.dispose()
     assert len(more.json()["items"]) == 2, "what another process commits is looked for"
     assert listening(house) == 0
+
+
+def test_what_moves_between_the_check_of_the_caller_and_its_listening_is_seen_at_once(
+    peer: Peer, house: House, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The check has read the database, in whose state of that moment nothing has moved."""
+    held, gate, bells = http.get(PATH).headers["etag"], HeaderGate.authenticate, house.runtime.database.bell
+    listen = bells.listening
+
+    def checked(self: HeaderGate, db: Session, request: Request, now: datetime) -> Actor:
+        assert db.exec(select(Exchange.id)).all() == []
+        return gate(self, db, request, now)
+
+    def moved_before(*asked: Any) -> Any:
+        ask(peer, house.runtime.database)
+        return listen(*asked)
+
+    async def nobody_waits(*_asked: object) -> None:
+        raise AssertionError("what has moved is not waited for")
+
+    monkeypatch.setattr(waiting._Reader, "until_woken", nobody_waits)
+    monkeypatch.setattr(HeaderGate, "authenticate", checked)
+    monkeypatch.setattr(bells, "listening", moved_before)
+    told = http.get(PATH, params={"wait": 20}, headers={"If-None-Match": held})
+    assert (told.status_code, len(told.json()["items"])) == (200, 1)
 
 
 def test_who_may_not_call_any_more_is_told_nothing_of_what_moved(
