@@ -165,3 +165,33 @@ def test_a_line_whose_order_was_cancelled_can_be_credited_and_its_order_is_not_p
     with pytest.raises(OrderedAnew):
         resolve(house, made, Resolution.CARRIED_OUT, "exchange")
     assert imbalance(house) == 0
+
+
+def test_only_a_placed_order_is_cancelled_and_only_a_cancelled_one_is_resolved(owing: House) -> None:
+    first, made = payables(owing)["legal.opinion"].amount_fen, order(owing)
+    name = str(payables(owing)["legal.opinion"].reference)
+    for decision in Resolution:
+        with pytest.raises(WrongState):
+            resolve(owing, made, decision)
+    cancel(owing, made)
+    take(owing, debit("D1", first, name))
+    with pytest.raises(WrongState):
+        cancel(owing, made)
+    assert state(owing, made) == "contested"
+    assert [len(entries(owing, tag)) for tag in (Tag.PAYMENTS_CANCELLED, Tag.PAYMENTS_RESOLVED)] == [1, 0]
+    assert resolve(owing, made, Resolution.CARRIED_OUT) == "placed"
+    assert take(owing, debit("D1", first, name)) == ["paid_out"]
+    assert imbalance(owing) == 0
+
+
+def test_a_debit_whose_money_came_back_confirms_nothing_once_its_order_is_placed_again(owing: House) -> None:
+    first, made = payables(owing)["legal.opinion"].amount_fen, order(owing)
+    name, before = str(payables(owing)["legal.opinion"].reference), open_between(owing, "law_firm")
+    cancel(owing, made)
+    gone, back = debit("D1", first, name), returned("R1", first, name)
+    assert [take(owing, one) for one in (gone, back)] == [["order_cancelled"], ["returned"]]
+    assert resolve(owing, made, Resolution.CARRIED_OUT) == "placed"
+    assert [take(owing, one) for one in (gone, back)] == [["taken_before"], ["taken_before"]]
+    assert (opinions(owing), open_between(owing, "law_firm")) == ([(0, first, "ordered")], before)
+    assert take(owing, debit("D2", first, name)) == ["paid_out"]
+    assert imbalance(owing) == 0
