@@ -220,7 +220,7 @@ class PayablesIn(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    events: list[Annotated[str, Field(min_length=3, max_length=80)]] = Field(default_factory=list, max_length=1000)
+    events: list[Annotated[str, Field(min_length=3, max_length=40)]] = Field(default_factory=list, max_length=1000)
 
 
 class PaidByHandIn(BaseModel):

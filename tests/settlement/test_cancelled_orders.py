@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
+from alembic import command
 
 from marketplace.audit.entry import Tag
 from marketplace.kernel.transitions import WrongState
+from marketplace.plumbing.migrations import alembic_config
 from marketplace.settlement.bank import cancelling
 from marketplace.settlement.bank.cancelling import OrderedAnew
 from marketplace.settlement.bank.queries import NoSuchOrder, own_order, states_of
 from marketplace.settlement.models import PaymentOrder
 from marketplace.settlement.rules import CancelReason, OrderState, Resolution
 from tests.exchange.parts import certified
-from tests.house import House
+from tests.house import House, open_house
 from tests.settlement import test_bank as exchanges
 from tests.settlement.parts import all_shares, bank, billed, choose, credit, exchange, imbalance, pay, post, sold
 from tests.settlement.test_invoices import rerate_all
@@ -165,3 +170,59 @@ def test_a_line_whose_order_was_cancelled_can_be_credited_and_its_order_is_not_p
     with pytest.raises(OrderedAnew):
         resolve(house, made, Resolution.CARRIED_OUT, "exchange")
     assert imbalance(house) == 0
+
+
+def test_only_a_placed_order_is_cancelled_and_only_a_cancelled_one_is_resolved(owing: House) -> None:
+    first, made = payables(owing)["legal.opinion"].amount_fen, order(owing)
+    name = str(payables(owing)["legal.opinion"].reference)
+    for decision in Resolution:
+        with pytest.raises(WrongState):
+            resolve(owing, made, decision)
+    cancel(owing, made)
+    take(owing, debit("D1", first, name))
+    with pytest.raises(WrongState):
+        cancel(owing, made)
+    assert state(owing, made) == "contested"
+    assert [len(entries(owing, tag)) for tag in (Tag.PAYMENTS_CANCELLED, Tag.PAYMENTS_RESOLVED)] == [1, 0]
+    assert resolve(owing, made, Resolution.CARRIED_OUT) == "placed"
+    assert take(owing, debit("D1", first, name)) == ["paid_out"]
+    assert imbalance(owing) == 0
+
+
+def test_a_debit_whose_money_came_back_confirms_nothing_once_its_order_is_placed_again(owing: House) -> None:
+    first, made = payables(owing)["legal.opinion"].amount_fen, order(owing)
+    name, before = str(payables(owing)["legal.opinion"].reference), open_between(owing, "law_firm")
+    cancel(owing, made)
+    gone, back = debit("D1", first, name), returned("R1", first, name)
+    assert [take(owing, one) for one in (gone, back)] == [["order_cancelled"], ["returned"]]
+    assert resolve(owing, made, Resolution.CARRIED_OUT) == "placed"
+    assert [take(owing, one) for one in (gone, back)] == [["taken_before"], ["taken_before"]]
+    assert (opinions(owing), open_between(owing, "law_firm")) == ([(0, first, "ordered")], before)
+    assert take(owing, debit("D2", first, name)) == ["paid_out"]
+    assert imbalance(owing) == 0
+
+
+def test_an_order_cancelled_while_the_bank_confirms_it_is_paid_or_contested_and_rows_of_before_stay_as_sealed(
+    tmp_path: Path, either_url: str
+) -> None:
+    with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(2) as pool:
+        certified(house)
+        post(house)
+        for who in ("hospital", "law_firm", "registrar"):
+            bank(house, who)
+        made, arranged = order(house), findings(house)
+        told = debit("D1", made.total_fen, made.id[:35], "PmtInfId")
+        confirmed, cancelled = pool.submit(take, house, told), pool.submit(cancel, house, made)
+        if cancelled.exception(timeout=20) is None:
+            assert (confirmed.result(), state(house, made)) == (["order_cancelled"], "contested")
+            resolve(house, made, Resolution.CARRIED_OUT)
+            assert take(house, told) == ["paid_out"]
+        else:
+            assert isinstance(cancelled.exception(), WrongState)
+            assert confirmed.result() == ["paid_out"]
+        before, again = everything(house), alembic_config(house.runtime.database)
+        assert {one.state for one in before} == {"paid"}
+        command.downgrade(again, "0045")
+        command.upgrade(again, "head")
+        assert everything(house) == before
+        assert (imbalance(house), findings(house)) == (0, arranged)

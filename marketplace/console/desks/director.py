@@ -104,9 +104,10 @@ def _costs(reader: Reader, desk: Desk, found: director.Page) -> Section:
     return Section(
         title=reader.say("what_it_cost"),
         facts=[
-            (reader.say("to_pay_stages"), replace(money(reader, owed.owed_fen - owed.back_fen), link=there)),
+            (reader.say("to_pay_stages"), replace(money(reader, owed.owed_fen), link=there)),
             (reader.say("on_its_way"), money(reader, owed.ordered_fen)),
             (reader.say("paid_stages"), money(reader, owed.paid_fen)),
+            *([(reader.say("gets_back"), money(reader, owed.back_fen))] if owed.back_fen else []),
         ],
         figures=[amounts(reader, "cost_by_stage", stages)] if stages else (),
         tables=[table(reader, "department total_cost#", rows, "no_cost_yet")],

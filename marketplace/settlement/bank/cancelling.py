@@ -14,6 +14,7 @@ from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict
+from marketplace.kernel.transitions import WrongState
 from marketplace.settlement.bank import queries
 from marketplace.settlement.bank.queries import Due
 from marketplace.settlement.models import Payable, PaymentOrder
@@ -32,8 +33,8 @@ def cancel(db: Session, actor: Actor, found: PaymentOrder, reason: CancelReason,
     _hold(db, found)
     dues = queries.unpaid_of(db, found.id)
 
-    state = found.cancelled_state or (OrderState.PLACED if dues else OrderState.SETTLED)
-    step = PAYMENT_ORDER.step(state, OrderState.CANCELLED, actor.roles)
+    state = OrderState.PLACED if dues else OrderState.SETTLED  # a contested one is cancelled already
+    step = PAYMENT_ORDER.step(OrderState.CANCELLED if found.cancelled_at else state, OrderState.CANCELLED, actor.roles)
 
     found.cancelled_at, found.cancellation = now, {"reason": reason, "transfers": _by_transfer(dues), "contested": []}
     for one in dues:
@@ -57,8 +58,7 @@ def resolve(db: Session, actor: Actor, found: PaymentOrder, decision: Resolution
     kept = [one for dues in told.get("transfers", {}).values() for one in dues]
 
     again = decision == Resolution.CARRIED_OUT
-    state = found.cancelled_state or OrderState.PLACED
-    step = PAYMENT_ORDER.step(state, OrderState.PLACED if again else OrderState.CANCELLED, actor.roles)
+    step = PAYMENT_ORDER.step(_cancelled(found), OrderState.PLACED if again else OrderState.CANCELLED, actor.roles)
     dues = [_free(db, one) for one in kept] if again else []
 
     if again:
@@ -87,13 +87,25 @@ def contest(db: Session, found: PaymentOrder, bank_reference: str, amount_fen: i
     _note(db, found, [*(found.cancellation or {})["contested"], [bank_reference, amount_fen]])
 
 
-def uncontest(db: Session, found: PaymentOrder, amount_fen: int) -> None:
-    """Note that what the bank had carried out of a cancelled order came back; the caller records it."""
+def uncontest(db: Session, found: PaymentOrder, original: str, amount_fen: int) -> str | None:
+    """Note that what the bank had carried out of a cancelled order came back; the caller records it.
+
+    original: the debit that the bank names first among those of the same amount; returns the one that came back.
+    """
     left = list((found.cancellation or {})["contested"])
-    same = next((one for one in left if one[1] == amount_fen), None)
-    if same is not None:
-        left.remove(same)
-        _note(db, found, left)
+    same = sorted((one for one in left if one[1] == amount_fen), key=lambda one: one[0] != original)
+    if not same:
+        return None
+    left.remove(same[0])
+    _note(db, found, left)
+    return str(same[0][0])
+
+
+def _cancelled(found: PaymentOrder) -> OrderState:
+    """How a cancelled order stands.  Raises WrongState of one that is not: there is nothing to resolve."""
+    if found.cancelled_state is None:
+        raise WrongState("this payment order is not cancelled", expected="a cancelled or contested order", got=found.id)
+    return found.cancelled_state
 
 
 def _note(db: Session, found: PaymentOrder, contested: Sequence[object]) -> None:

@@ -24,6 +24,7 @@ from marketplace.settlement.bank.queries import (
     LONGEST_ID,
     bank_account,
     bounced_lines,
+    hold_bank,
     unordered_refunds,
 )
 from marketplace.settlement.models import BankAccount, PaymentOrder, Refund, Share
@@ -68,6 +69,7 @@ def order_payments(
     """
     if not actor.has(Role.EXCHANGE_OPERATOR):
         raise NotTheExchange("only an exchange orders payments", got=", ".join(sorted(actor.roles)))
+    hold_bank(db, actor.participant)
     debtor = own_account(db, actor)
     bounced = bounced_lines(db, actor.participant)
     waiting = [one for one in queries.unpaid_shares(db, actor.participant) if one[0].line_id not in bounced]
