@@ -165,7 +165,7 @@ def test_every_attempt_that_must_fail_was_refused_with_its_reason(told: Told) ->
 
 
 def test_the_served_bytes_are_those_of_the_signed_manifest(told: Told) -> None:
-    result, folder, _ = told
+    result, folder = told.result, told.folder
     served = folder / result["artifacts"]["served"]
     assert hashlib.sha256(served.read_bytes()).hexdigest() == result["use"]["sha256"]
     assert served.stat().st_size == result["use"]["bytes"]
@@ -181,7 +181,7 @@ def test_the_served_bytes_are_those_of_the_signed_manifest(told: Told) -> None:
 
 
 def test_no_planted_identifier_is_left_in_what_was_served(told: Told, scans: Path) -> None:
-    result, folder, _ = told
+    result, folder = told.result, told.folder
     content = (folder / result["artifacts"]["served"]).read_bytes()
     planted = json.loads((scans.parent / "planted.json").read_text())
     assert len(planted) > PATIENTS * 5
@@ -191,7 +191,7 @@ def test_no_planted_identifier_is_left_in_what_was_served(told: Told, scans: Pat
 
 
 def test_the_log_is_cosigned_and_the_bundle_verifies_offline(told: Told) -> None:
-    result, folder, _ = told
+    result, folder = told.result, told.folder
     assert result["log"]["cosigned"] is True
     assert result["log"]["verified"] is True
     bundle = folder / result["artifacts"]["bundle"]
