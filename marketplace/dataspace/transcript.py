@@ -13,8 +13,7 @@ from sqlmodel import Session, col
 from marketplace.dataspace.models import Exchange, ExchangeMessage
 from marketplace.dataspace.queries import no_such_exchange
 from marketplace.kernel.canonical import Json
-from marketplace.plumbing.keeping import forget
-from marketplace.plumbing.prepared import Prepared
+from marketplace.plumbing.questions import Question, alone
 
 UNDER_WAY = ("waiting", "sending")
 
@@ -65,46 +64,45 @@ def _columns(table: Any, shape: type[NamedTuple]) -> list[Mapped[Any]]:
     return [col(getattr(table, name)) for name in shape._fields]
 
 
-_COURSE: Final = Prepared(
+_COURSE: Final = Question(
     select(*_columns(Exchange, Course)).where(col(Exchange.id) == bindparam("exchange")).with_for_update(), Course
 )
-_OURS: Final = Prepared(
+_OURS: Final = Question(
     select(*_columns(ExchangeMessage, Ours)).where(col(ExchangeMessage.id) == bindparam("message")), Ours
 )
 _OF_EXCHANGE: Final = col(ExchangeMessage.exchange_id) == bindparam("exchange")
 _IN_ORDER: Final = (col(ExchangeMessage.asked_at), col(ExchangeMessage.id))
 _IS_UNDER_WAY: Final = or_(*(col(ExchangeMessage.state) == state for state in UNDER_WAY))
-_UNDER_WAY: Final = Prepared(
+_UNDER_WAY: Final = Question(
     select(*_columns(ExchangeMessage, Unsettled))
     .where(_OF_EXCHANGE, col(ExchangeMessage.ours).is_(True), _IS_UNDER_WAY)
     .order_by(*_IN_ORDER),
     Unsettled,
 )
-_TAKEN: Final = Prepared(
+_TAKEN: Final = Question(
     select(*_columns(ExchangeMessage, Said))
     .where(_OF_EXCHANGE, col(ExchangeMessage.state) == "taken")
     .order_by(*_IN_ORDER),
     Said,
 )
-_HEARD_AS: Final = Prepared(
+_HEARD_AS: Final = Question(
     select(col(ExchangeMessage.move)).where(
         _OF_EXCHANGE, col(ExchangeMessage.ours).is_(False), col(ExchangeMessage.sha256) == bindparam("sha256")
     ),
-    str,
+    alone,
 )
-_LAST_HEARD: Final = Prepared(
+_LAST_HEARD: Final = Question(
     select(col(ExchangeMessage.sha256))
     .where(_OF_EXCHANGE, col(ExchangeMessage.ours).is_(False))
     .order_by(*(one.desc() for one in _IN_ORDER))
     .limit(1),
-    str,
+    alone,
 )
 
 
 def hold(db: Session, exchange_id: str) -> Course:
     """One exchange, read anew and held to the end of the transaction.  Raises NoSuchExchange."""
     found = _COURSE.first(db, exchange=exchange_id)
-    forget(db)
     if found is None:
         raise no_such_exchange(exchange_id)
     return found

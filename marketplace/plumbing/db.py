@@ -106,12 +106,12 @@ class Database:
 
     def _begin_sqlite(self, connection: Connection) -> None:
         if not connection.get_execution_options().get("marketplace_write", True):
-            sqlite.run_bare(connection, "BEGIN", ())
+            sqlite.begin_bare(connection, "BEGIN")
             return
         driver = cast("sqlite.Connection", connection.connection.driver_connection)
         driver.take(self._turn)
         try:
-            sqlite.run_bare(connection, "BEGIN IMMEDIATE", ())
+            sqlite.begin_bare(connection, "BEGIN IMMEDIATE")
         except BaseException:
             driver.give_back()
             raise
