@@ -22,7 +22,7 @@ class Question(Generic[R]):
     """A SELECT of columns, with bound parameters for what differs from call to call.
 
     make: of a row, from the values of its columns in order (`alone`, where there is one column).
-    Each parameter stands for one value: of a list that differs, nothing can be put together beforehand.
+    Each parameter stands for one value: a question with lists that differ is asked by `db.rows_of`.
     """
 
     def __init__(self, statement: Any, make: Callable[..., R]) -> None:
