@@ -21,24 +21,23 @@ from marketplace.kernel.canonical import Json, digest
 from marketplace.kernel.errors import Unavailable
 from marketplace.kernel.ids import new_id
 from marketplace.plumbing import outbox
-from marketplace.plumbing.prepared import Prepared
+from marketplace.plumbing.writes import Write
 
 SEND_TASK: Final = "dataspace.send"
 _COLUMNS: Final = ["id", "exchange_id", "ours", "move", "sha256", "body", "state", "attempts", "asked_at", "settled_at"]
-_KEEP: Final = Prepared(insert(ExchangeMessage), tuple, _COLUMNS)
+_KEEP: Final = Write(insert(ExchangeMessage), _COLUMNS)
 _OF_MESSAGE: Final = update(ExchangeMessage).where(col(ExchangeMessage.id) == bindparam("message"))
-_BEGIN: Final = Prepared(
-    _OF_MESSAGE.values(state="sending", attempts=bindparam("number"), sending_until=bindparam("until")), tuple
+_BEGIN: Final = Write(
+    _OF_MESSAGE.values(state="sending", attempts=bindparam("number"), sending_until=bindparam("until"))
 )
-_WAIT: Final = Prepared(_OF_MESSAGE.values(state="waiting", sending_until=None, status=bindparam("answered")), tuple)
-_SETTLE: Final = Prepared(
+_WAIT: Final = Write(_OF_MESSAGE.values(state="waiting", sending_until=None, status=bindparam("answered")))
+_SETTLE: Final = Write(
     _OF_MESSAGE.values(
         state=bindparam("end"),
         settled_at=bindparam("now"),
         sending_until=None,
         status=func.coalesce(bindparam("answered", type_=Integer()), col(ExchangeMessage.status)),
-    ),
-    tuple,
+    )
 )
 
 

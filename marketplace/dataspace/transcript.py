@@ -12,8 +12,7 @@ from sqlmodel import Session, col
 
 from marketplace.dataspace.models import Exchange, ExchangeMessage
 from marketplace.kernel.canonical import Json
-from marketplace.plumbing.keeping import forget
-from marketplace.plumbing.prepared import Prepared
+from marketplace.plumbing.questions import Question, alone
 
 UNDER_WAY = ("waiting", "sending")
 
@@ -65,39 +64,39 @@ def _columns(table: Any, shape: type[NamedTuple]) -> list[Mapped[Any]]:
 
 
 _WHOSE: Final = select(col(ExchangeMessage.exchange_id)).where(col(ExchangeMessage.id) == bindparam("message"))
-_COURSE: Final = Prepared(
+_COURSE: Final = Question(
     select(*_columns(Exchange, Course)).where(col(Exchange.id) == _WHOSE.scalar_subquery()).with_for_update(), Course
 )
-_OURS: Final = Prepared(
+_OURS: Final = Question(
     select(*_columns(ExchangeMessage, Ours)).where(col(ExchangeMessage.id) == bindparam("message")), Ours
 )
 _OF_EXCHANGE: Final = col(ExchangeMessage.exchange_id) == bindparam("exchange")
 _IN_ORDER: Final = (col(ExchangeMessage.asked_at), col(ExchangeMessage.id))
 _IS_UNDER_WAY: Final = or_(*(col(ExchangeMessage.state) == state for state in UNDER_WAY))
-_UNDER_WAY: Final = Prepared(
+_UNDER_WAY: Final = Question(
     select(*_columns(ExchangeMessage, Unsettled))
     .where(_OF_EXCHANGE, col(ExchangeMessage.ours).is_(True), _IS_UNDER_WAY)
     .order_by(*_IN_ORDER),
     Unsettled,
 )
-_TAKEN: Final = Prepared(
+_TAKEN: Final = Question(
     select(*_columns(ExchangeMessage, Said))
     .where(_OF_EXCHANGE, col(ExchangeMessage.state) == "taken")
     .order_by(*_IN_ORDER),
     Said,
 )
-_HEARD_AS: Final = Prepared(
+_HEARD_AS: Final = Question(
     select(col(ExchangeMessage.move)).where(
         _OF_EXCHANGE, col(ExchangeMessage.ours).is_(False), col(ExchangeMessage.sha256) == bindparam("sha256")
     ),
-    str,
+    alone,
 )
-_LAST_HEARD: Final = Prepared(
+_LAST_HEARD: Final = Question(
     select(col(ExchangeMessage.sha256))
     .where(_OF_EXCHANGE, col(ExchangeMessage.ours).is_(False))
     .order_by(*(one.desc() for one in _IN_ORDER))
     .limit(1),
-    str,
+    alone,
 )
 
 
@@ -107,7 +106,6 @@ def hold(db: Session, message_id: str) -> Course:
     Only who holds it settles its messages, so they are read after it.
     """
     found = _COURSE.first(db, message=message_id)
-    forget(db)
     assert found is not None, "messages are never deleted"
     return found
 

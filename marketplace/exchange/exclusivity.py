@@ -11,9 +11,9 @@ from marketplace.assets.models import Asset
 from marketplace.exchange.models import Exclusivity
 from marketplace.kernel.clock import timestamp
 from marketplace.kernel.errors import Conflict
-from marketplace.plumbing.questions import Objects, Question
+from marketplace.plumbing.questions import Objects, Question, alone
 
-_LOCK = Question(select(Asset.id).where(col(Asset.id) == bindparam("asset")).with_for_update())
+_LOCK = Question(select(Asset.id).where(col(Asset.id) == bindparam("asset")).with_for_update(), alone)
 _LATEST = Objects(
     Exclusivity,
     select(Exclusivity)

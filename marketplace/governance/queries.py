@@ -18,13 +18,14 @@ from marketplace.governance.rules import JobState
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import NotFound
-from marketplace.plumbing.questions import Question
+from marketplace.plumbing.questions import Question, alone
 
 _KINDS = Question(
     select(CollectedFile.sop_class)
     .join(VersionFile, col(VersionFile.source) == col(CollectedFile.sha256))
     .where(col(VersionFile.version_id) == bindparam("version"))
-    .distinct()
+    .distinct(),
+    alone,
 )
 
 
@@ -133,7 +134,7 @@ def pixels_of_version(db: Session, version_id: str) -> list[str]:
 
 def kinds_of(db: Session, version_id: str) -> set[str]:
     """The SOP class UIDs of a governed version's files, as they were read when the raw files were received."""
-    return {one for one in _KINDS.column(db, version=version_id) if one}
+    return {one for one in _KINDS.rows(db, version=version_id) if one}
 
 
 def secret(db: Session, secret_id: str) -> bytes:

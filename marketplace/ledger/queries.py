@@ -16,7 +16,7 @@ from marketplace.ledger.journal import transaction as journal_transaction
 from marketplace.ledger.models import AccountBalance, LedgerPeriod, LedgerTransaction, Posting
 from marketplace.ledger.periods import PeriodState
 from marketplace.plumbing.keeping import forget
-from marketplace.plumbing.questions import Objects, Question
+from marketplace.plumbing.questions import Objects, Question, alone
 
 KEYS = 500
 EXPORTED = 20_000
@@ -24,7 +24,7 @@ CLOSING_LOCK = 0x6C6564676572
 """Held shared by who posts and alone by who closes a period; the number only has to be ours."""
 NET = AccountBalance.debit_minor - AccountBalance.credit_minor
 
-_CLOSED = Question(select(func.max(LedgerPeriod.period)).where(col(LedgerPeriod.state) == PeriodState.CLOSED))
+_CLOSED = Question(select(func.max(LedgerPeriod.period)).where(col(LedgerPeriod.state) == PeriodState.CLOSED), alone)
 _BY_KEY = Objects(
     LedgerTransaction, select(LedgerTransaction).where(col(LedgerTransaction.event_key) == bindparam("key"))
 )
@@ -128,7 +128,7 @@ def hold_open(db: Session, *, alone: bool = False) -> None:
 
 def closed_through(db: Session) -> str | None:
     """The last closed period; None while none is."""
-    closed: str | None = _CLOSED.column(db)[0]
+    closed: str | None = _CLOSED.first(db)
     return closed
 
 

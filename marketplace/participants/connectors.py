@@ -21,9 +21,8 @@ from marketplace.participants import queries, rules
 from marketplace.participants.models import Connector
 from marketplace.participants.schemas import ConnectorIn
 from marketplace.plumbing import epochs
-from marketplace.plumbing.keeping import forget
 from marketplace.plumbing.outgoing import require_origin
-from marketplace.plumbing.prepared import Prepared
+from marketplace.plumbing.questions import Question
 
 SUSPENDED: Final = "connector_suspended"
 
@@ -43,9 +42,9 @@ class Registered(NamedTuple):
 
 AnyConnector: TypeAlias = Connector | Registered
 _REGISTERED: Final[Select[Any]] = sql_select(*(col(getattr(Connector, name)) for name in Registered._fields))
-_BY_ID: Final = Prepared(_REGISTERED.where(col(Connector.id) == bindparam("connector")), Registered)
-_HELD: Final = Prepared(_REGISTERED.where(col(Connector.id) == bindparam("connector")).with_for_update(), Registered)
-_BY_IDENTIFIER: Final = Prepared(_REGISTERED.where(col(Connector.identifier) == bindparam("name")), Registered)
+_BY_ID: Final = Question(_REGISTERED.where(col(Connector.id) == bindparam("connector")), Registered)
+_HELD: Final = Question(_REGISTERED.where(col(Connector.id) == bindparam("connector")).with_for_update(), Registered)
+_BY_IDENTIFIER: Final = Question(_REGISTERED.where(col(Connector.identifier) == bindparam("name")), Registered)
 
 
 class NoSuchConnector(NotFound):
@@ -165,8 +164,6 @@ def registered(db: Session, connector_id: str, *, held: bool = False) -> Registe
     Raises NoSuchConnector.
     """
     found = (_HELD if held else _BY_ID).first(db, connector=connector_id)
-    if held:
-        forget(db)
     if found is None:
         raise NoSuchConnector("no connector with this id", got=shown(connector_id))
     return found

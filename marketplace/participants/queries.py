@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from marketplace.kernel.errors import NotFound
 from marketplace.participants.models import Participant, ParticipantKey
-from marketplace.plumbing.prepared import Prepared
+from marketplace.plumbing.questions import Question
 from marketplace.plumbing.snapshots import once_per_snapshot
 
 
@@ -32,7 +32,7 @@ class Party(NamedTuple):
     suspended_at: datetime | None
 
 
-_PARTY: Final = Prepared(
+_PARTY: Final = Question(
     sql_select(*(col(getattr(Participant, name)) for name in Party._fields)).where(
         col(Participant.id) == bindparam("participant")
     ),

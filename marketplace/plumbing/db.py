@@ -53,11 +53,12 @@ JsonColumn = JSON(none_as_null=True)
 
 
 def rows_of(db: Session, statement: Executable, **values: Any) -> Sequence[Any]:
-    """The rows of a statement of columns that was made once, at a third of the cost of making it for each call.
+    """The rows of a statement of columns with lists among its parameters, made once: at a third of making it each time.
 
-    values: of its bound parameters.  What the session has pending is written first, as before any query.
+    Without lists, `questions.Question` costs less.  values: of its bound parameters.
+    What the session has pending is written first, as before any query.
     """
-    db.flush()
+    db._autoflush()
     return db.connection().execute(statement, values).all()
 
 
@@ -106,12 +107,12 @@ class Database:
 
     def _begin_sqlite(self, connection: Connection) -> None:
         if not connection.get_execution_options().get("marketplace_write", True):
-            sqlite.run_bare(connection, "BEGIN", ())
+            sqlite.begin_bare(connection, "BEGIN")
             return
         driver = cast("sqlite.Connection", connection.connection.driver_connection)
         driver.take(self._turn)
         try:
-            sqlite.run_bare(connection, "BEGIN IMMEDIATE", ())
+            sqlite.begin_bare(connection, "BEGIN IMMEDIATE")
         except BaseException:
             driver.give_back()
             raise

@@ -57,26 +57,16 @@ class KeepingSession(Session):
     def _by_key(self, model: type[R], key: tuple[Any, ...], lock: Any, *, anew: bool) -> R | None:
         """The object of a row.  anew: it is read whether or not the session has it, and what it has is overwritten."""
         of = loader(model)
-        identity = of.identity(key)
-        if not anew and identity in self.identity_map:
+        if not anew and of.identity(key) in self.identity_map:
             found: R | None = super().get(model, key)
             return found
-        if self.autoflush:
-            self.flush()
+        self._autoflush()
         row = of.row(self.connection(), key, lock)
-        known: R | None = self.identity_map.get(identity)
-        if row is None:
-            return None
-        if known is None:
-            return of.put(self, row)
-        if anew:
-            of.put_into(known, row)
-        return known
+        return None if row is None else of.take(self, row, anew=anew)
 
     def _read_anew(self, instance: Any, lock: Any) -> None:
         self.expire(instance)
-        if self.autoflush:
-            self.flush()
+        self._autoflush()
         of, key = loader(type(instance)), inspect(instance).identity
         row = of.row(self.connection(), key, lock)
         if row is None:

@@ -5,21 +5,19 @@ Tables here have no relations, no inheritance and no columns that are loaded lat
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
-from typing import Any, Final, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Select, inspect
-from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.attributes import instance_dict, set_committed_value
 
-from marketplace.plumbing.sqlite import read_bare
+from marketplace.plumbing.bare import Bare
 
 R = TypeVar("R")
 Key = tuple[Any, ...]
-SQLITE: Final = sqlite_dialect.dialect()
 _loaders: dict[type[Any], Loader[Any]] = {}
 
 
@@ -37,24 +35,29 @@ class Loader(Generic[R]):
         self._keys = [f"key_{number}" for number, _ in enumerate(mapper.primary_key)]
         key = zip(mapper.primary_key, self._keys, strict=True)
         self._question = sa.select(*columns).where(*(one == sa.bindparam(name) for one, name in key))
-        self._bare = str(self._question.compile(dialect=SQLITE))
-        self._writers = [one.type.dialect_impl(SQLITE).bind_processor(SQLITE) for one in mapper.primary_key]
-        self._readers = [one.type.dialect_impl(SQLITE).result_processor(SQLITE, None) for one in columns]
+        self._bare = Bare(self._question)
         self._locking = cache(self._with_lock)
 
     def row(self, connection: Connection, key: Key, lock: Any = None) -> Sequence[Any] | None:
         """The values of a row in the order of its columns, None where there is none; lock: as for `Session.get`."""
+        wanted = dict(zip(self._keys, key, strict=True))
         if connection.dialect.name != "sqlite":
-            wanted = dict(zip(self._keys, key, strict=True))
             return connection.execute(self._locking(_named(lock)), wanted).first()
         # It has no locks of rows: a write transaction has the database to itself.
-        found = read_bare(connection, self._bare, processed(key, self._writers))
-        return processed(found[0], self._readers) if found else None
+        found = self._bare.rows(connection, wanted)
+        return found[0] if found else None
 
-    def take(self, db: Session, row: Sequence[Any]) -> R:
-        """The session's object of a row that was read: the one it has, as it has it, or a new one."""
+    def take(self, db: Session, row: Sequence[Any], *, anew: bool = False) -> R:
+        """The session's object of a row that was read: the one it has, as it has it, or a new one.
+
+        anew: what it has is overwritten by what was read.
+        """
         known: R | None = db.identity_map.get(self.identity(tuple(row[place] for place in self._places)))
-        return self.put(db, row) if known is None else known
+        if known is None:
+            return self.put(db, row)
+        if anew:
+            self.put_into(known, row)
+        return known
 
     def put(self, db: Session, row: Sequence[Any]) -> R:
         """A new object of a row, as if the session's own query had found it."""
@@ -79,11 +82,6 @@ def loader(model: type[R]) -> Loader[R]:
     if known is None:
         known = _loaders[model] = Loader(model)
     return known
-
-
-def processed(values: Sequence[Any], by: Sequence[Callable[[Any], Any] | None]) -> list[Any]:
-    """Values between Python's form and the driver's."""
-    return [change(one) if change else one for one, change in zip(values, by, strict=True)]
 
 
 def _named(lock: Any) -> frozenset[tuple[str, Any]] | None:

@@ -19,7 +19,8 @@ from sqlmodel import Field, Session, SQLModel, col, select
 from marketplace.kernel.ids import new_id
 from marketplace.plumbing import bell
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
-from marketplace.plumbing.prepared import Prepared
+from marketplace.plumbing.questions import Question
+from marketplace.plumbing.writes import Write
 
 LEASE = timedelta(seconds=9)
 """Kept up by a thread beside the task, so that a dead worker's work is taken over within ten seconds (goal G16)."""
@@ -64,7 +65,7 @@ _LEASED: Final = (col(OutboxRow.leased_until).is_not(None), col(OutboxRow.done_a
 # Made once: to put a statement together costs as much as to run it, and these run for every piece of work.
 _ASKED: Final = ("id", "task", "args", "dedup_key", "asked_at", "due_at", "attempts")
 _ENQUEUE: Final = {
-    name: Prepared(insert(OutboxRow).on_conflict_do_nothing(index_elements=[col(OutboxRow.dedup_key)]), tuple, _ASKED)
+    name: Write(insert(OutboxRow).on_conflict_do_nothing(index_elements=[col(OutboxRow.dedup_key)]), _ASKED)
     for name, insert in (("sqlite", sqlite.insert), ("postgresql", postgresql.insert))
 }
 _HELD: Final = (
@@ -73,7 +74,7 @@ _HELD: Final = (
     .with_for_update(skip_locked=True)
     .execution_options(populate_existing=True)
 )
-_WORK: Final = Prepared(
+_WORK: Final = Question(
     sql_select(
         col(OutboxRow.id), col(OutboxRow.task), col(OutboxRow.args), col(OutboxRow.asked_at), col(OutboxRow.attempts)
     )
@@ -82,10 +83,10 @@ _WORK: Final = Prepared(
     Work,
 )
 _OF_ROW: Final = update(OutboxRow).where(col(OutboxRow.id) == bindparam("row"))
-_TOOK: Final = Prepared(
-    _OF_ROW.values(attempts=bindparam("number"), leased_until=bindparam("until"), done_at=bindparam("done")), tuple
+_TOOK: Final = Write(
+    _OF_ROW.values(attempts=bindparam("number"), leased_until=bindparam("until"), done_at=bindparam("done"))
 )
-_FINISH: Final = Prepared(_OF_ROW.values(done_at=bindparam("now"), leased_until=None), tuple)
+_FINISH: Final = Write(_OF_ROW.values(done_at=bindparam("now"), leased_until=None))
 
 
 def enqueue(

@@ -42,19 +42,20 @@ class PolicyRelease(SQLModel, table=True):
     entry_id: str
 
 
-_NEWEST = Question(
-    select(PolicyRelease.revision, PolicyRelease.bundle, PolicyRelease.accepted_at)
-    .order_by(col(PolicyRelease.version).desc())
-    .limit(2)
-)
-
-
 class Accepted(NamedTuple):
     """What of an accepted bundle a decision needs."""
 
     revision: str
     bundle: str
     accepted_at: datetime
+
+
+_NEWEST = Question(
+    select(PolicyRelease.revision, PolicyRelease.bundle, PolicyRelease.accepted_at)
+    .order_by(col(PolicyRelease.version).desc())
+    .limit(2),
+    Accepted,
+)
 
 
 def releases(db: Session) -> Sequence[PolicyRelease]:
@@ -65,7 +66,7 @@ def releases(db: Session) -> Sequence[PolicyRelease]:
 @once_per_snapshot
 def newest(db: Session) -> tuple[Accepted, ...]:
     """The newest accepted bundle and the one before it; none while only the policies of the release were there."""
-    return tuple(Accepted(*one) for one in _NEWEST.rows(db))
+    return tuple(_NEWEST.rows(db))
 
 
 def may_decide(found: Sequence[Accepted], now: datetime, settings: Settings) -> Sequence[Accepted]:

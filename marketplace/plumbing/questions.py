@@ -5,70 +5,50 @@ To put a statement together costs more than to run it, and so does what a sessio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from functools import cached_property
+from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, Generic, TypeVar
 
 from sqlmodel import Session
 
+from marketplace.plumbing.bare import Bare
 from marketplace.plumbing.keeping import forget
-from marketplace.plumbing.loading import SQLITE, loader, processed
-from marketplace.plumbing.sqlite import read_bare
+from marketplace.plumbing.loading import loader
 
 R = TypeVar("R")
 
 
-class Question:
-    """A SELECT, with bound parameters for what differs from call to call; rows come as their columns' values.
+class Question(Generic[R]):
+    """A SELECT of columns, with bound parameters for what differs from call to call.
 
-    Each parameter stands for one value: of a list that differs, nothing can be put together beforehand.
+    make: of a row, from the values of its columns in order (`alone`, where there is one column).
+    Each parameter stands for one value: a question with lists that differ is asked by `db.rows_of`.
     """
 
-    def __init__(self, statement: Any) -> None:
-        self._statement = statement
+    def __init__(self, statement: Any, make: Callable[..., R]) -> None:
+        self._statement, self._make, self._bare = statement, make, Bare(statement)
         self._waits = statement._for_update_arg is not None
 
-    def rows(self, db: Session, **values: Any) -> Sequence[Sequence[Any]]:
+    def rows(self, db: Session, **values: Any) -> list[R]:
         """All rows.  values: of the bound parameters.  What the session has pending is written first, as for any query.
 
         A question that locks rows has the session read anew whatever it asks for from then on.
         """
-        if db.autoflush:
-            db.flush()
+        db._autoflush()
         connection = db.connection()
+        found: Sequence[Sequence[Any]]
         if connection.dialect.name == "sqlite":
-            text, names, writers, given = self._bare
-            said = given | values
-            row = processed([said[name] for name in names], writers)
-            found: Sequence[Sequence[Any]] = [processed(one, self._readers) for one in read_bare(connection, text, row)]
+            found = self._bare.rows(connection, values)
         else:
             found = connection.execute(self._statement, values).all()
         if self._waits:
             forget(db)
-        return found
+        return [self._make(*one) for one in found]
 
-    def column(self, db: Session, **values: Any) -> list[Any]:
-        """The first value of every row, asked as `rows`."""
-        return [one[0] for one in self.rows(db, **values)]
-
-    @cached_property
-    def _bare(self) -> tuple[str, Sequence[str], Sequence[Any], dict[str, Any]]:
-        """The statement in SQLite's words, its parameters in order, how each is written, and those it has itself."""
-        made = self._statement.compile(dialect=SQLITE)
-        asked = {name: "" for name, one in made.binds.items() if one.required}
-        # Its own lists are written out, with a parameter for each of their values.
-        told = made.construct_expanded_state(asked)
-        lists = {part: name for name, parts in told.parameter_expansion.items() for part in parts}
-        types = [made.binds[lists.get(name, name)].type.dialect_impl(SQLITE) for name in told.positiontup]
-        writers = [one.bind_processor(SQLITE) for one in types]
-        own = {name: one for name, one in told.parameters.items() if name not in asked}
-        return told.statement, told.positiontup, writers, own
-
-    @cached_property
-    def _readers(self) -> Sequence[Any]:
-        types = [one.type.dialect_impl(SQLITE) for one in self._statement.selected_columns]
-        return [one.result_processor(SQLITE, None) for one in types]
+    def first(self, db: Session, **values: Any) -> R | None:
+        """The first row, None where there is none; whoever asks for one of many limits the statement to it."""
+        found = self.rows(db, **values)
+        return found[0] if found else None
 
 
 class Together:
@@ -76,14 +56,14 @@ class Together:
 
     def __init__(self, models: Sequence[type[Any]], statement: Any) -> None:
         self._models = models
-        self._question = Question(statement)
+        self._question = Question(statement, _whole)
 
     def first(self, db: Session, **values: Any) -> tuple[Any, ...] | None:
         """The objects of the first row in the order of their tables, None where there is none."""
-        found = self._question.rows(db, **values)
-        if not found:
+        found = self._question.first(db, **values)
+        if found is None:
             return None
-        left = iter(found[0])
+        left = iter(found)
         parts = ((of, list(islice(left, of.width))) for of in map(loader, self._models))
         return tuple(of.take(db, part) for of, part in parts)
 
@@ -93,7 +73,7 @@ class Objects(Generic[R]):
 
     def __init__(self, model: type[R], statement: Any) -> None:
         self._model = model
-        self._question = Question(statement)
+        self._question = Question(statement, _whole)
 
     def all(self, db: Session, **values: Any) -> list[R]:
         """The objects that it finds, asked as `Question.rows`."""
@@ -101,6 +81,15 @@ class Objects(Generic[R]):
         return [of.take(db, row) for row in self._question.rows(db, **values)]
 
     def first(self, db: Session, **values: Any) -> R | None:
-        """The first of them, None where there is none; whoever asks for one limits the statement to it."""
+        """The first of them, asked as `Question.first`."""
         found = self.all(db, **values)
         return found[0] if found else None
+
+
+def alone(value: Any) -> Any:
+    """What a question for one column makes of a row: its value."""
+    return value
+
+
+def _whole(*values: Any) -> tuple[Any, ...]:
+    return values

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from sqlalchemy import Connection as AnyConnection
 from sqlalchemy.exc import DBAPIError, OperationalError
@@ -113,14 +113,23 @@ def configure(connection: Any, _record: Any) -> None:
     cursor.close()
 
 
+def begin_bare(connection: AnyConnection, statement: str) -> None:
+    """Begin a transaction past SQLAlchemy.  Raises as `run_bare`."""
+    try:
+        _driver(connection).execute(statement)
+    except sqlite3.Error as error:
+        raise _told(connection, statement, error) from error
+
+
 def run_bare(connection: AnyConnection, statement: str, row: Sequence[object]) -> int:
     """Run a statement without result past SQLAlchemy, at half the cost; how many rows it wrote.
 
+    Who listens to statements before they run hears of it, without cursor and context.
     Raises what SQLAlchemy would: IntegrityError, OperationalError and their kin.
     """
-    driver: Any = connection.connection.driver_connection
+    connection.dispatch.before_cursor_execute(connection, None, statement, row, None, False)
     try:
-        return int(driver.execute(statement, row).rowcount)
+        return int(_driver(connection).execute(statement, row).rowcount)
     except sqlite3.Error as error:
         raise _told(connection, statement, error) from error
 
@@ -128,15 +137,13 @@ def run_bare(connection: AnyConnection, statement: str, row: Sequence[object]) -
 def read_bare(connection: AnyConnection, statement: str, row: Sequence[object]) -> Sequence[Sequence[Any]]:
     """The rows that a statement reads, as the driver gives them, at a quarter of the cost.
 
-    Who listens to statements hears of it.  Raises as `run_bare`.
+    Heard and raises as `run_bare`.
     """
     connection.dispatch.before_cursor_execute(connection, None, statement, row, None, False)
-    driver: Any = connection.connection.driver_connection
     try:
-        found: Sequence[Sequence[Any]] = driver.execute(statement, row).fetchall()
+        return _driver(connection).execute(statement, row).fetchall()
     except sqlite3.Error as error:
         raise _told(connection, statement, error) from error
-    return found
 
 
 # What is written at once bears the same moment again and again.
@@ -162,6 +169,10 @@ def despite_broken_text(db: Session, check: Callable[[], R]) -> R:
         return check()
     finally:
         driver.text_factory = str
+
+
+def _driver(connection: AnyConnection) -> sqlite3.Connection:
+    return cast("sqlite3.Connection", connection.connection.driver_connection)
 
 
 def _told(connection: AnyConnection, statement: str, error: sqlite3.Error) -> BaseException:

@@ -13,7 +13,7 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.participants import queries as participants
 from marketplace.participants.models import Participant
-from marketplace.plumbing.questions import Objects, Question
+from marketplace.plumbing.questions import Objects, Question, alone
 from marketplace.plumbing.snapshots import once_per_snapshot
 from marketplace.registration.models import (
     Application,
@@ -48,7 +48,8 @@ _HOLDERS = Question(
         or_(col(Right.ends_at).is_(None), col(Right.ends_at) > bindparam("now")),
         col(Certificate.state) == CertificateState.VALID,
         col(Certificate.valid_until) > bindparam("now"),
-    )
+    ),
+    alone,
 )
 
 
@@ -206,4 +207,4 @@ def rights(db: Session, code: str) -> Sequence[Right]:
 
 def holders(db: Session, asset_id: str, kind: str, now: datetime) -> set[str]:
     """Participant ids with a live right of a kind on an asset: in its term, under a certificate valid now (H8)."""
-    return set(_HOLDERS.column(db, asset=asset_id, kind=kind, now=now))
+    return set(_HOLDERS.rows(db, asset=asset_id, kind=kind, now=now))

@@ -25,6 +25,7 @@ from marketplace.negotiation.succession.queries import amended
 from marketplace.plumbing.db import rows_of
 from marketplace.plumbing.epochs import Epoch, Stop, reason_of
 from marketplace.plumbing.epochs import hold as hold_epochs
+from marketplace.plumbing.questions import Question, alone
 from marketplace.plumbing.snapshots import once_per_snapshot, remember
 from marketplace.registration.queries import valid_certificate
 from marketplace.usage import obligations
@@ -33,7 +34,7 @@ from marketplace.usage.models import UsageQuota
 from marketplace.usage.rules import EPOCH_CHANGED, EXPIRED
 
 # Made once: to make them for each batch of decisions costs more than to run them.
-_LATEST = select(func.max(Entry.at))
+_LATEST = Question(select(func.max(Entry.at)), alone)
 _EPOCHS = select(Epoch.subject, Epoch.number).where(col(Epoch.subject).in_(bindparam("subjects", expanding=True)))
 _AGREEMENTS = select(Agreement).where(col(Agreement.id).in_(bindparam("agreements", expanding=True)))
 _TAKEN = select(
@@ -177,7 +178,7 @@ def lapse_reason(db: Session, agreement_id: str, stops_at: int, now: datetime) -
 @once_per_snapshot
 def latest_entry(db: Session) -> datetime | None:
     """The latest time of any entry: time never runs behind it."""
-    latest: datetime | None = rows_of(db, _LATEST)[0][0]
+    latest: datetime | None = _LATEST.first(db)
     return latest
 
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import bindparam, event
+from sqlalchemy import bindparam, event, inspect
 from sqlalchemy.exc import InvalidRequestError, OperationalError
 from sqlmodel import Session, col, select
 
 from marketplace.participants.models import Participant
 from marketplace.plumbing.outbox import OutboxRow
-from marketplace.plumbing.questions import Objects, Question, Together
+from marketplace.plumbing.questions import Objects, Question, Together, alone
 from tests.house import START, House
 
 LATER = START + timedelta(minutes=1)
 TRIED = Question(
     select(OutboxRow.id, OutboxRow.asked_at, OutboxRow.args)
     .where(col(OutboxRow.asked_at) > bindparam("since"), col(OutboxRow.attempts).in_((0, 5)))
-    .order_by(col(OutboxRow.id))
+    .order_by(col(OutboxRow.id)),
+    lambda *columns: columns,
+)
+NAMES = Question(
+    select(OutboxRow.id).where(col(OutboxRow.asked_at) > bindparam("since"), col(OutboxRow.attempts) != 3), alone
 )
 NAMED = select(OutboxRow).where(col(OutboxRow.dedup_key) == bindparam("name"))
 
@@ -37,10 +42,10 @@ def test_rows_have_the_values_of_their_columns_and_what_is_pending_is_among_them
         put(db, "obx_old", asked_at=START)
         put(db, "obx_two", "obx_one")
         expected = [("obx_one", LATER, {"of": "obx_one"}), ("obx_two", LATER, {"of": "obx_two"})]
-        assert [tuple(one) for one in TRIED.rows(db, since=START)] == expected
-        assert TRIED.column(db, since=LATER) == []
+        assert TRIED.rows(db, since=START) == expected
+        assert (NAMES.rows(db, since=LATER), NAMES.first(db, since=LATER)) == ([], None)
         db.get_one(OutboxRow, "obx_two").attempts = 3
-        assert TRIED.column(db, since=START) == ["obx_one"]
+        assert NAMES.rows(db, since=START) == ["obx_one"]
 
 
 def test_a_row_comes_as_the_one_object_that_the_session_has_of_it(both: House) -> None:
@@ -117,3 +122,75 @@ def test_who_listens_to_statements_hears_of_each_question_and_a_failure_is_told_
             TRIED.rows(db, since=START)
         db.connection().exec_driver_sql("ALTER TABLE gone RENAME TO outbox")
     event.remove(house.runtime.database.engine, "before_cursor_execute", note)
+
+
+def test_a_list_that_differs_from_call_to_call_is_refused_rather_than_found_empty(house: House) -> None:
+    any_of = Question(select(OutboxRow.id).where(col(OutboxRow.id).in_(bindparam("names", expanding=True))), alone)
+    with house.db() as db, pytest.raises(ValueError, match="stands for a list"):
+        any_of.rows(db, names=["obx_one"])
+
+
+def test_rows_are_found_by_whoever_listens_to_the_session_as_it_writes(both: House) -> None:
+    found: list[object] = []
+
+    def look(db: Session, _context: object) -> None:
+        found.append((NAMES.rows(db, since=START), db.get(OutboxRow, "obx_one")))
+
+    with both.db() as db:
+        put(db, "obx_one")
+    with both.db() as db:
+        put(db, "obx_old", asked_at=START)
+        event.listen(db, "after_flush", look)
+        db.flush()
+        assert found == [(["obx_one"], db.get(OutboxRow, "obx_one"))]
+
+
+@pytest.mark.parametrize("lock", [None, True], ids=["plain", "held"])
+def test_a_key_in_another_form_than_the_rows_gives_the_one_object(house: House, lock: bool | None) -> None:
+    """SQLite compares by the column's type: the number 7 and the text of it are one key."""
+    with house.db() as db:
+        put(db, "7")
+        known = db.get(OutboxRow, "7")
+        assert known is not None
+        assert db.get(OutboxRow, 7, populate_existing=True, with_for_update=lock) is known
+
+
+LOADED: Sequence[Callable[[Session], OutboxRow | None]] = (
+    lambda db: db.exec(NAMED, params={"name": "obx_one"}).first(),
+    lambda db: Objects(OutboxRow, NAMED).first(db, name="obx_one"),
+    lambda db: db.get(OutboxRow, "obx_one"),
+)
+
+
+@pytest.mark.parametrize("load", LOADED, ids=["query", "question", "key"])
+def test_an_object_lives_on_alike_however_it_was_loaded(
+    both: House, load: Callable[[Session], OutboxRow | None]
+) -> None:
+    with both.db() as db:
+        put(db, "obx_one")
+    with both.db() as db:
+        one = load(db)
+        assert one is not None
+        state = inspect(one)
+        assert (state.persistent, state.unloaded, state.modified, one.model_dump()["leased_until"]) == (
+            True,
+            set(),
+            False,
+            None,
+        )
+        with db.begin_nested() as inner:
+            one.args = {"of": "within"}
+            db.flush()
+            inner.rollback()
+        assert one.args == {"of": "obx_one"}, "a savepoint takes back what was changed in it"
+        db.expire(one)
+        assert (one.attempts, one.asked_at) == (0, LATER)
+        one.attempts = 2
+        assert inspect(one).attrs.attempts.history.deleted == [0]
+        assert Objects(OutboxRow, NAMED).first(db, name="obx_one") is one, "what is pending is written, and kept"
+        db.delete(one)
+        db.flush()
+        assert load(db) is None
+        db.rollback()
+        assert load(db) is one
+        assert one.attempts == 0

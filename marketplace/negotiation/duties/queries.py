@@ -15,7 +15,7 @@ from marketplace.kernel.canonical import read_strictly
 from marketplace.negotiation.duties.models import DeletionCertificate, Duty, UseReport
 from marketplace.negotiation.duties.rules import MISSING, DutyState, Kind
 from marketplace.negotiation.models import Agreement
-from marketplace.plumbing.questions import Question
+from marketplace.plumbing.questions import Question, alone
 
 _OWED = Question(
     select(Duty.kind)
@@ -26,7 +26,8 @@ _OWED = Question(
         col(Duty.state) == DutyState.OVERDUE,
         # A missing report of an agreement that runs suspends that agreement alone.
         or_(col(Duty.kind) == Kind.DELETE, col(Agreement.state).in_(("terminated", "expired", "superseded"))),
-    )
+    ),
+    alone,
 )
 
 
@@ -90,7 +91,7 @@ def uses(db: Session, agreement_id: str) -> list[LoggedUse]:
 
 def overdue_between(db: Session, buyer: str, provider: str) -> list[str]:
     """Reason codes of the overdue proofs that a buyer owes a provider under agreements that are over."""
-    return sorted({MISSING[Kind(kind)] for kind in _OWED.column(db, buyer=buyer, provider=provider)})
+    return sorted({MISSING[Kind(kind)] for kind in _OWED.rows(db, buyer=buyer, provider=provider)})
 
 
 def report_missing(db: Session, agreement_id: str) -> bool:

@@ -12,7 +12,7 @@ from marketplace.kernel.errors import NotFound
 from marketplace.negotiation.models import AccessRequest
 from marketplace.negotiation.rounds.models import AcceptanceRule, AnswerRule, Proposal, ProposalReview
 from marketplace.negotiation.rules import State
-from marketplace.plumbing.questions import Objects, Question
+from marketplace.plumbing.questions import Objects, Question, alone
 
 _LATEST = Objects(
     Proposal,
@@ -32,7 +32,8 @@ _TRIED = Question(
         col(AccessRequest.state) != str(State.FINALIZED),
         col(Proposal.by) == bindparam("by"),
         col(Proposal.made_at) >= bindparam("since"),
-    )
+    ),
+    alone,
 )
 
 
@@ -100,7 +101,7 @@ def tried(db: Session, request: AccessRequest, by: str, since: datetime) -> int:
     a rule by beginning anew.
     """
     named = {"listing": request.listing_id, "buyer": request.buyer_id, "but": request.id, "by": by, "since": since}
-    return int(_TRIED.column(db, **named)[0])
+    return int(_TRIED.rows(db, **named)[0])
 
 
 def reviews(db: Session, request_id: str, terms: str) -> Sequence[ProposalReview]:

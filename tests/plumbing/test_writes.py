@@ -1,26 +1,26 @@
-"""A statement made once says on both databases what SQLAlchemy says, and fails as it does."""
+"""A write that is put together once keeps on both databases what SQLAlchemy would, and fails as it does."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy import bindparam, insert, select, update
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy import bindparam, event, insert, select, update
+from sqlalchemy.exc import IntegrityError, StatementError
 from sqlmodel import col
 
 from marketplace.plumbing.outbox import OutboxRow
-from marketplace.plumbing.prepared import Prepared
+from marketplace.plumbing.questions import Question
+from marketplace.plumbing.writes import Write
 from tests.house import House
 
 NOON = datetime(2026, 9, 1, 12, 0, 0, 123456, tzinfo=UTC)
 COLUMNS = ("id", "task", "args", "dedup_key", "asked_at", "due_at", "attempts", "leased_until")
-INSERT = Prepared(insert(OutboxRow), tuple, COLUMNS)
-MOVE = Prepared(
-    update(OutboxRow).where(col(OutboxRow.id) == bindparam("row")).values(attempts=bindparam("number"), due_at=NOON),
-    tuple,
+INSERT = Write(insert(OutboxRow), COLUMNS)
+MOVE = Write(
+    update(OutboxRow).where(col(OutboxRow.id) == bindparam("row")).values(attempts=bindparam("number"), due_at=NOON)
 )
-READ = Prepared(
+READ = Question(
     select(col(OutboxRow.args), col(OutboxRow.due_at), col(OutboxRow.leased_until), col(OutboxRow.attempts))
     .where(col(OutboxRow.task) == bindparam("task"))
     .order_by(col(OutboxRow.id)),
@@ -56,3 +56,30 @@ def test_what_the_database_refuses_is_an_error_without_values(both: House) -> No
     assert "张伟" not in str(caught.value).split("DETAIL")[0]
     with both.runtime.database.reading() as db:
         assert READ.rows(db, task="test.x") == [({}, NOON, None, 0)]
+
+
+def test_a_value_that_is_missing_or_has_not_the_form_of_its_column_is_told_as_sqlalchemy_tells_it(both: House) -> None:
+    row = {"row": "obx_1", "number": 3}
+    naive = Write(update(OutboxRow).where(col(OutboxRow.id) == bindparam("row")).values(due_at=bindparam("due")))
+    with both.db() as db:
+        with pytest.raises(StatementError, match="row"):
+            MOVE.run(db, number=3)
+        with pytest.raises(StatementError, match="naive moment") as caught:
+            naive.run(db, row="张伟", due=NOON.replace(tzinfo=None))
+        assert "张伟" not in str(caught.value)
+        assert MOVE.run(db, **row) == 0
+
+
+def test_what_is_pending_is_written_before_and_who_listens_to_statements_hears_of_a_write(both: House) -> None:
+    said: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_more: object) -> None:
+        said.append(statement.split(maxsplit=1)[0])
+
+    engine = both.runtime.database.engine
+    event.listen(engine, "before_cursor_execute", note)
+    with both.db() as db:
+        db.add(OutboxRow(id="obx_1", task="test.x", args={}, dedup_key="a", asked_at=NOON, due_at=NOON))
+        assert MOVE.run(db, row="obx_1", number=3) == 1
+        assert said == ["INSERT", "UPDATE"]
+    event.remove(engine, "before_cursor_execute", note)
