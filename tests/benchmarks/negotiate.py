@@ -1,9 +1,11 @@
 """From a request to a contract in force over the Dataspace Protocol, between two instances (REQUESTED to FINALIZED).
 
-Two instances with databases, ports and keys of their own, served and relayed as `make run` does it, without the
-integrator of the log.  Six messages: request, offer by the provider's rule, acceptance with the buyer's signature,
-agreement with the provider's, verification, finalization.  The parties' own systems stand beside them and sign when
-their instance has something for them.  The floor sends as many messages over loopback, durable on both sides.
+Two instances with databases, ports, keys and processes of their own, served and relayed as `make run` does it, without
+the integrator of the log (`tests.benchmarks.negotiating`).  Six messages: request, offer by the provider's rule,
+acceptance with the buyer's signature, agreement with the provider's, verification, finalization.  Each party's own
+system runs in the process of its instance and signs when that has something for it.  This process only asks the buyer's
+for negotiations and is told of each that is in force.  The floor sends as many messages over loopback, durable on both
+sides.
 
 `--peer run`: two control planes of Eclipse EDC negotiate with each other in the same run, with as many under way, once
 as EDC is published and once tuned for tests (`tests.peer.rate`).  The goal compares with the published defaults; the
@@ -30,40 +32,14 @@ from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from sqlmodel import col, select
-
-from marketplace.assets.schemas import SignatureIn
-from marketplace.audit import documents
-from marketplace.dataspace.beginning import ask_for_contract
-from marketplace.dataspace.messages import CONTEXT, SIGNED
-from marketplace.dataspace.models import Exchange
-from marketplace.dataspace.moving import topic_of
-from marketplace.kernel.canonical import Json, canonical
-from marketplace.kernel.clock import RunningStoryClock
-from marketplace.negotiation import queries as negotiation
-from marketplace.negotiation.models import AccessRequest
-from marketplace.negotiation.signing import sign
-from marketplace.plumbing.sockets import freeze
-from marketplace.plumbing.waiting import LOOK_SECONDS
 from tests.benchmarks.figures import Goal, Result, main
-from tests.dataspace.instances import Instance, two_instances
-from tests.exchange.parts import PRICE_FEN, certified, listed
-from tests.house import START
-from tests.negotiation.rounds.parts import set_rule
+from tests.benchmarks.negotiating import LONGEST_SECONDS, negotiating
 from tests.peer.rate import DEFAULT_MS, TUNED_MS
-from workers.relay import embedded_relays
 
 MESSAGES = 6
 AT_ONCE = 8
-RULE = {
-    "purposes": ["model_training"],
-    "buyer_kinds": ["pharma"],
-    "price_not_below_fen": PRICE_FEN,
-    "rounds_at_most": 20,
-}
 GOALS = {"p50_ms": Goal("issue 5", at_most=100)}
 EDC = Goal("issue 5", at_least=10)
-LONGEST_SECONDS = 60.0
 
 
 def measure(options: argparse.Namespace) -> Result:
@@ -84,7 +60,8 @@ def measure(options: argparse.Namespace) -> Result:
     result.ratio = {"p50_ms": result.figures["p50_ms"] / result.floor["p50_ms"]}
     result.how = (
         f"{alone} negotiations one after the other, then {together} with {AT_ONCE} under way, both signatures, SQLite, "
-        f"both instances and their parties in one process.  Floor: {MESSAGES} durable messages over loopback."
+        "each instance with its party's system in a process of its own.  "
+        f"Floor: {MESSAGES} durable messages over loopback."
     )
     edc = peers_rates(options.peer, 16 if options.quick else 40)
     if edc is None:
@@ -134,102 +111,6 @@ def peers_rates(peer: str, many: int) -> PeersRates | None:
         for wait in (DEFAULT_MS, TUNED_MS)
     ]
     return PeersRates(said["edc"], said["at_once"], *rates)
-
-
-class Market:
-    """Two instances and the systems of their parties.  finished: of negotiations in force at the buyer's."""
-
-    def __init__(self, hospital: Instance, buyer: Instance, offer: Json) -> None:
-        self.hospital, self.buyer, self.offer = hospital, buyer, offer
-        self.finished: dict[str, float] = {}
-        self._accepted: set[str] = set()
-        self._signed: set[str] = set()
-        self._done = threading.Condition()
-        self._over = threading.Event()
-
-    def begin(self, number: int, at_once: int = 1) -> float:
-        """Have so many negotiations made; returns the seconds until the last is in force on both sides."""
-        began, open_now = time.monotonic(), set[str]()
-        for _ in range(number):
-            open_now.add(self.buyer.begin(ask_for_contract, self.offer).id)
-            self._wait(open_now, fewer_than=at_once)
-        self._wait(open_now, fewer_than=1)
-        return time.monotonic() - began
-
-    def _wait(self, open_now: set[str], fewer_than: int) -> None:
-        end = time.monotonic() + LONGEST_SECONDS
-        with self._done:
-            while len(open_now) >= fewer_than:
-                assert self._done.wait(end - time.monotonic()), "a negotiation came to no end"
-                open_now -= set(self.finished)
-
-    @contextmanager
-    def parties(self) -> Iterator[None]:
-        """The buyer's and the hospital's own systems: each is woken by its instance and signs what waits for it."""
-        work = ((self.buyer, self._buy), (self.hospital, self._sell))
-        threads = [threading.Thread(target=self._attend, args=one, daemon=True) for one in work]
-        for one in threads:
-            one.start()
-        try:
-            yield
-        finally:
-            self._over.set()
-            for instance, _ in work:
-                instance.runtime.database.bell.ring([topic_of(instance.here.id)])
-            for one in threads:
-                one.join(10)
-
-    def _attend(self, instance: Instance, work: Callable[[], None]) -> None:
-        """As the product's long poll of a participant's exchanges does it."""
-        with instance.runtime.database.bell.listening(topic_of(instance.here.id)) as bell:
-            while not self._over.is_set():
-                heard = bell.rings
-                work()
-                bell.wait(heard, LOOK_SECONDS)
-
-    def _buy(self) -> None:
-        with self.buyer.runtime.database.reading() as db:
-            rows = select(Exchange.id, Exchange.state).where(col(Exchange.state).in_(("OFFERED", "FINALIZED")))
-            found = db.exec(rows).all()
-        for name, state in found:
-            if state == "OFFERED" and name not in self._accepted:
-                self._accepted.add(name)
-                body = canonical(self.buyer.messages(name)[-1][SIGNED]["content"])
-                jws = self.buyer.here.key.sign_detached(body, typ="agreement+jws")
-                self.buyer.say(name, "accept", **{SIGNED: {"jws": jws}})
-        with self._done:
-            self.finished |= {name: time.monotonic() for name, state in found if state == "FINALIZED"}
-            self._done.notify_all()
-
-    def _sell(self) -> None:
-        with self.hospital.runtime.database.reading() as db:
-            waiting = db.exec(select(AccessRequest.id).where(AccessRequest.state == "ACCEPTED")).all()
-        for name in waiting:
-            with self.hospital.house.db() as db:
-                agreement = negotiation.agreement(db, negotiation.request(db, name).agreement_id or "")
-                body = documents.get(db, agreement.document).body
-                jws = self.hospital.here.key.sign_detached(body, typ="agreement+jws")
-                signature = SignatureIn(document=agreement.document, jws=jws)
-                sign(db, self.hospital.here.actor, agreement, signature, self.hospital.house.clock.now())
-
-
-@contextmanager
-def negotiating(folder: Path) -> Iterator[Market]:
-    """Two instances at work, with a listing whose rule offers it as asked."""
-    clock = RunningStoryClock(START)
-    with two_instances(folder, clock, outgoing_seconds=15) as (hospital, buyer), ExitStack() as stack:
-        listing = listed(hospital.house, certified(hospital.house))
-        set_rule(hospital.house, listing.id, automatic=RULE)
-        body = {"@context": [CONTEXT], "@type": "CatalogRequestMessage"}
-        (dataset,) = buyer.call("/catalog/request", body)["dataset"]
-        for one in (hospital, buyer):
-            for loop in embedded_relays(one.runtime):
-                loop.start()
-                stack.callback(loop.stop)
-        market = Market(hospital, buyer, dataset["hasPolicy"][0] | {"target": dataset["@id"]})
-        stack.enter_context(market.parties())
-        freeze()
-        yield market
 
 
 @contextmanager

@@ -44,7 +44,9 @@ def test_the_exit_code_tells(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_the_command_knows_the_benchmarks_and_says_so() -> None:
-    assert {"ledger", "log"} <= set(bench.names())
+    known = set(bench.names())
+    assert {"ledger", "log"} <= known
+    assert not known & {"askers", "deciding"}, "processes of benchmarks are none themselves"
     command = [sys.executable, "-m", "marketplace", "bench", "nothing"]
     done = subprocess.run(command, cwd=bench.ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 2

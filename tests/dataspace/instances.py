@@ -6,7 +6,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -91,16 +91,31 @@ def two_instances(
     folder: Path, clock: StoryClock | None = None, **settings: Any
 ) -> Iterator[tuple[Instance, Instance]]:
     """The hospital's and the buyer's, each served on a port of its own; one clock, so that a test moves both."""
+    with ExitStack() as stack:
+        doors = [stack.enter_context(free_door()) for _ in range(2)]
+        both = stack.enter_context(two_unserved(folder, doors, clock, **settings))
+        for one, door in zip(both, doors, strict=True):
+            stack.enter_context(served(one.runtime, door))
+        yield both
+
+
+@contextmanager
+def two_unserved(
+    folder: Path, doors: Sequence[socket.socket], clock: StoryClock | None = None, **settings: Any
+) -> Iterator[tuple[Instance, Instance]]:
+    """The same two before anybody serves them: each has the address of its door and knows the other's."""
     clock = clock or StoryClock(START)
     with ExitStack() as stack:
-        doors = [stack.enter_context(socket.create_server(("127.0.0.1", 0), backlog=128)) for _ in range(2)]
         hospital, buyer = (
             _placed(stack.enter_context(open_house(folder / name)), door, clock, settings)
             for name, door in zip(("hospital", "buyer"), doors, strict=True)
         )
-        for house, door in zip((hospital, buyer), doors, strict=True):
-            stack.enter_context(_served(house, door))
         yield _knowing(hospital, "hospital", buyer, "pharma"), _knowing(buyer, "pharma", hospital, "hospital")
+
+
+def free_door() -> socket.socket:
+    """A listening socket of this machine on a port of its own."""
+    return socket.create_server(("127.0.0.1", 0), backlog=128)
 
 
 def _placed(house: House, door: socket.socket, clock: StoryClock, settings: dict[str, Any]) -> House:
@@ -111,9 +126,9 @@ def _placed(house: House, door: socket.socket, clock: StoryClock, settings: dict
 
 
 @contextmanager
-def _served(house: House, door: socket.socket) -> Iterator[None]:
-    app, settings = create_app(house.runtime), house.runtime.settings
-    server = sockets.server(app, settings, log_level="critical", lifespan="off")
+def served(runtime: Runtime, door: socket.socket) -> Iterator[None]:
+    """The whole application behind a door, in a thread, until the block ends."""
+    server = sockets.server(create_app(runtime), runtime.settings, log_level="critical", lifespan="off")
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
     thread.start()
     while not server.started:
