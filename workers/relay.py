@@ -262,6 +262,7 @@ def embedded_relays(runtime: Runtime) -> list[Loop]:
     """
     release_leases(runtime, lost=True)
     bell, quick = runtime.database.bell, TO_OTHERS - LONG
+    # What moves rings beside the tasks, e.g. for a long poll, and is none of the relay's business.
     own = bell.part(lambda topic: topic in REGISTRY and topic not in TO_OTHERS)
     push, data = bell.part(quick.__contains__), bell.part(LONG.__contains__)
     long = Relay(runtime, data, only=LONG)

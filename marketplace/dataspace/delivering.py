@@ -19,7 +19,7 @@ from marketplace.dataspace.sending import Outcome, begin_attempt, is_over, settl
 from marketplace.dataspace.states import MOVES, Move, Protocol, Side, step_of
 from marketplace.dataspace.transcript import Course, Ours
 from marketplace.kernel.actor import SERVICE_ACTOR
-from marketplace.kernel.canonical import Json, digest, read_strictly
+from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.kernel.errors import Invalid
 from marketplace.kernel.transitions import NotYourStep, WrongState
 from marketplace.participants import connectors
@@ -133,7 +133,7 @@ def _conclude(
     # Without an id in the answer to our first message there is nobody to go on with.
     if outcome.taken and learn_pid(exchange, outcome.body):
         settle(db, row.id, "taken", now, outcome.status)
-        enter(db, SERVICE_ACTOR, exchange, move, row.body, digest(row.body), now)
+        enter(db, SERVICE_ACTOR, exchange, move, row.body, row.sha256, now)
         proceed(db, exchange, answering, runtime, now)
     elif (outcome.status is None or outcome.status in answering.patience.retried) and row.attempts <= len(pauses):
         try_again(db, row, outcome.status, now, now + pauses[row.attempts - 1])

@@ -10,6 +10,8 @@ from functools import partial
 from fastapi import FastAPI, Request
 from sqlmodel import Session
 from starlette.responses import JSONResponse, Response
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from marketplace.dataspace import catalogue_door, hearing, kit, landing, problems, pull, queries
 from marketplace.dataspace.chosen import answering as chosen
@@ -33,6 +35,21 @@ from marketplace.plumbing.limits import Limits
 from marketplace.plumbing.runtime import Runtime
 
 
+class _Route(Route):
+    """One method of one path, without the framework's reading of parameters: the handlers read the request."""
+
+    def __init__(self, path: str, handler: Handler, method: str) -> None:
+        super().__init__(path, handler, methods=[method])
+        # Starlette answers HEAD wherever there is a GET; the protocol has none.
+        self.methods = {method}
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        match, found = super().matches(scope)
+        if match is not Match.NONE:
+            found["route"] = self
+        return match, found
+
+
 def create(market: FastAPI) -> FastAPI:
     """The application to be mounted at `/dsp`; it shares the state of the market's, with its limits and turns."""
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
@@ -41,7 +58,7 @@ def create(market: FastAPI) -> FastAPI:
     base = "/{participant}/" + VERSION
 
     def add(method: str, path: str, kind: str, handler: Handler) -> None:
-        app.add_api_route(path, typed_answers(kind, handler), methods=[method], response_model=None)
+        app.router.routes.append(_Route(path, typed_answers(kind, handler), method))
 
     add("GET", "/{participant}/.well-known/dspace-version", problems.CATALOG, _version)
     for method in ("POST", "GET"):

@@ -36,6 +36,7 @@ class Ours(NamedTuple):
     id: str
     exchange_id: str
     move: str
+    sha256: str
     body: Json
     state: str
     attempts: int

@@ -28,6 +28,8 @@ _URL = re.compile(
     r"(?P<target>(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?)"
 )
 _ORIGIN = re.compile(r"(?P<scheme>https?)://(?P<host>[a-z0-9.-]{1,253}):(?P<port>[1-9][0-9]{0,4})")
+# In its one spelling: with a leading zero a resolver may take a number for octal.
+_IPV4 = re.compile(r"(?:(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])(?:\.(?!$)|$)){4}")
 _LABEL = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 # Names that no public authority gives out (RFC 6761, RFC 8375, RFC 9476) or that lead into the own network.
 _LOCAL_NAMES = frozenset(
@@ -216,7 +218,12 @@ def checked(target: Target, network: Network, end: float) -> list[Address]:
 
 
 def _resolved(target: Target, network: Network, end: float) -> list[str]:
-    """What the resolver answers before the deadline; the system's own patience is longer than ours."""
+    """What the resolver answers before the deadline; the system's own patience is longer than ours.
+
+    A host that is an address itself, which only an exact origin may be, is not asked for.
+    """
+    if _IPV4.fullmatch(target.host):
+        return [target.host]
     answers: queue.SimpleQueue[list[str] | Exception] = queue.SimpleQueue()
 
     def ask() -> None:

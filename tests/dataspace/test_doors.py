@@ -66,6 +66,19 @@ def test_every_door_but_the_version_document_is_closed_to_strangers(peer: Peer) 
     assert peer.http.get(peer.path("/.well-known/dspace-version")).status_code == 200
 
 
+def test_another_method_or_place_is_no_door(peer: Peer) -> None:
+    for method, path, status, there in (
+        ("HEAD", "/negotiations/x", 405, "GET"),
+        ("PUT", "/negotiations/request", 405, "POST"),
+        ("DELETE", "/transfers/x/start", 405, "POST"),
+        ("GET", "/nowhere", 404, None),
+    ):
+        answer = peer.http.request(method, peer.path(path))
+        assert (answer.status_code, answer.headers.get("allow")) == (status, there)
+        assert answer.headers["content-type"] == "application/json"
+        assert method == "HEAD" or set(answer.json()) == {"detail"}
+
+
 @pytest.mark.parametrize(
     "changes",
     [

@@ -402,7 +402,9 @@ def test_an_exact_origin_may_be_this_machine_and_opens_no_other_address(tmp_path
     settings = Settings(data_folder=tmp_path)
     with serving(answering(b"here")) as server:
         origin = f"http://127.0.0.1:{server.port}"
-        assert outgoing.get(f"{origin}/a", headers={}, settings=settings, origins=[origin]).body == b"here"
+        network = outgoing.Network(resolve=lambda *_named: pytest.fail("an address is no name to be resolved"))
+        answer = outgoing.get(f"{origin}/a", headers={}, settings=settings, network=network, origins=[origin])
+        assert answer.body == b"here"
         for other in (
             f"http://localhost:{server.port}/a",
             f"https://127.0.0.1:{server.port}/a",

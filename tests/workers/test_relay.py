@@ -542,3 +542,23 @@ def test_what_this_process_asks_for_is_run_without_a_search(house: House, monkey
         assert done.acquire(timeout=20)
         assert len(looks) == 3 + (database.groups is not None)
         assert not done.acquire(blocking=False)
+
+
+def test_a_relay_looks_for_work_when_a_task_was_asked_for_and_not_when_something_moved(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks, look = list[str](), outbox.due_rows
+
+    def counted(*args: Any, **wanted: Any) -> list[str]:
+        looks.append("look")
+        return look(*args, **wanted)
+
+    monkeypatch.setattr(outbox, "due_rows", counted)
+    monkeypatch.setattr(relay, "IDLE_SECONDS", 3600)
+    loops = embedded_relays(house.runtime)
+    for rung, looked in (([], 3), (["exchanges of somebody"], 3), (["ledger.post"], 4), (["dataspace.send"], 5)):
+        house.runtime.database.bell.ring(rung)
+        for loop in loops:
+            while loop._step():
+                pass
+        assert len(looks) == looked
