@@ -58,8 +58,9 @@ RECORDED_AGAIN = {
     "usage:allowed",
     "usage:refused",
 }
-# Tables whose size follows from those entries, or from time.
+# Tables whose size follows from those entries, or from time: how often one who waits for bytes is told `no-delivery`.
 GROWING = {"entry", "log_tile", "log_checkpoint", "seen_token", "idempotency", "stop_notice", "stop_notice_reader"}
+GROWING |= {"refusal_count"}
 # Each suspension of the certificate has its own notice and its own words, so these are compared without them.
 COMPARED = {
     "document": "kind NOT IN ('stop-notice', 'words')",
