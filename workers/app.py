@@ -15,8 +15,8 @@ from structlog import get_logger
 
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
+from workers.attempts import run_row
 from workers.instance import open_worker
-from workers.relay import run_row
 
 RUN_ROW = "outbox.run"
 OUTBOX, PUSH, DATA = "outbox", "push", "data"

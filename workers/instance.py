@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -29,7 +29,7 @@ from marketplace.participants import servicekeys
 from marketplace.plumbing.migrations import migrate
 from marketplace.plumbing.runtime import Runtime
 from marketplace.settings import Settings
-from workers.relay import Dispatcher, Loop, embedded_relays, release_leases
+from workers.relay import Dispatcher, Driven, Loop, embedded_relays, release_leases
 from workers.schedule import periodic_loops
 from workers.tasks import LONG, TO_OTHERS
 from workers.tasks.audit import integrate_once
@@ -84,7 +84,7 @@ def _drive(stack: ExitStack, runtime: Runtime, log: LogProcesses) -> None:
         stack.callback(loop.stop)
 
 
-def relays(runtime: Runtime) -> list[Loop]:
+def relays(runtime: Runtime) -> Sequence[Driven]:
     """What drives the outbox: threads that run the rows, or, where a broker is set, one that wakes Celery workers."""
     redis_url = runtime.settings.redis_url.get_secret_value()
     if not redis_url:

@@ -9,22 +9,18 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
-from typing import Any
+from typing import Protocol
 
-from sqlmodel import Session
 from structlog import get_logger
 
-from marketplace.kernel.errors import Invalid
 from marketplace.plumbing import outbox
 from marketplace.plumbing.bell import Bell
-from marketplace.plumbing.outbox import Work
 from marketplace.plumbing.runtime import Runtime
-from workers.keeper import Keeper
-from workers.tasks import LONG, REGISTRY, TO_OTHERS, Task
-from workers.tasks.within import Begin, Plain, Rest, Within
+from workers.attempts import run_row
+from workers.prompt import Prompt
+from workers.tasks import LONG, REGISTRY, TO_OTHERS
 
 BATCH = 64
 # What this process asks for rings; only what falls due later, or is asked for by another process, is looked for.
@@ -32,122 +28,8 @@ IDLE_SECONDS = 0.25
 AT_ONCE = 2
 """Transfers that one server pushes at once."""
 RESEND = timedelta(seconds=5)
-KEEPER = Keeper()
 # A loop whose step fails waits twice as long each time, up to this.
 SLOWEST_SECONDS = 5.0
-
-
-class UnknownTask(Invalid):
-    """This release knows no task of that name."""
-
-
-@dataclass(frozen=True)
-class _Attempt:
-    """One attempt at a row.  number: from 1; leased: for longer than the transaction that took it."""
-
-    row: str
-    number: int
-    leased: bool = False
-
-
-def run_row(runtime: Runtime, row_id: str, *, again: bool = False, before: datetime | None = None) -> bool:
-    """Take one row, run its task, mark it done; False when somebody else holds or has finished it.
-
-    A failing task leaves its error on the row and is tried again later.  again: a worker was lost with this row, as one
-    may have been with every row that was asked for before `before`; then the attempt is counted and committed before
-    it begins, so that a task that kills its workers is given up.
-    """
-    attempt, rest, name = None, None, ""
-    try:
-        with runtime.database.transaction() as db:
-            work = outbox.begin(db, row_id, runtime.clock.now())
-            if work is not None:
-                attempt, name = _Attempt(row_id, work.attempts + 1), work.task
-                wary = again or (before is not None and work.asked_at < before)
-                rest = _begun(db, runtime, work, wary=wary)
-        if attempt is None:
-            return False
-        if rest is not None:
-            attempt = replace(attempt, leased=True)
-            _go_on(runtime, attempt, rest)
-    except Exception as error:
-        if attempt is None:
-            raise
-        get_logger().warning("task failed", task=name, row=row_id, error=repr(error), exc_info=error)
-        _note(runtime, attempt, f"{type(error).__name__}: {error}")
-    return True
-
-
-def _begun(db: Session, runtime: Runtime, work: Work, *, wary: bool) -> Rest | None:
-    """Do what a task does in the transaction that takes its row; what remains, with the row leased for it, or None.
-
-    A task that is done in it needs no lease: if this process dies, nothing of it has happened and the row is due.
-    wary: do nothing of it there, so that the attempt is counted though the process dies.
-    """
-    task = _task(work.task)
-    begin = _outside(task) if not isinstance(task, Within) else _counted(work.row, task.begin) if wary else task.begin
-    rest = begin(db, runtime, work.args)
-    outbox.took(db, work, runtime.clock.now(), outlasts=rest is not None)
-    return rest
-
-
-def _outside(task: Plain) -> Begin:
-    """A task that opens transactions of its own, if any: all of it is done with none open here."""
-
-    def begin(_db: Session, runtime: Runtime, args: dict[str, Any]) -> Rest:
-        def rest() -> None:
-            task(runtime, args)
-
-        return rest
-
-    return begin
-
-
-def _counted(row_id: str, task: Begin) -> Begin:
-    """A short task whose attempt is counted first: it and the end of its row are one transaction all the same."""
-
-    def begin(_db: Session, runtime: Runtime, args: dict[str, Any]) -> Rest:
-        def rest() -> Callable[[Session], None] | None:
-            with runtime.database.transaction() as db:
-                left = task(db, runtime, args)
-                if left is None:
-                    outbox.finish(db, row_id, runtime.clock.now())
-            return None if left is None else left()
-
-        return rest
-
-    return begin
-
-
-def _go_on(runtime: Runtime, attempt: _Attempt, rest: Rest) -> None:
-    def renew() -> None:
-        with runtime.database.transaction() as db:
-            outbox.renew(db, attempt.row, attempt.number, runtime.clock.now())
-
-    with KEEPER.keeping(renew):
-        end = rest()
-    with runtime.database.transaction() as db:
-        if end is not None:
-            end(db)
-        outbox.finish(db, attempt.row, runtime.clock.now())
-
-
-def _note(runtime: Runtime, attempt: _Attempt, error: str) -> None:
-    """Leave the error on the row, unless the attempt has lost it."""
-    with runtime.database.transaction() as db:
-        now = runtime.clock.now()
-        if attempt.leased or outbox.lease(db, attempt.row, now) is not None:
-            db.flush()
-            outbox.fail(db, attempt.row, attempt.number, now, error)
-
-
-def _task(name: str) -> Task:
-    try:
-        return REGISTRY[name]
-    except KeyError:
-        raise UnknownTask(
-            "no task of this name is registered", got=name, action="start the release that asked for it"
-        ) from None
 
 
 def run_due(runtime: Runtime, limit: int = BATCH, only: Collection[str] = (), but: Collection[str] = ()) -> int:
@@ -215,6 +97,16 @@ class Loop:
                 self._stop.wait(pause)
 
 
+class Driven(Protocol):
+    """What works beside the server, from its start to its stop."""
+
+    def start(self) -> object: ...
+
+    def stop(self, timeout: float = 30) -> None:
+        """Take nothing more and wait for what is under way."""
+        ...
+
+
 class Relay:
     """Runs the rows of some tasks, one a step, so that it can be stopped between two; several loops may share it.
 
@@ -255,7 +147,7 @@ class Relay:
         self._look, self._look_at = len(found) == BATCH, time.monotonic() + IDLE_SECONDS
 
 
-def embedded_relays(runtime: Runtime) -> list[Loop]:
+def embedded_relays(runtime: Runtime) -> list[Driven]:
     """The threads that run outbox rows inside the server process.
 
     What waits for other people's servers has a thread of its own and holds up nothing else.
@@ -270,7 +162,8 @@ def embedded_relays(runtime: Runtime) -> list[Loop]:
         "outbox-relay": (Relay(runtime, own, but=TO_OTHERS), own),
         "outbox-push": (Relay(runtime, push, only=quick), push),
     } | {f"outbox-data-{number}": (long, data) for number in range(AT_ONCE)}
-    return [Loop(name, one.step, IDLE_SECONDS, bell=part) for name, (one, part) in kinds.items()]
+    loops = [Loop(name, one.step, IDLE_SECONDS, bell=part) for name, (one, part) in kinds.items()]
+    return [*loops, Prompt(runtime)]
 
 
 class Dispatcher:

@@ -12,6 +12,7 @@ from sqlmodel import Session
 
 from marketplace.audit.entry import since_begin
 from marketplace.plumbing.keeping import KeepingSession
+from marketplace.plumbing.prompt import PromptSession
 
 WITHOUT_ENTRY: dict[str, str] = {
     "entry": "an entry is the evidence itself",
@@ -37,7 +38,7 @@ class NoEntry(RuntimeError):
     """A transaction would have changed the domain without leaving evidence: a fault of ours, never of the caller."""
 
 
-class EvidencedSession(KeepingSession):
+class EvidencedSession(PromptSession, KeepingSession):
     """A session that refuses to commit changes of domain tables without an entry."""
 
 

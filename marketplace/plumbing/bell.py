@@ -96,6 +96,19 @@ def ask(db: AnySession, topic: str, row: str | None = None) -> None:
         db.info.setdefault(_ROWS, {}).setdefault(topic, []).append(row)
 
 
+def has_asked(db: AnySession) -> bool:
+    """Whether this transaction has asked for anything by its id."""
+    return bool(db.info.get(_ROWS))
+
+
+def unask(db: AnySession, wanted: Wanted) -> list[tuple[str, str]]:
+    """Take back what this transaction has asked for by its id under some topics; topic and id of each."""
+    rows: dict[str, list[str]] = db.info.get(_ROWS, {})
+    topics = [one for one in rows if wanted(one)]
+    db.info.get(ASKED, set()).difference_update(topics)
+    return [(topic, row) for topic in topics for row in rows.pop(topic)]
+
+
 def _ring(db: AnySession) -> None:
     if db.in_nested_transaction():
         return

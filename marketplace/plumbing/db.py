@@ -17,6 +17,7 @@ from sqlmodel import Session, SQLModel
 from marketplace.plumbing import sqlite
 from marketplace.plumbing.bell import ASKED, BELL, Bell
 from marketplace.plumbing.groupcommit import GroupCommit
+from marketplace.plumbing.prompt import TAKER, Taker
 from marketplace.plumbing.units import SavepointConnection
 
 # Names of constraints are part of the migrations, so they are fixed before any model is defined.
@@ -67,6 +68,7 @@ class Database:
 
     session_class: of every session, so that an upper room can watch what a transaction changes.
     bell: rings when a transaction of this process has asked for work, or moved what somebody waits for.
+    taker: begins such work at the commit of a `PromptSession` that asks for it, None = nobody does.
     """
 
     def __init__(self, url: str, *, pool_size: int = 12, session_class: type[Session] = Session) -> None:
@@ -75,6 +77,7 @@ class Database:
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._turn = sqlite.Turn()
         self.bell = Bell()
+        self.taker: Taker | None = None
         self.engine = self._sqlite_engine(pool_size) if self.is_sqlite else self._postgresql_engine(pool_size)
         self._bound = {write: self._bind(write=write) for write in (False, True)}
         self.groups = self._group_commit() if self.is_sqlite and self.url.database else None
@@ -135,7 +138,9 @@ class Database:
         reads sees one state of the database from its first statement on.
         """
         bind = self._bound[write]
-        return self._session_class(bind, expire_on_commit=False, autoflush=True, info={BELL: self.bell})
+        return self._session_class(
+            bind, expire_on_commit=False, autoflush=True, info={BELL: self.bell, TAKER: self.taker}
+        )
 
     @contextmanager
     def transaction(self) -> Iterator[Session]:

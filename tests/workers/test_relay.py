@@ -5,70 +5,28 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 from pydantic import SecretStr
-from sqlmodel import Session, select
+from sqlmodel import Session
 
 from marketplace.plumbing import bell, outbox
 from marketplace.plumbing.outbox import LEASE, MAX_ATTEMPTS, OutboxRow
 from marketplace.plumbing.runtime import Runtime
-from tests.house import House, open_house
-from workers import relay
+from tests.house import House
+from tests.workers.parts import ask, rows, running, task, wait_until
+from workers import attempts, relay
 from workers.app import DATA, OUTBOX, PUSH, celery_app
+from workers.attempts import run_row
 from workers.instance import relays
 from workers.keeper import Keeper
-from workers.relay import RESEND, Dispatcher, Loop, Relay, embedded_relays, release_leases, run_due, run_row
+from workers.relay import RESEND, Dispatcher, Loop, Relay, embedded_relays, release_leases, run_due
 from workers.tasks.within import Rest, Within
-
-
-@pytest.fixture
-def house(either_url: str, tmp_path: Path) -> Iterator[House]:
-    with open_house(tmp_path / "house", either_url) as opened:
-        yield opened
-
-
-@contextmanager
-def task(name: str, function: Any) -> Iterator[None]:
-    """Register a task for the length of a block, as a release that knows it would."""
-    known = dict(relay.REGISTRY)
-    relay.REGISTRY[name] = function
-    try:
-        yield
-    finally:
-        relay.REGISTRY.clear()
-        relay.REGISTRY.update(known)
-
-
-@contextmanager
-def running(loops: list[Loop]) -> Iterator[None]:
-    for loop in loops:
-        loop.start()
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.stop()
-
-
-def ask(house: House, name: str, *keys: str) -> list[str]:
-    """Ask for a task once per key; returns the ids of all rows of that task."""
-    with house.db() as db:
-        for key in keys:
-            outbox.enqueue(db, name, {"key": key}, key=key, now=house.clock.now())
-    return [one.id for one in rows(house) if one.task == name]
-
-
-def rows(house: House) -> list[OutboxRow]:
-    with house.runtime.database.reading() as db:
-        return list(db.exec(select(OutboxRow).order_by(OutboxRow.due_at, OutboxRow.id)))
 
 
 def rows_by_id(house: House) -> dict[str, OutboxRow]:
@@ -267,7 +225,7 @@ def test_a_worker_that_lost_its_lease_cannot_take_the_row_from_its_successor(hou
 def test_a_long_task_keeps_its_lease(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
     """The lease lasts by the clock of the story; the keeper renews it at its own pace, however slow the machine is."""
     monkeypatch.setattr(outbox, "LEASE", timedelta(seconds=0.3))
-    monkeypatch.setattr(relay, "KEEPER", Keeper())  # that of others may still sleep for a third of the real lease
+    monkeypatch.setattr(attempts, "KEEPER", Keeper())  # that of others may still sleep for a third of the real lease
     seen: list[bool] = []
 
     def slow(runtime: Runtime, _args: dict[str, Any]) -> None:
@@ -488,13 +446,6 @@ def in_threads(functions: list[Any]) -> None:
         assert not thread.is_alive()
 
 
-def wait_until(ready: Any) -> None:
-    limit = time.monotonic() + 30
-    while not ready():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
-
-
 def test_work_that_this_process_asks_for_is_taken_up_at_once(house: House) -> None:
     """The loop would look again after an hour; a transaction and a shared commit each wake it."""
     done = threading.Semaphore(0)
@@ -555,7 +506,7 @@ def test_a_relay_looks_for_work_when_a_task_was_asked_for_and_not_when_something
 
     monkeypatch.setattr(outbox, "due_rows", counted)
     monkeypatch.setattr(relay, "IDLE_SECONDS", 3600)
-    loops = embedded_relays(house.runtime)
+    loops = [one for one in embedded_relays(house.runtime) if isinstance(one, Loop)]
     for rung, looked in (([], 3), (["exchanges of somebody"], 3), (["ledger.post"], 4), (["dataspace.send"], 5)):
         house.runtime.database.bell.ring(rung)
         for loop in loops:

@@ -41,7 +41,7 @@ def push(runtime: Runtime, args: dict[str, Any]) -> None:
 
 TASKS: dict[str, Plain | Within] = {
     PUSH_TASK: push,
-    SEND_TASK: Within(send),
-    FOLLOW_TASK: Within(follow),
+    SEND_TASK: Within(send, prompt=True),
+    FOLLOW_TASK: Within(follow, prompt=True),
     EXPIRE_TASK: Within(expire),
 }

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+from sqlmodel import Session
 
 from marketplace.negotiation import access, service, stopping
 from marketplace.negotiation.duties import chasing
@@ -12,6 +14,7 @@ from marketplace.negotiation.rounds import accepting, answering, reminding
 from marketplace.negotiation.succession import answering as succession
 from marketplace.negotiation.succession import chasing as acts
 from marketplace.plumbing.runtime import Runtime
+from workers.tasks.within import Plain, Rest, Within
 
 
 def expire(runtime: Runtime, args: dict[str, Any]) -> None:
@@ -26,14 +29,14 @@ def remind(runtime: Runtime, args: dict[str, Any]) -> None:
         reminding.remind(db, args["request"], runtime.clock.now())
 
 
-def answer(runtime: Runtime, args: dict[str, Any]) -> None:
+def answer(_db: Session, runtime: Runtime, args: dict[str, Any]) -> Rest:
     """Ask the provider's rule about what a buyer put on the table; what it does not offer waits for people."""
-    answering.answer(runtime, args["request"])
+    return partial(answering.answer, runtime, args["request"])
 
 
-def accept(runtime: Runtime, args: dict[str, Any]) -> None:
+def accept(_db: Session, runtime: Runtime, args: dict[str, Any]) -> Rest:
     """Ask the buyer's rule about what was offered; what it neither accepts nor counters waits for people."""
-    accepting.answer(runtime, args["request"])
+    return partial(accepting.answer, runtime, args["request"])
 
 
 def end(runtime: Runtime, args: dict[str, Any]) -> None:
@@ -72,11 +75,11 @@ def remind_successor(runtime: Runtime, args: dict[str, Any]) -> None:
         acts.remind(db, args["agreement"], runtime.clock.now())
 
 
-TASKS: dict[str, Callable[[Runtime, dict[str, Any]], None]] = {
+TASKS: dict[str, Plain | Within] = {
     "negotiation.expire": expire,
     "negotiation.remind": remind,
-    "negotiation.answer": answer,
-    "negotiation.accept": accept,
+    "negotiation.answer": Within(answer, prompt=True),
+    "negotiation.accept": Within(accept, prompt=True),
     "negotiation.end": end,
     "negotiation.chase_duty": chase_duty,
     "negotiation.chase_act": chase_act,

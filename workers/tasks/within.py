@@ -21,6 +21,8 @@ class Within:
     """A task that begins in the transaction of its row.
 
     begin: returns what remains to be done outside of it, None where nothing does; then the row is done with it.
+    prompt: it is begun in the transaction that asks for it, where that can be (`workers.prompt`).
     """
 
     begin: Begin
+    prompt: bool = False

@@ -5,8 +5,10 @@ Nothing is agreed by it: the agreement needs the buyer's own signature, with a k
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from sqlmodel import Session
 
@@ -110,10 +112,11 @@ def require_buyer(actor: Actor) -> None:
         raise NotYourRule("a rule for offers is a buyer's", got=", ".join(sorted(actor.roles)))
 
 
-def answer(runtime: Runtime, request_id: str) -> Decision | None:
-    """Ask the policy about what a provider offered, and accept or counter it if the buyer's rule says so.
+def answer(runtime: Runtime, request_id: str) -> Callable[[Session], None] | None:
+    """Ask the policy about what a provider offered, and have it accepted or countered if the buyer's rule says so.
 
-    None where nothing is asked.  The policy is asked before anything is held.  Asked again, nothing more happens.
+    Returns what is done in a transaction then, None where nothing is asked.  The policy is asked before anything is
+    held.  Asked again, nothing more happens.
     Records: negotiation:offer_accepted, negotiation:offer_countered or negotiation:answer_left_to_people, with rule
     and policy revision.
     """
@@ -126,12 +129,14 @@ def answer(runtime: Runtime, request_id: str) -> Decision | None:
     other = None
     if not decision.allow and offered.countering is not None:
         other = policyreleases.decide(runtime, found, now, ACCEPTANCE, offered.countering)
-    with runtime.database.transaction() as db:
-        now = runtime.clock.now()
-        if not all(policyreleases.still_decides(db, one, now, runtime.settings) for one in (decision, other) if one):
-            decision, other = denial(UNAVAILABLE, decision.revision), None
-        settle(db, offered, decision, other, now)
-    return decision
+    return partial(_answer, runtime, offered, decision, other)
+
+
+def _answer(runtime: Runtime, offered: Offered, decision: Decision, other: Decision | None, db: Session) -> None:
+    now = runtime.clock.now()
+    if not all(policyreleases.still_decides(db, one, now, runtime.settings) for one in (decision, other) if one):
+        decision, other = denial(UNAVAILABLE, decision.revision), None
+    settle(db, offered, decision, other, now)
 
 
 def gather(db: Session, request_id: str, now: datetime) -> Offered | None:

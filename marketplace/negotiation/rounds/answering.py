@@ -6,8 +6,10 @@ The rule is data; `policies/negotiation/` decides, in whichever engine runs.  No
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from sqlmodel import Session
 
@@ -87,10 +89,11 @@ def set_rule(db: Session, actor: Actor, listing: Listing, asked: AnswerRuleIn, n
     return rule
 
 
-def answer(runtime: Runtime, request_id: str) -> Decision | None:
-    """Ask the policy about what a buyer put on the table, and offer it if the rule says so.
+def answer(runtime: Runtime, request_id: str) -> Callable[[Session], None] | None:
+    """Ask the policy about what a buyer put on the table, and have it offered if the rule says so.
 
-    None where nothing is asked.  The policy is asked before anything is held.  Asked again, nothing more happens.
+    Returns what is done in a transaction then, None where nothing is asked.  The policy is asked before anything is
+    held.  Asked again, nothing more happens.
     Records: negotiation:offer_made or negotiation:answer_left_to_people, with rule and policy revision.
     """
     with runtime.database.reading() as db:
@@ -98,12 +101,14 @@ def answer(runtime: Runtime, request_id: str) -> Decision | None:
     if question is None:
         return None
     decision = policyreleases.decide(runtime, found, runtime.clock.now(), PACKAGE, question.facts)
-    with runtime.database.transaction() as db:
-        now = runtime.clock.now()
-        if not policyreleases.still_decides(db, decision, now, runtime.settings):
-            decision = denial(UNAVAILABLE, decision.revision)
-        settle(db, question, decision, now)
-    return decision
+    return partial(_answer, runtime, question, decision)
+
+
+def _answer(runtime: Runtime, question: Question, decision: Decision, db: Session) -> None:
+    now = runtime.clock.now()
+    if not policyreleases.still_decides(db, decision, now, runtime.settings):
+        decision = denial(UNAVAILABLE, decision.revision)
+    settle(db, question, decision, now)
 
 
 def gather(db: Session, request_id: str, now: datetime) -> Question | None:
