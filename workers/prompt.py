@@ -95,13 +95,13 @@ class Prompt:
 
     def _begun(self, db: Session, row: str) -> tuple[bool, Begun | None]:
         """Raises TooMuch, and what the task raises."""
-        waits = db.get_bind().dialect.name == "postgresql"
+        waits, recorded = db.get_bind().dialect.name == "postgresql", since_begin(db, "entries")
         if waits:
             db.connection().execute(_WAIT_FOR_NOBODY)
         found = begin_row(db, self._runtime, row)
         if waits:
             db.connection().execute(_WAIT_AGAIN)
-        if since_begin(db, "entries"):
+        if since_begin(db, "entries") != recorded:
             raise TooMuch("a receipt of the verb promises its entries before its commit")
         return found
 

@@ -94,8 +94,11 @@ def test_what_is_done_at_once_is_done_with_the_verb_and_so_is_what_it_asks_for(h
             outbox.enqueue(db, NAME, {"key": following}, key=following, now=house.clock.now())
 
     with task(NAME, Within(begin, prompt=True)):
-        ask(house, NAME, "one")
+        with house.db() as db:
+            record(db, SERVICE_ACTOR, Tag.REQUEST_REFUSED, house.clock.now(), facts={"route": "x", "reason": "x"})
+            outbox.enqueue(db, NAME, {"key": "one"}, key="one", now=house.clock.now())
         assert states(house) == [(1, True)] * 3
+    assert len(entries(house, Tag.REQUEST_REFUSED)) == 1
 
 
 def test_a_transaction_that_does_not_commit_has_begun_nothing(house: House, prompt: Prompt) -> None:
