@@ -16,12 +16,11 @@ from marketplace.dataspace.identity import ConnectorRefused, require_trusted
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.moving import end, enter, learn_pid, proceed
 from marketplace.dataspace.sending import Outcome, begin_attempt, is_over, settle, try_again
-from marketplace.dataspace.states import MOVES, Move, Protocol, Side, step_of
+from marketplace.dataspace.states import MOVES, Move, Protocol, Side, is_step
 from marketplace.dataspace.transcript import Course, Ours
 from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.kernel.errors import Invalid
-from marketplace.kernel.transitions import NotYourStep, WrongState
 from marketplace.participants import connectors
 from marketplace.plumbing import outgoing
 from marketplace.plumbing.outgoing import OutgoingFailed, OutgoingRefused
@@ -70,11 +69,7 @@ def _follows(exchange: Exchange | Course, move: Move) -> bool:
     """Whether a move of ours is allowed in the present state; the first message opens the state that it names."""
     if not exchange.peer_pid:
         return not is_over(exchange) and exchange.state == move.target
-    try:
-        step_of(Protocol(exchange.protocol), exchange.state, move, Side(exchange.side))
-    except (WrongState, NotYourStep):
-        return False
-    return True
+    return is_step(Protocol(exchange.protocol), exchange.state, move, Side(exchange.side))
 
 
 def _prepared(db: Session, exchange: Course, now: datetime) -> list[str] | None:
@@ -125,7 +120,7 @@ def _conclude(
 ) -> None:
     now, pauses = runtime.clock.now(), answering.patience.pauses
     if row.state != "sending":
-        return
+        return  # what the other side said meanwhile has settled it
     if not _follows(exchange, move):
         # The answer came after the time for it: what the other side said meanwhile counts.
         settle(db, row.id, "dropped", now, outcome.status)

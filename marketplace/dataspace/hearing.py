@@ -16,8 +16,8 @@ from marketplace.dataspace.messages import check
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.moving import enter, learn_pid, open_exchange, pids, proceed
 from marketplace.dataspace.policies import same_rules
-from marketplace.dataspace.sending import keep, require_silence, settle
-from marketplace.dataspace.states import MOVES, Move, Protocol, Side, step_of
+from marketplace.dataspace.sending import keep, require_settled, settle
+from marketplace.dataspace.states import MOVES, Move, Protocol, Side, is_step, step_of
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json, digest
 from marketplace.kernel.errors import Invalid, shown
@@ -112,12 +112,11 @@ def hear(
     exchange = queries.between(db, talk.hosted.id, talk.connector.id, move.protocol, exchange_id, held=True)
     require_trusted(db, connectors.registered(db, talk.connector.id), now)
     check(message, move.message)
-    require_silence(db, exchange, now)
     _require_ids(exchange, message)
-    _take_as_answer(db, exchange, message, now)
     name = digest(message)
     if _heard_before(db, exchange, move, message, name):
         return exchange
+    _take_what_it_answers(db, exchange, move, message, answering, now)
     step_of(move.protocol, exchange.state, move, Side(exchange.side).other)
     _require_terms(exchange, talk, move, message)
 
@@ -165,20 +164,33 @@ def _require_ids(exchange: Exchange, message: Json) -> None:
             raise OtherProcess(f"{name} is not that of this process", expected=pid, got=shown(str(message[name])))
 
 
-def _take_as_answer(db: Session, exchange: Exchange, message: Json, now: datetime) -> None:
-    """Who names both ids has taken our first message, also when its answer to that was lost; it is not sent again.
+def _take_what_it_answers(
+    db: Session, exchange: Exchange, move: Move, message: Json, answering: Answering, now: datetime
+) -> None:
+    """Who answers a message of ours has taken it, also before it says so; it is not sent again.
 
-    Raises OtherProcess.
+    Our first is answered by whoever names both ids, any other, while it is sent, by a move that only follows ours.
+    Raises OnItsWay while one is sent that this does not answer, OtherProcess.
     """
-    if exchange.peer_pid:
-        return
-    if not learn_pid(exchange, message):
+    first = not exchange.peer_pid
+    if first and not learn_pid(exchange, message):
         raise OtherProcess("the message names no id of yours that fits in an address", expected="an id without /")
     for one in transcript.under_way(db, exchange.id):
+        ours = MOVES[Protocol(exchange.protocol)][one.move]
+        if not first and (one.state != "sending" or not _follows_only(exchange, ours, move)):
+            require_settled(one, now)
+            continue
+        settle(db, one.id, "taken", now)
         row = transcript.ours(db, one.id)
-        settle(db, row.id, "taken", now)
-        move = MOVES[Protocol(exchange.protocol)][row.move]
-        enter(db, SERVICE_ACTOR, exchange, move, row.body, digest(row.body), now)
+        enter(db, SERVICE_ACTOR, exchange, ours, row.body, row.sha256, now)
+        answering.entered(db, exchange, now)
+
+
+def _follows_only(exchange: Exchange, ours: Move, theirs: Move) -> bool:
+    """Whether the other side may make its move after ours, and not in the present state."""
+    protocol, side, state = Protocol(exchange.protocol), Side(exchange.side), exchange.state
+    after, now = (is_step(protocol, one, theirs, side.other) for one in (ours.target, state))
+    return after and not now and is_step(protocol, state, ours, side)
 
 
 def _require_terms(exchange: Exchange, talk: Talk, move: Move, message: Json) -> None:

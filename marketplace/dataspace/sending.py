@@ -1,7 +1,7 @@
 """Our own messages: asked for in the transaction of the decision, sent by a worker, tried again, ended visibly.
 
-While an attempt is under way, what the other side says of the same exchange waits: it may answer before we know that
-our message was taken.  No transaction is open meanwhile.
+While an attempt is under way, what the other side says of the same exchange waits, unless it answers our message: then
+that was taken, though we were not told so yet.  No transaction is open meanwhile.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sqlmodel import Session, col
 from marketplace.dataspace import transcript
 from marketplace.dataspace.models import Exchange, ExchangeMessage
 from marketplace.dataspace.states import FINAL, Move
-from marketplace.dataspace.transcript import Course, Ours
+from marketplace.dataspace.transcript import Course, Ours, Unsettled
 from marketplace.kernel.canonical import Json, digest
 from marketplace.kernel.errors import Unavailable
 from marketplace.kernel.ids import new_id
@@ -95,8 +95,7 @@ def settle(db: Session, message_id: str, state: str, now: datetime, status: int 
 def begin_attempt(db: Session, row: Ours, now: datetime, longest: timedelta) -> None:
     """Mark that an attempt is under way.  Raises OnItsWay while one is, of this message or another of the exchange."""
     for other in transcript.under_way(db, row.exchange_id):
-        if other.state == "sending" and other.sending_until is not None and other.sending_until > now:
-            raise OnItsWay("another worker sends a message of this exchange", got=other.id)
+        require_settled(other, now)
     _BEGIN.run(db, message=row.id, number=row.attempts + 1, until=now + longest)
 
 
@@ -106,11 +105,12 @@ def try_again(db: Session, row: Ours, status: int | None, now: datetime, due: da
     schedule(db, row.id, row.attempts, now, due)
 
 
-def require_silence(db: Session, exchange: Exchange, now: datetime) -> None:
-    """Raises OnItsWay while a message of ours about this exchange is being sent."""
-    for row in transcript.under_way(db, exchange.id):
-        if row.state == "sending" and row.sending_until is not None and row.sending_until > now:
-            raise OnItsWay("a message of ours is on its way", action="send yours again in a moment")
+def require_settled(row: Unsettled, now: datetime) -> None:
+    """Raises OnItsWay while a message of ours is being sent."""
+    if row.state == "sending" and row.sending_until is not None and row.sending_until > now:
+        raise OnItsWay(
+            "a message of ours about this exchange is on its way", got=row.id, action="try again in a moment"
+        )
 
 
 def is_over(exchange: Exchange | Course) -> bool:

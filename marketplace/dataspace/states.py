@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from marketplace.audit.entry import Tag
-from marketplace.kernel.transitions import Machine, Step, step
+from marketplace.kernel.transitions import Machine, NotYourStep, Step, WrongState, step
 from marketplace.negotiation.rules import State as NegotiationState
 
 MOVED = Tag.EXCHANGE_MOVED
@@ -147,6 +147,15 @@ def step_of(protocol: Protocol, state: str, move: Move, by: Side) -> Step:
     """The row for a move by one side.  Raises WrongState, NotYourStep."""
     machine = MACHINES[protocol]
     return machine.step(type(move.target)(state), move.target, [by])
+
+
+def is_step(protocol: Protocol, state: str, move: Move, by: Side) -> bool:
+    """Whether one side may make a move in a state."""
+    try:
+        step_of(protocol, state, move, by)
+    except (WrongState, NotYourStep):
+        return False
+    return True
 
 
 def read_move(protocol: Protocol, path: str, event: str = "") -> Move | None:

@@ -156,19 +156,92 @@ def test_nobody_is_called_at_an_address_that_was_not_registered(peer: Peer) -> N
     assert entries(peer.house, Tag.EXCHANGE_OPENED) == []
 
 
-def test_what_the_other_side_says_while_we_send_waits_for_our_answer(peer: Peer, asked: Exchange) -> None:
-    """The peer answers our acceptance with its agreement before it has answered our call."""
+def offered(peer: Peer, asked: Exchange) -> Json:
+    """The peer has taken our request and offered; both process ids."""
     peer.deliver()
-    theirs, ours = peer.heard.pid, asked.id
-    both = {"providerPid": theirs, "consumerPid": ours}
-    assert peer.post(f"/negotiations/{ours}/offers", message(N, "offer", offer=OFFER, **both)).status_code == 200
+    both = {"providerPid": peer.heard.pid, "consumerPid": asked.id}
+    offer = message(N, "offer", offer=OFFER, **both)
+    assert peer.post(f"/negotiations/{asked.id}/offers", offer).status_code == 200
+    return both
+
+
+def say_ours(peer: Peer, asked: Exchange, move: str, **extra: Any) -> str:
     with peer.house.db() as db:
-        found = queries.exchange(db, ours)
-        move_on(db, found, "accept", {}, Answers(), peer.house.runtime, peer.house.clock.now())
-    agreement: Json = OFFER | {"@id": "urn:a", "@type": "Agreement", "timestamp": "2026-09-01T00:00:00Z"}
-    agreement |= {"assigner": IDENTIFIER, "assignee": peer.hosted}
-    body, answered = message(N, "agree", agreement=agreement, **both), list[Any]()
-    early = threading.Thread(target=lambda: answered.append(peer.post(f"/negotiations/{ours}/agreement", body)))
+        found = queries.exchange(db, asked.id)
+        return move_on(db, found, move, extra, Answers(), peer.house.runtime, peer.house.clock.now())
+
+
+def their_agreement(peer: Peer) -> Json:
+    parties = {"assigner": IDENTIFIER, "assignee": peer.hosted, "timestamp": "2026-09-01T00:00:00Z"}
+    return OFFER | {"@id": "urn:a", "@type": "Agreement"} | parties
+
+
+def said_by_us(house: House, asked: Exchange) -> list[tuple[str, str]]:
+    with house.runtime.database.reading() as db:
+        return [(one.move, one.state) for one in queries.messages(db, asked.id) if one.ours]
+
+
+@pytest.mark.parametrize("status", [200, 500, 400])
+def test_who_answers_a_message_has_taken_it_whatever_it_says_to_the_call(
+    peer: Peer, asked: Exchange, house: House, status: int
+) -> None:
+    """The peer answers our acceptance with its agreement before it has answered our call."""
+    both = offered(peer, asked)
+    say_ours(peer, asked, "accept")
+    body = message(N, "agree", agreement=their_agreement(peer), **both)
+    answers = list[int]()
+    peer.heard.statuses = [status]
+    peer.heard.meanwhile = lambda: answers.append(peer.post(f"/negotiations/{asked.id}/agreement", body).status_code)
+    peer.deliver()
+    peer.heard.meanwhile = lambda: None
+    peer.deliver(600)
+
+    assert answers == [200]
+    assert now(peer, asked)[0].state == "AGREED"
+    assert said_by_us(house, asked) == [("request", "taken"), ("accept", "taken")]
+    assert len(peer.heard.received) == 2, "it is not sent again"
+    moves = [one["facts"]["move"] for one in entries(house, Tag.EXCHANGE_MOVED)]
+    assert moves == ["request", "offer", "accept", "agree"]
+
+
+def test_who_answers_our_first_message_before_the_call_tells_its_id_by_it(
+    peer: Peer, asked: Exchange, house: House
+) -> None:
+    peer.heard.pid = "urn:uuid:theirs"
+    both, answers = {"providerPid": peer.heard.pid, "consumerPid": asked.id}, list[int]()
+    offer = message(N, "offer", offer=OFFER, **both)
+    peer.heard.meanwhile = lambda: answers.append(peer.post(f"/negotiations/{asked.id}/offers", offer).status_code)
+    peer.deliver()
+    assert answers == [200]
+    found = now(peer, asked)[0]
+    assert (found.state, found.peer_pid) == ("OFFERED", "urn:uuid:theirs")
+    assert said_by_us(house, asked) == [("request", "taken")]
+    assert [one["facts"]["move"] for one in entries(house, Tag.EXCHANGE_MOVED)] == ["request", "offer"]
+
+
+def test_what_was_heard_before_answers_nothing(peer: Peer, asked: Exchange, house: House) -> None:
+    """An offer may follow a counter-offer; the same offer once more does not tell that ours was taken."""
+    peer.deliver()
+    both = {"providerPid": peer.heard.pid, "consumerPid": asked.id}
+    offer, answers = message(N, "offer", offer=OFFER, **both), list[Any]()
+    assert peer.post(f"/negotiations/{asked.id}/offers", offer).status_code == 200
+    say_ours(peer, asked, "request", offer=OFFER)
+
+    def again() -> None:
+        answers.append(peer.post(f"/negotiations/{asked.id}/offers", offer).status_code)
+        answers.append(now(peer, asked)[0].state)
+
+    peer.heard.meanwhile = again
+    peer.deliver()
+    assert answers == [200, "OFFERED"]
+    assert now(peer, asked)[0].state == "REQUESTED"
+
+
+def test_what_does_not_answer_the_message_on_its_way_waits_for_its_end(peer: Peer, asked: Exchange) -> None:
+    both = offered(peer, asked)
+    say_ours(peer, asked, "accept")
+    body, answered = message(N, "terminate", **both), list[Any]()
+    early = threading.Thread(target=lambda: answered.append(peer.post(f"/negotiations/{asked.id}/termination", body)))
 
     def while_we_wait() -> None:
         early.start()
@@ -179,7 +252,7 @@ def test_what_the_other_side_says_while_we_send_waits_for_our_answer(peer: Peer,
     peer.deliver()
     early.join(10)
     assert [one.status_code for one in answered] == [200]
-    assert now(peer, asked)[0].state == "AGREED"
+    assert now(peer, asked)[0].state == "TERMINATED"
 
 
 def test_an_answer_that_comes_too_late_reopens_nothing(peer: Peer, asked: Exchange, house: House) -> None:
