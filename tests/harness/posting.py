@@ -107,8 +107,8 @@ class Run:
             for number in range(self.kills):
                 self._start()
                 left = 2 * self.events * (1 - (number + self.dice.random()) / (self.kills + 1))
-                while self._left(database) > left and any(one.poll() is None for one in self._running):
-                    time.sleep(0.002 if self.events < MANY else 0.1)
+                while self._left_now(database) > left and any(one.poll() is None for one in self._running):
+                    pass
                 time.sleep(self.dice.uniform(*PAUSE))
                 self._kill_one()
             self._start()
@@ -119,6 +119,13 @@ class Run:
             for one in self._running:
                 kill(one.pid)
             database.dispose()
+
+    def _left_now(self, database: Database) -> int:
+        """As `_left`, rested from: while somebody reads, the workers' write-ahead log cannot begin anew, and grows."""
+        began = time.monotonic()
+        left = self._left(database)
+        time.sleep(0.002 if self.events < MANY else max(0.1, 10 * (time.monotonic() - began)))
+        return left
 
     def _left(self, database: Database) -> int:
         """What is still to do: every event is posted, then billed."""
