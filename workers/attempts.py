@@ -51,8 +51,8 @@ def run_row(runtime: Runtime, row_id: str, *, again: bool = False, before: datet
     """Take one row, run its task, mark it done; False when somebody else holds or has finished it.
 
     A failing task leaves its error on the row and is tried again later.  again: a worker was lost with this row, as one
-    may have been with every row that was asked for before `before`; then the attempt is counted and committed before
-    it begins, so that a task that kills its workers is given up.
+    was where a lease ran out, and may have been with every row that was asked for before `before`; then the attempt is
+    counted and committed before it begins, so that a task that kills its workers is given up.
     """
     attempt, rest = None, None
     try:
@@ -60,7 +60,8 @@ def run_row(runtime: Runtime, row_id: str, *, again: bool = False, before: datet
             work = outbox.begin(db, row_id, runtime.clock.now())
             if work is not None:
                 attempt = Attempt(row_id, work.task, work.attempts + 1)
-                rest = _begun(db, runtime, work, wary=again or (before is not None and work.asked_at < before))
+                wary = again or work.lost or (before is not None and work.asked_at < before)
+                rest = _begun(db, runtime, work, wary=wary)
     except Exception as error:
         if attempt is None:
             raise

@@ -46,13 +46,19 @@ class OutboxRow(SQLModel, table=True):
 
 
 class Work(NamedTuple):
-    """What a row asks for.  attempts: those before this one."""
+    """What a row asks for.  attempts: those before this one; lost: the last of them ended without a word."""
 
     row: str
     task: str
     args: dict[str, Any]
     asked_at: datetime
     attempts: int
+    lost: bool
+
+
+def _work(row: str, task: str, args: dict[str, Any], asked_at: datetime, attempts: int, lease: datetime | None) -> Work:
+    """From the columns of a row that may run: whoever ends an attempt gives its lease back."""
+    return Work(row, task, args, asked_at, attempts, lost=lease is not None)
 
 
 _RUNNABLE: Final = (
@@ -75,12 +81,10 @@ _HELD: Final = (
     .execution_options(populate_existing=True)
 )
 _WORK: Final = Question(
-    sql_select(
-        col(OutboxRow.id), col(OutboxRow.task), col(OutboxRow.args), col(OutboxRow.asked_at), col(OutboxRow.attempts)
-    )
+    sql_select(*(getattr(OutboxRow, name) for name in ("id", "task", "args", "asked_at", "attempts", "leased_until")))
     .where(col(OutboxRow.id) == bindparam("row"), *_RUNNABLE)
     .with_for_update(skip_locked=True),
-    Work,
+    _work,
 )
 _OF_ROW: Final = update(OutboxRow).where(col(OutboxRow.id) == bindparam("row"))
 _TOOK: Final = Write(

@@ -304,10 +304,13 @@ def test_short_work_that_kills_every_worker_is_given_up(house: House) -> None:
         (row,) = ask(house, "test.within", "one")
         for number in range(MAX_ATTEMPTS + 1):
             with pytest.raises(Died):
-                run_row(house.runtime, row, again=number > 0)
+                run_row(house.runtime, row, again=number == 1)
             assert rows(house)[0].attempts == number, "counted before it began, but for the first"
+            if number:
+                # The broker brings the message again while the lease lasts, and then knows nothing of it any more.
+                assert not run_row(house.runtime, row, again=True)
             house.clock.advance(LEASE + timedelta(seconds=1))
-        assert not run_row(house.runtime, row, again=True)
+        assert not run_row(house.runtime, row)
     (found,) = rows(house)
     assert (found.given_up_at, found.last_error) == (house.clock.now(), "every worker that took it was lost")
 
