@@ -92,6 +92,7 @@ def _attempt(
             json.dumps(message, ensure_ascii=False).encode(),
             headers={"Content-Type": "application/json", "Authorization": token},
             settings=runtime.settings,
+            network=runtime.connections,
             origins=origins,
         )
     except OutgoingRefused:

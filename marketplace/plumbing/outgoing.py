@@ -18,6 +18,7 @@ import httpcore2
 
 from marketplace.kernel.errors import Invalid, Unavailable, shown
 from marketplace.plumbing.addresses import Address, is_public, read_address
+from marketplace.plumbing.connections import Connections, Kept, Place
 from marketplace.plumbing.wires import Backend, Network, left
 from marketplace.settings import Settings
 
@@ -88,12 +89,12 @@ def post(
     *,
     headers: Mapping[str, str],
     settings: Settings,
-    network: Network | None = None,
+    network: Network | Connections | None = None,
     origins: Collection[str] = (),
 ) -> Answer:
     """Send a body to a participant's address.  Raises OutgoingRefused before any connection, or OutgoingFailed.
 
-    origins: as for `read_target`.
+    network: Connections keep the connection for a further request.  origins: as for `read_target`.
     """
     return _send("POST", read_target(url, settings, origins), body, headers, settings, network or Network())
 
@@ -103,12 +104,12 @@ def get(
     *,
     headers: Mapping[str, str],
     settings: Settings,
-    network: Network | None = None,
+    network: Network | Connections | None = None,
     origins: Collection[str] = (),
 ) -> Answer:
     """Fetch a small document from a participant's address.  Raises OutgoingRefused or OutgoingFailed.
 
-    origins: as for `read_target`.
+    network, origins: as for `post`.
     """
     return _send("GET", read_target(url, settings, origins), b"", headers, settings, network or Network())
 
@@ -172,15 +173,25 @@ def _is_one_line(header: tuple[str, str]) -> bool:
 
 
 def _send(
-    method: str, target: Target, body: bytes, headers: Mapping[str, str], settings: Settings, network: Network
+    method: str,
+    target: Target,
+    body: bytes,
+    headers: Mapping[str, str],
+    settings: Settings,
+    network: Network | Connections,
 ) -> Answer:
     require_headers(headers)
-    end = time.monotonic() + settings.outgoing_seconds
-    length = len(body) if method == "POST" else None
+    end, largest = time.monotonic() + settings.outgoing_seconds, settings.outgoing_answer_kib << 10
+    request = (method, target, body or None, len(body) if method == "POST" else None, headers)
     try:
-        backend = Backend(checked(target, network, end), network, end)
-        request = (method, target, body or None, length, headers)
-        return exchange(*request, backend=backend, network=network, largest=settings.outgoing_answer_kib << 10)
+        if isinstance(network, Network):
+            backend = Backend(checked(target, network, end), network, end)
+            return exchange(*request, backend=backend, network=network, largest=largest)
+        # A request that fails over a kept connection is not sent again over a new one: the other side may have acted on
+        # it, and spent the token in it.  It is an attempt that failed; whoever makes another brings a new token.
+        place = Place(target.scheme, target.host, target.port, target.named)
+        with network.lent(place, lambda: checked(target, network.network, end), end) as kept:
+            return _asked(kept, *request, largest)
     except FAILURES as error:
         raise failed(error, settings) from error
 
@@ -254,17 +265,27 @@ def exchange(
 
     length: bytes of the content, None = the request has none.  Raises one of FAILURES.
     """
-    default = target.port == (443 if target.scheme == "https" else 80)
-    own = {"Host": target.host if default else f"{target.host}:{target.port}", "Connection": "close"}
-    own |= {"Accept-Encoding": "identity"} | ({"Content-Length": str(length)} if length is not None else {})
+    trust = network.trust() if target.scheme == "https" else None
+    with httpcore2.ConnectionPool(ssl_context=trust, network_backend=backend) as pool:
+        return _asked(pool, method, target, content, length, {**headers, "Connection": "close"}, largest)
+
+
+def _asked(
+    over: httpcore2.ConnectionPool | Kept,
+    method: str,
+    target: Target,
+    content: bytes | Iterator[bytes] | None,
+    length: int | None,
+    headers: Mapping[str, str],
+    largest: int,
+) -> Answer:
     parts = {"scheme": target.scheme, "host": target.host, "target": target.target}
     where = httpcore2.URL(port=target.port, **{name: text.encode("ascii") for name, text in parts.items()})
+    default = target.port == (443 if target.scheme == "https" else 80)
+    own = {"Host": target.host if default else f"{target.host}:{target.port}", "Accept-Encoding": "identity"}
+    own |= {"Content-Length": str(length)} if length is not None else {}
     sent = [(name.encode("ascii"), value.encode("ascii")) for name, value in {**headers, **own}.items()]
-    trust = network.trust() if target.scheme == "https" else None
-    with (
-        httpcore2.ConnectionPool(ssl_context=trust, network_backend=backend) as pool,
-        pool.stream(method, where, headers=sent, content=content) as response,
-    ):
+    with over.stream(method, where, headers=sent, content=content) as response:
         received = bytearray()
         for chunk in response.iter_stream():
             received += chunk

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from marketplace.kernel.clock import Clock
 from marketplace.kernel.signing import SigningKey
+from marketplace.plumbing.connections import Connections
 from marketplace.plumbing.db import Database
 from marketplace.plumbing.policy import PolicyEngine
 from marketplace.plumbing.refusals import RefusalCounts
@@ -21,6 +22,7 @@ class Runtime:
 
     service_key: the instance's own key, for manifests, receipts and what derives from it; never a party's key.
     pool: resource-limited child processes for untrusted files; refusals: what the edge refused and only counts.
+    connections: kept between messages to the same connector.
     """
 
     settings: Settings
@@ -33,9 +35,11 @@ class Runtime:
     pseudonym_secret: bytes
     soundness: Soundness = field(default_factory=Soundness)
     refusals: RefusalCounts = field(default_factory=RefusalCounts)
+    connections: Connections = field(default_factory=Connections)
 
     def close(self) -> None:
-        """End the child processes, the policy engine and the database connections."""
+        """End the child processes, the policy engine, the connections to others and those to the database."""
         self.pool.close()
         self.policy.close()
+        self.connections.close()
         self.database.dispose()

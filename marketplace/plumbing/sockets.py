@@ -31,6 +31,9 @@ from marketplace.settings import Settings
 PIECE: Final = 64 << 10
 """Bytes handed to the connection at a time: what the server's own buffer holds at most."""
 
+SILENT_SECONDS: Final = 5
+"""How long a connection may wait for a further request: seconds longer than such as we keep one (`connections`)."""
+
 _LINE: Final = "marketplace.line"
 _CLOSED: Final = 7  # TCP_CLOSE of linux/tcp_states.h
 _HEAD, _REST = "head", "rest"
@@ -159,6 +162,7 @@ def server(app: ASGIApp, settings: Settings, **given: Any) -> uvicorn.Server:
         loop="asyncio",
         ws="none",
         limit_concurrency=settings.limit_connections,
+        timeout_keep_alive=SILENT_SECONDS,
         proxy_headers=bool(settings.trusted_proxies),
         forwarded_allow_ips=[str(network) for network in settings.trusted_proxies],
         **given,

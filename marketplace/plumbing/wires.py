@@ -43,6 +43,8 @@ def dial(address: Address, port: int, seconds: float) -> socket.socket:
     family = socket.AF_INET if address.version == 4 else socket.AF_INET6
     connection = socket.socket(family, socket.SOCK_STREAM)
     try:
+        # Else the second body over a connection waits up to 40 ms for the receipt of its head.
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         connection.settimeout(seconds)
         connection.connect((str(address), port))
     except BaseException:
@@ -60,39 +62,55 @@ class Network:
     trust: Callable[[], ssl.SSLContext] = system_trust
 
 
+def dialled(addresses: Iterable[Address], port: int, network: Network, end: float) -> socket.socket:
+    """A connection to the first of the checked addresses that takes one.  Raises OSError."""
+    failure: OSError = OSError("no address")
+    for address in addresses:
+        try:
+            return network.dial(address, port, left(end))
+        except OSError as error:
+            failure = error
+    raise failure
+
+
 class Backend(httpcore2.NetworkBackend):
     """Connects to the checked addresses, whatever the name says by now."""
 
     def __init__(self, addresses: list[Address], network: Network, end: float) -> None:
-        self._addresses, self._dial, self._end = addresses, network.dial, end
+        self._addresses, self._network, self._end = addresses, network, end
 
     def connect_tcp(self, host: str, port: int, *_rest: Any, **_options: Any) -> httpcore2.NetworkStream:  # noqa: ARG002
-        failure: OSError = OSError("no address")
-        for address in self._addresses:
-            try:
-                return self._stream(self._dial(address, port, left(self._end)))
-            except OSError as error:
-                failure = error
-        raise failure
+        return self._stream(dialled(self._addresses, port, self._network, self._end))
 
     def _stream(self, connection: socket.socket) -> httpcore2.NetworkStream:
-        return _Stream(connection, self._end)
+        return Stream(connection, self._end)
 
 
-class _Stream(httpcore2.NetworkStream):
-    """A connection of which every operation ends at the same moment, however slowly the other side drips."""
+class Stream(httpcore2.NetworkStream):
+    """A connection of which every operation ends at the same moment, however slowly the other side drips.
+
+    end: that moment; whoever uses the connection for a further request sets it anew.
+    """
 
     def __init__(self, connection: socket.socket, end: float) -> None:
-        self._connection, self._end = connection, end
+        self._connection, self.end = connection, end
+
+    def is_silent(self) -> bool:
+        """Whether nothing has come that nobody has read, not even the end of the connection."""
+        if isinstance(self._connection, ssl.SSLSocket) and self._connection.pending():
+            return False
+        ready = select.poll()
+        ready.register(self._connection, select.POLLIN)
+        return not ready.poll(0)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002
-        self._connection.settimeout(left(self._end))
+        self._connection.settimeout(left(self.end))
         return self._connection.recv(max_bytes)
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
         view = memoryview(buffer)
         while view:
-            self._connection.settimeout(left(self._end))
+            self._connection.settimeout(left(self.end))
             view = view[self._connection.send(view[:_AT_ONCE]) :]
 
     def close(self) -> None:
@@ -103,9 +121,9 @@ class _Stream(httpcore2.NetworkStream):
         ssl_context: ssl.SSLContext,
         server_hostname: str | None = None,
         timeout: float | None = None,  # noqa: ARG002
-    ) -> httpcore2.NetworkStream:
-        self._connection.settimeout(left(self._end))
-        return _Stream(ssl_context.wrap_socket(self._connection, server_hostname=server_hostname), self._end)
+    ) -> Stream:
+        self._connection.settimeout(left(self.end))
+        return Stream(ssl_context.wrap_socket(self._connection, server_hostname=server_hostname), self.end)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ the logs of both sides say the same, entry by entry.
 from __future__ import annotations
 
 import copy
+import socket
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from http.client import HTTPResponse
@@ -25,6 +26,8 @@ from marketplace.exchange.models import Listing
 from marketplace.kernel.canonical import Json, canonical
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation.models import Agreement
+from marketplace.plumbing import connections, sockets, wires
+from marketplace.plumbing.addresses import Address
 from marketplace.transfer import delivery
 from marketplace.transfer.recheck import recheck
 from tests.dataspace.instances import Instance, settle, two_instances
@@ -153,6 +156,29 @@ def test_a_contract_and_its_data_between_two_instances(both: tuple[Instance, Ins
         with instance.runtime.database.reading() as db:
             assert list(recheck(db)) == []
             assert [row for row in sealed_rows(db) if "dataspace" in str(row)] == []
+
+
+def test_the_messages_of_a_negotiation_reach_each_side_over_one_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for where, name in ((connections, "IDLE_SECONDS"), (connections, "AGE_SECONDS"), (sockets, "SILENT_SECONDS")):
+        monkeypatch.setattr(where, name, 3600)  # however slow this machine is
+    with two_instances(tmp_path) as (hospital, buyer):
+        dialled = [counted(one) for one in (hospital, buyer)]
+        negotiated(hospital, buyer, listed(hospital.house))
+    assert dialled == [[1], [1]]
+
+
+def counted(one: Instance) -> list[int]:
+    """The number of connections that an instance makes for its messages from now on."""
+    made = [0]
+
+    def dial(address: Address, port: int, seconds: float) -> socket.socket:
+        made[0] += 1
+        return wires.dial(address, port, seconds)
+
+    one.runtime.connections.network = wires.Network(dial=dial)
+    return made
 
 
 def signatures(one: Instance, document: str) -> list[tuple[str, str]]:

@@ -1,14 +1,17 @@
-"""A door on each database."""
+"""A door on each database, and a sender with a clock that stands."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from marketplace.settings import Settings
 from tests.house import House, open_house
 from tests.plumbing.door import Door, open_door
+from tests.plumbing.sender import Sender
 
 
 @pytest.fixture
@@ -28,3 +31,18 @@ def door(house: House) -> Iterator[Door]:
 def either_door(both: House) -> Iterator[Door]:
     with open_door(both) as opened:
         yield opened
+
+
+@pytest.fixture
+def sender(tmp_path: Path) -> Iterator[Sender]:
+    opened = Sender(Settings(data_folder=tmp_path))
+    yield opened
+    opened.connections.close()
+
+
+@pytest.fixture
+def moment(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """A clock that stands: its number is the time."""
+    standing = [6000.0]
+    monkeypatch.setattr(time, "monotonic", lambda: standing[0])
+    return standing

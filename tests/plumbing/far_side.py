@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -34,38 +34,52 @@ class Server:
 
 
 @contextmanager
-def serving(handle: Handler, *, host: str = "127.0.0.1", context: ssl.SSLContext | None = None) -> Iterator[Server]:
-    """Serve every connection with one function, until the block ends."""
+def serving(
+    handle: Handler, *, host: str = "127.0.0.1", context: ssl.SSLContext | None = None, keeps: bool = False
+) -> Iterator[Server]:
+    """Serve every connection with one function, until the block ends.
+
+    keeps: the function is called for each request of a connection, until the other side ends it; else for the first.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, 0), family=family) as listening:
+    with socket.create_server((host, 0), family=family) as listening, ExitStack() as stack:
         server = Server(listening.getsockname()[1])
         listening.settimeout(0.05)
         ended = threading.Event()
-        thread = threading.Thread(target=_accept, args=(listening, server, handle, context, ended))
-        thread.start()
+
+        def speak(connection: socket.socket) -> None:
+            connection.settimeout(5)
+            # Whoever goes away in the middle of a handshake or an answer is what many tests are about.
+            with connection, suppress(OSError), _spoken(connection, context) as spoken:
+                while said := _request(spoken):
+                    server.requests.append(said)
+                    handle(spoken)
+                    if not keeps:
+                        return
+
+        def accept() -> None:
+            while not ended.is_set():
+                with suppress(TimeoutError):
+                    connection, _ = listening.accept()
+                    server.connections += 1
+                    stack.callback(_start(speak, connection).join, 10)
+
+        accepting = _start(accept)
         try:
             yield server
         finally:
             ended.set()
-            thread.join(10)
+            accepting.join(10)
 
 
-def _accept(
-    listening: socket.socket, server: Server, handle: Handler, context: ssl.SSLContext | None, ended: threading.Event
-) -> None:
-    while not ended.is_set():
-        try:
-            connection, _ = listening.accept()
-        except TimeoutError:
-            continue
-        server.connections += 1
-        connection.settimeout(5)
-        try:
-            with context.wrap_socket(connection, server_side=True) if context else connection as spoken:
-                server.requests.append(_request(spoken))
-                handle(spoken)
-        except OSError:
-            connection.close()
+def _start(work: Callable[..., None], *given: socket.socket) -> threading.Thread:
+    thread = threading.Thread(target=work, args=given)
+    thread.start()
+    return thread
+
+
+def _spoken(connection: socket.socket, context: ssl.SSLContext | None) -> socket.socket:
+    return context.wrap_socket(connection, server_side=True) if context else connection
 
 
 def _request(spoken: socket.socket) -> bytes:
@@ -84,6 +98,17 @@ def answering(body: bytes = b"ok", *, status: str = "200 OK", headers: str = "")
     """A whole answer at once."""
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n{headers}\r\n".encode()
     return lambda connection: connection.sendall(head + body)
+
+
+def turns(*handlers: Handler) -> Handler:
+    """Another answer to each request; to the last and all after it the same."""
+    left = list(handlers)
+
+    def take_turn(connection: socket.socket) -> None:
+        handle = left.pop(0) if len(left) > 1 else left[0]
+        handle(connection)
+
+    return take_turn
 
 
 def contexts(folder: Path, name: str) -> tuple[ssl.SSLContext, ssl.SSLContext]:

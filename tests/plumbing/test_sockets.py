@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -15,10 +16,11 @@ from starlette.requests import Request
 from starlette.types import Receive, Scope, Send
 
 from marketplace.plumbing import sockets
+from marketplace.plumbing.connections import IDLE_SECONDS
 from marketplace.plumbing.limits import place_of
 from marketplace.settings import Settings
 from tests.house import House
-from tests.transfer.doors import served, wait_until, with_settings
+from tests.transfer.doors import app_of, served, wait_until, with_settings
 
 HEAD = b"GET /nowhere HTTP/1.1\r\nHost: x\r\n"
 
@@ -75,6 +77,28 @@ def test_a_connection_that_is_used_stays(house: House) -> None:
             time.sleep(0.5)
         assert connection.sock is line
         connection.close()
+
+
+def test_a_silent_connection_is_kept_seconds_longer_than_we_keep_one_ourselves(house: House) -> None:
+    config = sockets.server(app_of(house), house.runtime.settings).config
+    assert config.timeout_keep_alive >= IDLE_SECONDS + 3
+
+
+def test_a_stop_does_not_wait_for_connections_that_wait_for_a_request(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "SILENT_SECONDS", 3600)
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        server = sockets.server(app_of(house), house.runtime.settings, log_level="critical", lifespan="off")
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
+        thread.start()
+        wait_until(lambda: server.started)
+        with connected(door.getsockname(), HEAD + b"\r\n") as connection:
+            assert connection.recv(4096).startswith(b"HTTP/1.1 404")
+            server.should_exit = True
+            thread.join(20)
+            assert not thread.is_alive()
+            assert not is_open(connection)
 
 
 def test_the_rest_of_a_body_that_nobody_reads_is_not_waited_for(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
