@@ -2,7 +2,7 @@
 
 What this process commits wakes the reader; what another process commits is looked for.  Who waits holds no turn,
 thread, transaction or connection to the database, and is forgotten as soon as it hangs up; whoever finds too many
-waiting is answered at once.
+waiting, or whose server stops, is answered at once.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, nullcontext, suppress
 from typing import Annotated, Any, Final
 
 from anyio import CancelScope, CapacityLimiter
@@ -19,6 +19,7 @@ from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from marketplace.plumbing.bell import Bell
+from marketplace.plumbing.sockets import line_of
 from marketplace.plumbing.turns import Turns
 from marketplace.plumbing.web import Call
 
@@ -47,6 +48,7 @@ class _Reader(Bell):
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self.gone = False
+        self.over = False
 
     def ring(self, *told: Any, **more: Any) -> None:
         """Wake the reader."""
@@ -64,12 +66,17 @@ class _Reader(Bell):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
 
+    def end(self) -> None:
+        """The time of the reader is over before its end."""
+        self.over = True
+        self._woken.set()
+
     async def watch(self, request: Request) -> None:
         """Notice that the reader has hung up."""
         while (await request.receive())["type"] != "http.disconnect":
             pass
         self.gone = True
-        self._woken.set()
+        self.end()
 
 
 class Waiting:
@@ -108,8 +115,12 @@ class Waiting:
         others[who] += 1
         reader = _Reader()
         watched = asyncio.ensure_future(reader.watch(request))
+        line = line_of(request.scope)
         try:
-            with call.runtime.database.bell.listening(topic, reader):
+            with (
+                call.runtime.database.bell.listening(topic, reader),
+                line.telling_of_stop(reader.end) if line is not None else nullcontext(),
+            ):
                 return await _waited(reader, request, call, look, end, judge)
         finally:
             watched.cancel()
@@ -133,7 +144,7 @@ async def _waited(
         reader.listen()
         answer = await run_in_threadpool(look_anew)
         left = end - time.monotonic()
-        if answer.status_code != 304 or left <= 0 or reader.gone:
+        if answer.status_code != 304 or left <= 0 or reader.over:
             return answer
         await run_in_threadpool(call.db.rollback)
         async with _turn_given_back(Turns.LOOKS.of(request.app)):

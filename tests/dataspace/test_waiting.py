@@ -181,6 +181,23 @@ def test_who_waits_takes_nothing_from_others_and_who_hangs_up_is_forgotten(
         wait_until(lambda: turns.borrowed_tokens == 0)
 
 
+def test_a_server_that_stops_answers_whoever_waits_instead_of_waiting_for_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them would wait for 20 s, and `served` leaves a server that has not ended within 10."""
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
+    app = app_of(house)
+    app.include_router(routes)
+    with ExitStack() as stack:
+        with served(house, app) as address:
+            waiters = [stack.enter_context(closing(HTTPConnection(*address))) for _ in range(waiting.OF_ONE)]
+            for one in waiters:
+                one.request("GET", f"{PATH}?wait=20", headers={"X-Caller": "pharma", "If-None-Match": "*"})
+            wait_until(lambda: listening(house) == len(waiters), 15)
+        assert (listening(house), app.state.waiting._of.total()) == (0, 0), "the server has ended, and nobody waits"
+        assert [one.getresponse().status for one in waiters] == [304] * len(waiters)
+
+
 def test_the_list_is_read_page_by_page_and_each_page_may_be_waited_for(
     peer: Peer, house: House, http: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
