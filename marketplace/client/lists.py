@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from marketplace.client.api import ApiClient, Params
+from marketplace.client.problem import ProblemError
 from marketplace.kernel.errors import Unavailable
 
 LONGEST: Final = 20
@@ -31,17 +32,29 @@ def items(client: ApiClient, path: str, params: Params | None = None) -> Iterato
 
 
 def wait_for(
-    client: ApiClient, path: str, ready: Callable[[Any], bool], *, seconds: float, params: Params | None = None
+    client: ApiClient,
+    path: str,
+    ready: Callable[[Any], bool],
+    *,
+    seconds: float,
+    params: Params | None = None,
+    not_yet: str | None = None,
 ) -> Any:
     """The JSON of a resource as soon as it is ready; the service answers when it has changed (`wait`).
 
-    ready: judges each answer that is another one.  Raises NotInTime, ProblemError.
+    ready: judges each answer that is another one; not_yet: slug of the refusal of what is not there yet.
+    Raises NotInTime, ProblemError.
     """
     held, end = None, time.monotonic() + seconds
     while True:
         asked_at = time.monotonic()
         wait = min(LONGEST, max(0, math.ceil(end - asked_at)))
-        found, held = client.get_again(path, dict(params or {}) | {"wait": wait}, held)
+        try:
+            found, held = client.get_again(path, dict(params or {}) | {"wait": wait}, held)
+        except ProblemError as refused:
+            if refused.slug != not_yet:
+                raise
+            found = None
         if found is not None and ready(found):
             return found
         if time.monotonic() >= end:

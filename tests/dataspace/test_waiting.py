@@ -67,7 +67,7 @@ def meanwhile(house: House, http: TestClient, asked: str, held: str, act: Callab
         while listening(house) == before and not answer.done():
             pass
         act()
-        return answer.result(30)
+        return answer.result(10)  # of 20 s that it would wait: whoever is not woken is not answered in time
 
 
 def test_who_holds_the_last_answer_is_told_when_it_is_another_one(

@@ -41,7 +41,7 @@ def meanwhile(house: House, asked: Callable[[], Any], act: Callable[[], object])
         while not house.runtime.database.bell._parts and not answer.done():
             pass
         act()
-        return answer.result(30)
+        return answer.result(10)  # of 20 s that it would wait: whoever is not woken is not answered in time
 
 
 def test_both_parties_are_told_of_each_move_and_nobody_else(
