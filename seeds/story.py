@@ -20,7 +20,7 @@ from sqlmodel import col, func, select
 
 from marketplace.audit.models import Entry
 from marketplace.client import proofs
-from marketplace.client.problem import ProblemError
+from marketplace.client.delivery import wait_for_delivery
 from marketplace.costing.models import MeterEvent
 from marketplace.kernel.clock import RunningStoryClock, SystemClock
 from marketplace.kernel.errors import Invalid
@@ -196,10 +196,9 @@ def _use(told: Telling, agreement: dict[str, Any]) -> None:
     told.world.day(36)
     resume_if_suspended(told.world, told.result["certificate"]["code"])
     client = told.world["pharma"]
-    _wait("the delivery to be prepared", lambda: _delivery_ready(told, agreement["id"]))
+    manifest = wait_for_delivery(client, agreement["id"])
     data = told.instance.runtime.settings.data_folder
     kept = data.parent / f"{data.name}-parties" / "served.tar"  # the buyer keeps it for the next telling
-    manifest = client.get(f"/v1/agreements/{agreement['id']}/manifest")
     if not kept.is_file() or _sha256(kept) != manifest["content"]["tar"]["sha256"]:
         path = f"/v1/agreements/{agreement['id']}/data"
         with (
@@ -217,16 +216,6 @@ def _use(told: Telling, agreement: dict[str, Any]) -> None:
 def _sha256(file: Path) -> str:
     with file.open("rb") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def _delivery_ready(told: Telling, agreement: str) -> bool:
-    try:
-        told.world["pharma"].get(f"/v1/agreements/{agreement}/manifest")
-    except ProblemError as problem:
-        if problem.status in {404, 409, 503}:
-            return False
-        raise
-    return True
 
 
 def _refuse(told: Telling, scene: Scene, agreements: dict[str, Any]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, Index
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -22,10 +22,12 @@ class Exchange(SQLModel, table=True):
     """
 
     __tablename__ = "dataspace_exchange"
+    # In the order of the list, so that a page of it is read and not sorted.
+    __table_args__ = (Index("ix_dataspace_exchange_participant_opened", "participant_id", "opened_at", "id"),)
 
     id: str = Field(primary_key=True)
     protocol: str
-    participant_id: str = Field(foreign_key="participant.id", index=True)
+    participant_id: str = Field(foreign_key="participant.id")
     connector_id: str = Field(foreign_key="connector.id", index=True)
     side: str
     peer_pid: str = Field(default="", index=True)

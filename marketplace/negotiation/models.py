@@ -19,14 +19,19 @@ class AccessRequest(SQLModel, table=True):
     """
 
     __tablename__ = "access_request"
-    # With the state, so that what is open is found among all that a buyer ever asked for under a listing.
-    __table_args__ = (Index("ix_access_request_buyer_listing", "buyer_id", "listing_id", "state"),)
+    # With the state, so that what is open is found among all that a buyer ever asked for under a listing; with the
+    # moment, so that a page of what either party has is read in its order.
+    __table_args__ = (
+        Index("ix_access_request_buyer_listing", "buyer_id", "listing_id", "state"),
+        Index("ix_access_request_buyer_asked", "buyer_id", "asked_at", "id"),
+        Index("ix_access_request_provider_asked", "provider_id", "asked_at", "id"),
+    )
 
     id: str = Field(primary_key=True)
     listing_id: str = Field(foreign_key="listing.id", index=True)
     offer_id: str = Field(foreign_key="offer.id")
     buyer_id: str = Field(foreign_key="participant.id")
-    provider_id: str = Field(foreign_key="participant.id", index=True)
+    provider_id: str = Field(foreign_key="participant.id")
     state: str = Field(index=True)
     purpose: str
     justification: str

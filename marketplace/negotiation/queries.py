@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import bindparam, or_
+from sqlalchemy import and_, bindparam, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
@@ -97,9 +97,11 @@ def request_page(
 
     Raises NotOnThisList.
     """
-    mine = or_(col(AccessRequest.buyer_id) == actor.participant, col(AccessRequest.provider_id) == actor.participant)
+    bought = col(AccessRequest.buyer_id) == actor.participant
+    sold = and_(col(AccessRequest.provider_id) == actor.participant, ~bought)
+    parts = [select(AccessRequest).where(side) for side in (bought, sold)]
     only = () if state is None else (col(AccessRequest.state) == state,)
-    return _LATEST.page(db, select(AccessRequest).where(mine), cursor, limit, only)
+    return _LATEST.page_of_parts(db, parts, cursor, limit, only)
 
 
 def hold_opening(db: Session, buyer_id: str, listing_id: str) -> None:

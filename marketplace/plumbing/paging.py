@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from heapq import merge
+from itertools import islice
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 from fastapi import Query
@@ -59,25 +61,47 @@ class Order:
 
         only: further conditions, which the row of the cursor need not meet any more.  Raises NotOnThisList.
         """
-        asked = rows.where(*only)
-        if cursor is not None:
-            last, here = self._last(db, rows, cursor), tuple_(*self.place)
-            behind = tuple_(*(literal(getattr(last, _name(one)), _column(one).type) for one in self.place))
-            asked = asked.where(here < behind if self.latest_first else here > behind)
+        return self.page_of_parts(db, (rows,), cursor, limit, only)
+
+    def page_of_parts(
+        self,
+        db: Session,
+        parts: Sequence[SelectOfScalar[Row]],
+        cursor: str | None,
+        limit: int,
+        only: Sequence[ColumnElement[bool]] = (),
+    ) -> Paged[Row]:
+        """The same of a list in parts that have no row in common, each of them read by an index of its own.
+
+        With `OR` between them, or all in one statement, PostgreSQL reads and sorts the whole list for a page of it.
+        """
+        behind = () if cursor is None else (self._is_behind(self._last(db, parts, cursor)),)
         order = [one.desc() for one in self.place] if self.latest_first else self.place
-        found = db.exec(asked.order_by(*order).limit(limit + 1)).all()
+        asked = (one.where(*only, *behind).order_by(*order).limit(limit + 1) for one in parts)
+        in_order = merge(*(db.exec(one).all() for one in asked), key=self._place_of, reverse=self.latest_first)
+        found = list(islice(in_order, limit + 1))
         return Paged(found[:limit], self._cursor(found[limit - 1]) if len(found) > limit else None)
+
+    def _place_of(self, row: object) -> tuple[Any, ...]:
+        return tuple(getattr(row, _name(one)) for one in self.place)
+
+    def _is_behind(self, last: object) -> ColumnElement[bool]:
+        here = tuple_(*self.place)
+        columns = zip(self._place_of(last), self.place, strict=True)
+        there = tuple_(*(literal(value, _column(one).type) for value, one in columns))
+        return here < there if self.latest_first else here > there
 
     def _cursor(self, row: object) -> str:
         return _BETWEEN.join(str(getattr(row, _name(one))) for one in self.key)
 
-    def _last(self, db: Session, rows: SelectOfScalar[Row], cursor: str) -> Row:
-        parts = cursor.split(_BETWEEN, len(self.key) - 1)
-        named = [column == part for column, part in zip(self.key, parts, strict=False)]
-        last = db.exec(rows.where(*named)).first() if len(parts) == len(self.key) else None
-        if last is None:
-            raise NotOnThisList("the cursor was not made by this list", got=shown(cursor), action="start without one")
-        return last
+    def _last(self, db: Session, parts: Sequence[SelectOfScalar[Row]], cursor: str) -> Row:
+        values = cursor.split(_BETWEEN, len(self.key) - 1)
+        named = [column == value for column, value in zip(self.key, values, strict=False)]
+        for one in parts if len(values) == len(self.key) else ():
+            last = db.exec(one.where(*named)).first()
+            if last is not None:
+                return last
+        raise NotOnThisList("the cursor was not made by this list", got=shown(cursor), action="start without one")
 
 
 def _column(one: Mapped[Any]) -> InstrumentedAttribute[Any]:

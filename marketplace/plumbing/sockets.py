@@ -3,6 +3,7 @@
 Whatever lies in a buffer when a use is stopped still reaches the client.  The kernel would hold megabytes for a slow
 reader, so every connection gets a capped send buffer, and a stopped one is reset: what was not sent is thrown away.
 A connection costs memory and a descriptor, so their number is capped, and one that brings no request is closed.
+A request that waits for something to happen is told when the server stops, which would wait for it otherwise.
 """
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ import socket
 import struct
 import termios
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from ipaddress import ip_address
 from typing import Any, ClassVar, Final
 
@@ -49,6 +50,25 @@ class Line:
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._socket = transport.get_extra_info("socket")
+        self._waits: Callable[[], object] | None = None
+        self._stops = False
+
+    def stop(self) -> None:
+        """The server begins to stop: have whoever waits told, now and from now on."""
+        self._stops = True
+        if self._waits is not None:
+            self._waits()
+
+    @contextmanager
+    def telling_of_stop(self, waits: Callable[[], object]) -> Iterator[None]:
+        """Within the block, have the one request under way here told that the server stops, or at once if it does."""
+        self._waits = waits
+        if self._stops:
+            waits()
+        try:
+            yield
+        finally:
+            self._waits = None
 
     def cut(self) -> None:
         """Reset the connection; bytes that the client's machine has not taken yet are thrown away."""
@@ -87,6 +107,7 @@ class CappedProtocol(H11Protocol):
 
     settings: ClassVar[Settings]
     held: ClassVar[Counter[str]]
+    _line: Line
     _place: str | None = None
     _owed: str | None = None
     _timer: asyncio.TimerHandle | None = None
@@ -98,7 +119,8 @@ class CappedProtocol(H11Protocol):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         # 0: the next piece is taken only when the one before has gone to the kernel.
         transport.set_write_buffer_limits(high=0)
-        self.app_state = {**self.app_state, _LINE: Line(transport)}
+        self._line = Line(transport)
+        self.app_state = {**self.app_state, _LINE: self._line}
         super().connection_made(transport)
         if self._is_one_too_many():
             transport.abort()
@@ -111,6 +133,10 @@ class CappedProtocol(H11Protocol):
                 del self.held[self._place]
         super().connection_lost(exc)
         self._stop_watch()
+
+    def shutdown(self) -> None:
+        super().shutdown()
+        self._line.stop()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -191,7 +217,10 @@ def freeze() -> None:
 
 
 def serve(app: ASGIApp, settings: Settings, **given: Any) -> None:
-    """Serve an application until the process is told to stop; streams that still run then have ten seconds."""
+    """Serve an application until the process is told to stop; streams that still run then have ten seconds.
+
+    Whoever waits for something to happen (`plumbing.waiting`) is answered at once.
+    """
     freeze()
     with suppress(KeyboardInterrupt):  # the server ends in order first, then passes the signal on
         server(app, settings, timeout_graceful_shutdown=10, **given).run()

@@ -1,8 +1,8 @@
-"""Long polls: a reader who holds an answer already is answered again when it has changed, or when its time is over.
+"""Long polls: a reader is answered when what it holds has changed, or what it asks for is there, or its time is over.
 
 What this process commits wakes the reader; what another process commits is looked for.  Who waits holds no turn,
 thread, transaction or connection to the database, and is forgotten as soon as it hangs up; whoever finds too many
-waiting is answered at once.
+waiting, or whose server stops, is answered at once.
 """
 
 from __future__ import annotations
@@ -11,14 +11,16 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
-from typing import Annotated, Any, Final
+from contextlib import asynccontextmanager, nullcontext, suppress
+from http import HTTPStatus
+from typing import Annotated, Any, Final, TypeVar
 
 from anyio import CancelScope, CapacityLimiter
 from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from marketplace.plumbing.bell import Bell
+from marketplace.plumbing.sockets import line_of
 from marketplace.plumbing.turns import Turns
 from marketplace.plumbing.web import Call
 
@@ -29,14 +31,15 @@ AT_ONCE: Final = 96
 OF_ONE: Final = 4
 """those of one participant."""
 
-Wait = Annotated[
-    int,
-    Query(
-        ge=0,
-        le=LONGEST,
-        description="Seconds to wait for an answer other than the one that If-None-Match names; then 304.",
-    ),
-]
+T = TypeVar("T")
+
+
+def _seconds(what: str) -> Any:
+    return Query(ge=0, le=LONGEST, description=f"Seconds to wait for {what}.")
+
+
+Wait = Annotated[int, _seconds("an answer other than the one that If-None-Match names; then 304")]
+WaitUntilThere = Annotated[int, _seconds("what is not there yet; then it is refused as without")]
 
 
 class _Reader(Bell):
@@ -47,6 +50,7 @@ class _Reader(Bell):
         self._loop = asyncio.get_running_loop()
         self._woken = asyncio.Event()
         self.gone = False
+        self.over = False
 
     def ring(self, *told: Any, **more: Any) -> None:
         """Wake the reader."""
@@ -64,12 +68,17 @@ class _Reader(Bell):
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
 
+    def end(self) -> None:
+        """The time of the reader is over before its end."""
+        self.over = True
+        self._woken.set()
+
     async def watch(self, request: Request) -> None:
         """Notice that the reader has hung up."""
         while (await request.receive())["type"] != "http.disconnect":
             pass
         self.gone = True
-        self._woken.set()
+        self.end()
 
 
 class Waiting:
@@ -97,49 +106,67 @@ class Waiting:
         seconds: int,
         judge: Callable[[], object],
     ) -> Response:
-        """The first answer of look that is not 304, or its last one when the time is over.
+        """The first answer of look that is not 304, or its last one when the time is over; the rest as for `until`."""
+        return await cls.until(request, call, topic, look, seconds, judge, _is_another)
 
-        request: in a turn of `waits_for_changes`; topic: what rings when the answer may have changed; look: reads with
+    @classmethod
+    async def until(
+        cls,
+        request: Request,
+        call: Call,
+        topic: str,
+        look: Callable[[], T],
+        seconds: int,
+        judge: Callable[[], object],
+        ready: Callable[[T], bool],
+    ) -> T:
+        """The first that look finds and that is ready, or the last that it finds when the time is over.
+
+        request: in a turn of `waits_for_changes`; topic: what rings when look may find something else; look: reads with
         the session of the call; judge: before each look of who may wait, raises where the caller may not read any more.
         """
         who, end, others = call.actor.participant, time.monotonic() + seconds, cls.of(request)._of
         if seconds == 0 or others[who] >= OF_ONE or others.total() >= AT_ONCE:
             return await run_in_threadpool(look)
+
+        def look_anew() -> T:
+            call.db.rollback()  # else it reads what was when it was authenticated, before anybody listened
+            judge()
+            return look()
+
         others[who] += 1
         reader = _Reader()
         watched = asyncio.ensure_future(reader.watch(request))
+        line = line_of(request.scope)
         try:
-            with call.runtime.database.bell.listening(topic, reader):
-                return await _waited(reader, request, call, look, end, judge)
+            with (
+                call.runtime.database.bell.listening(topic, reader),
+                line.telling_of_stop(reader.end) if line is not None else nullcontext(),
+            ):
+                return await _waited(reader, request, call, look_anew, ready, end)
         finally:
             watched.cancel()
             others -= Counter((who,))  # which forgets who has none left
 
 
-async def _waited(
-    reader: _Reader,
-    request: Request,
-    call: Call,
-    look: Callable[[], Response],
-    end: float,
-    judge: Callable[[], object],
-) -> Response:
-    def look_anew() -> Response:
-        call.db.rollback()  # else it reads what was when it was authenticated, before anybody listened
-        judge()
-        return look()
+def _is_another(answer: Response) -> bool:
+    return answer.status_code != HTTPStatus.NOT_MODIFIED
 
+
+async def _waited(
+    reader: _Reader, request: Request, call: Call, look: Callable[[], T], ready: Callable[[T], bool], end: float
+) -> T:
     while True:
         reader.listen()
-        answer = await run_in_threadpool(look_anew)
+        found = await run_in_threadpool(look)
         left = end - time.monotonic()
-        if answer.status_code != 304 or left <= 0 or reader.gone:
-            return answer
+        if ready(found) or left <= 0 or reader.over:
+            return found
         await run_in_threadpool(call.db.rollback)
         async with _turn_given_back(Turns.LOOKS.of(request.app)):
             await reader.until_woken(min(left, LOOK_SECONDS))
         if reader.gone:
-            return answer
+            return found
 
 
 @asynccontextmanager

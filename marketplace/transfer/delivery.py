@@ -14,6 +14,7 @@ from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation.queries import agreement as agreement_of
+from marketplace.plumbing import bell
 from marketplace.plumbing.runtime import Runtime
 from marketplace.transfer import queries
 from marketplace.transfer.body import hash_of, tar_body
@@ -21,6 +22,11 @@ from marketplace.transfer.making import make, mark_under
 from marketplace.transfer.manifest import DeliveredFile, keep_signed, render
 from marketplace.transfer.models import Delivery, DeliveryFile
 from marketplace.transfer.plan import Plan, plan_of
+
+
+def topic_of(agreement_id: str) -> str:
+    """What rings when the delivery of an agreement is prepared."""
+    return f"delivery of {agreement_id}"
 
 
 def prepare(runtime: Runtime, agreement_id: str) -> str | None:
@@ -76,6 +82,7 @@ def _keep(
         agreement=agreement.id,
         facts=facts,
     )
+    bell.ask(db, topic_of(agreement.id))
     return name
 
 

@@ -7,21 +7,27 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Request, Response
+from sqlmodel import Session
 
 from marketplace.audit import documents, receipts
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.errors import Conflict, Forbidden
 from marketplace.negotiation.queries import own_agreement, readable_agreement
+from marketplace.participants.authentication import require_still
+from marketplace.plumbing.conditional import UNCHANGED, IfNoneMatch, answer_of
 from marketplace.plumbing.problems import problem
 from marketplace.plumbing.runtime import Runtime
-from marketplace.plumbing.turns import Turns, in_own_thread
+from marketplace.plumbing.turns import Turns, in_own_thread, waits_for_changes
+from marketplace.plumbing.waiting import Waiting, WaitUntilThere
 from marketplace.plumbing.web import RECEIPT, Gate, View, record_raised, router
 from marketplace.transfer import opening, queries
 from marketplace.transfer.asking import Action, Approval, AssetId, Place, ProofRequired, Purpose, require_bound
+from marketplace.transfer.delivery import topic_of
 from marketplace.transfer.opening import Download, Opened, OutsideRange, Refused, Representation
 from marketplace.transfer.refusing import refusal_of
 from marketplace.transfer.schemas import ManifestOut, ManifestSignature, TransferOut
@@ -110,19 +116,31 @@ async def describe_file(request: Request, agreement_id: str, path: str) -> Respo
     return await _as_known_caller(request, lambda rt, who: _describe(rt, who, agreement_id, path))
 
 
-@routes.get("/agreements/{agreement_id}/manifest", operation_id="get_delivery_manifest")
-def get_delivery_manifest(view: View, agreement_id: str) -> ManifestOut:
-    """The signed list of every file that is delivered under an agreement, for its parties and auditors."""
-    found = readable_agreement(view.db, view.actor, agreement_id)
-    delivery = queries.delivery(view.db, found.id)
-    if delivery is None:
-        raise queries.NoDelivery("nothing has been prepared yet", action="try again in a few seconds")
-    signatures = documents.signatures(view.db, delivery.manifest)
-    return ManifestOut(
-        sha256=delivery.manifest,
-        content=documents.content(view.db, delivery.manifest),
-        signatures=[ManifestSignature.model_validate(one) for one in signatures],
-    )
+@routes.get(
+    "/agreements/{agreement_id}/manifest",
+    operation_id="get_delivery_manifest",
+    response_model=ManifestOut,
+    responses=UNCHANGED,
+)
+@waits_for_changes
+async def get_delivery_manifest(
+    view: View, request: Request, agreement_id: str, held: IfNoneMatch = None, wait: WaitUntilThere = 0
+) -> Response:
+    """The signed list of every file that is delivered under an agreement, for its parties and auditors.
+
+    With `wait` it is answered as soon as the delivery is prepared.
+    """
+
+    def look() -> Response | None:
+        found = readable_agreement(view.db, view.actor, agreement_id)
+        delivery = queries.delivery(view.db, found.id)
+        return None if delivery is None else answer_of(_manifest(view.db, delivery.manifest), held)
+
+    judge = partial(require_still, view.db, view.actor, view.runtime)
+    answer = await Waiting.until(request, view, topic_of(agreement_id), look, wait, judge, _is_there)
+    if answer is None:
+        raise _nothing_yet()
+    return answer
 
 
 @routes.get("/agreements/{agreement_id}/transfers", operation_id="list_transfers")
@@ -185,11 +203,24 @@ def _describe(runtime: Runtime, actor: Actor, agreement_id: str, path: str | Non
     with runtime.database.reading() as db:
         delivery = queries.delivery(db, own_agreement(db, actor, agreement_id).id)
         if delivery is None:
-            raise queries.NoDelivery("nothing has been prepared yet", action="try again in a few seconds")
+            raise _nothing_yet()
         whole = opening.represent(db, delivery, path)
     asked = Download(agreement_id, UseRequest(purpose=""), path)
     headers = _headers(whole, asked) | {"Content-Length": str(whole.body.size)}
     return Response(status_code=200, media_type=_media_type(path), headers=headers)
+
+
+def _manifest(db: Session, sha256: str) -> ManifestOut:
+    signatures = [ManifestSignature.model_validate(one) for one in documents.signatures(db, sha256)]
+    return ManifestOut(sha256=sha256, content=documents.content(db, sha256), signatures=signatures)
+
+
+def _is_there(answer: Response | None) -> bool:
+    return answer is not None
+
+
+def _nothing_yet() -> queries.NoDelivery:
+    return queries.NoDelivery("nothing has been prepared yet", action="try again in a few seconds, or ask with `wait`")
 
 
 def _headers(whole: Representation, asked: Download) -> dict[str, str]:

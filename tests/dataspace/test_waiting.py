@@ -67,7 +67,7 @@ def meanwhile(house: House, http: TestClient, asked: str, held: str, act: Callab
         while listening(house) == before and not answer.done():
             pass
         act()
-        return answer.result(30)
+        return answer.result(10)  # of 20 s that it would wait: whoever is not woken is not answered in time
 
 
 def test_who_holds_the_last_answer_is_told_when_it_is_another_one(
@@ -179,6 +179,23 @@ def test_who_waits_takes_nothing_from_others_and_who_hangs_up_is_forgotten(
         wait_until(lambda: listening(house) == 0, 15)
         assert app.state.waiting._of.total() == 0
         wait_until(lambda: turns.borrowed_tokens == 0)
+
+
+def test_a_server_that_stops_answers_whoever_waits_instead_of_waiting_for_it(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them would wait for 20 s, and `served` leaves a server that has not ended within 10."""
+    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
+    app = app_of(house)
+    app.include_router(routes)
+    with ExitStack() as stack:
+        with served(house, app) as address:
+            waiters = [stack.enter_context(closing(HTTPConnection(*address))) for _ in range(waiting.OF_ONE)]
+            for one in waiters:
+                one.request("GET", f"{PATH}?wait=20", headers={"X-Caller": "pharma", "If-None-Match": "*"})
+            wait_until(lambda: listening(house) == len(waiters), 15)
+        assert (listening(house), app.state.waiting._of.total()) == (0, 0), "the server has ended, and nobody waits"
+        assert [one.getresponse().status for one in waiters] == [304] * len(waiters)
 
 
 def test_the_list_is_read_page_by_page_and_each_page_may_be_waited_for(

@@ -139,8 +139,8 @@ class Crowd:
         for party in dice.sample((client, hospital), 2):
             signed = self._until_answered(lambda party=party: party.sign(document, "agreement"))  # type: ignore[misc]
             self._post(party, f"/v1/agreements/{agreement}/signature", signed, dice)
-        waiting = frozenset({404, 409})
-        self._until_answered(lambda: client.get(f"/v1/agreements/{agreement}/manifest"), also=waiting)
+        at = f"/v1/agreements/{agreement}/manifest"
+        self._until_answered(lambda: client.get(at, {"wait": 5}), also=frozenset({404}))
         for _ in range(dice.randrange(1, 5)):
             self._use(client, agreement, dice)
         if dice.random() < 0.3:

@@ -6,12 +6,13 @@ import random
 import shutil
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from itertools import cycle
 from pathlib import Path
 from typing import Any
 
+from marketplace.client.delivery import wait_for_delivery
 from marketplace.client.problem import ProblemError
 from marketplace.kernel.clock import SystemClock
 from marketplace.kernel.ids import new_id
@@ -62,7 +63,7 @@ def _contract(world: World, place: Place, buyer: str, number: int, dice: random.
     for party in (client, hospital):
         party.post(f"/v1/agreements/{agreement}/signature", party.sign(document, "agreement"))
         yield
-    _wait(lambda: client.get(f"/v1/agreements/{agreement}/manifest"))
+    wait_for_delivery(client, agreement)
     yield
     for purpose in (PURPOSE, "advertising", PURPOSE):
         _use(client, agreement, purpose, whole=dice.random() < 0.7)
@@ -94,19 +95,6 @@ def _use(client: Any, agreement: str, purpose: str, *, whole: bool) -> None:
     except ProblemError as problem:
         if problem.status != 403:
             raise
-
-
-def _wait(ready: Callable[[], Any], seconds: float = 60) -> None:
-    limit = time.monotonic() + seconds
-    while True:
-        try:
-            ready()
-        except ProblemError as problem:
-            if problem.status not in {404, 409, 503} or time.monotonic() > limit:
-                raise
-            time.sleep(0.05)
-        else:
-            return
 
 
 def _settle(instance: Instance) -> None:

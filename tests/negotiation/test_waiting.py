@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -41,7 +40,7 @@ def meanwhile(house: House, asked: Callable[[], Any], act: Callable[[], object])
         while not house.runtime.database.bell._parts and not answer.done():
             pass
         act()
-        return answer.result(30)
+        return answer.result(10)  # of 20 s that it would wait: whoever is not woken is not answered in time
 
 
 def test_both_parties_are_told_of_each_move_and_nobody_else(
@@ -80,19 +79,50 @@ def test_both_parties_are_told_of_each_move_and_nobody_else(
     assert house.runtime.database.bell._parts == []
 
 
-def test_who_waits_in_vain_is_told_so_and_asks_no_more_often_than_once_a_second(
+class Pauses:
+    """A clock that moves only while the client sleeps, and what is done meanwhile."""
+
+    def __init__(self, *acts: Callable[[], object]) -> None:
+        self.taken: list[float] = []
+        self._acts = list(acts)
+
+    def monotonic(self) -> float:
+        return sum(self.taken)
+
+    def sleep(self, seconds: float) -> None:
+        self.taken.append(seconds)
+        if self._acts:
+            self._acts.pop(0)()
+
+
+def test_who_waits_in_vain_is_told_so_and_asks_ever_more_seldom(
     house: House, clients: dict[str, ApiClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = f"{REQUESTS}/{requested(house).id}"
+    path, pauses = f"{REQUESTS}/{requested(house).id}", Pauses()
     monkeypatch.setattr(waiting, "OF_ONE", 0)
-    pauses: list[float] = []
-    moments = iter(range(0, 1000, 2))  # two seconds pass whenever the clock is looked at
-    clock = SimpleNamespace(monotonic=lambda: float(next(moments)), sleep=pauses.append)
-    monkeypatch.setattr(lists, "time", clock)
+    monkeypatch.setattr(lists, "time", pauses)
     with pytest.raises(NotInTime, match="within 20 s"):
         wait_for(clients["pharma"], path, lambda _found: False, seconds=20)
-    assert pauses
-    assert set(pauses) == {lists.PAUSE_SECONDS}
+    assert pauses.taken == [1, 2, 4, 5, 5, 3]
+
+
+def test_what_has_no_etag_is_asked_for_again_after_a_pause(
+    house: House, clients: dict[str, ApiClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buyer, agreement = clients["pharma"], approve(house, requested(house))
+    path = f"/v1/agreements/{agreement.id}"
+    assert buyer.get_again(path, {"wait": 20}, None)[1] is None
+    pauses = Pauses(lambda: sign(house, agreement, "pharma"), lambda: sign(house, agreement, "hospital"))
+    monkeypatch.setattr(lists, "time", pauses)
+    states: list[str] = []
+
+    def in_force(found: Any) -> bool:
+        states.append(found["state"])
+        assert len(states) == len(pauses.taken) + 1, "a pause lies before each further question"
+        return states[-1] == "finalized"
+
+    assert wait_for(buyer, path, in_force, seconds=60)["id"] == agreement.id
+    assert (states, pauses.taken) == (["drafted", "drafted", "finalized"], [1, 2])
 
 
 def test_a_list_of_negotiations_is_read_page_by_page_and_by_state(house: House, clients: dict[str, ApiClient]) -> None:
