@@ -202,6 +202,51 @@ def test_a_debit_whose_money_came_back_confirms_nothing_once_its_order_is_placed
     assert imbalance(owing) == 0
 
 
+@pytest.mark.parametrize("decision", list(Resolution))
+def test_a_debit_that_a_person_spoke_of_and_that_came_back_confirms_nothing_once_its_order_is_placed_again(
+    owing: House, decision: Resolution
+) -> None:
+    arranged = findings(owing)
+    first, made = payables(owing)["legal.opinion"].amount_fen, order(owing)
+    name, before = str(payables(owing)["legal.opinion"].reference), open_between(owing, "law_firm")
+    cancel(owing, made)
+    gone, back = debit("D1", first, name), returned("R1", first, name)
+    assert take(owing, gone) == ["order_cancelled"]
+    if resolve(owing, made, decision) == "placed":
+        cancel(owing, made)
+    assert take(owing, back) == ["returned"]
+    assert state(owing, made) == "cancelled"
+    assert resolve(owing, made, Resolution.CARRIED_OUT) == "placed"
+    assert [take(owing, one) for one in (gone, back)] == [["taken_before"], ["taken_before"]]
+    assert (opinions(owing), open_between(owing, "law_firm")) == ([(0, first, "ordered")], before)
+    assert take(owing, debit("D2", first, name)) == ["paid_out"]
+    assert open_between(owing, "law_firm")[2:] == (0, first)
+    told = [one["facts"]["outcome"] for one in entries(owing, Tag.BANK_ENTRY_TAKEN)]
+    assert told == ["order_cancelled", "returned", "paid_out"]
+    assert imbalance(owing) == 0
+    assert findings(owing) == arranged
+
+
+def test_of_two_debits_of_a_cancelled_order_the_earlier_one_came_back_unless_the_bank_names_the_other(
+    owing: House,
+) -> None:
+    first, made = payables(owing)["legal.opinion"].amount_fen, order(owing)
+    name = str(payables(owing)["legal.opinion"].reference)
+    cancel(owing, made)
+    assert take(owing, debit("D1", first, name)) == ["order_cancelled"]
+    assert resolve(owing, made, Resolution.SETTLED_OUTSIDE) == "cancelled"
+    assert take(owing, debit("D2", first, name)) == ["order_cancelled"]
+    assert take(owing, returned("R1", first, name)) == ["returned"]
+    assert state(owing, made) == "contested", "the payee still has the money of the second one"
+    assert take(owing, debit("D3", first, name)) == ["order_cancelled"]
+    assert take(owing, returned("D3", first, name)) == ["returned"]
+    assert resolve(owing, made, Resolution.CARRIED_OUT) == "placed"
+    again = [take(owing, debit(one, first, name)) for one in ("D3", "D1", "D2", "D2")]
+    assert again == [["taken_before"], ["taken_before"], ["paid_out"], ["taken_before"]]
+    assert open_between(owing, "law_firm")[2:] == (0, first)
+    assert imbalance(owing) == 0
+
+
 def test_an_order_cancelled_while_the_bank_confirms_it_is_paid_or_contested_and_rows_of_before_stay_as_sealed(
     tmp_path: Path, either_url: str
 ) -> None:

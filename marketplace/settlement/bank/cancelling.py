@@ -20,6 +20,9 @@ from marketplace.settlement.bank.queries import Due
 from marketplace.settlement.models import Payable, PaymentOrder
 from marketplace.settlement.rules import PAYMENT_ORDER, CancelReason, OrderState, Resolution
 
+CONTESTED = "order_cancelled"
+"""Outcome of a debit that carried out what was cancelled here."""
+
 
 class OrderedAnew(Conflict):
     """Something that the order paid is in another order, paid, or owed no more."""
@@ -36,7 +39,8 @@ def cancel(db: Session, actor: Actor, found: PaymentOrder, reason: CancelReason,
     state = OrderState.PLACED if dues else OrderState.SETTLED  # a contested one is cancelled already
     step = PAYMENT_ORDER.step(OrderState.CANCELLED if found.cancelled_at else state, OrderState.CANCELLED, actor.roles)
 
-    found.cancelled_at, found.cancellation = now, {"reason": reason, "transfers": _by_transfer(dues), "contested": []}
+    found.cancelled_at = now
+    found.cancellation = _resolved(found) | {"reason": reason, "transfers": _by_transfer(dues), "contested": []}
     for one in dues:
         one.order_id = one.reference = None
     db.add_all([found, *dues])
@@ -65,7 +69,7 @@ def resolve(db: Session, actor: Actor, found: PaymentOrder, decision: Resolution
         _place_again(found, dues, told["transfers"])
         db.add_all(dues)
     else:
-        found.cancellation = told | {"contested": []}
+        found.cancellation = told | _resolved(found) | {"contested": []}
     db.add(found)
     db.flush()
 
@@ -87,18 +91,21 @@ def contest(db: Session, found: PaymentOrder, bank_reference: str, amount_fen: i
     _note(db, found, [*(found.cancellation or {})["contested"], [bank_reference, amount_fen]])
 
 
-def uncontest(db: Session, found: PaymentOrder, original: str, amount_fen: int) -> str | None:
+def uncontest(db: Session, found: PaymentOrder, original: str, amount_fen: int) -> None:
     """Note that what the bank had carried out of a cancelled order came back; the caller records it.
 
-    original: the debit that the bank names first among those of the same amount; returns the one that came back.
+    Its debit confirms nothing any more, however the order was or is resolved: the one that the bank names, else the
+    earliest of the same amount.  original: how the bank names it.
     """
-    left = list((found.cancellation or {})["contested"])
-    same = sorted((one for one in left if one[1] == amount_fen), key=lambda one: one[0] != original)
-    if not same:
-        return None
-    left.remove(same[0])
-    _note(db, found, left)
-    return str(same[0][0])
+    told = found.cancellation or {}
+    names = [name for name, _ in (*told.get("resolved", []), *told["contested"])]
+    debits = [queries.bank_entry(db, found.issuer_id, name) for name in dict.fromkeys((original, *names))]
+    for debit in debits:
+        if debit is not None and (debit.outcome, debit.amount_fen) == (CONTESTED, amount_fen):
+            debit.outcome = "reversed"
+            db.add(debit)
+            _note(db, found, [one for one in told["contested"] if one[0] != debit.reference])
+            return
 
 
 def _cancelled(found: PaymentOrder) -> OrderState:
@@ -106,6 +113,13 @@ def _cancelled(found: PaymentOrder) -> OrderState:
     if found.cancelled_state is None:
         raise WrongState("this payment order is not cancelled", expected="a cancelled or contested order", got=found.id)
     return found.cancelled_state
+
+
+def _resolved(found: PaymentOrder) -> Json:
+    """The debits of which a person has spoken, with those that wait for it: what comes back may be one of them."""
+    told = found.cancellation or {}
+    debits = [*told.get("resolved", []), *told.get("contested", [])]
+    return {"resolved": debits} if debits else {}
 
 
 def _note(db: Session, found: PaymentOrder, contested: Sequence[object]) -> None:
@@ -138,7 +152,7 @@ def _place_again(found: PaymentOrder, dues: Sequence[Due], transfers: Json) -> N
     references = [name or None for name, kept in transfers.items() for _ in kept]
     for one, name in zip(dues, references, strict=True):
         one.order_id, one.reference = found.id, name
-    found.cancelled_at = found.cancellation = None
+    found.cancelled_at, found.cancellation = None, _resolved(found) or None
 
 
 def _by_transfer(dues: Sequence[Due]) -> Json:

@@ -13,17 +13,15 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.settlement import queries
 from marketplace.settlement.bank.camt import Credit, read_statement
-from marketplace.settlement.bank.cancelling import contest, contested_by, uncontest
+from marketplace.settlement.bank.cancelling import CONTESTED, contest, contested_by, uncontest
 from marketplace.settlement.bank.carrying import confirm, owe_again, told_by_bank
 from marketplace.settlement.bank.queries import bank_entry, hold_bank, payment_of, untold
 from marketplace.settlement.bouncing import bounce
-from marketplace.settlement.models import BankEntry, Invoice, PaymentOrder
+from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.paying import pay, pay_again
 from marketplace.settlement.postings import Booking
 from marketplace.settlement.rules import NotTheExchange
 
-CONTESTED = "order_cancelled"
-"""Outcome of a debit that carried out what was cancelled here."""
 _NUMBER = re.compile(r"INV-[0-9]{4}-[0-9]{6}")
 
 
@@ -181,19 +179,9 @@ def _returned(db: Session, actor: Actor, one: Credit, booking: Booking, now: dat
     db.add(row)
     db.flush()
     if cancelled:
-        _uncontest(db, actor, cancelled, one)
+        uncontest(db, cancelled, one.original or "", one.amount_fen)
     owe_again(db, actor, carried, one.reference, booking, now)
     return _told(db, actor, Outcome(one.reference, one.amount_fen, "returned", row.invoice_id), now)
-
-
-def _uncontest(db: Session, actor: Actor, cancelled: PaymentOrder, one: Credit) -> None:
-    """The debit whose money came back confirms nothing any more, however the order is resolved."""
-    original = one.original or ""
-    debit = bank_entry(db, actor.participant, uncontest(db, cancelled, original, one.amount_fen) or original)
-    if debit is not None and (debit.outcome, debit.amount_fen) == (CONTESTED, one.amount_fen):
-        debit.outcome = "reversed"
-        db.add(debit)
-        db.flush()
 
 
 def _told(db: Session, actor: Actor, done: Outcome, now: datetime, *, order: str | None = None) -> Outcome:
