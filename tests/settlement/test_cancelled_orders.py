@@ -247,6 +247,28 @@ def test_of_two_debits_of_a_cancelled_order_the_earlier_one_came_back_unless_the
     assert imbalance(owing) == 0
 
 
+def test_of_two_transfers_of_the_same_sum_the_one_that_the_bank_names_came_back(house: House) -> None:
+    sold(house)
+    invoices = [billed(house)]
+    sold(house)
+    invoices.append(billed(house))
+    for one in invoices:
+        pay(house, one, f"bank-{one.number}", one.total_fen + 700)
+    for who in ("exchange", "pharma"):
+        bank(house, who)
+    made = exchanges.order(house)
+    first, second = sorted(str(one.reference) for one in refunds(house))
+    cancel(house, made, "exchange")
+    for place, name in enumerate((first, second)):
+        assert exchanges.take(house, debit(f"D{place}", 700, name)) == [("order_cancelled", None)]
+    assert exchanges.take(house, returned("R1", 700, second)) == [("returned", None)]
+    assert resolve(house, made, Resolution.CARRIED_OUT, "exchange") == "placed"
+    again = [exchanges.take(house, debit(f"D{place}", 700, name))[0][0] for place, name in enumerate((first, second))]
+    assert again == ["refunded", "taken_before"]
+    assert {str(one.reference): one.state for one in refunds(house)} == {first: "paid", second: "ordered"}
+    assert imbalance(house) == 0
+
+
 def test_an_order_cancelled_while_the_bank_confirms_it_is_paid_or_contested_and_rows_of_before_stay_as_sealed(
     tmp_path: Path, either_url: str
 ) -> None:

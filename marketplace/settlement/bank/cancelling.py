@@ -16,6 +16,7 @@ from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.transitions import WrongState
 from marketplace.settlement.bank import queries
+from marketplace.settlement.bank.camt import Credit
 from marketplace.settlement.bank.queries import Due
 from marketplace.settlement.models import Payable, PaymentOrder
 from marketplace.settlement.rules import PAYMENT_ORDER, CancelReason, OrderState, Resolution
@@ -86,22 +87,25 @@ def contested_by(db: Session, payer: str, names: Collection[str]) -> PaymentOrde
     return None
 
 
-def contest(db: Session, found: PaymentOrder, bank_reference: str, amount_fen: int) -> None:
+def contest(db: Session, found: PaymentOrder, debit: Credit) -> None:
     """Note that the bank carried something of a cancelled order out; the caller records it."""
-    _note(db, found, [*(found.cancellation or {})["contested"], [bank_reference, amount_fen]])
+    told = found.cancellation or {}
+    about = sorted(name for name in debit.names if name in told["transfers"])
+    _note(db, found, [*told["contested"], [debit.reference, debit.amount_fen, *about]])
 
 
-def uncontest(db: Session, found: PaymentOrder, original: str, amount_fen: int) -> None:
+def uncontest(db: Session, found: PaymentOrder, back: Credit) -> None:
     """Note that what the bank had carried out of a cancelled order came back; the caller records it.
 
     Its debit confirms nothing any more, however the order was or is resolved: the one that the bank names, else the
-    earliest of the same amount.  original: how the bank names it.
+    earliest of the same amount, of the same transfer first.
     """
     told = found.cancellation or {}
-    names = [name for name, _ in (*told.get("resolved", []), *told["contested"])]
-    debits = [queries.bank_entry(db, found.issuer_id, name) for name in dict.fromkeys((original, *names))]
-    for debit in debits:
-        if debit is not None and (debit.outcome, debit.amount_fen) == (CONTESTED, amount_fen):
+    debits = [*told.get("resolved", []), *told["contested"]]
+    by_transfer = sorted(debits, key=lambda one: back.names.isdisjoint(one[2:]))
+    for name in dict.fromkeys((back.original or "", *(str(one[0]) for one in by_transfer))):
+        debit = queries.bank_entry(db, found.issuer_id, name)
+        if debit is not None and (debit.outcome, debit.amount_fen) == (CONTESTED, back.amount_fen):
             debit.outcome = "reversed"
             db.add(debit)
             _note(db, found, [one for one in told["contested"] if one[0] != debit.reference])

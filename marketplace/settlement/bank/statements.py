@@ -138,7 +138,7 @@ def _contested(db: Session, actor: Actor, one: Credit, known: BankEntry | None, 
     if (cancelled := contested_by(db, actor.participant, one.names)) is None:
         return None
     db.add(_row(actor.participant, one, CONTESTED, now))
-    contest(db, cancelled, one.reference, one.amount_fen)
+    contest(db, cancelled, one)
     return _told(db, actor, Outcome(one.reference, one.amount_fen, CONTESTED, None), now, order=cancelled.id)
 
 
@@ -179,7 +179,7 @@ def _returned(db: Session, actor: Actor, one: Credit, booking: Booking, now: dat
     db.add(row)
     db.flush()
     if cancelled:
-        uncontest(db, cancelled, one.original or "", one.amount_fen)
+        uncontest(db, cancelled, one)
     owe_again(db, actor, carried, one.reference, booking, now)
     return _told(db, actor, Outcome(one.reference, one.amount_fen, "returned", row.invoice_id), now)
 
