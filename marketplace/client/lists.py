@@ -12,6 +12,8 @@ from marketplace.kernel.errors import Unavailable
 
 LONGEST: Final = 20
 """Seconds for which the service is asked to wait at a time."""
+LONG_PAGES: Final[Params] = {"limit": 500}
+"""For who reads a list to its end."""
 PAUSE_SECONDS: Final = 1.0
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 from fastapi import Query
-from sqlalchemy import ColumnElement, literal, tuple_
+from sqlalchemy import ColumnElement, Integer, false, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Mapped
 from sqlmodel import Session
 from sqlmodel.sql.expression import SelectOfScalar
@@ -21,6 +21,7 @@ from marketplace.kernel.errors import Invalid, shown
 MOST: Final = 100
 _BETWEEN: Final = ":"
 """Stands in no part of a key but the last."""
+_LONGEST_NUMBER: Final = 9
 
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=500, description="Of how many rows a page is at most.")]
@@ -41,7 +42,11 @@ class Paged(Generic[Row]):
 
 @dataclass(frozen=True)
 class Order:
-    """How a list is ordered.  place: columns that end in those of the key, none of them NULL; key: the primary key."""
+    """How a list is ordered.
+
+    place: columns that end in those of the key, none of them NULL; key: the primary key, or what names a row of a
+    statement that is no table.
+    """
 
     place: Sequence[Mapped[Any]]
     key: Sequence[Mapped[Any]]
@@ -73,11 +78,19 @@ class Order:
 
     def _last(self, db: Session, rows: SelectOfScalar[Row], cursor: str) -> Row:
         parts = cursor.split(_BETWEEN, len(self.key) - 1)
-        named = [column == part for column, part in zip(self.key, parts, strict=False)]
+        named = [_equals(column, part) for column, part in zip(self.key, parts, strict=False)]
         last = db.exec(rows.where(*named)).first() if len(parts) == len(self.key) else None
         if last is None:
             raise NotOnThisList("the cursor was not made by this list", got=shown(cursor), action="start without one")
         return last
+
+
+def _equals(column: Mapped[Any], part: str) -> ColumnElement[bool]:
+    """Whether a column of the key, of texts or of whole numbers, has a value that a cursor holds."""
+    if not isinstance(_column(column).type, Integer):
+        return _column(column) == part
+    number = part.isascii() and part.isdecimal() and len(part) <= _LONGEST_NUMBER
+    return _column(column) == int(part) if number else false()
 
 
 def _column(one: Mapped[Any]) -> InstrumentedAttribute[Any]:

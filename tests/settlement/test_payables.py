@@ -38,7 +38,7 @@ from workers.relay import run_due
 def payables(house: House, who: str = "hospital") -> dict[str, Payable]:
     """Kind -> what is owed, as one party reads it."""
     with house.runtime.database.reading() as db:
-        return {one.kind: one for one in queries.payables_of(db, house.cast[who].actor)}
+        return {one.kind: one for one in queries.payables_of(db, house.cast[who].actor).rows}
 
 
 def order(house: House, who: str = "hospital", *events: str) -> PaymentOrder:
@@ -48,7 +48,7 @@ def order(house: House, who: str = "hospital", *events: str) -> PaymentOrder:
 
 def everything(house: House, who: str = "hospital") -> list[Payable]:
     with house.runtime.database.reading() as db:
-        return queries.payables_of(db, house.cast[who].actor)
+        return list(queries.payables_of(db, house.cast[who].actor, limit=500).rows)
 
 
 def opinions(house: House, who: str = "hospital") -> list[tuple[int, int, str]]:
@@ -287,7 +287,7 @@ def sums_of_all(house: House) -> tuple[int, int, int]:
 
 def orders_of_hospital(house: House) -> list[str]:
     with house.runtime.database.reading() as db:
-        return [one.id for one in orders_of(db, house.cast["hospital"].actor)]
+        return [one.id for one in orders_of(db, house.cast["hospital"].actor).rows]
 
 
 def test_the_command_line_shows_what_is_owed_and_writes_the_file_for_the_bank(

@@ -123,7 +123,7 @@ def _items(reader: Reader, desk: Desk, found: Sequence[Payable], paid_at: set[st
 
 def _orders(reader: Reader, desk: Desk) -> Section:
     heads = "payment_order time transfers# amount# state next_step"
-    found = orders_of(reader.db, desk.actor, limit=ORDERS)
+    found = orders_of(reader.db, desk.actor, limit=ORDERS).rows
     states = states_of(reader.db, found)
     rows = [
         [

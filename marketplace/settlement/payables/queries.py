@@ -13,6 +13,8 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.ledger.accounts import posting_rules
 from marketplace.ledger.models import LedgerTransaction
+from marketplace.plumbing import paging
+from marketplace.plumbing.paging import Order, Paged
 from marketplace.settlement.models import Payable
 
 _COLUMNS = tuple(Payable.model_fields)
@@ -34,11 +36,15 @@ def owed_by(db: Session, payer: str) -> list[Payable]:
     return [Payable(**one._mapping) for one in db.execute(rows)]
 
 
-def payables_of(db: Session, actor: Actor) -> list[Payable]:
-    """What the caller owes or is owed for stages, whatever became of it, by time; all of it for auditors."""
-    found = every(actor).subquery()
-    rows = select(found).order_by(found.c.at, found.c.meter_event, found.c.part)
-    return [Payable(**one._mapping) for one in db.execute(rows)]
+def payables_of(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Payable]:
+    """A page of what the caller owes or is owed for stages, whatever became of it, by time; of all for auditors.
+
+    Raises NotOnThisList.
+    """
+    found = every(actor).subquery().c
+    key = (found.meter_event, found.part)
+    read: Paged[Any] = Order((found.at, *key), key).page(db, select(*found), cursor, limit)
+    return Paged([Payable(**one._mapping) for one in read.rows], read.next)
 
 
 def every(actor: Actor) -> Any:
