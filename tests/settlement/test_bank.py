@@ -185,6 +185,12 @@ def statement(*rows: tuple[str, str, str], status: str = "<Sts><Cd>BOOK</Cd></St
     return f'<Document xmlns="{CAMT}"><BkToCstmrStmt><Stmt><Id>1</Id>{entries_}</Stmt></BkToCstmrStmt></Document>'
 
 
+def together(*told: str) -> str:
+    """One statement with the entries of several."""
+    entries = [one[one.index("<Ntry>") : one.rindex("</Ntry>") + len("</Ntry>")] for one in told]
+    return told[0].replace(entries[0], "".join(entries))
+
+
 def take(house: House, text: str) -> list[tuple[str, str | None]]:
     with house.db() as db:
         found = statements.take_statement(db, exchange(house), text, house.clock.now())

@@ -26,7 +26,7 @@ from tests.exchange.parts import certified
 from tests.house import House, open_house
 from tests.participants.small_market import open_market
 from tests.settlement.parts import balance, bank, imbalance, post
-from tests.settlement.test_bank import statement
+from tests.settlement.test_bank import statement, together
 from tests.settlement.test_invoices import rerate_all
 from tests.settlement.test_journey import findings
 from tests.settlement.test_refunds import debit
@@ -65,11 +65,6 @@ def take(house: House, text: str, who: str = "hospital") -> list[str]:
     with house.db() as db:
         told = statements.take_statement(db, house.cast[who].actor, text, house.clock.now())
         return [one.outcome for one in told]
-
-
-def entry_of(text: str) -> str:
-    """The one entry of a statement."""
-    return text[text.index("<Ntry>") : text.index("</Ntry>") + len("</Ntry>")]
 
 
 def open_between(house: House, payee: str) -> tuple[int, int, int, int]:
@@ -155,8 +150,7 @@ def test_all_that_one_order_pays_enters_the_books_at_once_so_that_writers_cannot
     each = {str(one.reference): one.amount_fen for one in payables(owing).values()}
     told = [debit(f"D{fen}", fen, name) for name, fen in each.items()]
     told += [returned(f"R{fen}", fen, name) for name, fen in each.items()]
-    whole = told[0].replace("</Stmt>", "".join(entry_of(one) for one in told[1:]) + "</Stmt>")
-    assert (again.payments, take(owing, whole)) == (2, ["paid_out"] * 2 + ["returned"] * 2)
+    assert (again.payments, take(owing, together(*told))) == (2, ["paid_out"] * 2 + ["returned"] * 2)
     assert len(grown) == 4, "a whole statement is posted at once, and what came back in it is reversed at once"
     assert {one.state for one in payables(owing).values()} == {"owed"}
     assert open_between(owing, "law_firm")[2:] == (payables(owing)["legal.opinion"].amount_fen, 0)
