@@ -20,11 +20,11 @@ from tests.console.reading import Page
 from tests.console.trading import Trade, yuan
 from tests.exchange.parts import certified
 from tests.house import House, unrecorded
+from tests.settlement.owing import everything, order, take
+from tests.settlement.owing import payables as owed
 from tests.settlement.parts import bank, post
 from tests.settlement.test_cancelled_orders import cancel, resolve
 from tests.settlement.test_invoices import rerate_all
-from tests.settlement.test_payables import everything, order, take
-from tests.settlement.test_payables import payables as owed
 from tests.settlement.test_refunds import debit
 from tests.settlement.test_returned import returned
 

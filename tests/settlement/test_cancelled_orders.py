@@ -19,10 +19,10 @@ from marketplace.settlement.rules import CancelReason, OrderState, Resolution
 from tests.exchange.parts import certified
 from tests.house import House, open_house
 from tests.settlement import test_bank as exchanges
+from tests.settlement.owing import everything, open_between, opinions, order, pay_by_hand, payables, take
 from tests.settlement.parts import all_shares, bank, billed, choose, credit, exchange, imbalance, pay, post, sold
 from tests.settlement.test_invoices import rerate_all
 from tests.settlement.test_journey import findings
-from tests.settlement.test_payables import everything, open_between, opinions, order, pay_by_hand, payables, take
 from tests.settlement.test_refunds import debit, refunds
 from tests.settlement.test_returned import returned
 from tests.transfer.doors import entries
@@ -48,12 +48,11 @@ def state(house: House, made: PaymentOrder) -> OrderState:
 
 
 @pytest.fixture
-def owing(house: House) -> House:
-    certified(house)
-    post(house)
+def owing(owing: House) -> House:
+    """As for all of settlement, and hospital and law firm have named their accounts."""
     for who in ("hospital", "law_firm"):
-        bank(house, who)
-    return house
+        bank(owing, who)
+    return owing
 
 
 def test_what_a_cancelled_order_paid_is_owed_at_the_rate_of_now_and_ordered_anew(owing: House) -> None:

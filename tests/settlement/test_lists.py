@@ -15,9 +15,9 @@ from marketplace.settlement.payables import queries
 from tests.exchange.parts import certified
 from tests.house import House, open_house
 from tests.participants.small_market import Market, open_market
+from tests.settlement.owing import everything, order
 from tests.settlement.parts import bank, billed, pay, post, sold
 from tests.settlement.test_bank import order as order_shares
-from tests.settlement.test_payables import everything, order
 
 NAMES = {
     "/v1/agreements": ("id",),
