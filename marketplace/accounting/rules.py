@@ -1,8 +1,8 @@
 """How the cost of an asset is treated and spread, as pure functions.
 
-Source: interim provisions on accounting for enterprise data resources, MoF 财会〔2023〕11号, in force from 2024-01-01
-(domain.md 1.4): data for own use or for services is an intangible asset, data held for sale is inventory, all else is
-expense.  They bind enterprises; a public hospital applies its own rules and may use these as a model.
+Source: interim provisions on accounting for enterprise data resources, MoF 财会〔2023〕11号, in force from 2024-01-01:
+data for own use or for services is an intangible asset, data held for sale is inventory, all else is expense.
+They bind enterprises; a public hospital applies its own rules and may use these as a model.
 """
 
 from __future__ import annotations

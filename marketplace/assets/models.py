@@ -12,7 +12,10 @@ from marketplace.plumbing.db import JsonColumn, UtcDateTime
 
 
 class Asset(SQLModel, table=True):
-    """What is owned and sold; the fields follow annex 1 of the 2026 registration guideline (domain.md 1.1)."""
+    """What is owned and sold.
+
+    The fields follow annex 1 of the Data Property Rights Registration Work Guidelines (Trial), 国数综政策〔2026〕35号.
+    """
 
     __tablename__ = "asset"
 

@@ -13,6 +13,8 @@ from marketplace.kernel.errors import Unavailable
 
 LONGEST: Final = 20
 """Seconds for which the service is asked to wait at a time."""
+LONG_PAGES: Final[Params] = {"limit": 500}
+"""For who reads a list to its end."""
 PAUSE_SECONDS: Final = 1.0
 SLOWEST_SECONDS: Final = 5.0
 """Between two questions that the service answers without waiting: at first, and after ever longer pauses."""

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 import typer
 
+from marketplace.client.lists import LONG_PAGES, items
 from marketplace.commands.options import HERE, AsJson, Party, Url, client_of, show
 
 books_commands = typer.Typer(no_args_is_help=True, help="The books: export for other bookkeeping, trial balance.")
@@ -72,7 +73,7 @@ def show_payables(party: Party, url: Url = HERE, as_json: AsJson = False) -> Non
     from marketplace.ledger.journal import major
 
     with client_of(url, party) as client:
-        found = client.get("/v1/payables")
+        found = list(items(client, "/v1/payables", LONG_PAGES))
     lines = [
         f"{one['meter_event']:<38} {one['state']:<8}{major(one['amount_fen']):>16}  {one['kind']:<26} "
         f"{one['payer_id']} -> {one['payee_id']}"
@@ -102,7 +103,7 @@ def show_orders(party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
     from marketplace.ledger.journal import major
 
     with client_of(url, party) as client:
-        found = client.get("/v1/payment-orders")
+        found = list(items(client, "/v1/payment-orders", LONG_PAGES))
     lines = [
         f"{one['id']:<38} {one['state']:<10}{major(one['total_fen']):>16} {one['payments']:>6}  {one['made_at'][:10]}"
         for one in found

@@ -1,6 +1,7 @@
 """The planning formulas of asset production and the exact split of a price: integers and fractions, nothing else.
 
-Amounts are fen.  Source of the formulas and of the worked tables that the tests repeat: domain.md 5.2 and 5.3.
+Amounts are fen.  The formulas are those of docs/explanation/the-books.md, "Break-even"; the costs that the worked
+tables in the tests begin from are those of contracts/tariffs/cn-2025-report.json.
 """
 
 from __future__ import annotations

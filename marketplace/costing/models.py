@@ -22,7 +22,10 @@ class MeterEvent(SQLModel, table=True):
     """
 
     __tablename__ = "meter_event"
-    __table_args__ = (Index("ix_meter_event_payer_id_at", "payer_id", "at"),)
+    __table_args__ = (
+        Index("ix_meter_event_payer_id_at", "payer_id", "at"),
+        Index("ix_meter_event_payee_id_kind", "payee_id", "kind"),
+    )
 
     id: str = Field(primary_key=True)
     event_key: str = Field(unique=True)

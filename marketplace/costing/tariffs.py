@@ -57,7 +57,7 @@ class Tariff(BaseModel):
     """One rate with its source.
 
     measure: what `value` counts; range: lowest and highest known value in the same measure.
-    grade: how well the source is known (grades of domain.md); is_example: the whole row is invented;
+    grade: how well the source is known (docs/explanation/the-books.md, "Tariffs"); is_example: the row is invented;
     value_is_example: the row is real but the point value is the project's own proposal.
     conditions: what the source says of the figure, in words; applies_to: attributes that an event must have, by code.
     supersedes: id of a published tariff whose place this one takes on its days, also on days that are over.

@@ -12,7 +12,7 @@ from marketplace.kernel.transitions import Machine, step
 
 
 class ListingState(StrEnum):
-    """How far an offer has come on the exchange (domain.md 1.3)."""
+    """How far an offer has come on the exchange; states of our own (docs/reference/states.md)."""
 
     DRAFT = "draft"
     SUBMITTED = "submitted"

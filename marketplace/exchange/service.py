@@ -188,7 +188,7 @@ def publish(db: Session, actor: Actor, listing: Listing, signature: SignatureIn,
 
 def suspend(db: Session, actor: Actor, listing: Listing, why: ReasonIn, now: datetime) -> Listing:
     """Take a listing out of the catalogue for a time.  Running agreements go on: to stop their uses too, force it
-    off (domain.md 1.3).  Records: exchange:listing_suspended."""
+    off (docs/how-to/stop-a-use.md).  Records: exchange:listing_suspended."""
     queries.lock(db, listing)
 
     step = _step(actor, listing, ListingState.SUSPENDED)

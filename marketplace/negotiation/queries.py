@@ -28,6 +28,9 @@ from marketplace.plumbing.snapshots import once_per_snapshot
 _LATEST: Final = Order(
     (col(AccessRequest.asked_at), col(AccessRequest.id)), (col(AccessRequest.id),), latest_first=True
 )
+_LATEST_DRAFTED: Final = Order(
+    place=(col(Agreement.drafted_at), col(Agreement.id)), key=(col(Agreement.id),), latest_first=True
+)
 _OPEN: Final = Objects(
     AccessRequest,
     select(AccessRequest)
@@ -150,13 +153,15 @@ def readable_agreement(db: Session, actor: Actor, agreement_id: str) -> Agreemen
     return agreement(db, agreement_id) if actor.has(Role.AUDITOR) else own_agreement(db, actor, agreement_id)
 
 
-def agreements_of(db: Session, actor: Actor) -> Sequence[Agreement]:
-    """The caller's agreements, all of them for auditors, the latest first."""
+def agreements_of(
+    db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST
+) -> Paged[Agreement]:
+    """A page of the caller's agreements, of all for auditors, the latest first.  Raises NotOnThisList."""
     rows = select(Agreement)
     if not actor.has(Role.AUDITOR):
         mine = (col(Agreement.buyer_id) == actor.participant, col(Agreement.provider_id) == actor.participant)
         rows = rows.where(or_(*mine))
-    return db.exec(rows.order_by(col(Agreement.drafted_at).desc(), col(Agreement.id).desc())).all()
+    return _LATEST_DRAFTED.page(db, rows, cursor, limit)
 
 
 def bought(db: Session, actor: Actor, *, limit: int) -> Sequence[Agreement]:

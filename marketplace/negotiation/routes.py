@@ -19,6 +19,7 @@ from marketplace.negotiation.rounds.shown import request_out, requests_out
 from marketplace.negotiation.rules import Refusal
 from marketplace.negotiation.schemas import (
     AgreementOut,
+    AgreementPage,
     ApprovalIn,
     DifferenceOut,
     RequestIn,
@@ -119,9 +120,10 @@ def decline_request(verb: Verb, request_id: str, why: WhyIn) -> RequestOut:
 
 
 @routes.get("/agreements", operation_id="list_agreements")
-def list_agreements(view: View) -> list[AgreementOut]:
-    """The caller's agreements, the latest first; all of them for auditors."""
-    return [agreement_out(view.db, one) for one in queries.agreements_of(view.db, view.actor)]
+def list_agreements(view: View, cursor: Cursor = None, limit: Limit = MOST) -> AgreementPage:
+    """A page of the caller's agreements, the latest first; of all for auditors."""
+    found = queries.agreements_of(view.db, view.actor, cursor=cursor, limit=limit)
+    return AgreementPage(items=[agreement_out(view.db, one) for one in found.rows], next=found.next)
 
 
 @routes.get("/agreements/{agreement_id}", operation_id="get_agreement")

@@ -144,6 +144,13 @@ class AgreementOut(BaseModel):
     unsigned_acts: list[UnsignedAct]
 
 
+class AgreementPage(BaseModel):
+    """Agreements.  next: cursor of the next page, null on the last."""
+
+    items: list[AgreementOut]
+    next: str | None
+
+
 class DifferenceOut(BaseModel):
     """One difference between two versions.  part: fact, parameter, term or clause; change: added, removed or changed;
     at: its name there; zh, en: in words."""

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
 
 from fastapi import Query
-from sqlalchemy import ColumnElement, literal, tuple_
+from sqlalchemy import ColumnElement, Integer, false, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Mapped
 from sqlmodel import Session
 from sqlmodel.sql.expression import SelectOfScalar
@@ -23,6 +23,7 @@ from marketplace.kernel.errors import Invalid, shown
 MOST: Final = 100
 _BETWEEN: Final = ":"
 """Stands in no part of a key but the last."""
+_LONGEST_NUMBER: Final = 9
 
 Cursor = Annotated[str | None, Query(max_length=200, description="`next` of the page before.")]
 Limit = Annotated[int, Query(ge=1, le=500, description="Of how many rows a page is at most.")]
@@ -43,7 +44,11 @@ class Paged(Generic[Row]):
 
 @dataclass(frozen=True)
 class Order:
-    """How a list is ordered.  place: columns that end in those of the key, none of them NULL; key: the primary key."""
+    """How a list is ordered.
+
+    place: columns that end in those of the key, none of them NULL; key: the primary key, or what names a row of a
+    statement that is no table.
+    """
 
     place: Sequence[Mapped[Any]]
     key: Sequence[Mapped[Any]]
@@ -96,12 +101,20 @@ class Order:
 
     def _last(self, db: Session, parts: Sequence[SelectOfScalar[Row]], cursor: str) -> Row:
         values = cursor.split(_BETWEEN, len(self.key) - 1)
-        named = [column == value for column, value in zip(self.key, values, strict=False)]
+        named = [_equals(column, value) for column, value in zip(self.key, values, strict=False)]
         for one in parts if len(values) == len(self.key) else ():
             last = db.exec(one.where(*named)).first()
             if last is not None:
                 return last
         raise NotOnThisList("the cursor was not made by this list", got=shown(cursor), action="start without one")
+
+
+def _equals(column: Mapped[Any], part: str) -> ColumnElement[bool]:
+    """Whether a column of the key, of texts or of whole numbers, has a value that a cursor holds."""
+    if not isinstance(_column(column).type, Integer):
+        return _column(column) == part
+    number = part.isascii() and part.isdecimal() and len(part) <= _LONGEST_NUMBER
+    return _column(column) == int(part) if number else false()
 
 
 def _column(one: Mapped[Any]) -> InstrumentedAttribute[Any]:

@@ -104,7 +104,7 @@ def configure(connection: Any, _record: Any) -> None:
     cursor = connection.cursor()
     for pragma in (
         "journal_mode=WAL",
-        "synchronous=FULL",  # NORMAL loses committed entries on power loss (trust.md section 0)
+        "synchronous=FULL",  # NORMAL loses committed entries on power loss (sqlite.org/pragma.html#pragma_synchronous)
         "foreign_keys=ON",
         f"busy_timeout={BUSY_SECONDS * 1000:.0f}",
         "temp_store=MEMORY",

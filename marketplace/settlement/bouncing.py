@@ -7,25 +7,30 @@ from datetime import datetime
 from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
-from marketplace.kernel.actor import SERVICE_ACTOR, Actor
+from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
-from marketplace.ledger import queries as books
-from marketplace.ledger import service as ledger
-from marketplace.ledger.rules import Dimensions, ReversalReason
+from marketplace.ledger.rules import Dimensions
 from marketplace.settlement.bank.queries import refund_for
 from marketplace.settlement.models import BankEntry, Invoice
-from marketplace.settlement.postings import payment
+from marketplace.settlement.postings import Booking, payment
 
 
 def bounce(
-    db: Session, actor: Actor, found: Invoice, taken: BankEntry, reference: str, facts: Json, now: datetime
+    db: Session,
+    actor: Actor,
+    found: Invoice,
+    taken: BankEntry,
+    reference: str,
+    facts: Json,
+    booking: Booking,
+    now: datetime,
 ) -> None:
     """Take a payment of a held invoice back.
 
     What is still open of the invoice grows by it.  One that was paid stays so, its shares and refunds wait until a
     credit makes it good.  What was too much is no longer owed back, unless its refund went to the bank already.
-    taken: the payment, once; reference: of the debit; facts: of the entry.
-    Records: settlement:bank_entry_taken, ledger:posted.
+    taken: the payment, once; reference: of the debit; facts: of the entry; booking: gets what the caller enters into
+    the books.  Records: settlement:bank_entry_taken.
     """
     key = f"settlement:{found.id}:surplus:{taken.reference}"
     refund = refund_for(db, key)
@@ -48,6 +53,6 @@ def bounce(
         parties = {"buyer": found.buyer_id, "venue": found.issuer_id}
         about, amounts = f"settlement:{found.id}:bounced:{reference}", {"amount": part}
         draft = payment("payment.bounced", about, parties, amounts, entry=entry, at=now, about=Dimensions())  # type: ignore[arg-type]
-        ledger.post(db, SERVICE_ACTOR, draft, now)
-    if withdrawn and (posted := books.by_key(db, key)) is not None:
-        ledger.reverse(db, SERVICE_ACTOR, posted.id, ReversalReason.CAUSE_CANCELLED, now)
+        booking.drafts.append(draft)
+    if withdrawn:
+        booking.taken_back.append(key)

@@ -23,7 +23,7 @@ from marketplace.settlement.document import invoice_document
 from marketplace.settlement.models import Invoice, InvoiceLine
 from marketplace.settlement.paying import cover
 from marketplace.settlement.payouts import returned_key
-from marketplace.settlement.postings import payment, payment_key
+from marketplace.settlement.postings import Booking, payment, payment_key
 from marketplace.settlement.refunding import owe
 from marketplace.settlement.rules import INVOICE, InvoiceState
 
@@ -70,7 +70,9 @@ def credit(
     back = _take_back(db, found, lines, reason, entry, now)
     if back:
         owe(db, found, "credit_note", f"refund:{note.id}", back, now)
-    cover(db, actor, found, entry, now)
+    booking = Booking()
+    cover(db, actor, found, entry, booking, now)
+    booking.enter(db, now)
     let_go(db, lines, now)
     return note
 

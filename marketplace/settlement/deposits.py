@@ -6,26 +6,27 @@ from datetime import datetime
 
 from sqlmodel import Session, select
 
-from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.ledger import queries as books
-from marketplace.ledger import service as ledger
 from marketplace.ledger.rules import Dimensions
 from marketplace.negotiation.models import Agreement
 from marketplace.settlement import queries
 from marketplace.settlement.models import InvoiceLine, Outcome
-from marketplace.settlement.postings import payment, payment_key
+from marketplace.settlement.postings import Booking, payment, payment_key
 from marketplace.settlement.refunding import owe
 from marketplace.settlement.rules import OutcomeState
 
 
-def due_back(db: Session, agreement_id: str) -> bool:
-    """Whether nothing is left to secure: the target was missed, or it was met and the price is paid."""
+def due_back(db: Session, agreement_id: str, booking: Booking) -> bool:
+    """Whether nothing is left to secure: the target was missed, or it was met and the price is paid.
+
+    booking: what enters the books with it.
+    """
     found = db.get(Outcome, agreement_id, populate_existing=True)
     if found is None or found.state != OutcomeState.SETTLED:
         return False
     rows = select(InvoiceLine).where(InvoiceLine.agreement_id == agreement_id, InvoiceLine.kind == "sale.success")
     price = db.exec(rows).first()
-    return not found.met or (price is not None and books.by_key(db, payment_key(price, "paid")) is not None)
+    return not found.met or (price is not None and booking.holds(db, payment_key(price, "paid")))
 
 
 def returned(db: Session, line: InvoiceLine) -> bool:
@@ -36,20 +37,21 @@ def returned(db: Session, line: InvoiceLine) -> bool:
     return books.by_key(db, payment_key(line, "returned")) is not None
 
 
-def return_deposit(db: Session, agreement: Agreement, entry: str, now: datetime) -> int:
+def return_deposit(db: Session, agreement: Agreement, entry: str, booking: Booking, now: datetime) -> int:
     """Owe the deposit of an agreement back if it was paid; returns the fen.  A second time changes nothing.
 
     One that is paid later goes back with that payment, `due_back`; one that a credit note took back is not returned.
 
-    entry: log entry of the cause.  Records: ledger:posted, settlement:refund_owed.
+    entry: log entry of the cause; booking: gets what the caller enters into the books.
+    Records: settlement:refund_owed.
     """
     rows = select(InvoiceLine).where(InvoiceLine.agreement_id == agreement.id, InvoiceLine.kind == queries.DEPOSIT)
     # Held: a credit note for the deposit may be made at the same moment.
     line = db.exec(rows.with_for_update().execution_options(populate_existing=True)).first()
 
-    if line is None or line.credited_by is not None or books.by_key(db, payment_key(line, "paid")) is None:
+    if line is None or line.credited_by is not None or not booking.holds(db, payment_key(line, "paid")):
         return 0
-    if books.by_key(db, payment_key(line, "returned")) is not None:
+    if booking.holds(db, payment_key(line, "returned")):
         return 0
     billed = queries.invoice(db, line.invoice_id)
     parties = {"buyer": agreement.buyer_id, "venue": billed.issuer_id}
@@ -57,6 +59,6 @@ def return_deposit(db: Session, agreement: Agreement, entry: str, now: datetime)
     key, amounts = payment_key(line, "returned"), {"amount": line.price_fen}
     draft = payment("escrow.return", key, parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]
 
-    ledger.post(db, SERVICE_ACTOR, draft, now)
+    booking.drafts.append(draft)
     owe(db, billed, "deposit", key, line.price_fen, now)
     return line.price_fen

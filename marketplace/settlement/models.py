@@ -138,7 +138,8 @@ class PaymentOrder(SQLModel, table=True):
     """A file for the bank of an exchange, or of a provider that pays for stages.
 
     message: the ISO 20022 document; sha256: of its bytes.  cancelled_at, cancellation: where the bank did not carry it
-    out, why, what each transfer paid, and what the bank told of it after that (`settlement.bank.cancelling`).
+    out, why, what each transfer paid, and the debits that the bank told of it after that: `contested` until a person
+    says what holds, `resolved` from then on, whatever becomes of the order (`settlement.bank.cancelling`).
     """
 
     __tablename__ = "payment_order"

@@ -31,6 +31,10 @@ class Booking:
     drafts: list[Draft] = field(default_factory=list)
     taken_back: list[str] = field(default_factory=list)
 
+    def holds(self, db: Session, key: str) -> bool:
+        """Whether a cause is in the books, or will be with this."""
+        return any(one.event_key == key for one in self.drafts) or books.by_key(db, key) is not None
+
     def enter(self, db: Session, now: datetime) -> None:
         """Post it.  Records: ledger:posted for each transaction that is new."""
         ledger.post_all(db, SERVICE_ACTOR, self.drafts, now)

@@ -31,6 +31,7 @@ BUYER_FEE = "exchange.buyer_fee"
 DEPOSIT = "escrow.deposit"
 SALES = ("sale.access", "use.transfer", "sale.success")
 _PAYING_ORDER = (col(Share.owner), col(Share.line_id), col(Share.role))
+_LATEST: Final = Order((col(Invoice.issued_at), col(Invoice.id)), (col(Invoice.id),), latest_first=True)
 _BY_LINE: Final = Order((col(Share.line_id), col(Share.role)), (col(Share.line_id), col(Share.role)))
 
 
@@ -183,12 +184,15 @@ def issued_invoice(db: Session, actor: Actor, invoice_id: str) -> Invoice:
     return found
 
 
-def invoices_of(db: Session, actor: Actor) -> Sequence[Invoice]:
-    """The caller's invoices as buyer and as issuer, all of them for auditors, the latest first."""
+def invoices_of(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Invoice]:
+    """A page of the caller's invoices as buyer and as issuer, of all for auditors, the latest first.
+
+    Raises NotOnThisList.
+    """
     rows = select(Invoice)
     if not actor.has(Role.AUDITOR):
         rows = rows.where(or_(col(Invoice.buyer_id) == actor.participant, col(Invoice.issuer_id) == actor.participant))
-    return db.exec(rows.order_by(col(Invoice.issued_at).desc(), col(Invoice.id).desc())).all()
+    return _LATEST.page(db, rows, cursor, limit)
 
 
 def by_number(db: Session, issuer: str, number: str) -> Invoice | None:

@@ -10,7 +10,6 @@ from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.ids import new_id
-from marketplace.ledger import service as ledger
 from marketplace.ledger.rules import Dimensions
 from marketplace.settlement.models import Invoice, Refund
 from marketplace.settlement.postings import Booking, payment
@@ -39,11 +38,16 @@ def owe(db: Session, found: Invoice, cause: str, key: str, amount_fen: int, now:
     return made
 
 
-def owe_surplus(db: Session, found: Invoice, key: str, amount_fen: int, entry: str, now: datetime) -> None:
-    """Book what was paid beyond an invoice, and owe it back.  Records: ledger:posted, settlement:refund_owed."""
+def owe_surplus(
+    db: Session, found: Invoice, key: str, amount_fen: int, entry: str, booking: Booking, now: datetime
+) -> None:
+    """Owe back what was paid beyond an invoice.  Records: settlement:refund_owed.
+
+    booking: gets what the caller enters into the books.
+    """
     parties = {"buyer": found.buyer_id, "venue": found.issuer_id}
     draft = payment("payment.surplus", key, parties, {"amount": amount_fen}, entry=entry, at=now, about=Dimensions())  # type: ignore[arg-type]
-    ledger.post(db, SERVICE_ACTOR, draft, now)
+    booking.drafts.append(draft)
     owe(db, found, "overpayment", key, amount_fen, now)
 
 

@@ -23,6 +23,7 @@ from marketplace.plumbing import outbox
 from marketplace.settlement import rules
 from marketplace.settlement.deposits import return_deposit
 from marketplace.settlement.models import Outcome
+from marketplace.settlement.postings import Booking
 from marketplace.settlement.rules import OUTCOME, OutcomeState
 
 SETTLE_TASK = "settlement.settle_outcome"
@@ -145,7 +146,9 @@ def settle(db: Session, agreement_id: str, now: datetime) -> Outcome | None:
     if found.met:
         _charge(db, agreement, _plan(db, agreement).price_fen, now)
     else:
-        return_deposit(db, agreement, entry, now)
+        booking = Booking()
+        return_deposit(db, agreement, entry, booking, now)
+        booking.enter(db, now)
     return found
 
 

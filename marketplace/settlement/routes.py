@@ -18,6 +18,7 @@ from marketplace.settlement.bank.schemas import (
     CancellationIn,
     CreditOutcomeOut,
     PaymentOrderOut,
+    PaymentOrderPage,
     ResolutionIn,
     StatementIn,
 )
@@ -34,11 +35,13 @@ from marketplace.settlement.schemas import (
     InvoiceIn,
     InvoiceLineOut,
     InvoiceOut,
+    InvoicePage,
     IssuedOut,
     MeasuredIn,
     OutcomeOut,
     PaidByHandIn,
     PayableOut,
+    PayablePage,
     PayablesIn,
     PaymentIn,
     RefundOut,
@@ -61,9 +64,10 @@ def issue_invoice(verb: Verb, asked: InvoiceIn) -> IssuedOut:
 
 
 @routes.get("/invoices", operation_id="list_invoices")
-def list_invoices(view: View) -> list[InvoiceOut]:
-    """The caller's invoices as buyer and as exchange, the latest first; all of them for auditors."""
-    return [InvoiceOut.model_validate(one) for one in queries.invoices_of(view.db, view.actor)]
+def list_invoices(view: View, cursor: Cursor = None, limit: Limit = MOST) -> InvoicePage:
+    """A page of the caller's invoices as buyer and as exchange, the latest first; of all for auditors."""
+    found = queries.invoices_of(view.db, view.actor, cursor=cursor, limit=limit)
+    return InvoicePage(items=[_invoice(one) for one in found.rows], next=found.next)
 
 
 @routes.get("/invoices/{invoice_id}", operation_id="get_invoice")
@@ -133,9 +137,10 @@ def order_payments(verb: Verb) -> PaymentOrderOut:
 
 
 @routes.get("/payment-orders", operation_id="list_payment_orders")
-def list_payment_orders(view: View) -> list[PaymentOrderOut]:
-    """The caller's payment orders, the latest first; all of them for auditors."""
-    return _orders(view.db, orders_of(view.db, view.actor))
+def list_payment_orders(view: View, cursor: Cursor = None, limit: Limit = MOST) -> PaymentOrderPage:
+    """A page of the caller's payment orders, the latest first; of all for auditors."""
+    found = orders_of(view.db, view.actor, cursor=cursor, limit=limit)
+    return PaymentOrderPage(items=_orders(view.db, found.rows), next=found.next)
 
 
 @routes.get("/payment-orders/{order_id}/pain.001.xml", operation_id="get_payment_file", response_class=Response)
@@ -161,9 +166,11 @@ def resolve_payment_order(verb: Verb, order_id: str, asked: ResolutionIn) -> Pay
 
 
 @routes.get("/payables", operation_id="list_payables")
-def list_payables(view: View) -> list[PayableOut]:
-    """What the caller owes for stages as provider, or is owed as who did the work, by time; all of it for auditors."""
-    return [PayableOut.model_validate(one) for one in payables_of(view.db, view.actor)]
+def list_payables(view: View, cursor: Cursor = None, limit: Limit = MOST) -> PayablePage:
+    """A page of what the caller owes for stages as provider, or is owed as who did the work, by time; of all for
+    auditors."""
+    found = payables_of(view.db, view.actor, cursor=cursor, limit=limit)
+    return PayablePage(items=[PayableOut.model_validate(one) for one in found.rows], next=found.next)
 
 
 @routes.post("/payables/payment-orders", status_code=201, operation_id="order_payables")

@@ -105,6 +105,13 @@ class InvoiceOut(BaseModel):
     paid_at: datetime | None
 
 
+class InvoicePage(BaseModel):
+    """Invoices and credit notes.  next: cursor of the next page, null on the last."""
+
+    items: list[InvoiceOut]
+    next: str | None
+
+
 class InvoiceDetail(InvoiceOut):
     """An invoice with its lines; of a credit note, the lines it took back."""
 
@@ -213,6 +220,13 @@ class PayableOut(BaseModel):
     at: datetime
     order_id: str | None
     paid_at: datetime | None
+
+
+class PayablePage(BaseModel):
+    """What is owed for stages.  next: cursor of the next page, null on the last."""
+
+    items: list[PayableOut]
+    next: str | None
 
 
 class PayablesIn(BaseModel):

@@ -10,7 +10,7 @@ from typing import Any
 from marketplace.audit import outside
 from marketplace.audit.fsck import fsck
 from marketplace.audit.succession import known_keys
-from marketplace.client.lists import items
+from marketplace.client.lists import LONG_PAGES, items
 from marketplace.commands.recheck import recheck
 from seeds.year.state import Year
 
@@ -31,9 +31,9 @@ def of(year: Year, folder: Path) -> dict[str, Any]:
         "director": year["hospital"].get("/v1/director"),
         "departments": year["hospital"].get("/v1/costs", {"by": "department"}),
         "plans": _plans(year),
-        "invoices": _invoices(auditor.get("/v1/invoices")),
-        "payables": _sums(year["hospital"].get("/v1/payables")),
-        "shares": _shares(list(items(auditor, "/v1/shares", {"limit": 500}))),
+        "invoices": _invoices(list(items(auditor, "/v1/invoices", LONG_PAGES))),
+        "payables": _sums(list(items(year["hospital"], "/v1/payables", LONG_PAGES))),
+        "shares": _shares(list(items(auditor, "/v1/shares", LONG_PAGES))),
         "board": auditor.get("/v1/demand-board")["rows"],
         "disclosure": year["hospital"].get("/v1/accounting/disclosure", {"from": first, "to": last}),
         "trial_balance_fen": sum(one["closing_minor"] for one in trial),
@@ -46,7 +46,7 @@ def of(year: Year, folder: Path) -> dict[str, Any]:
 
 def _plans(year: Year) -> dict[str, int]:
     """Contracts that came into force, by kind of their price plan."""
-    found = year["auditor"].get("/v1/agreements")
+    found = items(year["auditor"], "/v1/agreements", LONG_PAGES)
     return dict(sorted(Counter(one["price_plan"]["kind"] for one in found if one["finalized_at"]).items()))
 
 

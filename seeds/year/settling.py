@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 from xml.sax.saxutils import escape
 
+from marketplace.client.lists import LONG_PAGES, items
 from marketplace.client.problem import ProblemError
 from marketplace.kernel.canonical import canonical
 from seeds.year.state import Year
@@ -55,7 +56,7 @@ def pay_due(year: Year, *, but: Iterable[str] = ()) -> None:
     """The bank sends one statement with the payments of every buyer for what is open."""
     late = {year.world.ids[one] for one in but if one in year.world.ids}
     exchange = year["exchange"]
-    invoices = [one for one in exchange.get("/v1/invoices") if one["kind"] == "invoice"]
+    invoices = [one for one in items(exchange, "/v1/invoices", LONG_PAGES) if one["kind"] == "invoice"]
     payable = [one for one in invoices if one["state"] in {"issued", "overdue"} and one["buyer_id"] not in late]
     if not payable:
         return
@@ -81,14 +82,14 @@ def order_payments(year: Year) -> None:
 def order_stages(year: Year) -> None:
     """The hospital orders what it owes for stages, as one file for its bank."""
     hospital = year["hospital"]
-    if any(one["state"] == "owed" for one in hospital.get("/v1/payables")):
+    if any(one["state"] == "owed" for one in items(hospital, "/v1/payables", LONG_PAGES)):
         order = hospital.post("/v1/payables/payment-orders", {"events": []})
         year.note("ordered_stages", payments=order["payments"], fen=order["total_fen"])
 
 
 def confirm_orders(year: Year, *, party: str) -> None:
     """A party's bank tells that it has carried out what was ordered."""
-    for order in year[party].get("/v1/payment-orders"):
+    for order in list(items(year[party], "/v1/payment-orders", LONG_PAGES)):
         if order["state"] == "placed":
             year.statement += 1
             (taken,) = year[party].post("/v1/bank-statements", {"statement": _debit(year.statement, order)})
@@ -99,7 +100,7 @@ def confirm_orders(year: Year, *, party: str) -> None:
 def cancel_stages(year: Year) -> None:
     """The bank has not carried out what the hospital ordered for stages: the order is cancelled."""
     hospital = year["hospital"]
-    for order in hospital.get("/v1/payment-orders"):
+    for order in list(items(hospital, "/v1/payment-orders", LONG_PAGES)):
         if order["state"] == "placed":
             hospital.post(f"/v1/payment-orders/{order['id']}/cancellation", {"reason": "not_carried_out"})
             year.note("cancelled_order", fen=order["total_fen"])
@@ -117,7 +118,7 @@ def close_month(year: Year, period: str) -> None:
 def credit_use(year: Year, *, product: str, buyer: str) -> None:
     """A failed use is taken back: a credit note for the latest line of a use that no payment order holds."""
     agreements, exchange = year.deal(product, buyer).line, year["exchange"]
-    issued = sorted(exchange.get("/v1/invoices"), key=lambda one: one["issued_at"], reverse=True)
+    issued = sorted(items(exchange, "/v1/invoices", LONG_PAGES), key=lambda one: one["issued_at"], reverse=True)
     for invoice in [one for one in issued if one["kind"] == "invoice"]:
         for line in exchange.get(f"/v1/invoices/{invoice['id']}")["lines"]:
             if line["agreement_id"] in agreements and line["price_fen"] and line["kind"].startswith("use."):

@@ -105,7 +105,7 @@ def _use_everything(url: str, parties: Path, told: dict[str, object], bundle: by
     version = json.loads(json.dumps(told["version"]))["id"]
     with connect(url, parties / "hospital") as hospital:
         assert hospital.get(f"/v1/versions/{version}/passport")
-        assert hospital.get("/v1/agreements")
+        assert hospital.get("/v1/agreements")["items"]
     with connect(url, parties / "pharma") as pharma:
         assert pharma.get("/v1/catalogue")["items"]
         assert pharma.get(f"/v1/agreements/{agreement}/manifest")

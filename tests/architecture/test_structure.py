@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from marketplace.console.codes import SIDES
 from marketplace.settings import Settings
 from tests.generated import ROOT, differences
 
@@ -128,6 +129,16 @@ def test_every_reason_code_is_explained_and_given_somewhere() -> None:
         assert f"`{code}`" in reference, code
         assert re.search(rf'"{code}"', judged), f"{code} is never given"
         assert code in schema or "enum" not in schema, code
+
+
+def test_reasons_call_the_parties_what_the_pages_call_them() -> None:
+    reference = (ROOT / "docs" / "reference" / "reasons.md").read_text()
+    rows = re.findall(r"^\| `[a-z_]+` \| (.+?) \| (.+?) \|$", reference, re.MULTILINE)
+    for side, (english, chinese) in SIDES.items():
+        about = [words for told, words in rows if re.match(rf"The {english}('s)? ", told)]
+        assert about, side
+        assert [words for words in about if chinese not in words] == []
+    assert not re.search("使用方(?!式)|提供方(?!式)", reference)
 
 
 def test_every_reason_that_a_policy_gives_is_explained() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import cycle, islice
 
@@ -46,16 +46,16 @@ def metered(number: int, kind: str, at: datetime) -> MeterEvent:
     )
 
 
-def events(count: int) -> Iterator[MeterEvent]:
-    """So many within a month, in order."""
+def events(count: int, kinds: Sequence[str] = KINDS) -> Iterator[MeterEvent]:
+    """So many within a month, in order, of these kinds in turn."""
     apart = min(timedelta(seconds=1), LONGEST / max(count, 1))
-    for number, kind in enumerate(islice(cycle(KINDS), count)):
+    for number, kind in enumerate(islice(cycle(kinds), count)):
         yield metered(number, kind, START + number * apart)
 
 
-def fill(database: Database, count: int) -> None:
+def fill(database: Database, count: int, kinds: Sequence[str] = KINDS) -> None:
     """So many events that wait, each with the entry that metered it, in bulk, and the parties that they name."""
-    stream = events(count)
+    stream = events(count, kinds)
     with database.transaction() as db:
         _parties(db)
     while part := list(islice(stream, PART)):

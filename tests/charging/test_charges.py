@@ -177,7 +177,7 @@ def test_what_was_previewed_is_what_is_charged(
 
 def _made(house: House) -> list[str]:
     with house.runtime.database.reading() as db:
-        return [one.id for one in negotiation.agreements_of(db, house.cast["auditor"].actor)]
+        return [one.id for one in negotiation.agreements_of(db, house.cast["auditor"].actor).rows]
 
 
 def test_a_preview_shows_taxes_access_and_the_fee_of_the_exchange(house: House) -> None:

@@ -30,7 +30,7 @@ def test_an_agreements_page_shows_its_invoices_and_shares(site: Site, language: 
             paying.pay(db, exchange, invoice, f"bank-{invoice.number}", invoice.total_fen, now)
         (line,) = [
             one
-            for invoice in queries.invoices_of(db, Actor("any", frozenset({str(Role.AUDITOR)})))
+            for invoice in queries.invoices_of(db, Actor("any", frozenset({str(Role.AUDITOR)}))).rows
             for one in queries.lines(db, invoice.id)
             if one.agreement_id == agreement.id and one.kind == "sale.access"
         ]

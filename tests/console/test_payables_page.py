@@ -13,17 +13,18 @@ from sqlmodel import col
 from marketplace.console.desks import payables
 from marketplace.main import create_app
 from marketplace.participants.models import Participant
+from marketplace.settlement.bank.orders import NothingToPay
 from marketplace.settlement.payables import overview
 from marketplace.settlement.rules import Resolution
 from tests.console.reading import Page
 from tests.console.trading import Trade, yuan
 from tests.exchange.parts import certified
 from tests.house import House, unrecorded
+from tests.settlement.owing import everything, order, take
+from tests.settlement.owing import payables as owed
 from tests.settlement.parts import bank, post
 from tests.settlement.test_cancelled_orders import cancel, resolve
 from tests.settlement.test_invoices import rerate_all
-from tests.settlement.test_payables import everything, order, take
-from tests.settlement.test_payables import payables as owed
 from tests.settlement.test_refunds import debit
 from tests.settlement.test_returned import returned
 
@@ -75,7 +76,7 @@ def test_a_director_reads_what_is_owed_what_waits_for_the_bank_and_what_to_do_ne
     assert f"Received {yuan(fen)}" in owing.page(FIRM).text
     rerate_all(house, legal_opinion=fen - 700)
     page = owing.page(HOSPITAL)
-    for words in (f"Owed back to this house {yuan(700)}", "difference of a corrected tariff", "takes it off"):
+    for words in (f"Owed back to this house {yuan(700)}", "difference of a corrected tariff", "once more is owed"):
         assert words in page.text
     assert f"Owed back by this house {yuan(700)}" in owing.page(FIRM).text
     director = owing.page("/participants/prt_hospital/director").text
@@ -84,6 +85,37 @@ def test_a_director_reads_what_is_owed_what_waits_for_the_bank_and_what_to_do_ne
         assert words in director
     take(house, returned("R1", fen, name))
     assert f"To pay {yuan(fen - 700 + rest)}" in owing.page(HOSPITAL).text
+
+
+def test_what_no_order_would_pay_is_not_said_to_be_ordered(owing: Trade) -> None:
+    house = owing.house
+    certified(house)
+    post(house)
+    for who in ("hospital", "law_firm"):
+        bank(house, who)
+    first = owed(house)["legal.opinion"]
+    made = order(house, "hospital", first.meter_event)
+    take(house, debit("D1", made.total_fen, made.id[:35], "PmtInfId"))
+    fen, ordered = first.amount_fen, "order it from the bank, or say that it was paid by hand"
+    assert ordered in owing.page(HOSPITAL).text
+
+    rerate_all(house, legal_opinion=fen // 4)
+    here, there = owing.page(HOSPITAL).text, owing.page(FIRM).text
+    assert ordered not in here
+    for words in ("no order has it until more is owed than is owed back", "taken off an order once more is owed"):
+        assert words in here
+    for words in ("it waits until more is owed than is owed back", "taken off a payment once more is owed"):
+        assert words in there
+    with pytest.raises(NothingToPay):
+        order(house)
+
+    rerate_all(house, legal_opinion=fen - fen // 4)
+    here, there = owing.page(HOSPITAL).text, owing.page(FIRM).text
+    for words in (ordered, "the next order takes it off"):
+        assert words in here
+    for words in ("who owes it orders it", "it is taken off the next payment, or sent back"):
+        assert words in there
+    assert order(house).total_fen == fen - 2 * (fen // 4)
 
 
 def test_costs_are_read_page_by_page_what_is_to_be_paid_first(owing: Trade, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The worked tables of domain.md 5.3, and what must hold for every price."""
+"""Worked tables of break-even for the costs of the report's chest CT, and what must hold for every price."""
 
 from fractions import Fraction
 

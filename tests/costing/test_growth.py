@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select, text
+from sqlalchemy.dialects import sqlite
 from sqlmodel import Session, SQLModel
 
 from marketplace.costing.recheck import recheck
 from marketplace.costing.service import post_pending
+from marketplace.kernel.actor import Actor, Role
+from marketplace.ledger import queries as books
 from marketplace.plumbing.db import Database
 from marketplace.settlement import queries as settlement
+from marketplace.settlement.payables import overview
 from marketplace.settlement.payables import queries as payables
 from tests.benchmarks import metered
 from tests.benchmarks.metered import EXCHANGE, MONTH, START, fill
@@ -31,10 +36,19 @@ def stores(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Database]]
         one.dispose()
 
 
-def _posted(folder: Path, events: int) -> Database:
+@pytest.fixture(scope="module")
+def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Database]]:
+    """Two stores with few and with many opinions that sellers are owed for, all in the books."""
+    made = [_posted(tmp_path_factory.mktemp("books"), events, ("legal.opinion",)) for events in (FEW, MANY)]
+    yield made
+    for one in made:
+        one.dispose()
+
+
+def _posted(folder: Path, events: int, kinds: Sequence[str] = metered.KINDS) -> Database:
     database = Database(f"sqlite:///{folder / 'books.sqlite3'}")
     SQLModel.metadata.create_all(database.engine)
-    fill(database, events)
+    fill(database, events, kinds)
     with database.transaction() as db:
         assert post_pending(db, NOW, limit=events).posted == events
     return database
@@ -67,6 +81,28 @@ def test_checking_each_event_against_the_books_costs_the_same_with_four_times_as
 def test_what_one_provider_owes_costs_the_same_however_much_others_are_charged(stores: list[Database]) -> None:
     few, many = (steps(one, lambda db: payables.owed_by(db, "prt_without_charges")) for one in stores)
     assert many <= 2 * few + STEPS
+
+
+@pytest.mark.parametrize("read", [payables.payables_of, overview.totals])
+def test_what_is_read_as_owed_costs_the_same_however_much_others_are_owed_and_however_much_was_sold(
+    stores: list[Database], worked: list[Database], read: Callable[[Session, Actor], object]
+) -> None:
+    ways = [(worked, "prt_without_charges"), (stores, "prt_without_charges"), (stores, "prt_seller_0")]
+    for databases, who in ways:
+        actor = Actor(who, frozenset({str(Role.PROVIDER)}))
+        few, many = (steps(one, lambda db, actor=actor: read(db, actor)) for one in databases)
+        assert many <= 2 * few + STEPS, who
+    with worked[1].reading() as db:
+        owed = sum(one.amount_fen for one in payables.payables_of(db, Actor("prt_seller_0", frozenset())).rows)
+        held = {one.account: one.amount_minor for one in books.balances(db, owner="prt_seller_0")}
+        mine = {row[3] for row in db.execute(text(f"EXPLAIN QUERY PLAN {_asked()}"))}
+    assert owed == held["receivable"] > 0
+    assert "SEARCH meter_event USING INDEX ix_meter_event_payee_id_kind (payee_id=? AND kind=?)" in mine
+
+
+def _asked() -> str:
+    asked = select(payables.every(Actor("prt_seller_0", frozenset())).subquery())
+    return str(asked.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True}))
 
 
 def test_what_one_buyer_is_billed_costs_the_same_however_much_others_are_charged(stores: list[Database]) -> None:

@@ -182,7 +182,7 @@ def test_a_third_party_cannot_read_the_agreement_an_auditor_can(house: House) ->
                 queries.readable_agreement(db, house.cast[name].actor, agreement.id)
             with pytest.raises(documents.NoSuchDocument):
                 documents.get_for(db, house.cast[name].actor, agreement.document)
-            assert queries.agreements_of(db, house.cast[name].actor) == []
+            assert queries.agreements_of(db, house.cast[name].actor).rows == []
         assert queries.readable_agreement(db, house.cast["auditor"].actor, agreement.id)
         with pytest.raises(queries.NoSuchAgreement):
             queries.own_agreement(db, house.cast["auditor"].actor, agreement.id)

@@ -113,7 +113,7 @@ def test_a_sale_from_offer_to_termination(client: Client, house: House) -> None:
     client.get(path, "ai_company", 404)
     client.get(f"{path}/text", "ai_company", 404)
     client.get(f"/documents/{agreement['document']}", "ai_company", 404)
-    assert client.get("/agreements", "pharma").json()[0]["id"] == agreement["id"]
+    assert client.get("/agreements", "pharma").json()["items"][0]["id"] == agreement["id"]
     assert client.get("/requests", "hospital").json()["items"][0]["state"] == "FINALIZED"
 
     ended = client.post("hospital", f"{path}/termination", WHY)

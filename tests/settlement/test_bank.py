@@ -140,7 +140,7 @@ def test_an_exchange_without_account_orders_nothing_and_what_was_ordered_is_not_
     bank(paid, "hospital")
     order(paid)
     with paid.db() as db:
-        (invoice,) = queries.invoices_of(db, exchange(paid))
+        (invoice,) = queries.invoices_of(db, exchange(paid)).rows
     with pytest.raises(SharesPaidOut):
         credit(paid, invoice)
 
@@ -164,7 +164,7 @@ def test_what_is_being_ordered_is_neither_ordered_nor_credited_beside(
             second.result(timeout=20)
         owed = [share.amount_fen for share in all_shares(house) if share.owner == house.cast["hospital"].id]
         with house.db() as db:
-            assert [one.total_fen for one in orders_of(db, exchange(house))] == [sum(owed)] == [first.total_fen]
+            assert [one.total_fen for one in orders_of(db, exchange(house)).rows] == [sum(owed)] == [first.total_fen]
         assert not any(share.void for share in all_shares(house))
 
 
@@ -183,6 +183,12 @@ def statement(*rows: tuple[str, str, str], status: str = "<Sts><Cd>BOOK</Cd></St
         for reference, amount, words in rows
     )
     return f'<Document xmlns="{CAMT}"><BkToCstmrStmt><Stmt><Id>1</Id>{entries_}</Stmt></BkToCstmrStmt></Document>'
+
+
+def together(*told: str) -> str:
+    """One statement with the entries of several."""
+    entries = [one[one.index("<Ntry>") : one.rindex("</Ntry>") + len("</Ntry>")] for one in told]
+    return told[0].replace(entries[0], "".join(entries))
 
 
 def take(house: House, text: str) -> list[tuple[str, str | None]]:

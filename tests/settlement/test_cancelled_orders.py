@@ -19,10 +19,10 @@ from marketplace.settlement.rules import CancelReason, OrderState, Resolution
 from tests.exchange.parts import certified
 from tests.house import House, open_house
 from tests.settlement import test_bank as exchanges
+from tests.settlement.owing import everything, open_between, opinions, order, pay_by_hand, payables, take
 from tests.settlement.parts import all_shares, bank, billed, choose, credit, exchange, imbalance, pay, post, sold
 from tests.settlement.test_invoices import rerate_all
 from tests.settlement.test_journey import findings
-from tests.settlement.test_payables import everything, open_between, opinions, order, pay_by_hand, payables, take
 from tests.settlement.test_refunds import debit, refunds
 from tests.settlement.test_returned import returned
 from tests.transfer.doors import entries
@@ -48,12 +48,11 @@ def state(house: House, made: PaymentOrder) -> OrderState:
 
 
 @pytest.fixture
-def owing(house: House) -> House:
-    certified(house)
-    post(house)
+def owing(owing: House) -> House:
+    """As for all of settlement, and hospital and law firm have named their accounts."""
     for who in ("hospital", "law_firm"):
-        bank(house, who)
-    return house
+        bank(owing, who)
+    return owing
 
 
 def test_what_a_cancelled_order_paid_is_owed_at_the_rate_of_now_and_ordered_anew(owing: House) -> None:
@@ -200,6 +199,73 @@ def test_a_debit_whose_money_came_back_confirms_nothing_once_its_order_is_placed
     assert (opinions(owing), open_between(owing, "law_firm")) == ([(0, first, "ordered")], before)
     assert take(owing, debit("D2", first, name)) == ["paid_out"]
     assert imbalance(owing) == 0
+
+
+@pytest.mark.parametrize("decision", list(Resolution))
+def test_a_debit_that_a_person_spoke_of_and_that_came_back_confirms_nothing_once_its_order_is_placed_again(
+    owing: House, decision: Resolution
+) -> None:
+    arranged = findings(owing)
+    first, made = payables(owing)["legal.opinion"].amount_fen, order(owing)
+    name, before = str(payables(owing)["legal.opinion"].reference), open_between(owing, "law_firm")
+    cancel(owing, made)
+    gone, back = debit("D1", first, name), returned("R1", first, name)
+    assert take(owing, gone) == ["order_cancelled"]
+    if resolve(owing, made, decision) == "placed":
+        cancel(owing, made)
+    assert take(owing, back) == ["returned"]
+    assert state(owing, made) == "cancelled"
+    assert resolve(owing, made, Resolution.CARRIED_OUT) == "placed"
+    assert [take(owing, one) for one in (gone, back)] == [["taken_before"], ["taken_before"]]
+    assert (opinions(owing), open_between(owing, "law_firm")) == ([(0, first, "ordered")], before)
+    assert take(owing, debit("D2", first, name)) == ["paid_out"]
+    assert open_between(owing, "law_firm")[2:] == (0, first)
+    told = [one["facts"]["outcome"] for one in entries(owing, Tag.BANK_ENTRY_TAKEN)]
+    assert told == ["order_cancelled", "returned", "paid_out"]
+    assert imbalance(owing) == 0
+    assert findings(owing) == arranged
+
+
+def test_of_two_debits_of_a_cancelled_order_the_earlier_one_came_back_unless_the_bank_names_the_other(
+    owing: House,
+) -> None:
+    first, made = payables(owing)["legal.opinion"].amount_fen, order(owing)
+    name = str(payables(owing)["legal.opinion"].reference)
+    cancel(owing, made)
+    assert take(owing, debit("D1", first, name)) == ["order_cancelled"]
+    assert resolve(owing, made, Resolution.SETTLED_OUTSIDE) == "cancelled"
+    assert take(owing, debit("D2", first, name)) == ["order_cancelled"]
+    assert take(owing, returned("R1", first, name)) == ["returned"]
+    assert state(owing, made) == "contested", "the payee still has the money of the second one"
+    assert take(owing, debit("D3", first, name)) == ["order_cancelled"]
+    assert take(owing, returned("D3", first, name)) == ["returned"]
+    assert resolve(owing, made, Resolution.CARRIED_OUT) == "placed"
+    again = [take(owing, debit(one, first, name)) for one in ("D3", "D1", "D2", "D2")]
+    assert again == [["taken_before"], ["taken_before"], ["paid_out"], ["taken_before"]]
+    assert open_between(owing, "law_firm")[2:] == (0, first)
+    assert imbalance(owing) == 0
+
+
+def test_of_two_transfers_of_the_same_sum_the_one_that_the_bank_names_came_back(house: House) -> None:
+    sold(house)
+    invoices = [billed(house)]
+    sold(house)
+    invoices.append(billed(house))
+    for one in invoices:
+        pay(house, one, f"bank-{one.number}", one.total_fen + 700)
+    for who in ("exchange", "pharma"):
+        bank(house, who)
+    made = exchanges.order(house)
+    first, second = sorted(str(one.reference) for one in refunds(house))
+    cancel(house, made, "exchange")
+    for place, name in enumerate((first, second)):
+        assert exchanges.take(house, debit(f"D{place}", 700, name)) == [("order_cancelled", None)]
+    assert exchanges.take(house, returned("R1", 700, second)) == [("returned", None)]
+    assert resolve(house, made, Resolution.CARRIED_OUT, "exchange") == "placed"
+    again = [exchanges.take(house, debit(f"D{place}", 700, name))[0][0] for place, name in enumerate((first, second))]
+    assert again == ["refunded", "taken_before"]
+    assert {str(one.reference): one.state for one in refunds(house)} == {first: "paid", second: "ordered"}
+    assert imbalance(house) == 0
 
 
 def test_an_order_cancelled_while_the_bank_confirms_it_is_paid_or_contested_and_rows_of_before_stay_as_sealed(

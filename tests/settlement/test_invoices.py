@@ -185,7 +185,7 @@ def test_a_month_that_ended_is_billed_with_its_minimum_by_the_clock(house: House
     assert billing.bill_months(house.runtime) == 1
     assert billing.bill_months(house.runtime) == 0
     with house.db() as db:
-        (invoice,) = queries.invoices_of(db, house.cast["auditor"].actor)
+        (invoice,) = queries.invoices_of(db, house.cast["auditor"].actor).rows
     assert invoice.period == "2026-09"
     prices = sorted(one.price_fen for one in lines(house, invoice))
     days = 30 - begun.astimezone(CHINA).day + 1

@@ -241,5 +241,5 @@ def test_whatever_the_scheme_postings_sum_to_zero_and_shares_to_the_price(
 
 def _lines(house: House) -> list[queries.InvoiceLine]:
     with house.runtime.database.reading() as db:
-        found = queries.invoices_of(db, house.cast["auditor"].actor)
+        found = queries.invoices_of(db, house.cast["auditor"].actor).rows
         return [line for one in found for line in queries.lines(db, one.id)]

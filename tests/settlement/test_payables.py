@@ -14,76 +14,23 @@ from typer.testing import CliRunner
 from marketplace.audit.entry import Tag
 from marketplace.commands import books as commands
 from marketplace.main import ROUTERS
-from marketplace.settlement.bank import statements
 from marketplace.settlement.bank.orders import NoOwnAccount, NothingToPay
 from marketplace.settlement.bank.queries import orders_of
-from marketplace.settlement.models import Payable, PaymentOrder
-from marketplace.settlement.payables import overview, queries, service
+from marketplace.settlement.payables import overview
 from marketplace.settlement.payables.queries import NoSuchPayable
 from marketplace.settlement.rules import NotTheBearer, NotTheExchange
 from marketplace.transfer import queries as transfer
 from tests.exchange.parts import certified
 from tests.house import House, open_house
 from tests.participants.small_market import open_market
+from tests.settlement.owing import open_between, order, pay_by_hand, payables, take
 from tests.settlement.parts import balance, bank, imbalance, post
-from tests.settlement.test_bank import statement
-from tests.settlement.test_invoices import rerate_all
+from tests.settlement.test_bank import statement, together
 from tests.settlement.test_journey import findings
 from tests.settlement.test_refunds import debit
 from tests.settlement.test_returned import returned
 from tests.transfer.doors import entries
 from workers.relay import run_due
-
-
-def payables(house: House, who: str = "hospital") -> dict[str, Payable]:
-    """Kind -> what is owed, as one party reads it."""
-    with house.runtime.database.reading() as db:
-        return {one.kind: one for one in queries.payables_of(db, house.cast[who].actor)}
-
-
-def order(house: House, who: str = "hospital", *events: str) -> PaymentOrder:
-    with house.db() as db:
-        return service.order_payables(db, house.cast[who].actor, events, house.clock.now())
-
-
-def everything(house: House, who: str = "hospital") -> list[Payable]:
-    with house.runtime.database.reading() as db:
-        return queries.payables_of(db, house.cast[who].actor)
-
-
-def opinions(house: House, who: str = "hospital") -> list[tuple[int, int, str]]:
-    """Part, fen and state of what is owed for opinions."""
-    return [(one.part, one.amount_fen, one.state) for one in everything(house, who) if one.kind == "legal.opinion"]
-
-
-def pay_by_hand(house: House, event: str, who: str = "hospital", part: int = 0) -> Payable:
-    with house.db() as db:
-        return service.pay_by_hand(db, house.cast[who].actor, event, "B-77", house.clock.now(), part=part)
-
-
-def take(house: House, text: str, who: str = "hospital") -> list[str]:
-    with house.db() as db:
-        told = statements.take_statement(db, house.cast[who].actor, text, house.clock.now())
-        return [one.outcome for one in told]
-
-
-def entry_of(text: str) -> str:
-    """The one entry of a statement."""
-    return text[text.index("<Ntry>") : text.index("</Ntry>") + len("</Ntry>")]
-
-
-def open_between(house: House, payee: str) -> tuple[int, int, int, int]:
-    """The hospital's payable and cash, the payee's receivable and cash."""
-    hospital, other = house.cast["hospital"].id, house.cast[payee].id
-    accounts = [(hospital, "payable"), (hospital, "asset:cash"), (other, "receivable"), (other, "asset:cash")]
-    return tuple(balance(house, *one) for one in accounts)  # type: ignore[return-value]
-
-
-@pytest.fixture
-def owing(house: House) -> House:
-    certified(house)
-    post(house)
-    return house
 
 
 def test_what_is_owed_for_stages_is_ordered_once_confirmed_owed_again_and_paid(owing: House) -> None:
@@ -155,73 +102,11 @@ def test_all_that_one_order_pays_enters_the_books_at_once_so_that_writers_cannot
     each = {str(one.reference): one.amount_fen for one in payables(owing).values()}
     told = [debit(f"D{fen}", fen, name) for name, fen in each.items()]
     told += [returned(f"R{fen}", fen, name) for name, fen in each.items()]
-    whole = told[0].replace("</Stmt>", "".join(entry_of(one) for one in told[1:]) + "</Stmt>")
-    assert (again.payments, take(owing, whole)) == (2, ["paid_out"] * 2 + ["returned"] * 2)
+    assert (again.payments, take(owing, together(*told))) == (2, ["paid_out"] * 2 + ["returned"] * 2)
     assert len(grown) == 4, "a whole statement is posted at once, and what came back in it is reversed at once"
     assert {one.state for one in payables(owing).values()} == {"owed"}
     assert open_between(owing, "law_firm")[2:] == (payables(owing)["legal.opinion"].amount_fen, 0)
     assert imbalance(owing) == 0
-
-
-def test_what_a_corrected_tariff_changed_is_owed_at_its_new_rate_once_the_transfer_comes_back(owing: House) -> None:
-    for who in ("hospital", "law_firm"):
-        bank(owing, who)
-    first, made = payables(owing)["legal.opinion"].amount_fen, order(owing)
-    name, dearer = str(payables(owing)["legal.opinion"].reference), first + 20_000
-    assert take(owing, debit("D1", made.total_fen, name)) == ["paid_out"]
-    rerate_all(owing, legal_opinion=dearer)
-    assert opinions(owing) == [(0, first, "paid"), (1, 20_000, "owed")]
-
-    assert take(owing, returned("R1", first, name)) == ["returned"]
-    (again,) = [one for one in everything(owing) if one.kind == "legal.opinion"]
-    assert (again.state, again.amount_fen, open_between(owing, "law_firm")[2]) == ("owed", dearer, dearer)
-    made = order(owing)
-    assert take(owing, debit("D2", dearer, made.id[:35], "PmtInfId")) == ["paid_out"]
-    assert (made.total_fen, *open_between(owing, "law_firm")[2:], imbalance(owing)) == (dearer, 0, dearer, 0)
-
-
-def test_what_a_corrected_tariff_adds_is_ordered_and_what_it_takes_off_is_set_off_against_the_next_order(
-    owing: House,
-) -> None:
-    for who in ("hospital", "law_firm"):
-        bank(owing, who)
-    first = payables(owing)["legal.opinion"].amount_fen
-    order(owing)
-    name = str(payables(owing)["legal.opinion"].reference)
-    rerate_all(owing, legal_opinion=first + 20_000)
-    assert opinions(owing) == [(0, first, "ordered"), (1, 20_000, "owed")]
-    added = order(owing)
-    assert added.total_fen == 20_000
-    assert take(owing, debit("D1", first, name)) == ["paid_out"]
-    assert take(owing, debit("D2", 20_000, added.id[:35], "PmtInfId")) == ["paid_out"]
-    assert open_between(owing, "law_firm")[2:] == (0, first + 20_000)
-
-    rerate_all(owing, legal_opinion=first - 30_000)
-    assert opinions(owing, "law_firm")[2:] == [(2, -50_000, "owed")]
-    with pytest.raises(NothingToPay, match="owes back"):
-        order(owing)
-    certified(owing)  # another asset, whose opinion costs what the published tariff says
-    post(owing)
-    arranged = findings(owing)
-    made = order(owing)
-    assert (made.payments, made.total_fen) == (1, first - 50_000)
-    assert {state for _, _, state in opinions(owing)} == {"paid", "ordered"}
-    name = next(str(one.reference) for one in everything(owing) if one.order_id == made.id)
-    assert take(owing, debit("D3", made.total_fen, name)) == ["paid_out"]
-    assert open_between(owing, "law_firm")[2:] == (0, 2 * first - 30_000)
-    (credit,) = [one["facts"] for one in entries(owing, Tag.PAYABLE_PAID) if one["facts"]["amount_fen"] < 0]
-    assert (credit["amount_fen"], credit["part"]) == (-50_000, 2)
-
-    assert take(owing, returned("R3", made.total_fen, name)) == ["returned"]
-    assert open_between(owing, "law_firm")[2:] == (made.total_fen, first + 20_000)
-    assert sorted(fen for _, fen, state in opinions(owing) if state == "owed") == [-50_000, first]
-    event = credit["event"]
-    for _ in range(2):  # the firm sends it back instead
-        assert pay_by_hand(owing, event, part=2).amount_fen == -50_000
-    assert order(owing).total_fen == first
-    assert open_between(owing, "law_firm")[2:] == (first, first - 30_000)
-    assert imbalance(owing) == 0
-    assert findings(owing) == arranged
 
 
 def test_a_provider_says_by_hand_that_it_paid_and_nobody_else_does(owing: House) -> None:
@@ -287,7 +172,7 @@ def sums_of_all(house: House) -> tuple[int, int, int]:
 
 def orders_of_hospital(house: House) -> list[str]:
     with house.runtime.database.reading() as db:
-        return [one.id for one in orders_of(db, house.cast["hospital"].actor)]
+        return [one.id for one in orders_of(db, house.cast["hospital"].actor).rows]
 
 
 def test_the_command_line_shows_what_is_owed_and_writes_the_file_for_the_bank(

@@ -147,7 +147,7 @@ def test_a_deposit_that_went_back_is_not_credited_too(house: House, agreement: s
     settle(house, agreement)
     before = balance(house, pharma, "asset:refund-due")
     with house.db() as db:
-        (invoice,) = queries.invoices_of(db, house.cast["exchange"].actor)
+        (invoice,) = queries.invoices_of(db, house.cast["exchange"].actor).rows
     (line,) = [one for one in lines(house, invoice) if one.kind == queries.DEPOSIT]
     with pytest.raises(DepositReturned):
         credit(house, invoice, [line.position])
@@ -157,7 +157,7 @@ def test_a_deposit_that_went_back_is_not_credited_too(house: House, agreement: s
 def test_a_deposit_that_was_credited_does_not_go_back_again(house: House, agreement: str) -> None:
     pharma = house.cast["pharma"].id
     with house.db() as db:
-        (invoice,) = queries.invoices_of(db, house.cast["exchange"].actor)
+        (invoice,) = queries.invoices_of(db, house.cast["exchange"].actor).rows
     (line,) = [one for one in lines(house, invoice) if one.kind == queries.DEPOSIT]
     credit(house, invoice, [line.position])
     before = balance(house, pharma, "asset:refund-due")

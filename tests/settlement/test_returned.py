@@ -113,7 +113,7 @@ def test_a_transfer_that_comes_back_twice_is_held_once_and_a_credit_note_ends_it
     assert balance(house, venue, "clearing") == -made.total_fen
     assert len(entries(house, Tag.SHARES_OWED)) == 4
     with house.db() as db:
-        (invoice,) = queries.invoices_of(db, exchange(house))
+        (invoice,) = queries.invoices_of(db, exchange(house)).rows
     credit(house, invoice)
     for owner in (hospital, f"{hospital}:department"):
         assert balance(house, owner, "receivable") == balance(house, owner, "asset:cash") == 0

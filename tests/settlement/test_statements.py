@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
+from sqlmodel import select
 
 from marketplace.audit.entry import Tag
+from marketplace.audit.models import Entry
+from marketplace.ledger import queries as books
+from marketplace.ledger.models import LedgerTransaction
 from marketplace.settlement import queries
 from marketplace.settlement.bank.camt import UnreadableStatement
 from marketplace.settlement.bank.orders import NothingToPay
@@ -16,7 +22,7 @@ from marketplace.settlement.paying import WrongAmount, name_of_reference
 from marketplace.settlement.paying import pay as pay_invoice
 from tests.house import House, open_house
 from tests.settlement.parts import balance, bank, billed, exchange, imbalance, pay, sold
-from tests.settlement.test_bank import order, statement, take
+from tests.settlement.test_bank import order, statement, take, together
 from tests.settlement.test_journey import findings
 from tests.settlement.test_refunds import NOTHING, debit, refunds, standing, yuan
 from tests.transfer.doors import entries
@@ -183,3 +189,40 @@ def test_what_the_bank_tells_twice_at_once_is_taken_once(tmp_path: Path, either_
         with pytest.raises(WrongAmount):
             beside.result(timeout=20)
         assert imbalance(house) == 0
+
+
+def test_what_a_statement_tells_enters_the_books_at_once_and_as_if_each_were_told_alone(tmp_path: Path) -> None:
+    alone, at_once = (paid_and_bounced(tmp_path / name, whole=name == "at_once") for name in ("alone", "at_once"))
+    assert alone[:-1] == at_once[:-1]
+    assert alone[0] == ["paid", "overpaid", "reversed", "part_paid"]
+    assert at_once[-1] == 2, "all that was paid, then what is taken back of it"
+
+
+def paid_and_bounced(
+    folder: Path, *, whole: bool
+) -> tuple[list[str], dict[tuple[str, str], int], Counter[str], Counter[str], int]:
+    """A market whose bank tells four things, in one statement or in four.
+
+    Outcomes, balances by owner and account, transactions by kind, entries by tag, how often balances were written.
+    """
+    with open_house(folder) as house:
+        invoices = []
+        for uses in (0, 1):
+            sold(house, uses=uses)
+            invoices.append(billed(house))
+        first, second = invoices
+        over, grown = ("R2", yuan(second.total_fen + 700), second.number), list[str]()
+        told = [statement(("R1", yuan(first.total_fen), first.number)), statement(over)]
+        told += [back(statement(over)).replace("CRDT", "DBIT"), statement(("R3", "5.00", second.number))]
+
+        def note(_connection: object, _cursor: object, text: str, *_more: object) -> None:
+            grown.extend([text] if text.startswith("INSERT INTO account_balance") else [])
+
+        event.listen(house.runtime.database.engine, "before_cursor_execute", note)
+        outcomes = [outcome for text in ([together(*told)] if whole else told) for outcome, _ in take(house, text)]
+        assert imbalance(house) == 0
+        with house.runtime.database.reading() as db:
+            held = {(one.owner, one.account): one.amount_minor for one in books.balances(db)}
+            kinds, tags = Counter(db.exec(select(LedgerTransaction.kind))), Counter(db.exec(select(Entry.tag)))
+        del tags[Tag.ROWS_SEALED]  # one for each transaction, that is each statement
+        return outcomes, held, kinds, tags, len(grown)

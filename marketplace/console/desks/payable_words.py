@@ -46,6 +46,19 @@ PAYABLE_WORDS: dict[str, tuple[str, str]] = {
     "next_resolve": ("say whether it stands or was settled with the payee", "确认执行有效，或已与收款方另行结清"),
     "next_set_off": ("the next order takes it off", "由下一付款指令抵扣"),
     "next_set_off_here": ("it is taken off the next payment, or sent back", "由下一笔付款抵扣，或退回"),
+    "next_set_off_once": (
+        "taken off an order once more is owed than is owed back, or got back and said so by hand",
+        "待应付超过应退后由付款指令抵扣；已退回的可登记",
+    ),
+    "next_set_off_once_here": (
+        "taken off a payment once more is owed than is owed back, or sent back",
+        "待应收超过应退后由付款抵扣，或退回",
+    ),
+    "next_more_owed": (
+        "no order has it until more is owed than is owed back, or say that it was paid by hand",
+        "待应付超过应退后方可下指令；已自行付款的可登记",
+    ),
+    "next_more_owed_here": ("it waits until more is owed than is owed back", "待应收超过应退后由付款方下指令"),
     "next_payer_orders": ("who owes it orders it", "等待付款方下指令"),
     "next_payer_confirms": ("its payer's bank confirms it", "等待付款方银行确认"),
     "next_own_account": ("say where it is to be paid", "登记收款账户"),

@@ -20,12 +20,24 @@ from marketplace.settlement.payables.overview import Standing
 from marketplace.settlement.rules import OrderState
 
 ITEMS, PARTIES, ORDERS = 100, 100, 50
-_NEXT = {
+_NEXT_OF_ORDER = {
     OrderState.PLACED: "next_statement_or_cancel",
     OrderState.SETTLED: "nothing_to_do",
     OrderState.CANCELLED: "nothing_to_do",
     OrderState.CONTESTED: "next_resolve",
 }
+
+_NEXT_OF_COST = {
+    "owed": ("next_order", "next_payer_orders"),
+    "owed_nowhere": ("next_payee_account", "next_own_account"),
+    "owed_no_more": ("next_more_owed", "next_more_owed_here"),
+    "owed_back": ("next_set_off", "next_set_off_here"),
+    "owed_back_no_more": ("next_set_off_once", "next_set_off_once_here"),
+    "ordered": ("next_statement", "next_payer_confirms"),
+    "paid": ("nothing_to_do", "nothing_to_do"),
+}
+"""(what its payer does, what its payee does).  nowhere: the payee has not said where it is paid; no_more: than is owed
+the other way, so that no order is due."""
 
 
 def page(reader: Reader, desk: Desk, cursor: str | None = None) -> Page:
@@ -89,6 +101,7 @@ def _parties(reader: Reader, others: Sequence[Standing], paid_at: set[str]) -> S
 
 def _items(reader: Reader, desk: Desk, found: Sequence[Payable], paid_at: set[str]) -> Section:
     heads = "cost data_asset participant time amount# state next_step"
+    balanced = overview.balanced(reader.db, desk.actor, {_other(desk, one) for one in found})
     rows = [
         [
             Cell(
@@ -100,7 +113,7 @@ def _items(reader: Reader, desk: Desk, found: Sequence[Payable], paid_at: set[st
             Cell(formats.day(one.at, reader.language)),
             money(reader, one.amount_fen),
             Cell(reader.name(codes.PAYABLE_STATES, _state(one))),
-            Cell(reader.say(_next(desk, one, paid_at))),
+            Cell(reader.say(_next(desk, one, paid_at, balanced))),
         ]
         for one in found
     ]
@@ -110,7 +123,7 @@ def _items(reader: Reader, desk: Desk, found: Sequence[Payable], paid_at: set[st
 
 def _orders(reader: Reader, desk: Desk) -> Section:
     heads = "payment_order time transfers# amount# state next_step"
-    found = orders_of(reader.db, desk.actor, limit=ORDERS)
+    found = orders_of(reader.db, desk.actor, limit=ORDERS).rows
     states = states_of(reader.db, found)
     rows = [
         [
@@ -119,7 +132,7 @@ def _orders(reader: Reader, desk: Desk) -> Section:
             Cell(f"{one.payments:,}"),
             money(reader, one.total_fen),
             Cell(reader.name(codes.ORDER_STATES, states[one.id]), bad=states[one.id] == OrderState.CONTESTED),
-            Cell(reader.say(_NEXT[states[one.id]])),
+            Cell(reader.say(_NEXT_OF_ORDER[states[one.id]])),
         ]
         for one in found
     ]
@@ -139,17 +152,14 @@ def _state(one: Payable) -> str:
     return "owed_back" if one.state == "owed" and one.amount_fen < 0 else one.state
 
 
-def _next(desk: Desk, one: Payable, paid_at: set[str]) -> str:
-    """The word of what the desk's owner does next about it."""
-    pays, known = one.payer_id == desk.id, one.payee_id in paid_at
-    match _state(one):
-        case "paid":
-            return "nothing_to_do"
-        case "ordered":
-            return "next_statement" if pays else "next_payer_confirms"
-        case "owed_back":
-            return "next_set_off" if pays else "next_set_off_here"
-        case _ if pays:
-            return "next_order" if known else "next_payee_account"
-        case _:
-            return "next_payer_orders" if known else "next_own_account"
+def _next(desk: Desk, one: Payable, paid_at: set[str], balanced: set[tuple[str, bool]]) -> str:
+    """The word of what the desk's owner does next about it, or what it waits for.
+
+    paid_at: who has said where it is paid; balanced: with whom no order is due (`overview.balanced`).
+    """
+    state, pays = _state(one), one.payer_id == desk.id
+    if state.startswith("owed") and (_other(desk, one), pays) in balanced:
+        state += "_no_more"
+    elif state == "owed" and one.payee_id not in paid_at:
+        state += "_nowhere"
+    return _NEXT_OF_COST[state][0 if pays else 1]

@@ -16,9 +16,13 @@ from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.transitions import WrongState
 from marketplace.settlement.bank import queries
+from marketplace.settlement.bank.camt import Credit
 from marketplace.settlement.bank.queries import Due
 from marketplace.settlement.models import Payable, PaymentOrder
 from marketplace.settlement.rules import PAYMENT_ORDER, CancelReason, OrderState, Resolution
+
+CONTESTED = "order_cancelled"
+"""Outcome of a debit that carried out what was cancelled here."""
 
 
 class OrderedAnew(Conflict):
@@ -36,7 +40,8 @@ def cancel(db: Session, actor: Actor, found: PaymentOrder, reason: CancelReason,
     state = OrderState.PLACED if dues else OrderState.SETTLED  # a contested one is cancelled already
     step = PAYMENT_ORDER.step(OrderState.CANCELLED if found.cancelled_at else state, OrderState.CANCELLED, actor.roles)
 
-    found.cancelled_at, found.cancellation = now, {"reason": reason, "transfers": _by_transfer(dues), "contested": []}
+    found.cancelled_at = now
+    found.cancellation = _resolved(found) | {"reason": reason, "transfers": _by_transfer(dues), "contested": []}
     for one in dues:
         one.order_id = one.reference = None
     db.add_all([found, *dues])
@@ -65,7 +70,7 @@ def resolve(db: Session, actor: Actor, found: PaymentOrder, decision: Resolution
         _place_again(found, dues, told["transfers"])
         db.add_all(dues)
     else:
-        found.cancellation = told | {"contested": []}
+        found.cancellation = told | _resolved(found) | {"contested": []}
     db.add(found)
     db.flush()
 
@@ -82,23 +87,29 @@ def contested_by(db: Session, payer: str, names: Collection[str]) -> PaymentOrde
     return None
 
 
-def contest(db: Session, found: PaymentOrder, bank_reference: str, amount_fen: int) -> None:
+def contest(db: Session, found: PaymentOrder, debit: Credit) -> None:
     """Note that the bank carried something of a cancelled order out; the caller records it."""
-    _note(db, found, [*(found.cancellation or {})["contested"], [bank_reference, amount_fen]])
+    told = found.cancellation or {}
+    about = sorted(name for name in debit.names if name in told["transfers"])
+    _note(db, found, [*told["contested"], [debit.reference, debit.amount_fen, *about]])
 
 
-def uncontest(db: Session, found: PaymentOrder, original: str, amount_fen: int) -> str | None:
+def uncontest(db: Session, found: PaymentOrder, back: Credit) -> None:
     """Note that what the bank had carried out of a cancelled order came back; the caller records it.
 
-    original: the debit that the bank names first among those of the same amount; returns the one that came back.
+    Its debit confirms nothing any more, however the order was or is resolved: the one that the bank names, else the
+    earliest of the same amount, of the same transfer first.
     """
-    left = list((found.cancellation or {})["contested"])
-    same = sorted((one for one in left if one[1] == amount_fen), key=lambda one: one[0] != original)
-    if not same:
-        return None
-    left.remove(same[0])
-    _note(db, found, left)
-    return str(same[0][0])
+    told = found.cancellation or {}
+    debits = [*told.get("resolved", []), *told["contested"]]
+    by_transfer = sorted(debits, key=lambda one: back.names.isdisjoint(one[2:]))
+    for name in dict.fromkeys((back.original or "", *(str(one[0]) for one in by_transfer))):
+        debit = queries.bank_entry(db, found.issuer_id, name)
+        if debit is not None and (debit.outcome, debit.amount_fen) == (CONTESTED, back.amount_fen):
+            debit.outcome = "reversed"
+            db.add(debit)
+            _note(db, found, [one for one in told["contested"] if one[0] != debit.reference])
+            return
 
 
 def _cancelled(found: PaymentOrder) -> OrderState:
@@ -106,6 +117,13 @@ def _cancelled(found: PaymentOrder) -> OrderState:
     if found.cancelled_state is None:
         raise WrongState("this payment order is not cancelled", expected="a cancelled or contested order", got=found.id)
     return found.cancelled_state
+
+
+def _resolved(found: PaymentOrder) -> Json:
+    """The debits of which a person has spoken, with those that wait for it: what comes back may be one of them."""
+    told = found.cancellation or {}
+    debits = [*told.get("resolved", []), *told.get("contested", [])]
+    return {"resolved": debits} if debits else {}
 
 
 def _note(db: Session, found: PaymentOrder, contested: Sequence[object]) -> None:
@@ -138,7 +156,7 @@ def _place_again(found: PaymentOrder, dues: Sequence[Due], transfers: Json) -> N
     references = [name or None for name, kept in transfers.items() for _ in kept]
     for one, name in zip(dues, references, strict=True):
         one.order_id, one.reference = found.id, name
-    found.cancelled_at = found.cancellation = None
+    found.cancelled_at, found.cancellation = None, _resolved(found) or None
 
 
 def _by_transfer(dues: Sequence[Due]) -> Json:

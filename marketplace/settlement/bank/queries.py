@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import case, inspect, or_
 from sqlmodel import Session, col, func, select
@@ -11,6 +11,8 @@ from sqlmodel import Session, col, func, select
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.participants.models import Participant
+from marketplace.plumbing import paging
+from marketplace.plumbing.paging import Order, Paged
 from marketplace.settlement.models import (
     BankAccount,
     BankEntry,
@@ -30,6 +32,7 @@ LONGEST_ID = 35
 LONGEST_BEGINNING = 26
 """Characters of an order's id with which the ids of its transfers begin."""
 _IDS = 500
+_LATEST: Final = Order((col(PaymentOrder.made_at), col(PaymentOrder.id)), (col(PaymentOrder.id),), latest_first=True)
 Due: TypeAlias = Refund | Share | Payable
 """What a transfer pays."""
 _DUES: tuple[tuple[Any, Any, tuple[Any, ...]], ...] = (
@@ -59,12 +62,12 @@ def hold_bank(db: Session, participant: str) -> None:
     db.exec(select(Participant.id).where(Participant.id == participant).with_for_update(key_share=True)).first()
 
 
-def orders_of(db: Session, actor: Actor, *, limit: int | None = None) -> Sequence[PaymentOrder]:
-    """Payment orders of the caller, all of them for auditors, the latest first.  limit: how many, None = all."""
+def orders_of(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[PaymentOrder]:
+    """A page of the caller's payment orders, of all for auditors, the latest first.  Raises NotOnThisList."""
     rows = select(PaymentOrder)
     if not actor.has(Role.AUDITOR):
         rows = rows.where(PaymentOrder.issuer_id == actor.participant)
-    return db.exec(rows.order_by(col(PaymentOrder.made_at).desc(), col(PaymentOrder.id).desc()).limit(limit)).all()
+    return _LATEST.page(db, rows, cursor, limit)
 
 
 def order(db: Session, actor: Actor, order_id: str) -> PaymentOrder:

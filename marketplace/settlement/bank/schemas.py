@@ -31,6 +31,13 @@ class PaymentOrderOut(BaseModel):
     cancelled_at: datetime | None
 
 
+class PaymentOrderPage(BaseModel):
+    """Payment orders.  next: cursor of the next page, null on the last."""
+
+    items: list[PaymentOrderOut]
+    next: str | None
+
+
 class CancellationIn(BaseModel):
     """Why a payment order is cancelled."""
 

@@ -13,17 +13,15 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json
 from marketplace.settlement import queries
 from marketplace.settlement.bank.camt import Credit, read_statement
-from marketplace.settlement.bank.cancelling import contest, contested_by, uncontest
+from marketplace.settlement.bank.cancelling import CONTESTED, contest, contested_by, uncontest
 from marketplace.settlement.bank.carrying import confirm, owe_again, told_by_bank
 from marketplace.settlement.bank.queries import bank_entry, hold_bank, payment_of, untold
 from marketplace.settlement.bouncing import bounce
-from marketplace.settlement.models import BankEntry, Invoice, PaymentOrder
-from marketplace.settlement.paying import pay, pay_again
+from marketplace.settlement.models import BankEntry, Invoice
+from marketplace.settlement.paying import pay_again, take_payment
 from marketplace.settlement.postings import Booking
 from marketplace.settlement.rules import NotTheExchange
 
-CONTESTED = "order_cancelled"
-"""Outcome of a debit that carried out what was cancelled here."""
 _NUMBER = re.compile(r"INV-[0-9]{4}-[0-9]{6}")
 
 
@@ -51,7 +49,8 @@ def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[
     bank marks as a reversal undoes the payment that it is about, or makes what a transfer paid owed again.
     Of a provider's statement only what is about its own payment orders is taken; nothing else of it is kept.
     Raises NotTheExchange, UnreadableStatement.
-    Records: settlement:bank_entry_taken for each, and what `pay`, `confirm`, `bounce` and `owe_again` record.
+    Records: settlement:bank_entry_taken for each, and what `take_payment`, `confirm`, `bounce` and `owe_again` record;
+    ledger:posted, all in the end.
     """
     if not (actor.has(Role.EXCHANGE_OPERATOR) or actor.has(Role.PROVIDER)):
         raise NotTheExchange(
@@ -68,11 +67,11 @@ def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[
 
 def _taken(db: Session, actor: Actor, one: Credit, booking: Booking, now: datetime) -> Outcome | None:
     if one.original is not None:
-        return _reversed(db, actor, one, now) if one.out else _returned(db, actor, one, booking, now)
-    return _give(db, actor, one, booking, now) if one.out else _take(db, actor, one, now)
+        return _reversed(db, actor, one, booking, now) if one.out else _returned(db, actor, one, booking, now)
+    return _give(db, actor, one, booking, now) if one.out else _take(db, actor, one, booking, now)
 
 
-def _take(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
+def _take(db: Session, actor: Actor, one: Credit, booking: Booking, now: datetime) -> Outcome:
     known = bank_entry(db, actor.participant, one.reference)
     if known is not None and _is_news(known, one):
         return _confirm(db, actor, known, one, now)
@@ -92,7 +91,8 @@ def _take(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
         row.invoice_id = found.id
         db.add(row)
         return _confirm(db, actor, entered, one, now)
-    return _told(db, actor, Outcome(one.reference, one.amount_fen, _pay(db, actor, found, one, now), found.id), now)
+    outcome = _pay(db, actor, found, one, booking, now)
+    return _told(db, actor, Outcome(one.reference, one.amount_fen, outcome, found.id), now)
 
 
 def _is_news(known: BankEntry, one: Credit) -> bool:
@@ -107,11 +107,11 @@ def _confirm(db: Session, actor: Actor, entered: BankEntry, one: Credit, now: da
     return _told(db, actor, Outcome(one.reference, one.amount_fen, "confirmed", entered.invoice_id), now)
 
 
-def _pay(db: Session, actor: Actor, found: Invoice, one: Credit, now: datetime) -> str:
+def _pay(db: Session, actor: Actor, found: Invoice, one: Credit, booking: Booking, now: datetime) -> str:
     if found.state in {"issued", "overdue"} or found.bounced_fen:
-        pay(db, actor, found, one.reference, one.amount_fen, now, by_hand=False)
+        take_payment(db, actor, found, one.reference, one.amount_fen, booking, now)
     else:
-        pay_again(db, actor, found, one.reference, one.amount_fen, now)
+        pay_again(db, actor, found, one.reference, one.amount_fen, booking, now)
     taken = bank_entry(db, found.issuer_id, one.reference)
     assert taken is not None
     return taken.outcome
@@ -140,11 +140,11 @@ def _contested(db: Session, actor: Actor, one: Credit, known: BankEntry | None, 
     if (cancelled := contested_by(db, actor.participant, one.names)) is None:
         return None
     db.add(_row(actor.participant, one, CONTESTED, now))
-    contest(db, cancelled, one.reference, one.amount_fen)
+    contest(db, cancelled, one)
     return _told(db, actor, Outcome(one.reference, one.amount_fen, CONTESTED, None), now, order=cancelled.id)
 
 
-def _reversed(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
+def _reversed(db: Session, actor: Actor, one: Credit, booking: Booking, now: datetime) -> Outcome:
     """Take a payment back; where none of this sum is found, only note what the bank told."""
     if (known := bank_entry(db, actor.participant, one.reference)) is not None:
         return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
@@ -159,7 +159,7 @@ def _reversed(db: Session, actor: Actor, one: Credit, now: datetime) -> Outcome:
     if found is not None:
         queries.lock(db, found)
         if (taken := payment_of(db, found, one.amount_fen, one.original or "")) is not None:
-            bounce(db, actor, found, taken, one.reference, _facts(done), now)
+            bounce(db, actor, found, taken, one.reference, _facts(done), booking, now)
             return done
     elif first is not None and first.outcome == "no_invoice" and first.amount_fen == one.amount_fen:
         first.outcome = "reversed"
@@ -181,19 +181,9 @@ def _returned(db: Session, actor: Actor, one: Credit, booking: Booking, now: dat
     db.add(row)
     db.flush()
     if cancelled:
-        _uncontest(db, actor, cancelled, one)
+        uncontest(db, cancelled, one)
     owe_again(db, actor, carried, one.reference, booking, now)
     return _told(db, actor, Outcome(one.reference, one.amount_fen, "returned", row.invoice_id), now)
-
-
-def _uncontest(db: Session, actor: Actor, cancelled: PaymentOrder, one: Credit) -> None:
-    """The debit whose money came back confirms nothing any more, however the order is resolved."""
-    original = one.original or ""
-    debit = bank_entry(db, actor.participant, uncontest(db, cancelled, original, one.amount_fen) or original)
-    if debit is not None and (debit.outcome, debit.amount_fen) == (CONTESTED, one.amount_fen):
-        debit.outcome = "reversed"
-        db.add(debit)
-        db.flush()
 
 
 def _told(db: Session, actor: Actor, done: Outcome, now: datetime, *, order: str | None = None) -> Outcome:

@@ -41,10 +41,20 @@ class Standing:
 def standings(db: Session, actor: Actor, *, limit: int) -> list[Standing]:
     """Everybody whom the caller owes for stages or who owes it, who is owed most first."""
     found = every(actor).subquery()
-    owes = found.c.payer_id == actor.participant
-    other, sums = case((owes, found.c.payee_id), else_=found.c.payer_id), _sums(found)
+    (other, owes), sums = _sides(found, actor), _sums(found)
     rows = select(other, owes, *sums).group_by(other, owes).order_by(sums[0].desc(), other, owes).limit(limit)
     return [Standing(name, bool(mine), *(int(fen) for fen in fens)) for name, mine, *fens in db.execute(rows)]
+
+
+def balanced(db: Session, actor: Actor, others: Collection[str]) -> set[tuple[str, bool]]:
+    """Those of these others with whom no order is due, each as (other, whether the caller owes).
+
+    As much is owed back as is owed, or more: `order_payables` leaves out what it is about.
+    """
+    found = every(actor).subquery()
+    (other, owes), (owed, back, *_) = _sides(found, actor), _sums(found)
+    rows = select(other, owes).where(other.in_(others)).group_by(other, owes).having(owed <= back)
+    return {(name, bool(mine)) for name, mine in db.execute(rows)}
 
 
 def totals(db: Session, actor: Actor) -> dict[bool, Standing]:
@@ -79,6 +89,12 @@ def cursor(one: Payable) -> str:
 def paid_somewhere(db: Session, owners: Collection[str]) -> set[str]:
     """Those of these participants that have said where they are paid."""
     return set(db.exec(select(BankAccount.owner).where(col(BankAccount.owner).in_(owners))))
+
+
+def _sides(found: Any, actor: Actor) -> tuple[Any, Any]:
+    """The other party of a cost, and whether the caller is who owes."""
+    owes = found.c.payer_id == actor.participant
+    return case((owes, found.c.payee_id), else_=found.c.payer_id), owes
 
 
 def _state(found: Any) -> Any:
