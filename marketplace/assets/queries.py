@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from marketplace.assets.models import Asset, StageRecord, Version, VersionFile
 from marketplace.assets.stages import PASSPORT
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound, shown
+from marketplace.plumbing.questions import Objects
 from marketplace.plumbing.snapshots import once_per_snapshot
+
+_FILES = Objects(
+    VersionFile,
+    select(VersionFile).where(col(VersionFile.version_id) == bindparam("version")).order_by(col(VersionFile.position)),
+)
 
 
 class NoSuchAsset(NotFound):
@@ -88,8 +95,7 @@ def versions(db: Session, asset_id: str) -> Sequence[Version]:
 
 def files(db: Session, version_id: str) -> Sequence[VersionFile]:
     """The files of a version in manifest order."""
-    rows = select(VersionFile).where(VersionFile.version_id == version_id).order_by(col(VersionFile.position))
-    return db.exec(rows).all()
+    return _FILES.all(db, version=version_id)
 
 
 def stage_records(db: Session, version_id: str) -> list[StageRecord]:

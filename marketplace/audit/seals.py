@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import event, inspect
+from sqlalchemy import bindparam, event, inspect
 from sqlalchemy.orm import Session as AnySession
 from sqlalchemy.orm import SessionTransaction, UOWTransaction
 from sqlmodel import Session, SQLModel, col, select
@@ -21,6 +21,7 @@ from sqlmodel import Session, SQLModel, col, select
 from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.kernel.canonical import Json
 from marketplace.plumbing import outbox
+from marketplace.plumbing.db import rows_of
 from marketplace.plumbing.epochs import NOTIFY_TASK, Epoch
 
 SEALED = frozenset(
@@ -105,6 +106,9 @@ _KEY_BEFORE = {"payable": "/0"}
 ROWS_IN_ONE_ENTRY = 256
 _TOUCHED = "rows_to_seal"
 _INSERTED = "inserted_seals"
+_EPOCHS = select(*Epoch.__table__.columns).where(  # type: ignore[attr-defined]
+    col(Epoch.subject).in_(bindparam("subjects", expanding=True))
+)
 # Made once: `json.dumps` would make an encoder for every row.
 _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":")).encode
 
@@ -201,9 +205,8 @@ def _seals(db: Session) -> Iterator[Json]:
             table, key = name_of_key(str(row.__tablename__), state.identity)
             yield {"table": table, "key": key, "sha256": None}
     if touched := db.info.pop("epochs_touched", ()):
-        rows = select(Epoch).where(col(Epoch.subject).in_(sorted(touched))).execution_options(populate_existing=True)
-        for row in db.exec(rows):
-            yield {"table": "epoch", "key": row.subject, "sha256": seal(row)}
+        for row in rows_of(db, _EPOCHS, subjects=sorted(touched)):
+            yield {"table": "epoch", "key": row.subject, "sha256": _digest("epoch", row._mapping)}
 
 
 def _forget(db: AnySession, ended: SessionTransaction) -> None:

@@ -6,16 +6,22 @@ from collections import defaultdict
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, delete, func, or_
+from sqlalchemy import and_, bindparam, delete, func, or_
 from sqlmodel import Session, col, select
 
 from marketplace.costing.models import MeterEvent, MeterWaiting
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.ledger.accounts import posting_rules
+from marketplace.plumbing.questions import Question, alone
+from marketplace.plumbing.writes import Write
 
 IDS = 500
 TWELVE_MONTHS = timedelta(days=365)
+_WAITS = Question(
+    select(MeterWaiting.event_id).where(MeterWaiting.event_id == bindparam("event")).with_for_update(), alone
+)
+_FORGET = Write(delete(MeterWaiting).where(col(MeterWaiting.event_id) == bindparam("event")))
 
 
 class NoSuchEvent(NotFound):
@@ -74,18 +80,24 @@ def take_waiting(db: Session, *, after: str, before: datetime | None, limit: int
     if before is not None:
         held = held.join(MeterEvent, col(MeterEvent.id) == col(MeterWaiting.event_id)).where(MeterEvent.at < before)
     held = held.limit(limit).with_for_update(of=MeterWaiting, skip_locked=True)
-    rows = select(MeterEvent).where(col(MeterEvent.id).in_(db.exec(held).all()))
-    return db.exec(rows.order_by(col(MeterEvent.id))).all()
+    found = db.exec(held).all()
+    if not found:
+        return ()
+    return db.exec(select(MeterEvent).where(col(MeterEvent.id).in_(found)).order_by(col(MeterEvent.id))).all()
 
 
 def waits(db: Session, event_id: str) -> bool:
     """Whether an event is not in the books yet; another worker that has it in hand is waited for."""
-    row = select(MeterWaiting.event_id).where(MeterWaiting.event_id == event_id).with_for_update()
-    return db.exec(row).first() is not None
+    return _WAITS.first(db, event=event_id) is not None
 
 
-def forget_waiting(db: Session, events: Sequence[str]) -> None:
-    """Note that these events are in the books now."""
+def forget_waiting(db: Session, event_id: str) -> None:
+    """Note that an event is in the books now."""
+    _FORGET.run(db, event=event_id)
+
+
+def forget_all_waiting(db: Session, events: Sequence[str]) -> None:
+    """Note that these events are in the books now, with one statement."""
     for start in range(0, len(events), IDS):
         gone = delete(MeterWaiting).where(col(MeterWaiting.event_id).in_(events[start : start + IDS]))
         db.exec(gone.execution_options(synchronize_session=False))

@@ -27,6 +27,7 @@ from marketplace.ledger.accounts import posting_rules
 from marketplace.ledger.models import LedgerTransaction
 from marketplace.plumbing import outbox
 from marketplace.plumbing.runtime import Runtime
+from marketplace.plumbing.writes import Write
 
 POST_TASK = "ledger.post"
 PAGE = 500
@@ -37,9 +38,8 @@ LEFT_BEHIND = timedelta(minutes=5)
 
 # Statements on tables, put together once: on rows, and anew each time, they cost more than what they do.
 _EVENTS: Table = MeterEvent.__table__  # type: ignore[attr-defined]
-_WAITING: Table = MeterWaiting.__table__  # type: ignore[attr-defined]
 _ENTERED = update(_EVENTS).where(_EVENTS.c.id == bindparam("event")).values(entry_id=bindparam("entry"))
-_WAITS = insert(_WAITING)
+_WAITS = Write(insert(MeterWaiting), ["event_id", "asset_id"])
 
 
 class BadMeasure(Invalid):
@@ -111,7 +111,7 @@ def meter(
         db, actor, Tag.COST_METERED, now, asset=asset, version=version, agreement=agreement, facts=_facts(event)
     )
     db.execute(_ENTERED, {"event": event.id, "entry": entry_id})
-    db.execute(_WAITS, {"event_id": event.id, "asset_id": asset})
+    _WAITS.run(db, event_id=event.id, asset_id=asset)
     outbox.enqueue(db, POST_TASK, {"event": event.id}, key=event.id, now=now)
     return event.id
 
@@ -158,7 +158,7 @@ def post_event(db: Session, event_id: str, now: datetime, *, book: TariffBook | 
     draft = rating.rate(event, posting_rules().rule(event.kind), book or tariff_book())
 
     transaction = ledger.post(db, SERVICE_ACTOR, draft, now)
-    queries.forget_waiting(db, [event_id])
+    queries.forget_waiting(db, event_id)
     return transaction
 
 
@@ -175,7 +175,7 @@ def post_events(db: Session, events: Sequence[MeterEvent], now: datetime, *, boo
             stuck[event.id] = str(error)
 
     ledger.post_all(db, SERVICE_ACTOR, drafts, now)
-    queries.forget_waiting(db, [str(draft.meter_event) for draft in drafts])
+    queries.forget_all_waiting(db, [str(draft.meter_event) for draft in drafts])
     return Sweep(len(drafts), stuck, events[-1].id if events else None)
 
 

@@ -125,7 +125,8 @@ class House:
             return first_content(exchange, runtime) | where | unasked
         match move.protocol, move.name:
             case Protocol.NEGOTIATION, _ if exchange.request_id:
-                return contracting.content(db, exchange, move, self.agreement(db, exchange, now))
+                agreement = self.agreement(db, exchange, now) if move.name == "agree" else {}
+                return contracting.content(db, exchange, move, agreement)
             case Protocol.NEGOTIATION, "request" | "offer" | "agree":
                 return self._as_asked(db, exchange, move, now)
             case Protocol.TRANSFER, "start":

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import ColumnElement, bindparam, func, or_
+from sqlalchemy import bindparam, func, or_
 from sqlmodel import Session, col, select
 
 from marketplace.dataspace.messages import PUSHED
@@ -17,20 +17,41 @@ from marketplace.kernel.errors import NotFound, shown
 from marketplace.participants.models import Connector
 from marketplace.plumbing import paging
 from marketplace.plumbing.paging import Order, Paged
+from marketplace.plumbing.questions import Objects
 
 # Made once: to put a statement together costs as much as to run it, and these run for every message.
-_HELD: Final = (
-    select(Exchange)
-    .where(col(Exchange.id) == bindparam("exchange"))
-    .with_for_update()
-    .execution_options(populate_existing=True)
-)
-_OF_REQUEST: Final = (
+_OF_REQUEST: Final = Objects(
+    Exchange,
     select(Exchange)
     .where(col(Exchange.request_id) == bindparam("request"))
     .order_by(col(Exchange.opened_at).desc(), col(Exchange.id).desc())
-    .with_for_update()
-    .execution_options(populate_existing=True)
+    .limit(1)
+    .with_for_update(),
+)
+_NAMED_BY_PEER: Final = Objects(
+    Exchange,
+    select(Exchange).where(
+        col(Exchange.participant_id) == bindparam("participant"),
+        col(Exchange.connector_id) == bindparam("connector"),
+        col(Exchange.protocol) == bindparam("protocol"),
+        col(Exchange.peer_pid) == bindparam("pid"),
+    ),
+)
+_TRANSFERS_UNDER: Final = Objects(
+    Exchange,
+    select(Exchange)
+    .where(
+        col(Exchange.agreement_id) == bindparam("agreement"),
+        col(Exchange.protocol) == Protocol.TRANSFER,
+        col(Exchange.state).not_in(FINAL),
+    )
+    .order_by(col(Exchange.opened_at), col(Exchange.id)),
+)
+_HOLDING: Final = Objects(
+    HeldAgreement,
+    select(HeldAgreement).where(
+        col(HeldAgreement.buyer_id) == bindparam("buyer"), col(HeldAgreement.contract) == bindparam("document")
+    ),
 )
 _SAID: Final = (
     select(ExchangeMessage)
@@ -67,7 +88,7 @@ def hold(db: Session, exchange_id: str) -> Exchange:
 
     Raises NoSuchExchange.
     """
-    found = db.exec(_HELD, params={"exchange": exchange_id}).first()
+    found = db.get(Exchange, exchange_id, populate_existing=True, with_for_update=True)
     if found is None:
         raise _no_such_exchange(exchange_id)
     return found
@@ -117,13 +138,7 @@ def named_by_peer(
     db: Session, participant_id: str, connector_id: str, protocol: Protocol, peer_pid: str
 ) -> Exchange | None:
     """The exchange that the other side opened under an id of its own, if there is one."""
-    mine: tuple[ColumnElement[bool], ...] = (
-        col(Exchange.participant_id) == participant_id,
-        col(Exchange.connector_id) == connector_id,
-        col(Exchange.protocol) == protocol,
-        col(Exchange.peer_pid) == peer_pid,
-    )
-    return db.exec(select(Exchange).where(*mine)).first()
+    return _NAMED_BY_PEER.first(db, participant=participant_id, connector=connector_id, protocol=protocol, pid=peer_pid)
 
 
 def hold_of_request(db: Session, request_id: str) -> Exchange | None:
@@ -131,17 +146,12 @@ def hold_of_request(db: Session, request_id: str) -> Exchange | None:
 
     Held as by `hold`.
     """
-    return db.exec(_OF_REQUEST, params={"request": request_id}).first()
+    return _OF_REQUEST.first(db, request=request_id)
 
 
 def transfers_under(db: Session, agreement_id: str) -> Sequence[Exchange]:
     """Transfers of an agreement that are not at their end."""
-    rows = select(Exchange).where(
-        Exchange.agreement_id == agreement_id,
-        Exchange.protocol == Protocol.TRANSFER,
-        col(Exchange.state).not_in(FINAL),
-    )
-    return db.exec(rows.order_by(col(Exchange.opened_at), col(Exchange.id))).all()
+    return _TRANSFERS_UNDER.all(db, agreement=agreement_id)
 
 
 def pushes_to_come(db: Session, participant_id: str) -> int:
@@ -222,5 +232,4 @@ def held_as(db: Session, buyer_id: str, connector_id: str, agreement: str) -> He
 
 def holding_contract(db: Session, buyer_id: str, document: str) -> HeldAgreement | None:
     """What a buyer holds by a contract that both parties signed, if anything.  document: SHA-256 of the contract."""
-    rows = select(HeldAgreement).where(HeldAgreement.buyer_id == buyer_id, HeldAgreement.contract == document)
-    return db.exec(rows).first()
+    return _HOLDING.first(db, buyer=buyer_id, document=document)

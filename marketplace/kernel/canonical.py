@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Collection
 from typing import Any, TypeAlias
 
 import rfc8785
@@ -19,6 +18,7 @@ MAX_INTEGER = 2**53 - 1
 # strings as section 3.2.2.2 asks and writes integers without exponent.
 _plain = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), sort_keys=True, check_circular=False).encode
 
+_LISTS = (list, tuple)
 _HALF_PAIR = re.compile("[\ud800-\udfff]")
 
 Json: TypeAlias = dict[str, Any]
@@ -71,20 +71,14 @@ def digest(document: Any) -> str:
 
 def _refuse_ambiguity(value: Any, depth: int) -> bool:
     """Whether every key is ASCII, so that its order by code points is its order by UTF-16 units."""
-    if depth > MAX_DEPTH:
-        raise _too_deep()
+    plain, items = True, value
     if isinstance(value, dict):
-        return _has_plain_keys(value) & _refuse_members(value.values(), depth)
-    if isinstance(value, list | tuple):
-        return _refuse_members(value, depth)
-    _require_leaf(value)
-    return True
-
-
-def _refuse_members(items: Collection[Any], depth: int) -> bool:
-    plain = True
-    if depth == MAX_DEPTH and items:
-        raise _too_deep()
+        plain, items = _has_plain_keys(value), value.values()
+    elif not isinstance(value, _LISTS):
+        _require_leaf(value)
+        items = ()
+    if depth > MAX_DEPTH or (depth == MAX_DEPTH and items):
+        raise AmbiguousDocument("nested too deeply", expected=f"at most {MAX_DEPTH} levels")
     for item in items:
         kind = type(item)
         if kind is str:  # most values by far
@@ -112,16 +106,14 @@ def _require_leaf(value: Any) -> None:
             )
 
 
-def _too_deep() -> AmbiguousDocument:
-    return AmbiguousDocument("nested too deeply", expected=f"at most {MAX_DEPTH} levels")
-
-
 def _has_plain_keys(value: dict[Any, Any]) -> bool:
-    plain = True
-    for key in value:
-        if not (type(key) is str and key.isascii()):
+    try:
+        plain = "".join(value).isascii()
+    except TypeError:  # a key is no text, and is refused below
+        plain = False
+    if not plain:
+        for key in value:
             _require_text(key)
-            plain &= key.isascii()
     return plain
 
 

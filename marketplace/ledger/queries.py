@@ -15,6 +15,7 @@ from marketplace.ledger.journal import Journal, JournalTransaction
 from marketplace.ledger.journal import transaction as journal_transaction
 from marketplace.ledger.models import AccountBalance, LedgerPeriod, LedgerTransaction, Posting
 from marketplace.ledger.periods import PeriodState
+from marketplace.plumbing.db import rows_of
 from marketplace.plumbing.keeping import forget
 from marketplace.plumbing.questions import Objects, Question, alone
 
@@ -25,6 +26,9 @@ CLOSING_LOCK = 0x6C6564676572
 NET = AccountBalance.debit_minor - AccountBalance.credit_minor
 
 _CLOSED = Question(select(func.max(LedgerPeriod.period)).where(col(LedgerPeriod.state) == PeriodState.CLOSED), alone)
+_IDS_BY_KEY = select(LedgerTransaction.event_key, LedgerTransaction.id).where(
+    col(LedgerTransaction.event_key).in_(bindparam("keys", expanding=True))
+)
 _BY_KEY = Objects(
     LedgerTransaction, select(LedgerTransaction).where(col(LedgerTransaction.event_key) == bindparam("key"))
 )
@@ -105,8 +109,7 @@ def ids_by_key(db: Session, keys: Sequence[str]) -> dict[str, str]:
     """Event key -> id of its transaction, for the keys that are in the books."""
     found: dict[str, str] = {}
     for start in range(0, len(keys), KEYS):
-        wanted = col(LedgerTransaction.event_key).in_(keys[start : start + KEYS])
-        found.update(db.exec(select(LedgerTransaction.event_key, LedgerTransaction.id).where(wanted)).all())
+        found.update(rows_of(db, _IDS_BY_KEY, keys=keys[start : start + KEYS]))
     return found
 
 

@@ -93,11 +93,11 @@ def move(
 def take(
     db: Session, actor: Actor, request: AccessRequest, step: Step, now: datetime, about: Json | None = None
 ) -> None:
-    """One of several steps of a verb, which tells of all of them at its end."""
+    """One of several steps of a verb, which tells of all of them at its end, and writes the row once for them."""
     request.state = step.target
     if request.state in OPEN:
         request.expires_at = now + ANSWER_WITHIN
-    save(db, request)
+    db.add(request)
     record_request(db, actor, Tag(step.tag), request, now, about)
 
 

@@ -12,7 +12,7 @@ from sqlmodel import Session, col, select
 
 from marketplace.kernel.errors import NotFound
 from marketplace.participants.models import Participant, ParticipantKey
-from marketplace.plumbing.questions import Question
+from marketplace.plumbing.questions import Objects, Question
 from marketplace.plumbing.snapshots import once_per_snapshot
 
 
@@ -37,6 +37,12 @@ _PARTY: Final = Question(
         col(Participant.id) == bindparam("participant")
     ),
     Party,
+)
+_KEYS: Final = Objects(
+    ParticipantKey,
+    select(ParticipantKey)
+    .where(col(ParticipantKey.participant_id) == bindparam("participant"))
+    .order_by(col(ParticipantKey.valid_from), col(ParticipantKey.kid)),
 )
 
 
@@ -113,8 +119,7 @@ def key(db: Session, participant_id: str, kid: str) -> ParticipantKey:
 
 def keys(db: Session, participant_id: str) -> Sequence[ParticipantKey]:
     """All keys of a participant, also ended ones (old signatures are checked with them), in order of registration."""
-    rows = select(ParticipantKey).where(ParticipantKey.participant_id == participant_id)
-    return db.exec(rows.order_by(col(ParticipantKey.valid_from), col(ParticipantKey.kid))).all()
+    return _KEYS.all(db, participant=participant_id)
 
 
 def live_keys(db: Session, participant_id: str, at: datetime) -> list[ParticipantKey]:

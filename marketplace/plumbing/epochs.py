@@ -19,6 +19,7 @@ from marketplace.kernel.actor import Actor
 from marketplace.kernel.clock import timestamp
 from marketplace.plumbing import outbox
 from marketplace.plumbing.keeping import forget
+from marketplace.plumbing.questions import Question, alone
 
 EVERY = "*"
 """The subject of the row that counts all bumps; no id has this form."""
@@ -58,6 +59,12 @@ class Epoch(SQLModel, table=True):
 
 
 _TABLE: Table = Epoch.__table__  # type: ignore[attr-defined]
+# Made once: with its rows written out it would be put into words anew each time.
+_OPENING = {
+    "sqlite": sqlite.insert(_TABLE).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(_TABLE).on_conflict_do_nothing(),
+}
+_CHANGES = Question(select(Epoch.number).where(Epoch.subject == EVERY), alone)
 
 
 def open_epoch(db: Session, subject: str) -> None:
@@ -68,9 +75,9 @@ def open_epoch(db: Session, subject: str) -> None:
 def open_epochs(db: Session, subjects: Sequence[str]) -> None:
     """Give each subject its epoch row, as `open_epoch` does, with one statement."""
     db.info.setdefault("epochs_touched", set()).update(subjects)  # sealed in the log at the commit (audit.seals)
-    insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
     rows = [{"subject": subject, "number": 0, "reason": "", "at_change": 0} for subject in sorted(set(subjects))]
-    db.execute(insert(_TABLE).values(rows).on_conflict_do_nothing())
+    # One row as such: whether it was new is what the guard of the log asks.
+    db.execute(_OPENING[db.get_bind().dialect.name], rows if len(rows) > 1 else rows[0])
 
 
 def hold(db: Session) -> None:
@@ -149,7 +156,7 @@ def total(db: Session, subjects: Sequence[str]) -> int:
 
 def changes(db: Session) -> int:
     """How often anything was bumped at all: it grows in the transaction of every bump."""
-    return db.exec(select(Epoch.number).where(Epoch.subject == EVERY)).first() or 0
+    return _CHANGES.first(db) or 0
 
 
 def reason_of(db: Session, subjects: Sequence[str]) -> str:

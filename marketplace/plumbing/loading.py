@@ -11,8 +11,8 @@ from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy import Connection, Select, inspect
-from sqlalchemy.orm import Session, make_transient_to_detached
-from sqlalchemy.orm.attributes import instance_dict, set_committed_value
+from sqlalchemy.orm import Session
+from sqlalchemy.orm.attributes import instance_dict, instance_state, set_committed_value
 
 from marketplace.plumbing.bare import Bare
 
@@ -52,19 +52,21 @@ class Loader(Generic[R]):
 
         anew: what it has is overwritten by what was read.
         """
-        known: R | None = db.identity_map.get(self.identity(tuple(row[place] for place in self._places)))
+        key = self.identity(tuple(row[place] for place in self._places))
+        known: R | None = db.identity_map.get(key)
         if known is None:
-            return self.put(db, row)
+            return self._put(db, key, row)
         if anew:
             self.put_into(known, row)
         return known
 
-    def put(self, db: Session, row: Sequence[Any]) -> R:
-        """A new object of a row, as if the session's own query had found it."""
+    def _put(self, db: Session, key: Any, row: Sequence[Any]) -> R:
+        """A new object of a row, the session's as `sqlalchemy.orm.loading` makes what its own queries find."""
         found: R = self._new()
         instance_dict(found).update(zip(self._names, row, strict=True))
-        make_transient_to_detached(found)
-        db.add(found)
+        state = instance_state(found)
+        state.key, state.session_id = key, db.hash_key
+        db.identity_map.add(state)
         return found
 
     def put_into(self, found: R, row: Sequence[Any]) -> None:

@@ -27,7 +27,7 @@ class Question(Generic[R]):
 
     def __init__(self, statement: Any, make: Callable[..., R]) -> None:
         self._statement, self._make, self._bare = statement, make, Bare(statement)
-        self._waits = statement._for_update_arg is not None
+        self.waits = statement._for_update_arg is not None
 
     def rows(self, db: Session, **values: Any) -> list[R]:
         """All rows.  values: of the bound parameters.  What the session has pending is written first, as for any query.
@@ -41,7 +41,7 @@ class Question(Generic[R]):
             found = self._bare.rows(connection, values)
         else:
             found = connection.execute(self._statement, values).all()
-        if self._waits:
+        if self.waits:
             forget(db)
         return [self._make(*one) for one in found]
 
@@ -69,7 +69,10 @@ class Together:
 
 
 class Objects(Generic[R]):
-    """A question for whole rows of one table, which come as the session's objects."""
+    """A question for whole rows of one table, which come as the session's objects.
+
+    One that locks rows overwrites what the session has of them: whoever waited wants what came meanwhile.
+    """
 
     def __init__(self, model: type[R], statement: Any) -> None:
         self._model = model
@@ -77,8 +80,8 @@ class Objects(Generic[R]):
 
     def all(self, db: Session, **values: Any) -> list[R]:
         """The objects that it finds, asked as `Question.rows`."""
-        of = loader(self._model)
-        return [of.take(db, row) for row in self._question.rows(db, **values)]
+        of, question = loader(self._model), self._question
+        return [of.take(db, row, anew=question.waits) for row in question.rows(db, **values)]
 
     def first(self, db: Session, **values: Any) -> R | None:
         """The first of them, asked as `Question.first`."""

@@ -15,7 +15,7 @@ from marketplace.plumbing.bare import Bare
 
 
 class Write:
-    """An INSERT or UPDATE with bound parameters, each of them one value.  table: its name.
+    """An INSERT, UPDATE or DELETE with bound parameters, each of them one value.  table: its name.
 
     names: the columns of an INSERT that has none of its own.
     """

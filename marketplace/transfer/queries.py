@@ -14,6 +14,7 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.kernel.errors import NotFound
 from marketplace.plumbing import outbox
+from marketplace.plumbing.questions import Objects
 from marketplace.plumbing.snapshots import once_per_snapshot, remember
 from marketplace.transfer.models import (
     Delivery,
@@ -24,6 +25,12 @@ from marketplace.transfer.models import (
     Transfer,
 )
 
+_FILES = Objects(
+    DeliveryFile,
+    select(DeliveryFile)
+    .where(col(DeliveryFile.agreement_id) == bindparam("agreement"))
+    .order_by(col(DeliveryFile.position)),
+)
 _DELIVERIES = select(Delivery).where(col(Delivery.agreement_id).in_(bindparam("agreements", expanding=True)))
 
 
@@ -65,8 +72,7 @@ def manifests(db: Session) -> list[tuple[str, Json]]:
 
 def files(db: Session, agreement_id: str) -> Sequence[DeliveryFile]:
     """The files of a delivery in order of path."""
-    rows = select(DeliveryFile).where(DeliveryFile.agreement_id == agreement_id)
-    return db.exec(rows.order_by(col(DeliveryFile.position))).all()
+    return _FILES.all(db, agreement=agreement_id)
 
 
 def file(db: Session, agreement_id: str, path: str) -> DeliveryFile:

@@ -107,6 +107,18 @@ def test_a_row_that_is_read_anew_shows_what_another_statement_made_of_it(both: H
         assert (known.attempts, known in db.dirty) == (5, False)
 
 
+def test_a_question_that_locks_rows_overwrites_what_the_session_has_of_them(both: House) -> None:
+    with both.db() as db:
+        put(db, "obx_one")
+    with both.db() as db:
+        known = db.get_one(OutboxRow, "obx_one")
+        db.connection().execute(OutboxRow.__table__.update().values(attempts=4))
+        assert Objects(OutboxRow, NAMED).first(db, name="obx_one") is known
+        assert known.attempts == 0
+        assert Objects(OutboxRow, NAMED.with_for_update()).first(db, name="obx_one") is known
+        assert (known.attempts, known in db.dirty) == (4, False)
+
+
 def test_who_listens_to_statements_hears_of_each_question_and_a_failure_is_told_as_any_other(house: House) -> None:
     said: list[str] = []
 
