@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Select, Update, bindparam, or_, update
+from sqlalchemy import Update, bindparam, or_, update
 from sqlalchemy import select as sql_select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, Session, SQLModel, col, select
@@ -19,7 +19,7 @@ from sqlmodel import Field, Session, SQLModel, col, select
 from marketplace.kernel.ids import new_id
 from marketplace.plumbing import bell
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
-from marketplace.plumbing.questions import Question
+from marketplace.plumbing.questions import Question, alone
 from marketplace.plumbing.writes import Write
 
 LEASE = timedelta(seconds=9)
@@ -116,18 +116,15 @@ def due_rows(
     db: Session, now: datetime, *, limit: int, only: Collection[str] = (), but: Collection[str] = ()
 ) -> list[str]:
     """Ids of rows that may run now, oldest first; only, but: names of the tasks that are wanted, or not."""
-    rows = _due(frozenset(only), frozenset(but))
-    return list(db.connection().execute(rows, {"now": now, "limit": limit}).scalars())
+    return _due(frozenset(only), frozenset(but)).rows(db, now=now, limit=limit)
 
 
 @cache
-def _due(only: frozenset[str], but: frozenset[str]) -> Select[str]:
-    rows = sql_select(col(OutboxRow.id)).where(*_RUNNABLE)
+def _due(only: frozenset[str], but: frozenset[str]) -> Question[str]:
+    rows = sql_select(col(OutboxRow.id)).where(*_RUNNABLE, *(col(OutboxRow.task) != one for one in sorted(but)))
     if only:
-        rows = rows.where(col(OutboxRow.task).in_(only))
-    if but:
-        rows = rows.where(col(OutboxRow.task).not_in(but))
-    return rows.order_by(col(OutboxRow.due_at), col(OutboxRow.id)).limit(bindparam("limit"))
+        rows = rows.where(or_(*(col(OutboxRow.task) == one for one in sorted(only))))
+    return Question(rows.order_by(col(OutboxRow.due_at), col(OutboxRow.id)).limit(bindparam("limit")), alone)
 
 
 def hold(db: Session, row_id: str, now: datetime) -> OutboxRow | None:
