@@ -121,6 +121,8 @@ class Prompt:
         def finish() -> None:
             try:
                 go_on(self._runtime, begun)
+            except Exception as error:  # noqa: BLE001 - the verb is committed, and nobody asks this thread
+                get_logger().error("its row stays leased", row=begun.attempt.row, exc_info=error)
             finally:
                 self._places.release()
 

@@ -321,3 +321,33 @@ def test_a_stop_waits_for_what_was_begun_and_begins_nothing_more(house: House) -
             late.commit()
         assert states(house) == [(1, True), (0, False), (1, True)], "who began it before the stop ends it"
     release_leases(house.runtime, lost=False)
+
+
+def test_a_verb_that_is_committed_does_not_fail_with_what_it_began(house: House) -> None:
+    """Though not even the error of the task could be kept; a stop has the verb's own thread go on with it."""
+    prompt, went_on = Prompt(house.runtime), list[str]()
+
+    def begin(_db: Session, _runtime: Runtime, _args: dict[str, Any]) -> Rest:
+        def rest() -> None:
+            went_on.append("one")
+            raise RuntimeError("no paper in the printer")
+
+        return rest
+
+    with house.db() as db:
+        if house.runtime.database.is_sqlite:
+            refused = "BEFORE UPDATE ON outbox WHEN new.last_error IS NOT NULL BEGIN SELECT RAISE(ABORT, 'no'); END"
+            db.connection().exec_driver_sql(f"CREATE TRIGGER no_errors {refused}")
+        else:
+            db.connection().exec_driver_sql("ALTER TABLE outbox ADD CONSTRAINT no_errors CHECK (last_error IS NULL)")
+    with task(NAME, Within(begin, prompt=True)):
+        prompt.start()
+        late = house.runtime.database.session(write=True)
+        prompt.stop()
+        with late:
+            outbox.enqueue(late, NAME, {"key": "one"}, key="one", now=house.clock.now())
+            late.commit()
+        assert (went_on, states(house)) == (["one"], [(1, False)])
+        house.clock.advance(LEASE + timedelta(seconds=1))
+        with house.runtime.database.reading() as db:
+            assert len(outbox.due_rows(db, house.clock.now(), limit=9)) == 1, "the relay takes it over"
