@@ -19,6 +19,7 @@ from structlog import get_logger
 from marketplace.audit.entry import since_begin
 from marketplace.plumbing import bell
 from marketplace.plumbing.runtime import Runtime
+from marketplace.plumbing.sqlite import require_open
 from workers.attempts import Begun, begin_row, go_on
 from workers.tasks import REGISTRY
 from workers.tasks.within import Within
@@ -71,26 +72,37 @@ class Prompt:
         while asked := bell.unask(db, _is_prompt):
             db.flush()  # what is wrong with the verb itself is none of the task's
             for task, row in asked:
-                if not self._places.acquire(blocking=False):
-                    left.append((task, row))
-                    continue
-                taken, goes_on = self._try(db, row)
+                taken, goes_on = self._placed(db, row)
                 if not taken:
                     left.append((task, row))
-                if goes_on is None:
-                    self._places.release()
-                else:
+                if goes_on is not None:
                     begun.append(goes_on)
         for task, row in left:
             bell.ask(db, task, row)
 
+    def _placed(self, db: Session, row: str) -> tuple[bool, Begun | None]:
+        """As `_try`, where a place is free; what goes on keeps it."""
+        if not self._places.acquire(blocking=False):
+            return False, None
+        goes_on = None
+        try:
+            taken, goes_on = self._try(db, row)
+        finally:
+            if goes_on is None:
+                self._places.release()
+        return taken, goes_on
+
     def _try(self, db: Session, row: str) -> tuple[bool, Begun | None]:
-        """As `begin_row`, whole or not at all; what fails is tried again by the relay, which keeps its error."""
+        """As `begin_row`, whole or not at all; what fails is tried again by the relay, which keeps its error.
+
+        Raises OperationalError where that error has ended the verb's transaction too.
+        """
         try:
             with db.begin_nested():
                 return self._begun(db, row)
         except Exception as error:  # noqa: BLE001 - the verb that asks must not fail with what it asks for
             get_logger().info("left to the relay", row=row, error=repr(error))
+            require_open(db)
             return False, None
 
     def _begun(self, db: Session, row: str) -> tuple[bool, Begun | None]:
@@ -109,6 +121,8 @@ class Prompt:
         def finish() -> None:
             try:
                 go_on(self._runtime, begun)
+            except Exception as error:  # noqa: BLE001 - the verb is committed, and nobody asks this thread
+                get_logger().error("its row stays leased", row=begun.attempt.row, exc_info=error)
             finally:
                 self._places.release()
 

@@ -169,15 +169,15 @@ def _take_what_it_answers(
 ) -> None:
     """Who answers a message of ours has taken it, also before it says so; it is not sent again.
 
-    Our first is answered by whoever names both ids, any other, while it is sent, by a move that only follows ours.
-    Raises OnItsWay while one is sent that this does not answer, OtherProcess.
+    Our first is answered by whoever names both ids, any other that was sent, though the answer to that was lost, by a
+    move that only follows ours.  Raises OnItsWay while one is sent that this does not answer, OtherProcess.
     """
     first = not exchange.peer_pid
     if first and not learn_pid(exchange, message):
         raise OtherProcess("the message names no id of yours that fits in an address", expected="an id without /")
     for one in transcript.under_way(db, exchange.id):
         ours = MOVES[Protocol(exchange.protocol)][one.move]
-        if not first and (one.state != "sending" or not _follows_only(exchange, ours, move)):
+        if not first and (one.attempts == 0 or not _follows_only(exchange, ours, move)):
             require_settled(one, now)
             continue
         settle(db, one.id, "taken", now)

@@ -43,11 +43,12 @@ class Ours(NamedTuple):
 
 
 class Unsettled(NamedTuple):
-    """A message of ours that is not settled, without what it says."""
+    """A message of ours that is not settled, without what it says.  attempts: begun, the present one too."""
 
     id: str
     move: str
     state: str
+    attempts: int
     sending_until: datetime | None
 
 

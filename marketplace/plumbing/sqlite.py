@@ -76,8 +76,18 @@ class Connection(sqlite3.Connection):
         self.turn = turn
 
     def commit(self) -> None:
+        if self.turn is not None:
+            self.require_open()
         super().commit()
         self.give_back()
+
+    def require_open(self) -> None:
+        """Some errors, that of a full disk for one, end the whole transaction and not the statement or its savepoint.
+
+        What is written from then on is no part of it and is kept at once.  Raises sqlite3.OperationalError.
+        """
+        if not self.in_transaction:
+            raise sqlite3.OperationalError("an error ended the transaction before its commit")
 
     def rollback(self) -> None:
         try:
@@ -151,6 +161,21 @@ def read_bare(connection: AnyConnection, statement: str, row: Sequence[object]) 
 def kept_form(moment: datetime) -> str:
     """The text as which SQLAlchemy keeps a moment: in UTC, with a blank for the T and no zone."""
     return moment.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def require_open(db: Session) -> None:
+    """Whether the write transaction of a session is there still, after an error in it that is not passed on.
+
+    Raises OperationalError.  PostgreSQL refuses by itself to go on with one that has ended.
+    """
+    connection = db.connection()
+    if connection.dialect.name != "sqlite":
+        return
+    driver = cast("Connection", connection.connection.driver_connection)
+    try:
+        driver.require_open()
+    except sqlite3.Error as error:
+        raise _told(connection, "COMMIT", error) from error
 
 
 def despite_broken_text(db: Session, check: Callable[[], R]) -> R:

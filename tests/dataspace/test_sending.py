@@ -204,6 +204,26 @@ def test_who_answers_a_message_has_taken_it_whatever_it_says_to_the_call(
     assert moves == ["request", "offer", "accept", "agree"]
 
 
+def test_who_answers_a_message_has_taken_it_though_its_answer_to_the_call_was_lost(
+    peer: Peer, asked: Exchange, house: House
+) -> None:
+    both = offered(peer, asked)
+    say_ours(peer, asked, "accept")
+    agreement = message(N, "agree", agreement=their_agreement(peer), **both)
+    assert peer.post(f"/negotiations/{asked.id}/agreement", agreement).status_code == 400, "nothing was sent yet"
+    peer.heard.statuses = [503]
+    peer.deliver()
+    assert said_by_us(house, asked) == [("request", "taken"), ("accept", "waiting")]
+
+    assert peer.post(f"/negotiations/{asked.id}/agreement", agreement).status_code == 200
+    peer.deliver(600)
+    assert now(peer, asked)[0].state == "AGREED"
+    assert said_by_us(house, asked) == [("request", "taken"), ("accept", "taken")]
+    assert len(peer.heard.received) == 2, "it is not sent again"
+    moves = [one["facts"]["move"] for one in entries(house, Tag.EXCHANGE_MOVED)]
+    assert moves == ["request", "offer", "accept", "agree"]
+
+
 def test_who_answers_our_first_message_before_the_call_tells_its_id_by_it(
     peer: Peer, asked: Exchange, house: House
 ) -> None:

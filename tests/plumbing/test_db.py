@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from sqlalchemy.exc import IntegrityError, StatementError
-from sqlmodel import select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError, StatementError
+from sqlmodel import Session, select
 
 from marketplace.plumbing.epochs import Epoch, bump, open_epoch, total
 from marketplace.plumbing.idempotency import KeptAnswer, forget_old_answers
@@ -48,6 +49,31 @@ def test_a_transaction_that_raises_leaves_nothing(both: House) -> None:
 
     with pytest.raises(RuntimeError):
         begin_and_break()
+    with both.runtime.database.reading() as db:
+        assert db.get(OutboxRow, "obx_one") is None
+
+
+def test_a_transaction_that_an_error_has_ended_does_not_commit_though_the_error_was_caught(both: House) -> None:
+    """A full disk does so; nobody may be told that what was written before it is kept."""
+
+    def break_it(db: Session) -> None:
+        if db.connection().dialect.name == "sqlite":
+            db.connection().exec_driver_sql("PRAGMA max_page_count=1")  # no page more than there are
+            db.add(row(NOON, "x" * 200_000))
+            db.flush()
+        else:
+            db.connection().exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+
+    def write_and_go_on() -> None:
+        with both.db() as db:
+            db.add(row(NOON))
+            db.flush()
+            with suppress(SQLAlchemyError), db.begin_nested():
+                break_it(db)
+
+    with pytest.raises(SQLAlchemyError):
+        write_and_go_on()
+    both.runtime.database.engine.dispose()
     with both.runtime.database.reading() as db:
         assert db.get(OutboxRow, "obx_one") is None
 

@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy.exc import SQLAlchemyError
 from sqlmodel import Session
 
 from marketplace.audit.entry import Tag, record
@@ -159,6 +160,45 @@ def test_what_fails_takes_nothing_of_the_verb_with_it_and_is_tried_again_by_the_
         assert [(one.task, one.done_at is not None) for one in rows(house)] == [(NAME, True), ("test.half", False)]
 
 
+def test_an_error_that_ends_the_whole_transaction_fails_the_verb_and_keeps_nothing_of_it(
+    house: House, prompt: Prompt
+) -> None:
+    """As a full disk does, or a connection that breaks: the savepoint of the task is gone with all the rest."""
+    began = list[str]()
+
+    def begin(db: Session, _runtime: Runtime, args: dict[str, Any]) -> Rest | None:
+        began.append(args["key"])
+        connection = db.connection()
+        if args["key"] == "goes on":
+            return lambda: None
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("PRAGMA max_page_count=1")  # no page more than there are
+            outbox.enqueue(db, NAME, {"key": "x" * 200_000}, key="large", now=house.clock.now())
+        else:
+            connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
+        return None
+
+    def verb() -> None:
+        with house.db() as db:
+            record(db, SERVICE_ACTOR, Tag.REQUEST_REFUSED, house.clock.now(), facts={"route": "x", "reason": "x"})
+            for key in ("goes on", "ends all", "comes after"):
+                outbox.enqueue(db, NAME, {"key": key}, key=key, now=house.clock.now())
+
+    with task(NAME, Within(begin, prompt=True)):
+        with pytest.raises(SQLAlchemyError):
+            verb()
+        assert (states(house), entries(house, Tag.REQUEST_REFUSED)) == ([], [])
+        assert began[:2] == ["goes on", "ends all"]
+
+        house.runtime.database.engine.dispose()
+        began.clear()
+        with house.db() as db:
+            for number in range(PLACES):
+                outbox.enqueue(db, NAME, {"key": "goes on"}, key=f"{number}", now=house.clock.now())
+        assert began == ["goes on"] * PLACES, "each place is free again"
+        wait_until(lambda: states(house) == [(1, True)] * PLACES)
+
+
 def test_what_records_something_gets_a_transaction_of_its_own(house: House, prompt: Prompt) -> None:
     """A receipt of the verb's request promises the verb's entries, which are known before its commit."""
 
@@ -281,3 +321,33 @@ def test_a_stop_waits_for_what_was_begun_and_begins_nothing_more(house: House) -
             late.commit()
         assert states(house) == [(1, True), (0, False), (1, True)], "who began it before the stop ends it"
     release_leases(house.runtime, lost=False)
+
+
+def test_a_verb_that_is_committed_does_not_fail_with_what_it_began(house: House) -> None:
+    """Though not even the error of the task could be kept; a stop has the verb's own thread go on with it."""
+    prompt, went_on = Prompt(house.runtime), list[str]()
+
+    def begin(_db: Session, _runtime: Runtime, _args: dict[str, Any]) -> Rest:
+        def rest() -> None:
+            went_on.append("one")
+            raise RuntimeError("no paper in the printer")
+
+        return rest
+
+    with house.db() as db:
+        if house.runtime.database.is_sqlite:
+            refused = "BEFORE UPDATE ON outbox WHEN new.last_error IS NOT NULL BEGIN SELECT RAISE(ABORT, 'no'); END"
+            db.connection().exec_driver_sql(f"CREATE TRIGGER no_errors {refused}")
+        else:
+            db.connection().exec_driver_sql("ALTER TABLE outbox ADD CONSTRAINT no_errors CHECK (last_error IS NULL)")
+    with task(NAME, Within(begin, prompt=True)):
+        prompt.start()
+        late = house.runtime.database.session(write=True)
+        prompt.stop()
+        with late:
+            outbox.enqueue(late, NAME, {"key": "one"}, key="one", now=house.clock.now())
+            late.commit()
+        assert (went_on, states(house)) == (["one"], [(1, False)])
+        house.clock.advance(LEASE + timedelta(seconds=1))
+        with house.runtime.database.reading() as db:
+            assert len(outbox.due_rows(db, house.clock.now(), limit=9)) == 1, "the relay takes it over"
