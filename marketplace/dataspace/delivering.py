@@ -130,8 +130,9 @@ def _conclude(
     outcome: Outcome,
 ) -> None:
     now, pauses = runtime.clock.now(), answering.patience.pauses
-    if row.state != "sending":
-        return  # what the other side said meanwhile has settled it
+    # Settled by what the other side said meanwhile; or it waits after a later attempt, and was taken by this one.
+    if row.state not in transcript.UNDER_WAY or (row.state == "waiting" and not outcome.taken):
+        return
     if not _follows(exchange, move):
         # The answer came after the time for it: what the other side said meanwhile counts.
         settle(db, row.id, "dropped", now, outcome.status)

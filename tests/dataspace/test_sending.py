@@ -248,6 +248,31 @@ def test_an_attempt_that_was_overtaken_does_not_judge_the_one_under_way(
     assert [one["facts"]["move"] for one in entries(house, Tag.EXCHANGE_MOVED)] == ["request"]
 
 
+def test_an_attempt_that_was_overtaken_and_taken_is_not_followed_by_another(
+    peer: Peer, asked: Exchange, house: House
+) -> None:
+    _, ours = now(peer, asked)
+    peer.heard.statuses = [503]
+
+    def overtake() -> None:
+        peer.heard.meanwhile = lambda: None
+        house.clock.advance(timedelta(minutes=1))
+        with house.db() as db:
+            begun = send(db, house.runtime, Answers(), ours.id)
+        assert begun is not None
+        conclude = begun()
+        with house.db() as db:
+            conclude(db)
+        assert now(peer, asked)[1].state == "waiting"
+
+    peer.heard.meanwhile = overtake
+    peer.deliver(0)
+    assert peer.deliver(600) == 1, "the next attempt finds that it was taken"
+    exchange, sent = now(peer, asked)
+    assert (exchange.state, sent.state, sent.status, sent.attempts) == ("REQUESTED", "taken", 200, 2)
+    assert len(peer.heard.received) == 2, "it is not sent again"
+
+
 def test_what_was_heard_before_answers_nothing(peer: Peer, asked: Exchange, house: House) -> None:
     """An offer may follow a counter-offer; the same offer once more does not tell that ours was taken."""
     peer.deliver()
