@@ -15,7 +15,7 @@ from marketplace.dataspace.answering import Answering
 from marketplace.dataspace.identity import ConnectorRefused, require_trusted
 from marketplace.dataspace.models import Exchange
 from marketplace.dataspace.moving import end, enter, learn_pid, proceed
-from marketplace.dataspace.sending import Outcome, begin_attempt, is_over, settle, try_again
+from marketplace.dataspace.sending import OnItsWay, Outcome, begin_attempt, is_over, settle, try_again
 from marketplace.dataspace.states import MOVES, Move, Protocol, Side, is_step
 from marketplace.dataspace.transcript import Course, Ours
 from marketplace.kernel.actor import SERVICE_ACTOR
@@ -34,7 +34,8 @@ def send(db: Session, runtime: Runtime, answering: Answering, message_id: str) -
     """Begin one attempt; a message that is settled, or does not follow from the state any more, is not sent.
 
     Returns what is done with no transaction open, and what that returns is done in one; None where nothing is sent.
-    Raises OnItsWay.  Records: dataspace:exchange_moved, or dataspace:exchange_failed when it is refused or given up.
+    Raises OnItsWay, and so does its end where a later attempt is under way, unless the message was taken.
+    Records: dataspace:exchange_moved, or dataspace:exchange_failed when it is refused or given up.
     """
     exchange = transcript.hold(db, message_id)
     row, now = transcript.ours(db, message_id), runtime.clock.now()
@@ -51,16 +52,25 @@ def send(db: Session, runtime: Runtime, answering: Answering, message_id: str) -
 
     def rest() -> Callable[[Session], None]:
         outcome = _attempt(runtime, answering, exchange, move, row.body, origins)
-        return partial(_end, runtime, answering, exchange.id, message_id, outcome)
+        return partial(_end, runtime, answering, exchange.id, message_id, row.attempts + 1, outcome)
 
     return rest
 
 
 def _end(
-    runtime: Runtime, answering: Answering, exchange_id: str, message_id: str, outcome: Outcome, db: Session
+    runtime: Runtime,
+    answering: Answering,
+    exchange_id: str,
+    message_id: str,
+    number: int,
+    outcome: Outcome,
+    db: Session,
 ) -> None:
     exchange = queries.hold(db, exchange_id)
     row = transcript.ours(db, message_id)
+    if row.state == "sending" and row.attempts != number and not outcome.taken:
+        # A worker that stood still for longer than its lease: to try again, or give up, is for the attempt after it.
+        raise OnItsWay("a later attempt to send this message is under way", got=message_id)
     move = MOVES[Protocol(exchange.protocol)][row.move]
     _conclude(db, runtime, answering, exchange, row, move, outcome)
 
@@ -120,8 +130,9 @@ def _conclude(
     outcome: Outcome,
 ) -> None:
     now, pauses = runtime.clock.now(), answering.patience.pauses
-    if row.state != "sending":
-        return  # what the other side said meanwhile has settled it
+    # Settled by what the other side said meanwhile; or it waits after a later attempt, and was taken by this one.
+    if row.state not in transcript.UNDER_WAY or (row.state == "waiting" and not outcome.taken):
+        return
     if not _follows(exchange, move):
         # The answer came after the time for it: what the other side said meanwhile counts.
         settle(db, row.id, "dropped", now, outcome.status)

@@ -79,6 +79,7 @@ class Order:
         """The same of a list in parts that have no row in common, each of them read by an index of its own.
 
         With `OR` between them, or all in one statement, PostgreSQL reads and sorts the whole list for a page of it.
+        Texts of the place must be in one order here and in any collation of the database, as ids are.
         """
         behind = () if cursor is None else (self._is_behind(self._last(db, parts, cursor)),)
         order = [one.desc() for one in self.place] if self.latest_first else self.place

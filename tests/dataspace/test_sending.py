@@ -239,6 +239,60 @@ def test_who_answers_our_first_message_before_the_call_tells_its_id_by_it(
     assert [one["facts"]["move"] for one in entries(house, Tag.EXCHANGE_MOVED)] == ["request", "offer"]
 
 
+@pytest.mark.parametrize("status", [503, 400])
+def test_an_attempt_that_was_overtaken_does_not_judge_the_one_under_way(
+    peer: Peer, asked: Exchange, house: House, status: int
+) -> None:
+    """Its worker stood still for so long that another one sends the message; what that is told counts."""
+    _, ours = now(peer, asked)
+    later = list[Any]()
+
+    def overtake() -> None:
+        peer.heard.meanwhile = lambda: None
+        house.clock.advance(timedelta(minutes=1))
+        with house.db() as db:
+            later.append(send(db, house.runtime, Answers(), ours.id))
+
+    peer.heard.meanwhile, peer.heard.statuses = overtake, [status]
+    peer.deliver(0)
+    exchange, sent = now(peer, asked)
+    assert (exchange.state, sent.state, sent.attempts) == ("REQUESTED", "sending", 2)
+    conclude = later[0]()
+    with house.db() as db:
+        conclude(db)
+    peer.deliver(600)
+
+    exchange, sent = now(peer, asked)
+    assert (exchange.state, exchange.error, sent.state, sent.status) == ("REQUESTED", "", "taken", 200)
+    assert len(peer.heard.received) == 2, "it is not sent again"
+    assert [one["facts"]["move"] for one in entries(house, Tag.EXCHANGE_MOVED)] == ["request"]
+
+
+def test_an_attempt_that_was_overtaken_and_taken_is_not_followed_by_another(
+    peer: Peer, asked: Exchange, house: House
+) -> None:
+    _, ours = now(peer, asked)
+    peer.heard.statuses = [503]
+
+    def overtake() -> None:
+        peer.heard.meanwhile = lambda: None
+        house.clock.advance(timedelta(minutes=1))
+        with house.db() as db:
+            begun = send(db, house.runtime, Answers(), ours.id)
+        assert begun is not None
+        conclude = begun()
+        with house.db() as db:
+            conclude(db)
+        assert now(peer, asked)[1].state == "waiting"
+
+    peer.heard.meanwhile = overtake
+    peer.deliver(0)
+    assert peer.deliver(600) == 1, "the next attempt finds that it was taken"
+    exchange, sent = now(peer, asked)
+    assert (exchange.state, sent.state, sent.status, sent.attempts) == ("REQUESTED", "taken", 200, 2)
+    assert len(peer.heard.received) == 2, "it is not sent again"
+
+
 def test_what_was_heard_before_answers_nothing(peer: Peer, asked: Exchange, house: House) -> None:
     """An offer may follow a counter-offer; the same offer once more does not tell that ours was taken."""
     peer.deliver()

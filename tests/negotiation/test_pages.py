@@ -11,6 +11,7 @@ from sqlmodel import Session, insert
 
 from marketplace.negotiation import queries
 from marketplace.negotiation.models import AccessRequest
+from marketplace.plumbing.paging import NotOnThisList
 from tests.house import START, House, open_house
 from tests.negotiation.parts import requested
 from tests.plans import plans
@@ -58,6 +59,38 @@ def test_both_sides_of_a_party_are_one_list_the_latest_first(crowded: House) -> 
         assert [one.id for one in read(db, crowded, "hospital", "OFFERED")] == offered
         buyer = crowded.cast["ai_company"].id
         assert {one.buyer_id for one in read(db, crowded, "ai_company")} == {buyer}
+
+
+def test_a_page_begins_behind_any_row_of_the_list_whichever_side_it_is_of(tmp_path: Path, either_url: str) -> None:
+    """Four at each moment: bought, sold, of others, and one that is both and on the list once all the same."""
+    with open_house(tmp_path / "house", either_url) as house:
+        first = requested(house).model_dump()
+        hospital, pharma, other = (house.cast[name].id for name in ("hospital", "pharma", "ai_company"))
+        parties = [(hospital, pharma), (pharma, hospital), (other, pharma), (hospital, hospital)]
+        rows = [
+            first
+            | {"id": f"req_{number * 7 % 40:05d}", "asked_at": START - timedelta(seconds=number // 4)}
+            | dict(zip(("buyer_id", "provider_id"), parties[number % 4], strict=True))
+            | {"state": "TERMINATED" if number % 3 else "OFFERED"}
+            for number in range(40)
+        ]
+        with house.arrange() as db:
+            db.connection().execute(insert(AccessRequest), rows)
+        actor, mine = house.cast["hospital"].actor, [one for one in [first, *rows] if hospital in one.values()]
+        order = [one["id"] for one in sorted(mine, key=lambda one: (one["asked_at"], one["id"]), reverse=True)]
+        offered = {one["id"] for one in rows if one["state"] == "OFFERED"}
+        with house.runtime.database.reading() as db:
+            for place, row in enumerate(order, 1):
+                for state, behind in (
+                    (None, order[place:]),
+                    ("OFFERED", [one for one in order[place:] if one in offered]),
+                ):
+                    page = queries.request_page(db, actor, state, cursor=row, limit=3)
+                    assert [one.id for one in page.rows] == behind[:3]
+                    assert page.next == (behind[2] if len(behind) > 3 else None)
+            stranger = str(rows[2]["id"])
+            with pytest.raises(NotOnThisList):
+                queries.request_page(db, actor, cursor=stranger, limit=3)
 
 
 @pytest.mark.parametrize("either_url", ["sqlite"], indirect=True)

@@ -244,13 +244,14 @@ def test_a_forked_child_has_none_and_its_parent_keeps_its_own(sender: Sender) ->
     with serving(answering(), keeps=True) as server:
         sender.wires.leads_to = server.port
         sender.post()
+        (kept,) = sender.waiting
         # As another thread may have it at that moment: nobody in the child would ever release it.
         with sender.connections._lock:
             child = os.fork()
             if child == 0:
                 with suppress(BaseException):
                     free = sender.connections._lock.acquire(blocking=False)
-                    os._exit(0 if free and not sender.waiting else 1)
+                    os._exit(0 if free and not sender.waiting and kept.is_closed() else 1)
                 os._exit(2)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert sender.post().status == 200

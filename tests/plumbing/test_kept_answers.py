@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import socket
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from marketplace.plumbing.outgoing import OutgoingFailed
+from marketplace.plumbing.wires import Stream
 from tests.plumbing.far_side import Handler, answering, contexts, serving, turns
 from tests.plumbing.sender import NAME, ORIGIN, SECURE, Sender
 from tests.transfer.doors import wait_until
@@ -121,6 +123,21 @@ def test_what_comes_behind_an_answer_is_never_the_next_one(
         assert sender.post(url=url).body == b"second"
         sender.connections.close()
     assert server.connections == 2
+
+
+def test_what_was_deciphered_and_not_read_breaks_the_silence(tmp_path: Path) -> None:
+    """The kernel knows nothing of it any more."""
+    ours, trust = contexts(tmp_path, NAME)
+    with (
+        serving(raw(b"ab"), context=ours, keeps=True) as server,
+        closing(socket.create_connection(("127.0.0.1", server.port))) as connection,
+        closing(Stream(connection, time.monotonic() + 5).start_tls(trust, NAME)) as stream,
+    ):
+        stream.write(b"GET / HTTP/1.1\r\n\r\n")
+        assert stream.read(1) == b"a"
+        assert not stream.is_silent()
+        assert stream.read(1) == b"b"
+        assert stream.is_silent()
 
 
 def stop_halfway(connection: socket.socket) -> None:
