@@ -16,6 +16,7 @@ from marketplace.exchange import queries as exchange
 from marketplace.exchange.terms import CONTRACTS
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json, digest, read_strictly
+from marketplace.kernel.ids import new_id
 from marketplace.negotiation import queries
 from marketplace.negotiation.models import AccessRequest, Agreement
 from marketplace.negotiation.rounds import answering, offering, replying, reviewing
@@ -25,6 +26,8 @@ from marketplace.negotiation.rounds.schemas import AnswerRuleIn, DirectOfferIn, 
 from marketplace.negotiation.rounds.shown import request_out
 from marketplace.negotiation.rounds.terms import Terms
 from marketplace.negotiation.rules import Refusal
+from marketplace.plumbing import outbox
+from marketplace.plumbing.outbox import OutboxRow
 from tests.house import House
 from workers.relay import run_due
 
@@ -40,6 +43,16 @@ def offer(house: House, request: AccessRequest, who: str = PROVIDER, **terms: An
         found = queries.request(db, request.id)
         asked = TermsIn.model_validate(terms)
         return offering.offer(db, actor_of(house, who), found, asked, house.clock.now())
+
+
+def ask_again(house: House, task: str, request: AccessRequest) -> None:
+    """Have the same piece of work done once more, as it is when a worker is lost after it."""
+    with house.db() as db:
+        outbox.enqueue(db, task, {"request": request.id}, key=new_id("again"), now=house.clock.now())
+    run_due(house.runtime, only=[task])
+    with house.runtime.database.reading() as db:
+        rows = db.exec(select(OutboxRow).where(OutboxRow.task == task)).all()
+    assert all(one.done_at is not None for one in rows), [one.last_error for one in rows]
 
 
 def counter(house: House, request: AccessRequest, who: str = BUYER, **terms: Any) -> AccessRequest | Refusal:

@@ -26,6 +26,7 @@ from tests.negotiation.parts import requested, sign, state
 from tests.negotiation.rounds.parts import (
     BUYER,
     PROVIDER,
+    ask_again,
     bounds_that_fit,
     content,
     counter,
@@ -41,7 +42,6 @@ from tests.negotiation.rounds.parts import (
     set_rule,
     work,
 )
-from workers.tasks import negotiation as tasks
 
 BOUNDS: dict[str, Any] = {
     "purposes": ["model_training"],
@@ -98,7 +98,7 @@ def test_an_offer_within_the_buyers_rule_is_accepted_and_still_needs_its_signatu
         assert documents.signatures(db, agreement.document) == []
     jsonschema.validate(content(house, set_by["rule"]), schema_named("acceptance-rule"))
     for _ in range(2):
-        tasks.accept(house.runtime, {"request": request.id})
+        ask_again(house, "negotiation.accept", request)
     assert len(facts(house, "offer_accepted")) == 1
     sign(house, agreement, PROVIDER)
     assert state(house, agreement) == ("AGREED", "drafted")

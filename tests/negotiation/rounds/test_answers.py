@@ -35,6 +35,7 @@ from tests.negotiation.parts import approve, requested, sign, state
 from tests.negotiation.rounds.parts import (
     BUYER,
     PROVIDER,
+    ask_again,
     bounds_that_fit,
     content,
     counter,
@@ -79,7 +80,7 @@ def test_a_request_within_the_rule_is_offered_without_a_person(house: House) -> 
     agreement = now_of(house, request).agreement_id
     assert agreement is not None
     for _ in range(2):
-        tasks.answer(house.runtime, {"request": request.id})
+        ask_again(house, "negotiation.answer", request)
     assert now_of(house, request).agreement_id == agreement
     assert len(facts(house, "offer_made")) == 1
 
@@ -102,7 +103,7 @@ def test_what_the_rule_does_not_cover_waits_for_people(
 ) -> None:
     request = requested(house, ruled(house, automatic), **asked)
     for _ in range(2):
-        tasks.answer(house.runtime, {"request": request.id})
+        ask_again(house, "negotiation.answer", request)
     assert seen(house, request) == ("REQUESTED", "left_to_people", "provider")
     (left,) = facts(house, "answer_left_to_people")
     assert (left["reasons"], left["revision"]) == (reasons, house.runtime.policy.revision)
@@ -244,7 +245,7 @@ def test_an_answer_holds_only_for_what_it_was_asked_about(house: House, meanwhil
 
 def test_without_a_rule_nothing_is_asked_of_the_policy(house: House) -> None:
     request = requested(house)
-    tasks.answer(house.runtime, {"request": request.id})
+    ask_again(house, "negotiation.answer", request)
     assert seen(house, request) == ("REQUESTED", "asked", "provider")
 
 
