@@ -104,12 +104,12 @@ def get(
     *,
     headers: Mapping[str, str],
     settings: Settings,
-    network: Network | Connections | None = None,
+    network: Network | None = None,
     origins: Collection[str] = (),
 ) -> Answer:
     """Fetch a small document from a participant's address.  Raises OutgoingRefused or OutgoingFailed.
 
-    network, origins: as for `post`.
+    origins: as for `read_target`.
     """
     return _send("GET", read_target(url, settings, origins), b"", headers, settings, network or Network())
 
