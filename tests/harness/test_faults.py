@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from tests.harness import faults
 
-pytestmark = pytest.mark.skipif(shutil.which("strace") is None, reason=faults.HINT)
+pytestmark = pytest.mark.skipif(not faults.can_trace(), reason=faults.HINT)
 
 
 def test_no_call_that_fails_leaves_anything_bad() -> None:
