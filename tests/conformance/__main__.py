@@ -18,10 +18,11 @@ from tests.servers import free_port
 def main(only: str = "") -> int:
     """Run the kit; returns the exit code.  only: an expression for names, to run a few tests."""
     try:
-        classes = kit.class_path()
+        found = kit.had()
     except kit.NoKit as error:
         print(f"conformance: {error}", file=sys.stderr)
         return 2
+    print(f"kit {found.version}", flush=True)
     folder = Path(tempfile.mkdtemp(prefix="mkt-conformance-"))
     ended: Counter[str] = Counter()
     callback_port = free_port()
@@ -29,7 +30,7 @@ def main(only: str = "") -> int:
         told = kit.properties(
             root=service.root, base=service.base, participant=service.participant, callback_port=callback_port
         )
-        for verdict in kit.run(classes, told, folder, only):
+        for verdict in kit.run(found.classes, told, folder, only):
             ended[verdict.ended] += 1
             print(f"{verdict.ended:8} {verdict.name}  {verdict.words}", flush=True)
     print(f"{ended['passed']} passed, {ended['failed']} failed, {ended['skipped']} skipped; logs in {folder}")

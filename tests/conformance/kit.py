@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,16 +17,24 @@ HERE = Path(__file__).resolve().parent
 IDENTIFIER = "TCK_PARTICIPANT"
 ENABLED = 65
 KIT_MODULE = "org.eclipse.dataspacetck"
+PUBLISHED = ("1.0.1", "1.0.0-RC6")
+"""Versions of the kit, best first, each a profile of pom.xml; they enable the same tests."""
+
 LACKING = (
-    "Maven's repositories do not have the kit (org.eclipse.dataspacetck.dsp:dsp-tck:1.0.1). Name classes of it that "
-    "lie on this machine: make conformance KIT_CLASSPATH='classes:lib/*' (docs/how-to/connect-a-dataspace.md, "
-    "section 5), or try again later. Its flows run as tests everywhere: pytest tests/dataspace/test_flows.py"
+    f"Maven's repositories do not have the kit (org.eclipse.dataspacetck.dsp, {' or '.join(PUBLISHED)}). Name classes "
+    "of it that lie on this machine: make conformance KIT_CLASSPATH='classes:lib/*' "
+    "(docs/how-to/connect-a-dataspace.md, section 5), or try again later. Its flows run as tests everywhere: "
+    "pytest tests/dataspace/test_flows.py"
 )
 _LINE = re.compile(r"KIT (passed|failed|skipped) ((?:MET|CAT|CN|CN_C|TP|TP_C):\d\d-\d\d|\S+):?\s?(.*)")
 
 
 class NoKit(RuntimeError):
     """The kit cannot be had on this machine."""
+
+
+class NotPublished(NoKit):
+    """Maven's repositories do not have this version of the kit."""
 
 
 @dataclass(frozen=True)
@@ -43,25 +52,44 @@ def cache() -> Path:
     return Path(chosen).expanduser()
 
 
-def class_path() -> str:
-    """The runner and the kit's classes: those that KIT_CLASSPATH names, else fetched by Maven as they are published.
+@dataclass(frozen=True)
+class Kit:
+    """The kit and our runner, ready to be run.  version: as published, or whose classes; classes: a class path."""
 
-    Raises NoKit.
-    """
+    version: str
+    classes: str
+
+
+def had() -> Kit:
+    """The kit: its classes that KIT_CLASSPATH names, else the best that Maven finds published.  Raises NoKit."""
     folder = cache()
     folder.mkdir(parents=True, exist_ok=True)
     if named := os.environ.get("KIT_CLASSPATH"):
-        return os.pathsep.join([str(runner(named, folder / "runner")), named])
+        return Kit(f"of {named}", os.pathsep.join([str(runner(named, folder / "runner")), named]))
     maven = shutil.which("mvn")
     if maven is None or shutil.which("java") is None:
         raise NoKit("the conformance kit needs Java 17 or newer and Maven")
+    return first_published(lambda version: fetched(maven, version, folder))
+
+
+def first_published(fetch: Callable[[str], Kit]) -> Kit:
+    """The best version that is published.  fetch: gives one or raises NotPublished.  Raises NoKit."""
+    for version in PUBLISHED:
+        with suppress(NotPublished):
+            return fetch(version)
+    raise NoKit(LACKING)
+
+
+def fetched(maven: str, version: str, folder: Path) -> Kit:
+    """The kit as Maven finds it published, and our runner compiled against it.  Raises NotPublished, NoKit."""
+    build = folder / f"build-{version}"
     # -U: Maven remembers for a day that an artifact was missing, and would not ask again.
-    options = ["-U", f"-Dmaven.repo.local={folder / 'repository'}", f"-Dbuild.folder={folder / 'build'}"]
+    options = ["-U", f"-P{version}", f"-Dmaven.repo.local={folder / 'repository'}", f"-Dbuild.folder={build}"]
     command = [maven, "-B", "-q", "-Dstyle.color=never", *options, "-f", HERE / "pom.xml", "package"]
-    fetched = subprocess.run(command, check=False, capture_output=True, text=True)
-    if fetched.returncode != 0:
-        raise NoKit(why_missing(fetched.stdout))
-    return os.pathsep.join([str(folder / "build" / "classes"), str(folder / "build" / "lib" / "*")])
+    said = subprocess.run(command, check=False, capture_output=True, text=True)
+    if said.returncode != 0:
+        raise why_missing(said.stdout)
+    return Kit(version, os.pathsep.join([str(build / "classes"), str(build / "lib" / "*")]))
 
 
 def runner(classes: str, folder: Path) -> Path:
@@ -76,17 +104,17 @@ def runner(classes: str, folder: Path) -> Path:
     compiled = subprocess.run(command, check=False, capture_output=True, text=True)
     if compiled.returncode != 0:
         first = (compiled.stderr.splitlines() or ["the compiler gave no reason"])[0]
-        raise NoKit(f"KIT_CLASSPATH does not name the classes of the kit 1.0.1 and its libraries: {first}")
+        raise NoKit(f"KIT_CLASSPATH does not name the classes of the kit and its libraries: {first}")
     return folder
 
 
-def why_missing(said: str) -> str:
-    """What to do when Maven has failed.  said: its output."""
+def why_missing(said: str) -> NoKit:
+    """What a failure of Maven means: that this version is not published, or what it says itself.  said: its output."""
     errors = [line for line in said.splitlines() if "ERROR" in line]
     missing = re.compile(r"Could not find artifact|was not found in")
     if any(missing.search(line) and KIT_MODULE in line for line in errors):
-        return LACKING
-    return f"Maven could not fetch the kit: {errors[0] if errors else 'no reason given'}"
+        return NotPublished(errors[0])
+    return NoKit(f"Maven could not fetch the kit: {errors[0] if errors else 'no reason given'}")
 
 
 def properties(*, root: str, base: str, participant: str, callback_port: int) -> dict[str, str]:
