@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
 from tests.house import House, open_house
-from tests.servers import initdb_path, postgresql
+from tests.servers import emptied, initdb_path, postgresql
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -37,11 +36,7 @@ def either_url(request: pytest.FixtureRequest) -> str:
     """An empty database: none named, which is SQLite in the test's folder, and PostgreSQL where it is installed."""
     if request.param == "sqlite":
         return ""
-    url: str = request.getfixturevalue("database_url")
-    with psycopg.connect(url) as connection:
-        connection.execute("DROP SCHEMA public CASCADE")
-        connection.execute("CREATE SCHEMA public")
-    return url
+    return emptied(request.getfixturevalue("database_url"))
 
 
 LONG = ("harness", "journeys", "outside", "hostile", "dataspace", "workers")

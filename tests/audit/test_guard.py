@@ -8,7 +8,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,6 +25,7 @@ from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import DomainError
 from tests.audit.stopped import ORIGIN
 from tests.audit.world import AUDITOR, open_database, open_log
+from tests.transfer.doors import wait_until
 
 
 @pytest.mark.parametrize("name", ["log-signer", "witness"])
@@ -109,10 +109,7 @@ def second_signer(folder: Path) -> Iterator[Peer]:
     )
     peer = Peer("signer", "http://signer", socket)
     try:
-        for _ in range(300):
-            if peer.alive():
-                break
-            time.sleep(0.05)
+        wait_until(peer.alive)
         yield peer
     finally:
         peer.close()

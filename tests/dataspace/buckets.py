@@ -57,11 +57,11 @@ def serving(binary: str, folder: Path) -> Iterator[Bucket]:
         yield Bucket(f"http://127.0.0.1:{port}", folder / BUCKET)
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 def _await(server: subprocess.Popen[bytes], port: int) -> None:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         assert server.poll() is None, "the S3 server ended"
         with socket.socket() as probe:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import socket
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -28,6 +27,7 @@ from marketplace.participants.schemas import ConnectorIn
 from marketplace.plumbing import outgoing, sockets
 from marketplace.plumbing.runtime import Runtime
 from tests.house import START, House, SeedParty, open_house
+from tests.transfer.doors import PATIENCE_SECONDS, wait_until
 from workers.relay import run_due
 
 
@@ -131,13 +131,12 @@ def served(runtime: Runtime, door: socket.socket) -> Iterator[None]:
     server = sockets.server(create_app(runtime), runtime.settings, log_level="critical", lifespan="off")
     thread = threading.Thread(target=server.run, kwargs={"sockets": [door]}, daemon=True)
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
+    wait_until(lambda: server.started)
     try:
         yield
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_SECONDS)
 
 
 def _knowing(house: House, here: str, other: House, there: str) -> Instance:

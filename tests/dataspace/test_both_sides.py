@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -28,7 +27,7 @@ from tests.dataspace.peer import connector_in, speaking
 from tests.dataspace.test_house import agreed, put_files
 from tests.exchange.parts import certified, listed
 from tests.house import House
-from tests.transfer.doors import entries
+from tests.transfer.doors import PATIENCE_SECONDS, entries, wait_until
 from workers.relay import run_due
 
 
@@ -43,13 +42,12 @@ def serving(house: House) -> Iterator[House]:
         server = sockets.server(app, settings, log_level="critical", lifespan="off")
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
-        while not server.started:
-            time.sleep(0.01)
+        wait_until(lambda: server.started)
         try:
             yield house
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(PATIENCE_SECONDS)
 
 
 def hosted_connector(house: House, party: str) -> Connector:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,7 +28,7 @@ from tests.dataspace.instances import two_instances
 from tests.dataspace.peer import IDENTIFIER, connector_in
 from tests.exchange.parts import certified, listed
 from tests.house import House
-from tests.transfer.doors import app_of, entries, with_settings
+from tests.transfer.doors import PATIENCE_SECONDS, app_of, entries, with_settings
 
 OFFER = {"@id": "offer-1", "@type": "Offer", "permission": [{"action": "use"}]}
 SERVICE = {"@id": "service-1", "@type": "DataService", "endpointURL": "https://peer.example/dsp"}
@@ -178,8 +177,10 @@ def test_what_a_peer_answers_is_read_however_it_spells_json_ld(house: House) -> 
 
 
 def test_a_peer_that_lies_or_is_silent_is_told_apart(house: House) -> None:
-    house = with_settings(house, outgoing_seconds=1)
-    with answering_peer() as peer, buying(house, registered(house, peer.origin), f"{peer.origin}/dsp") as desk:
+    with ExitStack() as stack:
+        peer = stack.enter_context(answering_peer())
+        where = registered(house, peer.origin), f"{peer.origin}/dsp"
+        desk = stack.enter_context(buying(house, *where))
         not_a_catalogue, failed = (503, "not-a-catalogue"), (503, "outgoing-failed")
         for lie in (
             b"<html>",
@@ -214,8 +215,11 @@ def test_a_peer_that_lies_or_is_silent_is_told_apart(house: House) -> None:
         assert desk.problem() == failed
         peer.says(CATALOGUE, Link='<http://127.0.0.1:1/next>; rel="next"')
         assert desk.problem(next=desk.ask().json()["next"]) == (422, "outgoing-refused")
-        peer.meanwhile = lambda: time.sleep(house.runtime.settings.outgoing_seconds + 0.5)
-        assert desk.problem() == failed
+        hung_up = threading.Event()
+        peer.meanwhile = lambda: hung_up.wait(PATIENCE_SECONDS) and None
+        with buying(with_settings(house, outgoing_seconds=1), *where) as hasty:
+            assert hasty.problem() == failed
+        hung_up.set()
     told = entries(house, Tag.CATALOGUE_ASKED)
     assert len(told) == len(peer.asked), "every question that went out is recorded, whatever was answered"
 

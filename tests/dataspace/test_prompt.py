@@ -80,14 +80,14 @@ def test_what_is_said_while_a_message_of_the_exchange_is_on_its_way_follows_it(
 
     def hold() -> None:
         arrived.set()
-        assert goes_on.wait(30)
+        assert goes_on.wait(120)
 
     peer.heard.meanwhile = hold
     ask(peer, listing)
     with house.runtime.database.reading() as db:
         request = negotiation.requests_of(db, house.cast["pharma"].actor)[0]
     approve(house, request)
-    assert arrived.wait(30)
+    assert arrived.wait(120)
     with house.db() as db:
         end_negotiation(db, house.cast["hospital"].actor, negotiation.request(db, request.id), WHY, house.clock.now())
     assert len(peer.heard.received) == 1, "one message of an exchange is on its way at a time"

@@ -249,7 +249,7 @@ def test_an_attempt_that_was_overtaken_does_not_judge_the_one_under_way(
 
     def overtake() -> None:
         peer.heard.meanwhile = lambda: None
-        house.clock.advance(timedelta(minutes=1))
+        house.clock.advance(timedelta(minutes=2))
         with house.db() as db:
             later.append(send(db, house.runtime, Answers(), ours.id))
 
@@ -276,7 +276,7 @@ def test_an_attempt_that_was_overtaken_and_taken_is_not_followed_by_another(
 
     def overtake() -> None:
         peer.heard.meanwhile = lambda: None
-        house.clock.advance(timedelta(minutes=1))
+        house.clock.advance(timedelta(minutes=2))
         with house.db() as db:
             begun = send(db, house.runtime, Answers(), ours.id)
         assert begun is not None

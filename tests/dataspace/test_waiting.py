@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from datetime import datetime
 from http.client import HTTPConnection
@@ -27,6 +26,7 @@ from marketplace.plumbing.turns import Turns
 from tests.dataspace.peer import Peer, speaking
 from tests.house import House
 from tests.transfer.doors import HeaderGate, app_of, reading, served, wait_until
+from tests.waiters import listening, meanwhile, waits_without_end
 
 PATH = "/v1/dataspace/exchanges"
 OFFER = {"@id": "offer-1", "@type": "Offer", "target": "dataset-1", "permission": [{"action": "use"}]}
@@ -55,19 +55,9 @@ def ask(peer: Peer, database: Database) -> str:
         return ask_for_contract(db, actor, *where, OFFER, Answers(), house.runtime, now).id
 
 
-def listening(house: House) -> int:
-    return len(house.runtime.database.bell._parts)
-
-
-def meanwhile(house: House, http: TestClient, asked: str, held: str, act: Callable[[], object]) -> Any:
-    """The answer of a long poll during which something is done."""
-    before = listening(house)
-    with ThreadPoolExecutor(1) as others:
-        answer = others.submit(http.get, asked, params={"wait": 20}, headers={"If-None-Match": held})
-        while listening(house) == before and not answer.done():
-            pass
-        act()
-        return answer.result(10)  # of 20 s that it would wait: whoever is not woken is not answered in time
+def poll(http: TestClient, path: str, held: str, **asked: str) -> Callable[[], Any]:
+    """Ask for another answer than the one that is held."""
+    return lambda: http.get(path, params=asked | {"wait": "20"}, headers={"If-None-Match": held})
 
 
 def test_who_holds_the_last_answer_is_told_when_it_is_another_one(
@@ -76,13 +66,13 @@ def test_who_holds_the_last_answer_is_told_when_it_is_another_one(
     empty = http.get(PATH, params={"wait": 20})
     assert (empty.status_code, empty.json()) == (200, {"items": [], "next": None}), "who holds nothing does not wait"
 
-    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
+    waits_without_end(monkeypatch)
     ours = house.runtime.database
-    opened = meanwhile(house, http, PATH, empty.headers["etag"], lambda: ask(peer, ours))
+    opened = meanwhile(house, poll(http, PATH, empty.headers["etag"]), lambda: ask(peer, ours))
     (first,) = opened.json()["items"]
     assert first["state"] == "REQUESTED", "what this process commits wakes who waits"
     detail = http.get(f"{PATH}/{first['id']}")
-    taken = meanwhile(house, http, f"{PATH}/{first['id']}", detail.headers["etag"], peer.deliver)
+    taken = meanwhile(house, poll(http, f"{PATH}/{first['id']}", detail.headers["etag"]), peer.deliver)
     assert (taken.status_code, taken.json()["peer_pid"]) == (200, peer.heard.pid)
     assert [one["id"] for one in http.get(PATH, params={"state": "REQUESTED"}).json()["items"]] == [first["id"]]
     assert http.get(PATH, params={"state": "OFFERED"}).json()["items"] == []
@@ -90,7 +80,7 @@ def test_who_holds_the_last_answer_is_told_when_it_is_another_one(
     monkeypatch.setattr(waiting, "LOOK_SECONDS", 0.05)
     other = Database(str(ours.url), session_class=ours._session_class)
     held = http.get(PATH).headers["etag"]
-    more = meanwhile(house, http, PATH, held, lambda: ask(peer, other))
+    more = meanwhile(house, poll(http, PATH, held), lambda: ask(peer, other))
     other.dispose()
     assert len(more.json()["items"]) == 2, "what another process commits is looked for"
     assert listening(house) == 0
@@ -124,7 +114,7 @@ def test_what_moves_between_the_check_of_the_caller_and_its_listening_is_seen_at
 def test_who_may_not_call_any_more_is_told_nothing_of_what_moved(
     peer: Peer, house: House, http: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
+    waits_without_end(monkeypatch)
     buyer, operator = house.cast["pharma"], house.cast["operator"].actor
     held = http.get(PATH).headers["etag"]
 
@@ -134,7 +124,7 @@ def test_who_may_not_call_any_more_is_told_nothing_of_what_moved(
         with house.db() as db:
             bell.ask(db, topic_of(buyer.id))
 
-    refused = meanwhile(house, http, PATH, held, shut_out)
+    refused = meanwhile(house, poll(http, PATH, held), shut_out)
     assert (refused.status_code, refused.json()["type"]) == (401, "/problems/participant-suspended")
     assert listening(house) == 0
 
@@ -158,7 +148,7 @@ def test_nobody_waits_longer_than_asked_or_in_too_great_number(
 def test_who_waits_takes_nothing_from_others_and_who_hangs_up_is_forgotten(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
+    waits_without_end(monkeypatch)
     app = app_of(house)
     app.include_router(routes)
     turns, pool = Turns.LOOKS.of(app), house.runtime.database.engine.pool
@@ -168,7 +158,7 @@ def test_who_waits_takes_nothing_from_others_and_who_hangs_up_is_forgotten(
         for name in callers:
             connection = stack.enter_context(closing(HTTPConnection(*address)))
             connection.request("GET", f"{PATH}?wait=20", headers={"X-Caller": name, "If-None-Match": "*"})
-        wait_until(lambda: listening(house) == len(callers) and turns.borrowed_tokens == 0, 15)
+        wait_until(lambda: listening(house) == len(callers) and turns.borrowed_tokens == 0)
         assert pool.checkedout() == 0
         with reading(address, f"{PATH}?wait=20", {"X-Caller": "pharma", "If-None-Match": "*"}) as answer:
             assert answer.status == 304, "one of a participant too many is answered at once"
@@ -176,7 +166,7 @@ def test_who_waits_takes_nothing_from_others_and_who_hangs_up_is_forgotten(
             assert answer.status == 200
         assert listening(house) == len(callers)
         stack.close()
-        wait_until(lambda: listening(house) == 0, 15)
+        wait_until(lambda: listening(house) == 0)
         assert app.state.waiting._of.total() == 0
         wait_until(lambda: turns.borrowed_tokens == 0)
 
@@ -184,8 +174,8 @@ def test_who_waits_takes_nothing_from_others_and_who_hangs_up_is_forgotten(
 def test_a_server_that_stops_answers_whoever_waits_instead_of_waiting_for_it(
     house: House, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Each of them would wait for 20 s, and `served` leaves a server that has not ended within 10."""
-    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
+    """None of them would be answered by itself, and `served` demands that its server ends."""
+    waits_without_end(monkeypatch)
     app = app_of(house)
     app.include_router(routes)
     with ExitStack() as stack:
@@ -193,7 +183,7 @@ def test_a_server_that_stops_answers_whoever_waits_instead_of_waiting_for_it(
             waiters = [stack.enter_context(closing(HTTPConnection(*address))) for _ in range(waiting.OF_ONE)]
             for one in waiters:
                 one.request("GET", f"{PATH}?wait=20", headers={"X-Caller": "pharma", "If-None-Match": "*"})
-            wait_until(lambda: listening(house) == len(waiters), 15)
+            wait_until(lambda: listening(house) == len(waiters))
         assert (listening(house), app.state.waiting._of.total()) == (0, 0), "the server has ended, and nobody waits"
         assert [one.getresponse().status for one in waiters] == [304] * len(waiters)
 
@@ -201,7 +191,7 @@ def test_a_server_that_stops_answers_whoever_waits_instead_of_waiting_for_it(
 def test_the_list_is_read_page_by_page_and_each_page_may_be_waited_for(
     peer: Peer, house: House, http: TestClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
+    waits_without_end(monkeypatch)
     opened = sorted((ask(peer, house.runtime.database) for _ in range(3)), reverse=True)
     first = http.get(PATH, params={"limit": 2})
     assert [one["id"] for one in first.json()["items"]] == opened[:2]
@@ -209,5 +199,7 @@ def test_the_list_is_read_page_by_page_and_each_page_may_be_waited_for(
     last = http.get(PATH, params=asked)
     assert ([one["id"] for one in last.json()["items"]], last.json()["next"]) == (opened[2:], None)
     assert http.get(PATH, params=asked, headers={"If-None-Match": last.headers["etag"]}).status_code == 304
+    moved = meanwhile(house, poll(http, PATH, last.headers["etag"], **asked), peer.deliver).json()["items"]
+    assert [(one["id"], one["peer_pid"]) for one in moved] == [(opened[2], peer.heard.pid)]
     refused = http.get(PATH, params=asked, headers={"X-Caller": "hospital"})
     assert (refused.status_code, refused.json()["type"]) == (422, "/problems/not-on-this-list")

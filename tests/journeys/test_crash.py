@@ -39,7 +39,7 @@ KILLS: dict[str, tuple[float | int, ...]] = {
     "early": (0.25, 40, 0.40, 75, 0.50, 100),
     "late": (0.85, 90, 0.60, 120),
 }
-TELLING_SECONDS = 180
+TELLING_SECONDS = 900
 # What is done anew by every telling and must be recorded anew: attempts, exports, the suspension, parts of a stream.
 RECORDED_AGAIN = {
     "audit:exported",
@@ -240,7 +240,7 @@ def _kill_group(telling: subprocess.Popen[str]) -> None:
 
 
 def _wait_until(ready: Any) -> None:
-    limit = time.monotonic() + 60
+    limit = time.monotonic() + TELLING_SECONDS
     while not ready():
         assert time.monotonic() < limit
         time.sleep(0.02)

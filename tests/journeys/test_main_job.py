@@ -87,7 +87,7 @@ def celery_worker(environment: dict[str, str], log: Path) -> Iterator[None]:
 def _end(worker: subprocess.Popen[bytes]) -> None:
     worker.terminate()
     try:
-        worker.wait(20)
+        worker.wait(120)
     except subprocess.TimeoutExpired:
         worker.kill()
         worker.wait()

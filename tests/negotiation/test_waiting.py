@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from typing import Any
 
@@ -22,6 +21,7 @@ from marketplace.plumbing import waiting
 from tests.exchange.parts import listed
 from tests.house import House
 from tests.negotiation.parts import approve, requested, sign
+from tests.waiters import meanwhile, waits_without_end
 
 REQUESTS = "/v1/requests"
 
@@ -33,20 +33,10 @@ def clients(house: House) -> Iterator[dict[str, ApiClient]]:
         yield {name: ApiClient(http, url, one.id, one.key, house.clock) for name, one in house.cast.items()}
 
 
-def meanwhile(house: House, asked: Callable[[], Any], act: Callable[[], object]) -> Any:
-    """What is answered to somebody who waits while something is done."""
-    with ThreadPoolExecutor(1) as others:
-        answer = others.submit(asked)
-        while not house.runtime.database.bell._parts and not answer.done():
-            pass
-        act()
-        return answer.result(10)  # of 20 s that it would wait: whoever is not woken is not answered in time
-
-
 def test_both_parties_are_told_of_each_move_and_nobody_else(
     house: House, clients: dict[str, ApiClient], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
+    waits_without_end(monkeypatch)
     buyer, provider, listing = clients["pharma"], clients["hospital"], listed(house)
     page, held = provider.get_again(REQUESTS, {"wait": 20}, None)
     assert page == {"items": [], "next": None}, "who holds nothing does not wait"
@@ -60,7 +50,7 @@ def test_both_parties_are_told_of_each_move_and_nobody_else(
     assert provider.get(path) == first, "one by itself is as it stands on the list"
 
     def moved(state: str) -> Callable[[], Any]:
-        return lambda: wait_for(buyer, path, lambda found: found["state"] == state, seconds=20)
+        return lambda: wait_for(buyer, path, lambda found: found["state"] == state, seconds=3600)
 
     request = requested(house, listing)
     made: list[Any] = []

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.plumbing import connections
 from marketplace.settings import Settings
 from tests.house import House, open_house
 from tests.plumbing.door import Door, open_door
@@ -34,7 +35,9 @@ def either_door(both: House) -> Iterator[Door]:
 
 
 @pytest.fixture
-def sender(tmp_path: Path) -> Iterator[Sender]:
+def sender(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sender]:
+    """Its connections wait for a further message as long as a test lasts, however busy the machine is."""
+    monkeypatch.setattr(connections, "IDLE_SECONDS", connections.AGE_SECONDS)
     opened = Sender(Settings(data_folder=tmp_path))
     yield opened
     opened.connections.close()

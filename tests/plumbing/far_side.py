@@ -20,6 +20,8 @@ from marketplace.plumbing.addresses import Address
 from marketplace.plumbing.outgoing import Network
 
 Handler = Callable[[socket.socket], None]
+SECONDS = 60
+"""How long a far side waits for the other one, so that on no machine it is the one that gives up."""
 SHORT = 1024
 """Bytes of content that a far side reads before it does anything else."""
 
@@ -48,7 +50,7 @@ def serving(
         ended = threading.Event()
 
         def speak(connection: socket.socket) -> None:
-            connection.settimeout(5)
+            connection.settimeout(SECONDS)
             # Whoever goes away in the middle of a handshake or an answer is what many tests are about.
             with connection, suppress(OSError), _spoken(connection, context) as spoken:
                 while said := _request(spoken):

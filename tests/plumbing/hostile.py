@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import socket
 import time
@@ -54,17 +55,24 @@ def spin(value: int) -> int:
     return value
 
 
-def spin_untimed(_arg: Any) -> None:
+def begin_and_return(marker: str) -> None:
+    Path(marker).touch()
+
+
+def begin_and_spin(marker: str) -> None:
     signal.signal(signal.SIGALRM, signal.SIG_IGN)
+    Path(marker).touch()
     while True:
         pass
 
 
-def work(seconds: float) -> int:
-    end = time.process_time() + seconds
-    while time.process_time() < end:
+def work(seconds: float) -> tuple[int, float]:
+    """The child, and the seconds of processor time that the kernel left it when it began."""
+    begun = time.process_time()
+    left = resource.getrlimit(resource.RLIMIT_CPU)[0] - begun
+    while time.process_time() < begun + seconds:
         pass
-    return os.getpid()
+    return os.getpid(), left
 
 
 def bloat(mib: int) -> int:

@@ -26,8 +26,12 @@ class Sender:
     def __post_init__(self) -> None:
         self.connections = Connections(self.wires.network)
 
-    def post(self, body: bytes = b"{}", *, url: str = ORIGIN, origins: Collection[str] = (ORIGIN,)) -> Answer:
-        return outgoing.post(url, body, headers={}, settings=self.settings, network=self.connections, origins=origins)
+    def post(
+        self, body: bytes = b"{}", *, url: str = ORIGIN, origins: Collection[str] = (ORIGIN,), seconds: int = 60
+    ) -> Answer:
+        """One message, whose answer has the time that a busy machine needs."""
+        settings = self.settings.model_copy(update={"outgoing_seconds": seconds})
+        return outgoing.post(url, body, headers={}, settings=settings, network=self.connections, origins=origins)
 
     @property
     def dials(self) -> int:

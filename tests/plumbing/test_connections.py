@@ -15,12 +15,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from marketplace.plumbing import outgoing, wires
+from marketplace.plumbing import connections, outgoing, sockets, wires
 from marketplace.plumbing.addresses import Address, read_address
 from marketplace.plumbing.connections import AGE_SECONDS, IDLE_SECONDS, OF_ALL, OF_ONE_PLACE
 from marketplace.plumbing.outgoing import OutgoingFailed, OutgoingRefused
 from tests.house import House
-from tests.plumbing.far_side import answering, contexts, serving, turns
+from tests.plumbing.far_side import SECONDS, answering, contexts, serving, turns
 from tests.plumbing.sender import INSIDE, NAME, ORIGIN, PUBLIC, SECURE, Sender
 from tests.transfer.doors import served
 
@@ -161,7 +161,10 @@ def test_a_name_that_moves_is_checked_anew_at_the_age_of_a_connection_that_never
     assert (len(server.requests), server.connections, sender.wires.asked) == (AGE_SECONDS, 1, [NAME, NAME])
 
 
-def test_a_connection_that_rested_too_long_is_closed(sender: Sender, moment: list[float]) -> None:
+def test_a_connection_that_rested_too_long_is_closed(
+    sender: Sender, moment: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "IDLE_SECONDS", IDLE_SECONDS)
     sender.wires.names["other.example"] = [[PUBLIC]]
     with serving(answering(), keeps=True) as server:
         sender.wires.leads_to = server.port
@@ -183,7 +186,11 @@ async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     await Response(await Request(scope, receive).body())(scope, receive, send)
 
 
-def test_answers_of_threads_never_mix_and_few_connections_stay(house: House, sender: Sender) -> None:
+def test_answers_of_threads_never_mix_and_few_connections_stay(
+    house: House, sender: Sender, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sockets, "SILENT_SECONDS", 2 * AGE_SECONDS)  # it keeps them for longer than we do
+
     def talk(number: int) -> list[bool]:
         bodies = [f"{number}:{turn}:".encode() * (turn * 40 + 1) for turn in range(25)]
         return [sender.post(body).body == body for body in bodies]
@@ -197,7 +204,7 @@ def test_answers_of_threads_never_mix_and_few_connections_stay(house: House, sen
 
 
 def test_two_requests_at_once_have_two_connections(sender: Sender) -> None:
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=SECONDS)
 
     def meet(connection: socket.socket) -> None:
         both.wait()

@@ -6,8 +6,8 @@ import errno
 import json
 import os
 import threading
-import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -113,12 +113,10 @@ def test_two_simultaneous_requests_with_one_key_of_which_the_first_fails_have_on
 def test_a_crowd_of_writers_does_not_lock_itself_out(either_door: Door) -> None:
     door = either_door
     door.hospital.knock("warm/knock")
-    begun = time.monotonic()
     knocks = [lambda n=n: door.hospital.knock("one/knock", f"key-{n:08d}") for n in range(90)]
     answers = in_threads(knocks)
     assert [one.status_code for one in answers] == [200] * 90
     assert door.number("one") == 90
-    assert time.monotonic() - begun < 20
 
 
 def test_a_body_that_would_fill_the_memory_is_refused_before_it_is_read(door: Door) -> None:
@@ -185,16 +183,10 @@ def test_a_full_object_store_answers_507_and_keeps_nothing_half(door: Door, monk
 def test_a_database_that_is_away_answers_503_and_then_works(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     door.hospital.knock("warm/knock")
     database = door.house.runtime.database
-
-    def impatient(connection: Any, _record: Any) -> None:
-        connection.execute("PRAGMA busy_timeout = 100")
-
-    database.dispose()
-    event.listen(database.engine, "connect", impatient)
-    with database.transaction() as held:
-        held.connection()  # takes the write lock, and does not let go
+    with database.transaction() as held, monkeypatch.context() as impatient:
+        held.connection()  # takes the turn to write, and does not let go
+        impatient.setattr(database._turn, "take", partial(database._turn.take, 0.1))
         answer = door.hospital.knock("one/knock")
-    event.remove(database.engine, "connect", impatient)
     assert answer.status_code == 503
     assert answer.json()["type"] == "/problems/database-busy"
     assert door.hospital.knock("one/knock").status_code == 200

@@ -11,7 +11,7 @@ import pytest
 
 from marketplace.plumbing.outgoing import OutgoingFailed
 from marketplace.plumbing.wires import Stream
-from tests.plumbing.far_side import Handler, answering, contexts, serving, turns
+from tests.plumbing.far_side import SECONDS, Handler, answering, contexts, serving, turns
 from tests.plumbing.sender import NAME, ORIGIN, SECURE, Sender
 from tests.transfer.doors import wait_until
 
@@ -29,28 +29,28 @@ def close(connection: socket.socket) -> None:
 def test_each_request_has_a_deadline_of_its_own(sender: Sender, moment: list[float]) -> None:
     with serving(answering(), keeps=True) as server:
         sender.wires.leads_to = server.port
-        begun = moment[0]
-        while moment[0] < begun + 3 * sender.settings.outgoing_seconds:
-            assert sender.post().status == 200
-            moment[0] += 1
+        for _ in range(9):
+            assert sender.post(seconds=20).status == 200
+            moment[0] += 6
         sender.connections.close()
     assert server.connections == 1
 
 
 def drip(connection: socket.socket) -> None:
-    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n")
-    for _ in range(100):
+    """A minute long."""
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1200\r\n\r\n")
+    for _ in range(1200):
         connection.sendall(b"x")
         time.sleep(0.05)
 
 
 def test_a_deadline_holds_over_a_kept_connection_whose_other_side_drips(sender: Sender) -> None:
-    sender.settings = sender.settings.model_copy(update={"outgoing_seconds": 1})
     with serving(turns(answering(), drip), keeps=True) as server:
         sender.wires.leads_to = server.port
         assert sender.post().status == 200
-        with pytest.raises(OutgoingFailed):
-            sender.post()
+        with pytest.raises(OutgoingFailed) as failed:
+            sender.post(seconds=1)
+        assert failed.value.got == "TimeoutError"
         assert sender.waiting == []
     assert (server.connections, len(server.requests)) == (1, 2)
 
@@ -118,8 +118,8 @@ def test_what_comes_behind_an_answer_is_never_the_next_one(
     with serving(turns(first, answering(b"second")), context=context, keeps=True) as server:
         sender.wires.leads_to = server.port
         assert sender.post(url=url).body == b"first"
-        if later:  # until it is there; the far side would end the connection after five seconds
-            wait_until(lambda: not sender.waiting or not sender.waiting[0].goes_on(), 3)
+        if later:  # until it is there; the far side would end the connection after a minute
+            wait_until(lambda: not sender.waiting or not sender.waiting[0].goes_on(), SECONDS / 2)
         assert sender.post(url=url).body == b"second"
         sender.connections.close()
     assert server.connections == 2
@@ -131,7 +131,7 @@ def test_what_was_deciphered_and_not_read_breaks_the_silence(tmp_path: Path) -> 
     with (
         serving(raw(b"ab"), context=ours, keeps=True) as server,
         closing(socket.create_connection(("127.0.0.1", server.port))) as connection,
-        closing(Stream(connection, time.monotonic() + 5).start_tls(trust, NAME)) as stream,
+        closing(Stream(connection, time.monotonic() + SECONDS).start_tls(trust, NAME)) as stream,
     ):
         stream.write(b"GET / HTTP/1.1\r\n\r\n")
         assert stream.read(1) == b"a"
@@ -157,12 +157,11 @@ def stop_halfway(connection: socket.socket) -> None:
     ids=["half", "half a head", "half of chunks", "two lengths", "too large", "closed"],
 )
 def test_an_answer_that_was_broken_off_is_not_continued_by_the_next_request(sender: Sender, broken: Handler) -> None:
-    sender.settings = sender.settings.model_copy(update={"outgoing_seconds": 1})
     with serving(turns(answering(b"first"), broken, answering(b"third")), keeps=True) as server:
         sender.wires.leads_to = server.port
         assert sender.post().body == b"first"
         with pytest.raises(OutgoingFailed):
-            sender.post()
+            sender.post(seconds=1)
         assert sender.waiting == []
         assert sender.post().body == b"third"
         sender.connections.close()

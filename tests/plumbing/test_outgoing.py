@@ -17,7 +17,7 @@ from marketplace.plumbing import outgoing
 from marketplace.plumbing.addresses import is_public
 from marketplace.plumbing.outgoing import OutgoingFailed, OutgoingRefused
 from marketplace.settings import Settings
-from tests.plumbing.far_side import Server, Wires, answering, contexts, serving
+from tests.plumbing.far_side import Handler, Server, Wires, answering, contexts, serving
 
 PUBLIC = "93.184.215.14"
 NAME = "inbox.buyer.example"
@@ -139,7 +139,8 @@ NOT_PUBLIC, STILL_PUBLIC = _NOT_PUBLIC.split(), _STILL_PUBLIC.split()
 
 
 def settings(tmp_path: Path, **chosen: object) -> Settings:
-    return Settings(data_folder=tmp_path, **chosen)  # type: ignore[arg-type]
+    """Answers have the time that a busy machine needs, where nothing else is chosen."""
+    return Settings(data_folder=tmp_path, **({"outgoing_seconds": 60} | chosen))  # type: ignore[arg-type]
 
 
 @pytest.fixture
@@ -151,6 +152,14 @@ def canary() -> Iterator[Server]:
 @pytest.fixture
 def wires(tmp_path: Path) -> Wires:
     return Wires({NAME: [[PUBLIC]]})
+
+
+def nobody_came(canary: Server) -> bool:
+    """Whether a visitor of our own is its first one; it takes them in the order of coming."""
+    with socket.create_connection(("127.0.0.1", canary.port), timeout=60) as visitor:
+        visitor.sendall(b"first?")
+        assert visitor.recv(1)
+    return canary.connections == 1
 
 
 def test_there_are_enough_forms() -> None:
@@ -169,8 +178,7 @@ def test_no_odd_form_of_an_address_reaches_the_canary(form: str, canary: Server,
             call(form.format(p=canary.port))
         assert isinstance(refused.value, Invalid)
         assert refused.value.action
-    time.sleep(0.01)
-    assert canary.connections == 0
+    assert nobody_came(canary)
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC)
@@ -260,17 +268,19 @@ def test_no_proxy_of_the_environment_is_asked(
     assert (server.connections, canary.connections) == (1, 0)
 
 
-def drip_head(connection: socket.socket) -> None:
-    for piece in b"HTTP/1.1 200 OK\r\n" + b"X-Slow: and slower\r\n" * 100:
+def drip(connection: socket.socket, pieces: bytes) -> None:
+    for piece in pieces:
         connection.sendall(bytes([piece]))
         time.sleep(0.05)
 
 
+def drip_head(connection: socket.socket) -> None:
+    drip(connection, b"HTTP/1.1 200 OK\r\n" + b"X-Slow: and slower\r\n" * 100)
+
+
 def drip_body(connection: socket.socket) -> None:
     connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
-    for _ in range(1000):
-        connection.sendall(b"x")
-        time.sleep(0.05)
+    drip(connection, b"x" * 1000)
 
 
 def say_nothing(connection: socket.socket) -> None:
@@ -296,9 +306,6 @@ def endless_head(connection: socket.socket) -> None:
 @pytest.mark.parametrize(
     "odd",
     [
-        drip_head,
-        drip_body,
-        say_nothing,
         close_at_once,
         endless,
         endless_head,
@@ -310,13 +317,21 @@ def endless_head(connection: socket.socket) -> None:
     ],
     ids=lambda odd: getattr(odd, "__name__", "answer"),
 )
-def test_an_odd_server_is_a_failure_before_the_deadline(odd: object, tmp_path: Path) -> None:
-    chosen = settings(tmp_path, outgoing_allow_loopback=True, outgoing_seconds=1)
-    with serving(odd) as server:  # type: ignore[arg-type]
-        begun = time.monotonic()
-        with pytest.raises(OutgoingFailed):
-            outgoing.post(f"http://127.0.0.1:{server.port}/", b"x" * 1000, headers={}, settings=chosen)
-        assert time.monotonic() - begun < 5
+def test_an_odd_server_is_a_failure_before_the_deadline(odd: Handler, tmp_path: Path) -> None:
+    assert failure_of(odd, settings(tmp_path, outgoing_allow_loopback=True, outgoing_seconds=3600)) != "TimeoutError"
+
+
+@pytest.mark.parametrize("slow", [drip_head, drip_body, say_nothing])
+def test_a_slow_server_is_a_failure_at_the_deadline(slow: Handler, tmp_path: Path) -> None:
+    """Each of them goes on for a minute; what it then does is another failure than that of the deadline."""
+    assert failure_of(slow, settings(tmp_path, outgoing_allow_loopback=True, outgoing_seconds=1)) == "TimeoutError"
+
+
+def failure_of(handle: Handler, chosen: Settings) -> str | None:
+    """What is told to have happened when such a server is asked."""
+    with serving(handle) as server, pytest.raises(OutgoingFailed) as failed:
+        outgoing.post(f"http://127.0.0.1:{server.port}/", b"x" * 1000, headers={}, settings=chosen)
+    return failed.value.got
 
 
 def test_the_largest_allowed_answer_arrives(tmp_path: Path) -> None:

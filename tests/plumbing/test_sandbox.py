@@ -21,7 +21,16 @@ from tests.plumbing import hostile
 
 @pytest.fixture(scope="module")
 def pool() -> Iterator[ParsePool]:
-    opened = ParsePool(2, 512, 1, prefixes=("tests.", "marketplace."))
+    """A pool whose items have the time that a busy machine needs."""
+    opened = ParsePool(2, 512, 60, prefixes=("tests.", "marketplace."))
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[ParsePool]:
+    """A pool that gives up an item after two seconds, a hundred times what the others take."""
+    opened = ParsePool(2, 512, 2, prefixes=("tests.",))
     yield opened
     opened.close()
 
@@ -43,16 +52,14 @@ def test_an_item_whose_child_was_killed_once_is_tried_again(pool: ParsePool, tmp
     assert Path(marker).exists()
 
 
-@pytest.mark.parametrize("function", [hostile.stall_at])
-def test_an_item_that_switches_its_own_timer_off_is_killed_by_the_parent(pool: ParsePool, function) -> None:
-    begun = time.perf_counter()
-    results = pool.run(function, [(i, 2) for i in range(6)])
-    assert results == [0, 1, Failure("time_limit", "over 1 s"), 3, 4, 5]
-    assert time.perf_counter() - begun < 15
+def test_an_item_that_switches_its_own_timer_off_is_killed_by_the_parent(hasty: ParsePool) -> None:
+    """Else it would come to its end after a minute."""
+    results = hasty.run(hostile.stall_at, [(i, 2) for i in range(6)])
+    assert results == [0, 1, Failure("time_limit", "over 2 s"), 3, 4, 5]
 
 
-def test_an_endless_loop_ends_at_the_time_limit(pool: ParsePool) -> None:
-    assert pool.run(hostile.spin, [0, 1, 2]) == [0, Failure("time_limit", "over 1 s"), 2]
+def test_an_endless_loop_ends_at_the_time_limit(hasty: ParsePool) -> None:
+    assert hasty.run(hostile.spin, [0, 1, 2]) == [0, Failure("time_limit", "over 2 s"), 2]
 
 
 def test_memory_beyond_the_limit_is_refused_and_less_is_not(pool: ParsePool) -> None:
@@ -60,8 +67,8 @@ def test_memory_beyond_the_limit_is_refused_and_less_is_not(pool: ParsePool) -> 
 
 
 def test_numpy_and_pydicom_fit_into_the_default_limit() -> None:
-    with ParseOne(seconds=30) as patient:  # a busy machine reads them in more than the second that others have
-        assert patient.run(hostile.import_pydicom, [0])[0] >= "3.0.2"
+    with ParseOne() as fresh:
+        assert fresh.run(hostile.import_pydicom, [0])[0] >= "3.0.2"
 
 
 def test_the_server_process_does_not_grow_with_a_bloated_child(pool: ParsePool) -> None:
@@ -149,40 +156,44 @@ def test_children_that_cannot_start_are_said_to_be_unavailable() -> None:
         pool.run(hostile.double, [1])
 
 
-def test_children_die_with_their_parent() -> None:
-    script = (
-        "from marketplace.plumbing.sandbox import ParsePool\nfrom tests.plumbing import hostile\nimport os\n"
-        "pool = ParsePool(1, 512, 2, prefixes=('tests.',))\nprint(pool.run(hostile.sleep, [0])[0], flush=True)\n"
-        "import threading; threading.Thread(target=pool.run, args=(hostile.sleep, [1.5]), daemon=True).start()\n"
-        "import time; time.sleep(0.2); os.kill(os.getpid(), 9)\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    child = int(ended.stdout.strip())
-    deadline = time.monotonic() + 6
-    while time.monotonic() < deadline and _alive(child):
-        time.sleep(0.1)
-    assert not _alive(child)
+ORPHANING = """
+import os, sys, threading, time
+from pathlib import Path
+from marketplace.plumbing.sandbox import ParsePool
+from tests.plumbing import hostile
+
+pool, begun = ParsePool(1, 512, 1, prefixes=("tests.",)), Path(sys.argv[2])
+threading.Thread(target=pool.run, args=(getattr(hostile, sys.argv[1]), [str(begun)]), daemon=True).start()
+while not begun.exists():
+    time.sleep(0.01)
+print(*pool.processes(), flush=True)
+os.kill(os.getpid(), 9)
+"""
 
 
-def test_the_kernel_ends_a_loop_that_nobody_watches_any_more() -> None:
-    script = (
-        "from marketplace.plumbing.sandbox import ParsePool\nfrom tests.plumbing import hostile\nimport os\n"
-        "pool = ParsePool(1, 512, 1, prefixes=('tests.',))\nprint(pool.run(hostile.sleep, [0])[0], flush=True)\n"
-        "import threading; threading.Thread(target=pool.run, args=(hostile.spin_untimed, [0]), daemon=True).start()\n"
-        "import time; time.sleep(0.5); os.kill(os.getpid(), 9)\n"
-    )
-    ended = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
-    child = int(ended.stdout.strip())
-    assert _alive(child)
-    deadline = time.monotonic() + 30  # of its own work it has 2 s; the machine may give it less than one core
-    while time.monotonic() < deadline and _alive(child):
-        time.sleep(0.1)
-    assert not _alive(child)
+@pytest.mark.parametrize("function", [hostile.begin_and_return, hostile.begin_and_spin])
+def test_children_end_after_their_parent_was_killed(tmp_path: Path, function) -> None:
+    """One that waits for work is told by its input; one in a loop, with its own timer off, is ended by the kernel."""
+    command = [sys.executable, "-c", ORPHANING, function.__name__, str(tmp_path / "begun")]
+    killed = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False, timeout=120)
+    assert killed.returncode == -signal.SIGKILL
+    assert _ends(int(killed.stdout))
 
 
 def test_every_item_has_processor_time_of_its_own() -> None:
-    with ParseOne() as pool:
-        assert len(set(pool.run(hostile.work, [1.2] * 4))) == 1
+    """What the kernel leaves a child at the beginning of an item is not less for what it did before."""
+    with ParseOne() as patient:
+        (child, _), (same, left) = patient.run(hostile.work, [1.2, 0])
+    assert same == child
+    assert left >= 60
+
+
+def _ends(child: int, seconds: float = 60) -> bool:
+    """Whether a process ends in time; a loop has 2 s of its own work, and the machine may give it less than a core."""
+    deadline = time.monotonic() + seconds
+    while _alive(child) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return not _alive(child)
 
 
 def _alive(pid: int) -> bool:
@@ -195,7 +206,7 @@ def _alive(pid: int) -> bool:
 class ParseOne(ParsePool):
     """A pool of one child that closes with the block."""
 
-    def __init__(self, memory_mib: int = 512, seconds: int = 2, **kwargs) -> None:
+    def __init__(self, memory_mib: int = 512, seconds: int = 60, **kwargs) -> None:
         super().__init__(1, memory_mib, seconds, **({"prefixes": ("tests.",)} | kwargs))
 
     def __enter__(self) -> Self:

@@ -68,7 +68,7 @@ class Served:
         fresh.replace(self.folder / "bundle.tar.gz")
         return files.revision
 
-    def decides_by(self, revision: str, seconds: float = 20) -> bool:
+    def decides_by(self, revision: str, seconds: float = 120) -> bool:
         """Whether it comes to decide by a revision in time."""
         limit = time.monotonic() + seconds
         while time.monotonic() < limit:

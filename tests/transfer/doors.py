@@ -26,6 +26,8 @@ from marketplace.transfer import decision_routes
 from marketplace.transfer.routes import routes
 from tests.house import House
 
+PATIENCE_SECONDS = 120
+
 
 class HeaderGate(Promises):
     """Takes `X-Caller: <name in the cast>`; `X-Unbound` drops the key binding."""
@@ -76,23 +78,23 @@ def served(house: House, app: ASGIApp | None = None) -> Iterator[tuple[str, int]
     server = sockets.server(app or app_of(house), house.runtime.settings, log_level="critical", lifespan="off")
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
-    while not server.started:
-        time.sleep(0.01)
+    wait_until(lambda: server.started)
     try:
         yield listener.getsockname()
     finally:
         server.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE_SECONDS)
         listener.close()
+        assert not thread.is_alive(), "the server does not end"
 
 
 @contextmanager
 def reading(address: tuple[str, int], path: str, headers: dict[str, str]) -> Iterator[http.client.HTTPResponse]:
     """The answer to a GET, over a connection that holds little of what is not read."""
-    connection = http.client.HTTPConnection(*address, timeout=20)
+    connection = http.client.HTTPConnection(*address, timeout=PATIENCE_SECONDS)
     connection.sock = socket.socket()
     connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 14)
-    connection.sock.settimeout(20)
+    connection.sock.settimeout(PATIENCE_SECONDS)
     connection.sock.connect(address)
     connection.request("GET", path, headers=headers)
     try:
@@ -112,7 +114,8 @@ def rest_of(answer: http.client.HTTPResponse) -> tuple[bytes, bool]:
     return b"".join(got), answer.length not in (0, None)
 
 
-def wait_until(check: Callable[[], bool], seconds: float = 20) -> None:
+def wait_until(check: Callable[[], object], seconds: float = PATIENCE_SECONDS) -> None:
+    """Until it is so, for which a busy machine has a while."""
     end = time.monotonic() + seconds
     while not check():
         assert time.monotonic() < end, "waited too long"

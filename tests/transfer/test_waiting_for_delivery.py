@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from http.client import HTTPConnection
@@ -27,15 +26,10 @@ from marketplace.transfer.delivery import prepare, topic_of
 from tests.house import House
 from tests.transfer.doors import app_of, reading, served, wait_until
 from tests.usage.agreed import agree
+from tests.waiters import listening, meanwhile, waits_without_end
 
 PATH = "/v1/agreements/agr_1/manifest"
 PHARMA = {"X-Caller": "pharma"}
-
-
-@pytest.fixture(autouse=True)
-def looks_no_more(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who waits is woken, or is not answered within any test."""
-    monkeypatch.setattr(waiting, "LOOK_SECONDS", 3600)
 
 
 @pytest.fixture
@@ -51,25 +45,14 @@ def http(fresh: House) -> Iterator[TestClient]:
         yield opened
 
 
-def listening(house: House) -> int:
-    return len(house.runtime.database.bell._parts)
-
-
-def meanwhile(house: House, asked: Callable[[], Any], act: Callable[[], object]) -> Any:
-    """What is answered to somebody who waits while something is done."""
-    with ThreadPoolExecutor(1) as others:
-        answer = others.submit(asked)
-        while not listening(house) and not answer.done():
-            pass
-        act()
-        return answer.result(10)  # of 20 s that it would wait: whoever is not woken is not answered in time
-
-
 def told(http: TestClient) -> Callable[[], Any]:
     return lambda: http.get(PATH, params={"wait": 20})
 
 
-def test_both_parties_are_told_when_the_delivery_is_kept(fresh: House, http: TestClient) -> None:
+def test_both_parties_are_told_when_the_delivery_is_kept(
+    fresh: House, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits_without_end(monkeypatch)
     answer = meanwhile(fresh, told(http), lambda: prepare(fresh.runtime, "agr_1"))
     assert answer.status_code == 200
     assert answer.json()["sha256"] == prepare(fresh.runtime, "agr_1")
@@ -104,7 +87,10 @@ def test_who_waits_in_vain_is_refused_as_who_does_not_wait_and_both_are_counted_
     assert http.get(PATH, params={"wait": waiting.LONGEST + 1}).status_code == 422
 
 
-def test_nobody_else_waits_and_who_may_not_call_any_more_is_told_nothing(fresh: House, http: TestClient) -> None:
+def test_nobody_else_waits_and_who_may_not_call_any_more_is_told_nothing(
+    fresh: House, http: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits_without_end(monkeypatch)
     stranger = http.get(PATH, params={"wait": 20}, headers={"X-Caller": "ai_company"})
     assert (stranger.status_code, stranger.json()["type"]) == (404, "/problems/no-such-agreement")
 
@@ -118,7 +104,10 @@ def test_nobody_else_waits_and_who_may_not_call_any_more_is_told_nothing(fresh: 
     assert (refused.status_code, refused.json()["type"]) == (401, "/problems/participant-suspended")
 
 
-def test_who_waits_takes_nothing_from_others_and_is_forgotten_when_it_hangs_up(fresh: House) -> None:
+def test_who_waits_takes_nothing_from_others_and_is_forgotten_when_it_hangs_up(
+    fresh: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits_without_end(monkeypatch)
     app = app_of(fresh)
     turns, pool = Turns.LOOKS.of(app), fresh.runtime.database.engine.pool
     callers = [name for name in ("pharma", "hospital", "auditor") for _ in range(waiting.OF_ONE)]
@@ -127,13 +116,13 @@ def test_who_waits_takes_nothing_from_others_and_is_forgotten_when_it_hangs_up(f
         for name in callers:
             connection = stack.enter_context(closing(HTTPConnection(*address)))
             connection.request("GET", f"{PATH}?wait=20", headers={"X-Caller": name})
-        wait_until(lambda: listening(fresh) == len(callers) and turns.borrowed_tokens == 0, 15)
+        wait_until(lambda: listening(fresh) == len(callers) and turns.borrowed_tokens == 0)
         assert pool.checkedout() == 0
         with reading(address, f"{PATH}?wait=20", PHARMA) as answer:
             assert answer.status == 404, "one of a participant too many is answered at once"
         assert listening(fresh) == len(callers)
         stack.close()
-        wait_until(lambda: listening(fresh) == 0 and turns.borrowed_tokens == 0, 15)
+        wait_until(lambda: listening(fresh) == 0 and turns.borrowed_tokens == 0)
         assert app.state.waiting._of.total() == 0
 
 
@@ -145,7 +134,8 @@ def test_the_client_has_the_manifest_as_soon_as_it_is_there(fresh: House, monkey
             wait_for_delivery(client, "agr_1", seconds=1)
         with pytest.raises(ProblemError, match="no agreement"):
             wait_for_delivery(client, "agr_2")
+        waits_without_end(monkeypatch)
         manifest = meanwhile(
-            fresh, lambda: wait_for_delivery(client, "agr_1", seconds=20), lambda: prepare(fresh.runtime, "agr_1")
+            fresh, lambda: wait_for_delivery(client, "agr_1", seconds=3600), lambda: prepare(fresh.runtime, "agr_1")
         )
     assert manifest["sha256"] == prepare(fresh.runtime, "agr_1")

@@ -74,7 +74,7 @@ def works(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Works]:
             yield Works(redis_url, database, folder, folder / "worker.log")
         finally:
             worker.terminate()
-            worker.wait(30)
+            worker.wait(120)
             database.dispose()
 
 
@@ -156,7 +156,7 @@ def test_the_attempt_of_a_message_that_comes_again_is_counted_before_it_begins(
 
 
 def wait_until(ready: object, works: Works) -> None:
-    limit = time.monotonic() + 30
+    limit = time.monotonic() + 180  # the worker begins meanwhile
     while not ready():  # type: ignore[operator]
         assert time.monotonic() < limit, works.log.read_text()[-3000:]
         time.sleep(0.05)

@@ -52,7 +52,7 @@ class Held:
         self.began.append(args["key"])
 
         def rest() -> None:
-            assert self.goes_on.wait(30)
+            assert self.goes_on.wait(120)
 
         return rest
 
@@ -82,7 +82,7 @@ def test_what_is_asked_for_is_taken_by_the_same_commit_and_goes_on_after_it(hous
     with task(NAME, Within(begin, prompt=True)), task("test.more", Within(lambda *_: None)):
         with house.db() as db:
             outbox.enqueue(db, NAME, {"key": "one"}, key="one", now=house.clock.now())
-        assert over.wait(30)
+        assert over.wait(120)
         wait_until(lambda: len(rows(house)) == 2)
     assert seen == [(1, False)], "its row is leased meanwhile, so no relay takes it"
     assert sorted(states(house)) == [(0, False), (1, True)], "what is not prompt is left to the relay"
