@@ -32,7 +32,7 @@ from tests.audit.test_log_routes import HeaderGate
 from tests.audit.world import NOW, Log, open_log, tell_story
 
 HERE = Path(__file__).parent
-BUILD_SECONDS = 300
+BUILD_SECONDS = 900
 
 
 def wrong_root(text: str) -> str:
@@ -48,7 +48,7 @@ class Tools:
     check: Path
 
     def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=60)
+        return subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, timeout=300)
 
 
 @pytest.fixture(scope="session")
@@ -164,15 +164,13 @@ def test_the_same_tool_refuses_what_was_tampered_with(
     changed = change(path.read_text())
     assert changed != path.read_text()
     path.write_text(changed)
-    done = tools.run(tools.spicy, "-verify", served.keys[1], served.entry)
-    assert done.returncode != 0
-    assert said in done.stderr
+    assert_refused(tools.run(tools.spicy, "-verify", served.keys[1], served.entry), said)
 
 
 def test_the_same_tool_refuses_another_logs_key(tools: Tools, served: Served, tmp_path: Path) -> None:
     with open_log(tmp_path / "other") as other:
         key = str(other.processes.client.keys.log)
-    assert tools.run(tools.spicy, "-verify", key, served.entry).returncode != 0
+    assert_refused(tools.run(tools.spicy, "-verify", key, served.entry), "note has no verifiable signatures")
 
 
 def test_their_libraries_read_checkpoint_cosignature_and_tiles_over_http(tools: Tools, served: Served) -> None:
@@ -186,13 +184,15 @@ def test_their_libraries_refuse_a_changed_tile(tools: Tools, served: Served) -> 
         tile = db.get(Tile, (0, 0))
         assert tile is not None
         tile.hashes = bytes([tile.hashes[0] ^ 1]) + tile.hashes[1:]
-    done = tools.run(tools.check, *served.question())
-    assert done.returncode != 0
+    assert_refused(tools.run(tools.check, *served.question()), "invalid transparency proof")
 
 
-@pytest.mark.parametrize("change", ["root", "witness", "old"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [("root", "invalid signature for key"), ("witness", "signed by 1 of 2 keys"), ("old", "invalid signature for key")],
+)
 def test_their_libraries_refuse_a_wrong_root_a_missing_cosignature_and_an_old_checkpoint_that_does_not_fit(
-    tools: Tools, served: Served, change: str
+    tools: Tools, served: Served, change: str, said: str
 ) -> None:
     if change == "old":
         path = served.folder / "old.txt"
@@ -204,4 +204,10 @@ def test_their_libraries_refuse_a_wrong_root_a_missing_cosignature_and_an_old_ch
             lines = row.note.splitlines(True)
             row.note = wrong_root(row.note) if change == "root" else "".join(x for x in lines if "/witness " not in x)
             db.add(row)
-    assert tools.run(tools.check, *served.question()).returncode != 0
+    assert_refused(tools.run(tools.check, *served.question()), said)
+
+
+def assert_refused(done: subprocess.CompletedProcess[str], said: str) -> None:
+    """That a program found a fault, and that one: where it reached nobody it would end alike."""
+    assert done.returncode != 0
+    assert said in done.stderr
