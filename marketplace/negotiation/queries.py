@@ -21,7 +21,7 @@ from marketplace.negotiation.rules import OPEN, AgreementState, Side
 from marketplace.participants.models import Participant
 from marketplace.plumbing import paging
 from marketplace.plumbing.keeping import forget
-from marketplace.plumbing.paging import Order, Paged
+from marketplace.plumbing.paging import Order, Paged, latest_made
 from marketplace.plumbing.questions import Objects
 from marketplace.plumbing.snapshots import once_per_snapshot
 
@@ -31,6 +31,7 @@ _LATEST: Final = Order(
 _LATEST_DRAFTED: Final = Order(
     place=(col(Agreement.drafted_at), col(Agreement.id)), key=(col(Agreement.id),), latest_first=True
 )
+_OF_ALL: Final = latest_made(col(Agreement.id))
 _OPEN: Final = Objects(
     AccessRequest,
     select(AccessRequest)
@@ -157,11 +158,12 @@ def agreements_of(
     db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST
 ) -> Paged[Agreement]:
     """A page of the caller's agreements, of all for auditors, the latest first.  Raises NotOnThisList."""
-    rows = select(Agreement)
-    if not actor.has(Role.AUDITOR):
-        mine = (col(Agreement.buyer_id) == actor.participant, col(Agreement.provider_id) == actor.participant)
-        rows = rows.where(or_(*mine))
-    return _LATEST_DRAFTED.page(db, rows, cursor, limit)
+    if actor.has(Role.AUDITOR):
+        return _OF_ALL.page(db, select(Agreement), cursor, limit)
+    bought = col(Agreement.buyer_id) == actor.participant
+    sold = and_(col(Agreement.provider_id) == actor.participant, ~bought)
+    parts = [select(Agreement).where(side) for side in (bought, sold)]
+    return _LATEST_DRAFTED.page_of_parts(db, parts, cursor, limit)
 
 
 def bought(db: Session, actor: Actor, *, limit: int) -> Sequence[Agreement]:

@@ -17,7 +17,7 @@ from marketplace.ledger import queries as books
 from marketplace.ledger.accounts import chart
 from marketplace.ledger.models import LedgerTransaction, Posting
 from marketplace.plumbing import paging
-from marketplace.plumbing.paging import Order, Paged
+from marketplace.plumbing.paging import Order, Paged, latest_made
 from marketplace.settlement.models import (
     BankAccount,
     Invoice,
@@ -32,6 +32,7 @@ DEPOSIT = "escrow.deposit"
 SALES = ("sale.access", "use.transfer", "sale.success")
 _PAYING_ORDER = (col(Share.owner), col(Share.line_id), col(Share.role))
 _LATEST: Final = Order((col(Invoice.issued_at), col(Invoice.id)), (col(Invoice.id),), latest_first=True)
+_OF_ALL: Final = latest_made(col(Invoice.id))
 _BY_LINE: Final = Order((col(Share.line_id), col(Share.role)), (col(Share.line_id), col(Share.role)))
 
 
@@ -189,10 +190,11 @@ def invoices_of(db: Session, actor: Actor, *, cursor: str | None = None, limit: 
 
     Raises NotOnThisList.
     """
-    rows = select(Invoice)
-    if not actor.has(Role.AUDITOR):
-        rows = rows.where(or_(col(Invoice.buyer_id) == actor.participant, col(Invoice.issuer_id) == actor.participant))
-    return _LATEST.page(db, rows, cursor, limit)
+    if actor.has(Role.AUDITOR):
+        return _OF_ALL.page(db, select(Invoice), cursor, limit)
+    bought = col(Invoice.buyer_id) == actor.participant
+    issued = and_(col(Invoice.issuer_id) == actor.participant, ~bought)
+    return _LATEST.page_of_parts(db, [select(Invoice).where(side) for side in (bought, issued)], cursor, limit)
 
 
 def by_number(db: Session, issuer: str, number: str) -> Invoice | None:

@@ -12,7 +12,7 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.participants.models import Participant
 from marketplace.plumbing import paging
-from marketplace.plumbing.paging import Order, Paged
+from marketplace.plumbing.paging import Order, Paged, latest_made
 from marketplace.settlement.models import (
     BankAccount,
     BankEntry,
@@ -33,6 +33,7 @@ LONGEST_BEGINNING = 26
 """Characters of an order's id with which the ids of its transfers begin."""
 _IDS = 500
 _LATEST: Final = Order((col(PaymentOrder.made_at), col(PaymentOrder.id)), (col(PaymentOrder.id),), latest_first=True)
+_OF_ALL: Final = latest_made(col(PaymentOrder.id))
 Due: TypeAlias = Refund | Share | Payable
 """What a transfer pays."""
 _DUES: tuple[tuple[Any, Any, tuple[Any, ...]], ...] = (
@@ -64,10 +65,9 @@ def hold_bank(db: Session, participant: str) -> None:
 
 def orders_of(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[PaymentOrder]:
     """A page of the caller's payment orders, of all for auditors, the latest first.  Raises NotOnThisList."""
-    rows = select(PaymentOrder)
-    if not actor.has(Role.AUDITOR):
-        rows = rows.where(PaymentOrder.issuer_id == actor.participant)
-    return _LATEST.page(db, rows, cursor, limit)
+    if actor.has(Role.AUDITOR):
+        return _OF_ALL.page(db, select(PaymentOrder), cursor, limit)
+    return _LATEST.page(db, select(PaymentOrder).where(PaymentOrder.issuer_id == actor.participant), cursor, limit)
 
 
 def order(db: Session, actor: Actor, order_id: str) -> PaymentOrder:
