@@ -20,7 +20,7 @@ from marketplace.negotiation.models import Agreement
 from marketplace.plumbing.paging import Paged
 from marketplace.settlement import queries as settlement
 from marketplace.settlement.bank import queries as bank
-from marketplace.settlement.models import Invoice, PaymentOrder
+from marketplace.settlement.models import Invoice, PaymentOrder, Refund
 from tests.dataspace.peer import speaking
 from tests.house import START, House, open_house
 from tests.plans import walks
@@ -29,12 +29,14 @@ from tests.settlement.parts import billed, pay, sold
 from tests.settlement.test_bank import order as order_shares
 
 MANY = 3000
+UNIQUE = {"number", "cause_key", "reference"}
 Read = Callable[..., Paged[Any]]
 
 LISTS: dict[str, tuple[type[SQLModel], Read, str, tuple[str, ...]]] = {
     "agreements": (Agreement, negotiation.agreements_of, "drafted", ("buyer", "provider")),
     "invoices": (Invoice, settlement.invoices_of, "issued", ("buyer", "issuer")),
     "orders": (PaymentOrder, bank.orders_of, "made", ("issuer",)),
+    "refunds": (Refund, bank.refunds_of, "owed", ("buyer", "issuer")),
     "exchanges": (Exchange, dataspace.exchanges_of, "opened", ("participant",)),
 }
 """Name -> table, what reads a page of it, the moment it is in order of, the parties that have it."""
@@ -48,7 +50,8 @@ def crowded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
         say_account(house, "hospital")
         say_account(house, "exchange")
         sold(house)
-        pay(house, billed(house))
+        invoice = billed(house)
+        pay(house, invoice, amount=invoice.total_fen + 100)
         order_shares(house)
         with speaking(house, party="hospital", hosted="pharma") as peer:
             connector = peer.connector.id
@@ -89,7 +92,7 @@ def _rows(house: House, first: dict[str, Any], moment: str, parties: tuple[str, 
         first
         | {"id": f"row_{number * 7 % MANY:05d}", f"{moment}_at": START - timedelta(seconds=number // 2)}
         | {f"{party}_id": names[(number + place) % 3] for place, party in enumerate(parties)}
-        | ({"number": f"N-{number:05d}"} if "number" in first else {})
+        | {name: f"{name}-{number}" for name in UNIQUE & first.keys()}
         for number in range(MANY)
     ]
 

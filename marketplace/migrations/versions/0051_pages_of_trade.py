@@ -1,4 +1,4 @@
-"""A page of a participant's agreements, invoices or payment orders is read in its order, whatever else it ever had.
+"""A page of a party's agreements, invoices, payment orders or refunds is read in its order, whatever else it ever had.
 
 Revision ID: 0051
 Revises: 0050
@@ -19,6 +19,8 @@ _LISTS = (
     ("invoice", "buyer", "issued"),
     ("invoice", "issuer", "issued"),
     ("payment_order", "issuer", "made"),
+    ("refund", "buyer", "owed"),
+    ("refund", "issuer", "owed"),
 )
 
 

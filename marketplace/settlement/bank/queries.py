@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import case, inspect, or_
+from sqlalchemy import and_, case, inspect, or_
 from sqlmodel import Session, col, func, select
 
 from marketplace.kernel.actor import Actor, Role
@@ -34,6 +34,8 @@ LONGEST_BEGINNING = 26
 _IDS = 500
 _LATEST: Final = Order((col(PaymentOrder.made_at), col(PaymentOrder.id)), (col(PaymentOrder.id),), latest_first=True)
 _OF_ALL: Final = latest_made(col(PaymentOrder.id))
+_LATEST_OWED: Final = Order((col(Refund.owed_at), col(Refund.id)), (col(Refund.id),), latest_first=True)
+_ALL_REFUNDS: Final = latest_made(col(Refund.id))
 Due: TypeAlias = Refund | Share | Payable
 """What a transfer pays."""
 _DUES: tuple[tuple[Any, Any, tuple[Any, ...]], ...] = (
@@ -86,12 +88,16 @@ def own_order(db: Session, actor: Actor, order_id: str) -> PaymentOrder:
     return found
 
 
-def refunds_of(db: Session, actor: Actor) -> Sequence[Refund]:
-    """What the caller owes back as exchange or gets back as buyer; all of it for auditors, the latest first."""
-    rows = select(Refund)
-    if not actor.has(Role.AUDITOR):
-        rows = rows.where(or_(col(Refund.buyer_id) == actor.participant, col(Refund.issuer_id) == actor.participant))
-    return db.exec(rows.order_by(col(Refund.owed_at).desc(), col(Refund.id).desc())).all()
+def refunds_of(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Refund]:
+    """A page of what the caller owes back as exchange or gets back as buyer, of all for auditors, the latest first.
+
+    Raises NotOnThisList.
+    """
+    if actor.has(Role.AUDITOR):
+        return _ALL_REFUNDS.page(db, select(Refund), cursor, limit)
+    gets = col(Refund.buyer_id) == actor.participant
+    owes = and_(col(Refund.issuer_id) == actor.participant, ~gets)
+    return _LATEST_OWED.page_of_parts(db, [select(Refund).where(side) for side in (gets, owes)], cursor, limit)
 
 
 def unordered_refunds(db: Session, issuer: str) -> list[tuple[Refund, BankAccount]]:
