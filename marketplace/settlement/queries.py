@@ -31,7 +31,8 @@ BUYER_FEE = "exchange.buyer_fee"
 DEPOSIT = "escrow.deposit"
 SALES = ("sale.access", "use.transfer", "sale.success")
 _PAYING_ORDER = (col(Share.owner), col(Share.line_id), col(Share.role))
-_LATEST: Final = Order((col(Invoice.issued_at), col(Invoice.id)), (col(Invoice.id),), latest_first=True)
+LATEST: Final = Order((col(Invoice.issued_at), col(Invoice.id)), (col(Invoice.id),), latest_first=True)
+"""Of invoices."""
 _OF_ALL: Final = latest_made(col(Invoice.id))
 _BY_LINE: Final = Order((col(Share.line_id), col(Share.role)), (col(Share.line_id), col(Share.role)))
 
@@ -194,7 +195,7 @@ def invoices_of(db: Session, actor: Actor, *, cursor: str | None = None, limit: 
         return _OF_ALL.page(db, select(Invoice), cursor, limit)
     bought = col(Invoice.buyer_id) == actor.participant
     issued = and_(col(Invoice.issuer_id) == actor.participant, ~bought)
-    return _LATEST.page_of_parts(db, [select(Invoice).where(side) for side in (bought, issued)], cursor, limit)
+    return LATEST.page_of_parts(db, [select(Invoice).where(side) for side in (bought, issued)], cursor, limit)
 
 
 def by_number(db: Session, issuer: str, number: str) -> Invoice | None:

@@ -163,7 +163,7 @@ def test_the_same_offer_through_another_connector_of_the_buyer_is_the_same_negot
     assert isinstance(again, Exchange)
     assert (again.id, again.connector_id) == (first.id, peer.connector.id)
     with house.runtime.database.reading() as db:
-        assert len(negotiation.requests_of(db, house.cast["hospital"].actor)) == 1
+        assert len(negotiation.request_page(db, house.cast["hospital"].actor).rows) == 1
     assert (len(entries(house, Tag.OFFER_MADE)), len(entries(house, Tag.EXCHANGE_OPENED))) == (1, 1)
 
 

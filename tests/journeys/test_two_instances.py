@@ -73,7 +73,7 @@ def negotiated(hospital: Instance, buyer: Instance, listing: Listing) -> tuple[s
     first = buyer.begin(ask_for_contract, with_uses(offered, 12), beside={TERMS: {"price_plan": CHEAPER}}).id
     settle(buyer, hospital)
     with hospital.runtime.database.reading() as db:
-        (request,) = negotiation.requests_of(db, hospital.here.actor)
+        (request,) = negotiation.request_page(db, hospital.here.actor).rows
 
     offer(hospital.house, request, parameters=PARAMETERS)
     settle(hospital, buyer)
