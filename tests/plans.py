@@ -26,7 +26,7 @@ def plans(database: Database, work: Callable[[Session], object]) -> list[str]:
     asked: list[tuple[str, Any]] = []
 
     def note(_connection: Connection, _cursor: object, statement: str, given: Any, *_rest: object) -> None:
-        asked.append((statement, given))
+        asked.append((statement, tuple(given) if isinstance(given, list) else given))
 
     explain = _EXPLAIN[database.engine.dialect.name]
     with database.reading() as db:

@@ -110,11 +110,16 @@ class Order:
         raise NotOnThisList("the cursor was not made by this list", got=shown(cursor), action="start without one")
 
 
-def latest_made(key: Mapped[str]) -> Order:
-    """The order of a list of everybody's rows, the latest first, by their ids, which sort by time (`kernel.ids`).
+def first_made(key: Mapped[str]) -> Order:
+    """The order of a list of everybody's rows, the earliest first, by their ids, which sort by time (`kernel.ids`).
 
     With an index of their moments PostgreSQL would read a party's page by that too, past the rows of all others.
     """
+    return Order((key,), (key,))
+
+
+def latest_made(key: Mapped[str]) -> Order:
+    """The same, the latest first."""
     return Order((key,), (key,), latest_first=True)
 
 

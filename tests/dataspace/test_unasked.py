@@ -114,7 +114,7 @@ def test_an_unasked_offer_becomes_a_contract_between_two_instances(tmp_path: Pat
         assert [read(*one).state for one in ((hospital.house, ours.id), (buyer.house, theirs.id))] == ["FINALIZED"] * 2
         assert state(hospital.house, agreement) == ("FINALIZED", "finalized")
         with buyer.runtime.database.reading() as db:
-            (held,) = queries.held_of(db, buyer.here.actor)
+            (held,) = queries.held_of(db, buyer.here.actor).rows
         assert (held.agreement, held.contract) == (agreement.id, agreement.document)
         said, heard = (
             [

@@ -118,7 +118,7 @@ def test_a_contract_and_its_data_between_two_instances(both: tuple[Instance, Ins
 
     negotiation_id, agreement = negotiated(hospital, buyer, listing)
     with buyer.runtime.database.reading() as db:
-        (held,) = queries.held_of(db, buyer.here.actor)
+        (held,) = queries.held_of(db, buyer.here.actor).rows
         assert (held.agreement, held.contract) == (agreement.id, agreement.document)
         mine, theirs = (signatures(one, agreement.document) for one in (buyer, hospital))
         assert mine == theirs

@@ -1,4 +1,4 @@
-"""A page of a party's agreements, invoices, payment orders or refunds is read in its order, whatever else it ever had.
+"""A page of what a party has, of any list, is read in its order, whatever else there ever was.
 
 Revision ID: 0051
 Revises: 0050
@@ -21,11 +21,18 @@ _LISTS = (
     ("payment_order", "issuer", "made"),
     ("refund", "buyer", "owed"),
     ("refund", "issuer", "owed"),
+    ("asset", "provider", "registered"),
+    ("offer", "provider", "made"),
+    ("listing", "operator", "submitted"),
+    ("application", "applicant", "filed"),
+    ("application", "registrar", "filed"),
+    ("dataspace_agreement", "buyer", "held"),
+    ("transfer", "agreement", "opened"),
 )
 
 
 def upgrade() -> None:
-    """Add indexes; those of the party alone are the first part of them."""
+    """Add indexes; those of the party, or the agreement, alone are the first part of them."""
     for table, party, moment in _LISTS:
         op.create_index(f"ix_{table}_{party}_{moment}", table, [f"{party}_id", f"{moment}_at", "id"])
         op.drop_index(f"ix_{table}_{party}_id", table)
