@@ -21,6 +21,7 @@ from sqlmodel import col, func, select
 from marketplace.audit.models import Entry
 from marketplace.client import proofs
 from marketplace.client.delivery import wait_for_delivery
+from marketplace.client.lists import LONG_PAGES, items
 from marketplace.costing.models import MeterEvent
 from marketplace.kernel.clock import RunningStoryClock, SystemClock
 from marketplace.kernel.errors import Invalid
@@ -230,7 +231,7 @@ def _report_use(told: Telling, agreement: dict[str, Any]) -> None:
     client, path = told.world["pharma"], f"/v1/agreements/{agreement['id']}"
     accepted = client.get(f"{path}/use-reports")
     if not accepted:
-        counted = Counter(one["purpose"] for one in client.get(f"{path}/transfers") if one["uses"])
+        counted = Counter(one["purpose"] for one in items(client, f"{path}/transfers", LONG_PAGES) if one["uses"])
         accepted = [proofs.report_use(client, agreement["id"], counted, results=["aggregate"], staff=["data_science"])]
     report = accepted[0]
     told.result["use_report"] = {name: report[name] for name in ("document", "uses", "differences", "late")}

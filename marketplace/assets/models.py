@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger
+from sqlalchemy import BigInteger, Index
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -18,9 +18,10 @@ class Asset(SQLModel, table=True):
     """
 
     __tablename__ = "asset"
+    __table_args__ = (Index("ix_asset_provider_registered", "provider_id", "registered_at", "id"),)
 
     id: str = Field(primary_key=True)
-    provider_id: str = Field(foreign_key="participant.id", index=True)
+    provider_id: str = Field(foreign_key="participant.id")
     name: str
     name_en: str
     overview: str

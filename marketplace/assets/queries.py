@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
@@ -11,6 +12,8 @@ from marketplace.assets.models import Asset, StageRecord, Version, VersionFile
 from marketplace.assets.stages import PASSPORT
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound, shown
+from marketplace.plumbing import paging
+from marketplace.plumbing.paging import Order, Paged, first_made
 from marketplace.plumbing.questions import Objects
 from marketplace.plumbing.snapshots import once_per_snapshot
 
@@ -18,6 +21,9 @@ _FILES = Objects(
     VersionFile,
     select(VersionFile).where(col(VersionFile.version_id) == bindparam("version")).order_by(col(VersionFile.position)),
 )
+_FIRST_REGISTERED: Final = Order((col(Asset.registered_at), col(Asset.id)), (col(Asset.id),))
+_OF_ALL: Final = first_made(col(Asset.id))
+_OVERSEERS: Final = {Role.LAW_FIRM, Role.REGISTRAR, Role.EXCHANGE_OPERATOR, Role.AUDITOR}
 
 
 class NoSuchAsset(NotFound):
@@ -71,21 +77,28 @@ def own_version(db: Session, actor: Actor, version_id: str) -> Version:
     return found
 
 
-def visible_assets(db: Session, actor: Actor) -> Sequence[Asset]:
-    """Assets the caller may see outside the catalogue: its own; all of them for the parties of the stages."""
-    rows = select(Asset).order_by(col(Asset.registered_at), col(Asset.id))
-    overseers = {Role.LAW_FIRM, Role.REGISTRAR, Role.EXCHANGE_OPERATOR, Role.AUDITOR}
-    if not overseers & set(actor.roles):
-        rows = rows.where(Asset.provider_id == actor.participant)
-    return db.exec(rows).all()
+def visible_assets(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Asset]:
+    """A page of the assets that the caller may see, in order of registration.  Raises NotOnThisList."""
+    if _oversees(actor):
+        return _OF_ALL.page(db, select(Asset), cursor, limit)
+    return _FIRST_REGISTERED.page(db, select(Asset).where(Asset.provider_id == actor.participant), cursor, limit)
+
+
+def visible_asset(db: Session, actor: Actor, asset_id: str) -> Asset:
+    """An asset the caller may see outside the catalogue: its own; any for the parties of the stages.
+
+    Raises NoSuchAsset, the same as for none at all.
+    """
+    return asset(db, asset_id) if _oversees(actor) else own_asset(db, actor, asset_id)
 
 
 def visible_version(db: Session, actor: Actor, version_id: str) -> Version:
     """A version of an asset that the caller may see.  Raises NoSuchVersion, the same as for none at all."""
-    found = db.get(Version, version_id)
-    if found is None or found.asset_id not in {one.id for one in visible_assets(db, actor)}:
-        raise NoSuchVersion("no version with this id", got=shown(version_id))
-    return found
+    return version(db, version_id) if _oversees(actor) else own_version(db, actor, version_id)
+
+
+def _oversees(actor: Actor) -> bool:
+    return bool(_OVERSEERS & set(actor.roles))
 
 
 def versions(db: Session, asset_id: str) -> Sequence[Version]:

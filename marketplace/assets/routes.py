@@ -5,9 +5,9 @@ from __future__ import annotations
 from fastapi import Response
 
 from marketplace.assets import queries, service
-from marketplace.assets.schemas import AssetOut, AssetRegistration, StageRecordOut, VersionOut, WhyStopped
+from marketplace.assets.schemas import AssetOut, AssetPage, AssetRegistration, StageRecordOut, VersionOut, WhyStopped
 from marketplace.audit import documents
-from marketplace.kernel.errors import shown
+from marketplace.plumbing.paging import MOST, Cursor, Limit
 from marketplace.plumbing.web import Verb, View, router
 
 routes = router("assets")
@@ -20,18 +20,17 @@ def register_asset(verb: Verb, asked: AssetRegistration) -> AssetOut:
 
 
 @routes.get("/assets", operation_id="list_assets")
-def list_assets(view: View) -> list[AssetOut]:
-    """The caller's assets; for law firms, registrars, exchange operators and auditors all of them."""
-    return [AssetOut.model_validate(one) for one in queries.visible_assets(view.db, view.actor)]
+def list_assets(view: View, cursor: Cursor = None, limit: Limit = MOST) -> AssetPage:
+    """A page of the caller's assets, the first registered first; for law firms, registrars, exchange operators and
+    auditors of all."""
+    found = queries.visible_assets(view.db, view.actor, cursor=cursor, limit=limit)
+    return AssetPage(items=[AssetOut.model_validate(one) for one in found.rows], next=found.next)
 
 
 @routes.get("/assets/{asset_id}", operation_id="get_asset")
 def get_asset(view: View, asset_id: str) -> AssetOut:
     """One asset that the caller may see."""
-    visible = {one.id: one for one in queries.visible_assets(view.db, view.actor)}
-    if asset_id not in visible:
-        raise queries.NoSuchAsset("no asset with this id", got=shown(asset_id))
-    return AssetOut.model_validate(visible[asset_id])
+    return AssetOut.model_validate(queries.visible_asset(view.db, view.actor, asset_id))
 
 
 @routes.get("/assets/{asset_id}/versions", operation_id="list_versions")

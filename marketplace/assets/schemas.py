@@ -97,6 +97,13 @@ class AssetOut(BaseModel):
     registered_at: datetime
 
 
+class AssetPage(BaseModel):
+    """Assets.  next: cursor of the next page, null on the last."""
+
+    items: list[AssetOut]
+    next: str | None
+
+
 class VersionOut(BaseModel):
     """A version as the API shows it.  stop_reason: while suspended or retired, the code that refuses its uses."""
 

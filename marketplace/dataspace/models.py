@@ -117,10 +117,11 @@ class HeldAgreement(SQLModel, table=True):
     """
 
     __tablename__ = "dataspace_agreement"
+    __table_args__ = (Index("ix_dataspace_agreement_buyer_held", "buyer_id", "held_at", "id"),)
 
     id: str = Field(primary_key=True)
     exchange_id: str = Field(foreign_key="dataspace_exchange.id", unique=True)
-    buyer_id: str = Field(foreign_key="participant.id", index=True)
+    buyer_id: str = Field(foreign_key="participant.id")
     connector_id: str = Field(foreign_key="connector.id", index=True)
     agreement: str = Field(index=True)
     dataset: str

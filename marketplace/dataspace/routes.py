@@ -22,6 +22,7 @@ from marketplace.dataspace.schemas import (
     ExchangeOut,
     ExchangePage,
     HeldAgreementOut,
+    HeldAgreementPage,
     MessageOut,
     MoveIn,
     NegotiationIn,
@@ -167,9 +168,10 @@ def move_exchange(verb: Verb, exchange_id: str, asked: MoveIn) -> MessageOut:
 
 
 @routes.get("/dataspace/agreements", operation_id="list_held_agreements")
-def list_held_agreements(view: View) -> list[HeldAgreementOut]:
-    """What the caller has agreed with providers elsewhere, the latest first; all of it for auditors."""
-    return [HeldAgreementOut.model_validate(one) for one in queries.held_of(view.db, view.actor)]
+def list_held_agreements(view: View, cursor: Cursor = None, limit: Limit = MOST) -> HeldAgreementPage:
+    """A page of what the caller has agreed with providers elsewhere, the latest first; of all for auditors."""
+    found = queries.held_of(view.db, view.actor, cursor=cursor, limit=limit)
+    return HeldAgreementPage(items=[HeldAgreementOut.model_validate(one) for one in found.rows], next=found.next)
 
 
 @routes.get("/dataspace/agreements/{held_id}", operation_id="get_held_agreement")

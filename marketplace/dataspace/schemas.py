@@ -212,6 +212,13 @@ class HeldAgreementOut(BaseModel):
     ended_at: datetime | None
 
 
+class HeldAgreementPage(BaseModel):
+    """Agreements with providers elsewhere.  next: cursor of the next page, null on the last."""
+
+    items: list[HeldAgreementOut]
+    next: str | None
+
+
 class PushOut(BaseModel):
     """How far a push of ours has come.
 

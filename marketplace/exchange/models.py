@@ -19,9 +19,10 @@ class Offer(SQLModel, table=True):
     """
 
     __tablename__ = "offer"
+    __table_args__ = (Index("ix_offer_provider_made", "provider_id", "made_at", "id"),)
 
     id: str = Field(primary_key=True)
-    provider_id: str = Field(foreign_key="participant.id", index=True)
+    provider_id: str = Field(foreign_key="participant.id")
     asset_id: str = Field(foreign_key="asset.id", index=True)
     version_id: str = Field(foreign_key="version.id", index=True)
     template: str
@@ -41,12 +42,13 @@ class Listing(SQLModel, table=True):
     """
 
     __tablename__ = "listing"
+    __table_args__ = (Index("ix_listing_operator_submitted", "operator_id", "submitted_at", "id"),)
 
     id: str = Field(primary_key=True)
     offer_id: str = Field(foreign_key="offer.id", unique=True)
     asset_id: str = Field(foreign_key="asset.id", index=True)
     version_id: str = Field(foreign_key="version.id", index=True)
-    operator_id: str = Field(foreign_key="participant.id", index=True)
+    operator_id: str = Field(foreign_key="participant.id")
     state: str = Field(index=True)
     state_before: str = ""
     document: str | None = None

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Final
 
-from sqlalchemy import or_
 from sqlmodel import Session, col, select
 
 from marketplace.audit.documents import EVERYBODY
@@ -15,11 +14,14 @@ from marketplace.exchange.rules import DELISTED_FROM, ListingState
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.plumbing import paging
-from marketplace.plumbing.paging import Order, Paged
+from marketplace.plumbing.paging import Order, Paged, first_made
 from marketplace.plumbing.snapshots import once_per_snapshot
 
 __all__ = ["CataloguePage", "CatalogueRow", "Wanted", "parts", "visible", "visible_listing"]
 
+_FIRST_MADE: Final = Order((col(Offer.made_at), col(Offer.id)), (col(Offer.id),))
+_FIRST_SUBMITTED: Final = Order((col(Listing.submitted_at), col(Listing.id)), (col(Listing.id),))
+_ALL_LISTINGS: Final = first_made(col(Listing.id))
 _LATEST_DEMANDS: Final = Order((col(Demand.published_at), col(Demand.id)), (col(Demand.id),), latest_first=True)
 
 
@@ -47,10 +49,9 @@ def own_offer(db: Session, actor: Actor, offer_id: str) -> Offer:
     return found
 
 
-def own_offers(db: Session, actor: Actor) -> Sequence[Offer]:
-    """The caller's offers in order of making."""
-    rows = select(Offer).where(Offer.provider_id == actor.participant)
-    return db.exec(rows.order_by(col(Offer.made_at), col(Offer.id))).all()
+def own_offers(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Offer]:
+    """A page of the caller's offers in order of making.  Raises NotOnThisList."""
+    return _FIRST_MADE.page(db, select(Offer).where(Offer.provider_id == actor.participant), cursor, limit)
 
 
 @once_per_snapshot
@@ -84,13 +85,17 @@ def operated_listing(db: Session, actor: Actor, listing_id: str) -> Listing:
     return found
 
 
-def own_listings(db: Session, actor: Actor) -> Sequence[Listing]:
-    """Listings of the caller as provider or as exchange, all for auditors, in order of submission."""
-    rows = select(Listing).join(Offer, col(Offer.id) == col(Listing.offer_id))
-    if not actor.has(Role.AUDITOR):
-        mine = (col(Listing.operator_id) == actor.participant, col(Offer.provider_id) == actor.participant)
-        rows = rows.where(or_(*mine))
-    return db.exec(rows.order_by(col(Listing.submitted_at), col(Listing.id))).all()
+def own_listings(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Listing]:
+    """A page of the listings of the caller as provider or as exchange, of all for auditors, in order of submission.
+
+    Raises NotOnThisList.
+    """
+    if actor.has(Role.AUDITOR):
+        return _ALL_LISTINGS.page(db, select(Listing), cursor, limit)
+    operated = col(Listing.operator_id) == actor.participant
+    offered = select(Listing).join(Offer, col(Offer.id) == col(Listing.offer_id))
+    offered = offered.where(Offer.provider_id == actor.participant, ~operated)
+    return _FIRST_SUBMITTED.page_of_parts(db, [select(Listing).where(operated), offered], cursor, limit)
 
 
 def public_listings(db: Session, asset_id: str) -> Sequence[Listing]:

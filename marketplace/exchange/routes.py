@@ -13,9 +13,11 @@ from marketplace.exchange.schemas import (
     DemandOut,
     DemandPage,
     ListingOut,
+    ListingPage,
     MarketReferenceOut,
     OfferIn,
     OfferOut,
+    OfferPage,
     ReasonIn,
     SubmissionIn,
     TemplateOut,
@@ -42,9 +44,10 @@ def make_offer(verb: Verb, version_id: str, asked: OfferIn) -> OfferOut:
 
 
 @routes.get("/offers", operation_id="list_offers")
-def list_offers(view: View) -> list[OfferOut]:
-    """The caller's offers."""
-    return [_offer(one) for one in queries.own_offers(view.db, view.actor)]
+def list_offers(view: View, cursor: Cursor = None, limit: Limit = MOST) -> OfferPage:
+    """A page of the caller's offers, the first made first."""
+    found = queries.own_offers(view.db, view.actor, cursor=cursor, limit=limit)
+    return OfferPage(items=[_offer(one) for one in found.rows], next=found.next)
 
 
 @routes.get("/offers/{offer_id}", operation_id="get_offer")
@@ -61,9 +64,11 @@ def submit_listing(verb: Verb, offer_id: str, asked: SubmissionIn) -> ListingOut
 
 
 @routes.get("/listings", operation_id="list_listings")
-def list_listings(view: View) -> list[ListingOut]:
-    """Listings of the caller as provider or as exchange, in any state; all of them for auditors."""
-    return [ListingOut.model_validate(one) for one in queries.own_listings(view.db, view.actor)]
+def list_listings(view: View, cursor: Cursor = None, limit: Limit = MOST) -> ListingPage:
+    """A page of the caller's listings as provider or as exchange, in any state, the first submitted first; of all for
+    auditors."""
+    found = queries.own_listings(view.db, view.actor, cursor=cursor, limit=limit)
+    return ListingPage(items=[ListingOut.model_validate(one) for one in found.rows], next=found.next)
 
 
 @routes.get("/listings/{listing_id}", operation_id="get_listing")

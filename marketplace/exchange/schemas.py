@@ -94,6 +94,13 @@ class OfferOut(BaseModel):
     made_at: datetime
 
 
+class OfferPage(BaseModel):
+    """Offers.  next: cursor of the next page, null on the last."""
+
+    items: list[OfferOut]
+    next: str | None
+
+
 class ListingOut(BaseModel):
     """A listing as its provider and its operator see it."""
 
@@ -110,6 +117,13 @@ class ListingOut(BaseModel):
     listed_at: datetime | None
     reason: str
     note: str
+
+
+class ListingPage(BaseModel):
+    """Listings.  next: cursor of the next page, null on the last."""
+
+    items: list[ListingOut]
+    next: str | None
 
 
 class CatalogueItem(BaseModel):

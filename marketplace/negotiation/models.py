@@ -56,11 +56,16 @@ class Agreement(SQLModel, table=True):
     """
 
     __tablename__ = "agreement"
+    # With the moment, so that a page of what either party has is read in its order.
+    __table_args__ = (
+        Index("ix_agreement_buyer_drafted", "buyer_id", "drafted_at", "id"),
+        Index("ix_agreement_provider_drafted", "provider_id", "drafted_at", "id"),
+    )
 
     id: str = Field(primary_key=True)
     request_id: str = Field(foreign_key="access_request.id", index=True)
-    provider_id: str = Field(foreign_key="participant.id", index=True)
-    buyer_id: str = Field(foreign_key="participant.id", index=True)
+    provider_id: str = Field(foreign_key="participant.id")
+    buyer_id: str = Field(foreign_key="participant.id")
     asset_id: str = Field(foreign_key="asset.id", index=True)
     version_id: str = Field(foreign_key="version.id", index=True)
     listing_id: str = Field(foreign_key="listing.id", index=True)

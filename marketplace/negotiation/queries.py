@@ -21,7 +21,7 @@ from marketplace.negotiation.rules import OPEN, AgreementState, Side
 from marketplace.participants.models import Participant
 from marketplace.plumbing import paging
 from marketplace.plumbing.keeping import forget
-from marketplace.plumbing.paging import Order, Paged
+from marketplace.plumbing.paging import Order, Paged, latest_made
 from marketplace.plumbing.questions import Objects
 from marketplace.plumbing.snapshots import once_per_snapshot
 
@@ -31,6 +31,7 @@ _LATEST: Final = Order(
 _LATEST_DRAFTED: Final = Order(
     place=(col(Agreement.drafted_at), col(Agreement.id)), key=(col(Agreement.id),), latest_first=True
 )
+_OF_ALL: Final = latest_made(col(Agreement.id))
 _OPEN: Final = Objects(
     AccessRequest,
     select(AccessRequest)
@@ -83,16 +84,6 @@ def own_request(db: Session, actor: Actor, request_id: str) -> AccessRequest:
     return found
 
 
-def requests_of(
-    db: Session, actor: Actor, *, side: Side | None = None, limit: int | None = None
-) -> Sequence[AccessRequest]:
-    """The caller's requests as buyer and as provider, or on one side only, the latest first."""
-    own = {Side.BUYER: col(AccessRequest.buyer_id), Side.PROVIDER: col(AccessRequest.provider_id)}
-    mine = (party == actor.participant for name, party in own.items() if side in (None, name))
-    rows = select(AccessRequest).where(or_(*mine))
-    return db.exec(rows.order_by(col(AccessRequest.asked_at).desc(), col(AccessRequest.id).desc()).limit(limit)).all()
-
-
 def request_page(
     db: Session, actor: Actor, state: str | None = None, *, cursor: str | None = None, limit: int = paging.MOST
 ) -> Paged[AccessRequest]:
@@ -105,6 +96,14 @@ def request_page(
     parts = [select(AccessRequest).where(side) for side in (bought, sold)]
     only = () if state is None else (col(AccessRequest.state) == state,)
     return _LATEST.page_of_parts(db, parts, cursor, limit, only)
+
+
+def requests_as(
+    db: Session, actor: Actor, side: Side, *, cursor: str | None = None, limit: int = paging.MOST
+) -> Paged[AccessRequest]:
+    """A page of the caller's requests on one side, the latest first.  Raises NotOnThisList."""
+    party = {Side.BUYER: col(AccessRequest.buyer_id), Side.PROVIDER: col(AccessRequest.provider_id)}[side]
+    return _LATEST.page(db, select(AccessRequest).where(party == actor.participant), cursor, limit)
 
 
 def hold_opening(db: Session, buyer_id: str, listing_id: str) -> None:
@@ -157,17 +156,18 @@ def agreements_of(
     db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST
 ) -> Paged[Agreement]:
     """A page of the caller's agreements, of all for auditors, the latest first.  Raises NotOnThisList."""
-    rows = select(Agreement)
-    if not actor.has(Role.AUDITOR):
-        mine = (col(Agreement.buyer_id) == actor.participant, col(Agreement.provider_id) == actor.participant)
-        rows = rows.where(or_(*mine))
-    return _LATEST_DRAFTED.page(db, rows, cursor, limit)
+    if actor.has(Role.AUDITOR):
+        return _OF_ALL.page(db, select(Agreement), cursor, limit)
+    bought = col(Agreement.buyer_id) == actor.participant
+    sold = and_(col(Agreement.provider_id) == actor.participant, ~bought)
+    parts = [select(Agreement).where(side) for side in (bought, sold)]
+    return _LATEST_DRAFTED.page_of_parts(db, parts, cursor, limit)
 
 
-def bought(db: Session, actor: Actor, *, limit: int) -> Sequence[Agreement]:
-    """The caller's agreements as buyer, the latest first."""
+def bought(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Agreement]:
+    """A page of the caller's agreements as buyer, the latest first.  Raises NotOnThisList."""
     rows = select(Agreement).where(Agreement.buyer_id == actor.participant)
-    return db.exec(rows.order_by(col(Agreement.drafted_at).desc(), col(Agreement.id).desc()).limit(limit)).all()
+    return _LATEST_DRAFTED.page(db, rows, cursor, limit)
 
 
 def count_in_force(db: Session, actor: Actor, now: datetime) -> int:

@@ -110,6 +110,19 @@ class Order:
         raise NotOnThisList("the cursor was not made by this list", got=shown(cursor), action="start without one")
 
 
+def first_made(key: Mapped[str]) -> Order:
+    """The order of a list of everybody's rows, the earliest first, by their ids, which sort by time (`kernel.ids`).
+
+    With an index of their moments PostgreSQL would read a party's page by that too, past the rows of all others.
+    """
+    return Order((key,), (key,))
+
+
+def latest_made(key: Mapped[str]) -> Order:
+    """The same, the latest first."""
+    return Order((key,), (key,), latest_first=True)
+
+
 def _equals(column: Mapped[Any], part: str) -> ColumnElement[bool]:
     """Whether a column of the key, of texts or of whole numbers, has a value that a cursor holds."""
     if not isinstance(_column(column).type, Integer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import UniqueConstraint
+from sqlalchemy import Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -38,12 +38,16 @@ class Application(SQLModel, table=True):
     """
 
     __tablename__ = "application"
+    __table_args__ = (
+        Index("ix_application_applicant_filed", "applicant_id", "filed_at", "id"),
+        Index("ix_application_registrar_filed", "registrar_id", "filed_at", "id"),
+    )
 
     id: str = Field(primary_key=True)
     asset_id: str = Field(foreign_key="asset.id", index=True)
     version_id: str = Field(foreign_key="version.id", index=True)
-    applicant_id: str = Field(foreign_key="participant.id", index=True)
-    registrar_id: str = Field(foreign_key="participant.id", index=True)
+    applicant_id: str = Field(foreign_key="participant.id")
+    registrar_id: str = Field(foreign_key="participant.id")
     opinion_id: str = Field(foreign_key="opinion.id")
     state: str = Field(index=True)
     document: str

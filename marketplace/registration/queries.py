@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
-from sqlalchemy import bindparam, or_
+from sqlalchemy import and_, bindparam, or_
 from sqlmodel import Session, col, func, select
 
 from marketplace.assets.models import Version
@@ -13,6 +14,8 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.participants import queries as participants
 from marketplace.participants.models import Participant
+from marketplace.plumbing import paging
+from marketplace.plumbing.paging import Order, Paged, first_made
 from marketplace.plumbing.questions import Objects, Question, alone
 from marketplace.plumbing.snapshots import once_per_snapshot
 from marketplace.registration.models import (
@@ -25,6 +28,8 @@ from marketplace.registration.models import (
 )
 from marketplace.registration.rules import RUNNING, CertificateState, State, certificate_state
 
+_FIRST_FILED: Final = Order((col(Application.filed_at), col(Application.id)), (col(Application.id),))
+_OF_ALL: Final = first_made(col(Application.id))
 _VALID = Objects(
     Certificate,
     select(Certificate)
@@ -102,13 +107,18 @@ def noticed_application(db: Session, application_id: str, now: datetime) -> Appl
     return found
 
 
-def visible_applications(db: Session, actor: Actor) -> Sequence[Application]:
-    """Applications of the caller as applicant or registrar, all for auditors, in order of filing."""
-    rows = select(Application).order_by(col(Application.filed_at), col(Application.id))
-    if not actor.has(Role.AUDITOR):
-        mine = (col(Application.applicant_id) == actor.participant, col(Application.registrar_id) == actor.participant)
-        rows = rows.where(or_(*mine))
-    return db.exec(rows).all()
+def visible_applications(
+    db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST
+) -> Paged[Application]:
+    """A page of the applications of the caller as applicant or registrar, of all for auditors, in order of filing.
+
+    Raises NotOnThisList.
+    """
+    if actor.has(Role.AUDITOR):
+        return _OF_ALL.page(db, select(Application), cursor, limit)
+    filed = col(Application.applicant_id) == actor.participant
+    judged = and_(col(Application.registrar_id) == actor.participant, ~filed)
+    return _FIRST_FILED.page_of_parts(db, [select(Application).where(side) for side in (filed, judged)], cursor, limit)
 
 
 def running_application(db: Session, version_id: str) -> Application | None:

@@ -10,11 +10,13 @@ from marketplace.assets import queries as assets
 from marketplace.assets.schemas import Sha256, SignatureIn
 from marketplace.audit import documents
 from marketplace.plumbing.bodies import LARGE, takes_body_of
+from marketplace.plumbing.paging import MOST, Cursor, Limit
 from marketplace.plumbing.web import PublicView, Verb, View, router
 from marketplace.registration import certificates, document, objections, queries, service, shown
 from marketplace.registration.schemas import (
     ApplicationIn,
     ApplicationOut,
+    ApplicationPage,
     CertificateOut,
     NoticeOut,
     ObjectionIn,
@@ -38,9 +40,10 @@ def file_application(verb: Verb, asked: ApplicationIn) -> ApplicationOut:
 
 
 @routes.get("/applications", operation_id="list_applications")
-def list_applications(view: View) -> list[ApplicationOut]:
-    """The caller's applications, as applicant or registrar; all for auditors."""
-    return [shown.application(view.db, one, view.now) for one in queries.visible_applications(view.db, view.actor)]
+def list_applications(view: View, cursor: Cursor = None, limit: Limit = MOST) -> ApplicationPage:
+    """A page of the caller's applications, as applicant or registrar, the first filed first; of all for auditors."""
+    found = queries.visible_applications(view.db, view.actor, cursor=cursor, limit=limit)
+    return ApplicationPage(items=[shown.application(view.db, one, view.now) for one in found.rows], next=found.next)
 
 
 @routes.get("/applications/{application_id}", operation_id="get_application")

@@ -165,6 +165,13 @@ class ApplicationOut(BaseModel):
     objections: list[ObjectionOut]
 
 
+class ApplicationPage(BaseModel):
+    """Applications.  next: cursor of the next page, null on the last."""
+
+    items: list[ApplicationOut]
+    next: str | None
+
+
 class PreparedCertificate(BaseModel):
     """A certificate ready for the registrar's signature."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, UniqueConstraint
+from sqlalchemy import BigInteger, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -34,13 +34,18 @@ class Invoice(SQLModel, table=True):
     """
 
     __tablename__ = "invoice"
-    __table_args__ = (UniqueConstraint("issuer_id", "number"),)
+    # With the moment, so that a page of what either party has is read in its order.
+    __table_args__ = (
+        UniqueConstraint("issuer_id", "number"),
+        Index("ix_invoice_buyer_issued", "buyer_id", "issued_at", "id"),
+        Index("ix_invoice_issuer_issued", "issuer_id", "issued_at", "id"),
+    )
 
     id: str = Field(primary_key=True)
     number: str = Field(index=True)
     kind: str
-    issuer_id: str = Field(foreign_key="participant.id", index=True)
-    buyer_id: str = Field(foreign_key="participant.id", index=True)
+    issuer_id: str = Field(foreign_key="participant.id")
+    buyer_id: str = Field(foreign_key="participant.id")
     currency: str
     period: str
     state: str = Field(index=True)
@@ -143,9 +148,11 @@ class PaymentOrder(SQLModel, table=True):
     """
 
     __tablename__ = "payment_order"
+    # In the order of the list, so that a page of it is read and not sorted.
+    __table_args__ = (Index("ix_payment_order_issuer_made", "issuer_id", "made_at", "id"),)
 
     id: str = Field(primary_key=True)
-    issuer_id: str = Field(foreign_key="participant.id", index=True)
+    issuer_id: str = Field(foreign_key="participant.id")
     payments: int
     total_fen: int = Field(sa_type=BigInteger)
     sha256: str
@@ -205,10 +212,15 @@ class Refund(SQLModel, table=True):
     """
 
     __tablename__ = "refund"
+    # With the moment, so that a page of what either party has is read in its order.
+    __table_args__ = (
+        Index("ix_refund_buyer_owed", "buyer_id", "owed_at", "id"),
+        Index("ix_refund_issuer_owed", "issuer_id", "owed_at", "id"),
+    )
 
     id: str = Field(primary_key=True)
-    issuer_id: str = Field(foreign_key="participant.id", index=True)
-    buyer_id: str = Field(foreign_key="participant.id", index=True)
+    issuer_id: str = Field(foreign_key="participant.id")
+    buyer_id: str = Field(foreign_key="participant.id")
     invoice_id: str = Field(foreign_key="invoice.id", index=True)
     cause: str
     cause_key: str = Field(unique=True)

@@ -15,8 +15,9 @@ from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import canonical, read_strictly
 from marketplace.kernel.errors import Invalid, shown
 from marketplace.ledger.models import LedgerTransaction
+from marketplace.plumbing.paging import Paged
 from marketplace.settlement.models import Invoice, InvoiceLine, Share
-from marketplace.settlement.queries import DEPOSIT, SALES, Billable, charges, own_shares, unbilled
+from marketplace.settlement.queries import DEPOSIT, LATEST, SALES, Billable, charges, own_shares, unbilled
 from marketplace.settlement.rules import InvoiceState
 
 
@@ -67,14 +68,14 @@ def owed(db: Session, actor: Actor, now: datetime) -> tuple[int, int]:
     return int(every), int(late)
 
 
-def bought_invoices(db: Session, actor: Actor, *, limit: int) -> Sequence[Invoice]:
-    """Invoices to the caller and credit notes about them, the latest first."""
-    return _latest(db, col(Invoice.buyer_id) == actor.participant, limit)
+def bought_invoices(db: Session, actor: Actor, *, cursor: str | None = None, limit: int) -> Paged[Invoice]:
+    """A page of invoices to the caller and credit notes about them, the latest first.  Raises NotOnThisList."""
+    return LATEST.page(db, select(Invoice).where(Invoice.buyer_id == actor.participant), cursor, limit)
 
 
-def issued_invoices(db: Session, actor: Actor, *, limit: int) -> Sequence[Invoice]:
-    """Invoices and credit notes that the caller issued, the latest first."""
-    return _latest(db, col(Invoice.issuer_id) == actor.participant, limit)
+def issued_invoices(db: Session, actor: Actor, *, cursor: str | None = None, limit: int) -> Paged[Invoice]:
+    """A page of invoices and credit notes that the caller issued, the latest first.  Raises NotOnThisList."""
+    return LATEST.page(db, select(Invoice).where(Invoice.issuer_id == actor.participant), cursor, limit)
 
 
 def to_come(db: Session, actor: Actor, now: datetime, *, limit: int) -> list[Billable]:
@@ -146,11 +147,6 @@ def _place(cursor: str) -> tuple[int, str, str, str]:
         return int(amount), str(asset), str(role), str(owner)
     except (ValueError, TypeError, Invalid) as error:
         raise BadPlace("the cursor is not readable", got=shown(cursor), action="start without a cursor") from error
-
-
-def _latest(db: Session, whose: ColumnElement[bool], limit: int) -> Sequence[Invoice]:
-    rows = select(Invoice).where(whose)
-    return db.exec(rows.order_by(col(Invoice.issued_at).desc(), col(Invoice.id).desc()).limit(limit)).all()
 
 
 def _to_come(actor: Actor, now: datetime) -> tuple[ColumnElement[bool], ...]:

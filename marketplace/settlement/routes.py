@@ -45,6 +45,7 @@ from marketplace.settlement.schemas import (
     PayablesIn,
     PaymentIn,
     RefundOut,
+    RefundPage,
     SchemeChoiceIn,
     SchemeChoiceOut,
     SchemeOut,
@@ -195,9 +196,10 @@ def take_bank_statement(verb: Verb, asked: StatementIn) -> list[CreditOutcomeOut
 
 
 @routes.get("/refunds", operation_id="list_refunds")
-def list_refunds(view: View) -> list[RefundOut]:
-    """What the caller owes back as exchange or gets back as buyer, the latest first; all of it for auditors."""
-    return [RefundOut.model_validate(one) for one in refunds_of(view.db, view.actor)]
+def list_refunds(view: View, cursor: Cursor = None, limit: Limit = MOST) -> RefundPage:
+    """A page of what the caller owes back as exchange or gets back as buyer, the latest first; of all for auditors."""
+    found = refunds_of(view.db, view.actor, cursor=cursor, limit=limit)
+    return RefundPage(items=[RefundOut.model_validate(one) for one in found.rows], next=found.next)
 
 
 @routes.get("/agreements/{agreement_id}/outcomes", operation_id="list_outcomes")

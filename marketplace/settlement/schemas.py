@@ -203,6 +203,13 @@ class RefundOut(BaseModel):
     paid_at: datetime | None
 
 
+class RefundPage(BaseModel):
+    """What is owed back.  next: cursor of the next page, null on the last."""
+
+    items: list[RefundOut]
+    next: str | None
+
+
 class PayableOut(BaseModel):
     """What a provider owes for a stage to who did the work."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, UniqueConstraint
+from sqlalchemy import BigInteger, Index, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from marketplace.plumbing.db import JsonColumn, UtcDateTime
@@ -57,10 +57,13 @@ class Transfer(SQLModel, table=True):
     """
 
     __tablename__ = "transfer"
-    __table_args__ = (UniqueConstraint("agreement_id", "party", "key"),)
+    __table_args__ = (
+        UniqueConstraint("agreement_id", "party", "key"),
+        Index("ix_transfer_agreement_opened", "agreement_id", "opened_at", "id"),
+    )
 
     id: str = Field(primary_key=True)
-    agreement_id: str = Field(foreign_key="agreement.id", index=True)
+    agreement_id: str = Field(foreign_key="agreement.id")
     party: str = Field(foreign_key="participant.id")
     key: str
     path: str

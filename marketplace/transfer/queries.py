@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
@@ -13,7 +14,8 @@ from marketplace.audit.models import Document, Entry
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.canonical import Json, read_strictly
 from marketplace.kernel.errors import NotFound
-from marketplace.plumbing import outbox
+from marketplace.plumbing import outbox, paging
+from marketplace.plumbing.paging import Order, Paged
 from marketplace.plumbing.questions import Objects
 from marketplace.plumbing.snapshots import once_per_snapshot, remember
 from marketplace.transfer.models import (
@@ -32,6 +34,7 @@ _FILES = Objects(
     .order_by(col(DeliveryFile.position)),
 )
 _DELIVERIES = select(Delivery).where(col(Delivery.agreement_id).in_(bindparam("agreements", expanding=True)))
+_FIRST_OPENED: Final = Order((col(Transfer.opened_at), col(Transfer.id)), (col(Transfer.id),))
 
 
 class NoSuchFile(NotFound):
@@ -97,10 +100,11 @@ def held(db: Session, transfer_id: str) -> Transfer:
     ).one()
 
 
-def of_agreement(db: Session, agreement_id: str) -> Sequence[Transfer]:
-    """The transfers of an agreement, oldest first."""
-    rows = select(Transfer).where(Transfer.agreement_id == agreement_id)
-    return db.exec(rows.order_by(col(Transfer.opened_at), col(Transfer.id))).all()
+def of_agreement(
+    db: Session, agreement_id: str, *, cursor: str | None = None, limit: int = paging.MOST
+) -> Paged[Transfer]:
+    """A page of the transfers of an agreement, the oldest first.  Raises NotOnThisList."""
+    return _FIRST_OPENED.page(db, select(Transfer).where(Transfer.agreement_id == agreement_id), cursor, limit)
 
 
 def overdue(db: Session, now: datetime) -> Sequence[str]:

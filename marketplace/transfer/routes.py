@@ -20,6 +20,7 @@ from marketplace.kernel.errors import Conflict, Forbidden
 from marketplace.negotiation.queries import own_agreement, readable_agreement
 from marketplace.participants.authentication import require_still
 from marketplace.plumbing.conditional import UNCHANGED, IfNoneMatch, answer_of
+from marketplace.plumbing.paging import MOST, Cursor, Limit
 from marketplace.plumbing.problems import problem
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.turns import Turns, in_own_thread, waits_for_changes
@@ -30,7 +31,7 @@ from marketplace.transfer.asking import Action, Approval, AssetId, Place, ProofR
 from marketplace.transfer.delivery import topic_of
 from marketplace.transfer.opening import Download, Opened, OutsideRange, Refused, Representation
 from marketplace.transfer.refusing import refusal_of
-from marketplace.transfer.schemas import ManifestOut, ManifestSignature, TransferOut
+from marketplace.transfer.schemas import ManifestOut, ManifestSignature, TransferOut, TransferPage
 from marketplace.transfer.stream import WindowResponse, WindowSource
 from marketplace.usage.rules import ClockBehind, UseRequest
 
@@ -144,10 +145,11 @@ async def get_delivery_manifest(
 
 
 @routes.get("/agreements/{agreement_id}/transfers", operation_id="list_transfers")
-def list_transfers(view: View, agreement_id: str) -> list[TransferOut]:
-    """The uses of an agreement, oldest first, for its parties and auditors."""
-    found = readable_agreement(view.db, view.actor, agreement_id)
-    return [TransferOut.model_validate(one) for one in queries.of_agreement(view.db, found.id)]
+def list_transfers(view: View, agreement_id: str, cursor: Cursor = None, limit: Limit = MOST) -> TransferPage:
+    """A page of the uses of an agreement, the oldest first, for its parties and auditors."""
+    agreement = readable_agreement(view.db, view.actor, agreement_id)
+    found = queries.of_agreement(view.db, agreement.id, cursor=cursor, limit=limit)
+    return TransferPage(items=[TransferOut.model_validate(one) for one in found.rows], next=found.next)
 
 
 async def _as_known_caller(request: Request, answer: Callable[[Runtime, Actor], Response]) -> Response:

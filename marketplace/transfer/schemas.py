@@ -54,6 +54,13 @@ class TransferOut(BaseModel):
     entry_id: str
 
 
+class TransferPage(BaseModel):
+    """Uses of an agreement.  next: cursor of the next page, null on the last."""
+
+    items: list[TransferOut]
+    next: str | None
+
+
 class StopNoticeOut(BaseModel):
     """What both parties of an agreement are told: after a stop, of a duty of the buyer that is due, of what followed;
     or a side of a negotiation of its deadline.

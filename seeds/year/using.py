@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import datetime, timedelta
 
 from marketplace.client import proofs
+from marketplace.client.lists import LONG_PAGES, items
 from marketplace.client.problem import ProblemError
 from marketplace.kernel.ids import new_id
 from seeds.year.state import Deal, Year
@@ -53,7 +54,7 @@ def _prove(year: Year, deal: Deal, agreement: str) -> None:
     if begins and ends and (over or ends - begins >= REPORT_EVERY):
         uses = Counter(
             one["purpose"]
-            for one in client.get(f"{at}/transfers")
+            for one in items(client, f"{at}/transfers", LONG_PAGES)
             if one["uses"] and begins <= datetime.fromisoformat(one["opened_at"]) < ends
         )
         told = proofs.report_use(client, agreement, uses, results=["aggregate"], staff=["data_science"])

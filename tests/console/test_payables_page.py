@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from urllib.parse import urlsplit
 
 import pytest
 from fastapi.testclient import TestClient
@@ -131,7 +130,7 @@ def test_costs_are_read_page_by_page_what_is_to_be_paid_first(owing: Trade, monk
     while address:
         page = Page(owing.browser.get(address, headers={"accept-language": "en"}).text)
         seen += [word for word in ("Legal opinion", "Registration certificate") if word in page.text]
-        (address,) = [one for one in page.addresses if "cursor=" in one and urlsplit(one).path == HOSPITAL][:1] or [""]
+        (address,) = [one for one in page.addresses if "cursor=" in one and one.endswith("#cursor")][:1] or [""]
         assert f"To pay {yuan(sum(one.amount_fen for one in there if one.state == 'owed'))}" in page.text
     names = {"legal.opinion": "Legal opinion", "registration.certificate": "Registration certificate"}
     assert seen == [names[one.kind] for one in wanted]
@@ -141,6 +140,20 @@ def test_costs_are_read_page_by_page_what_is_to_be_paid_first(owing: Trade, monk
             read, last = [*read, *(one.meter_event for one in part)], overview.cursor(part[-1])
     assert read == [one.meter_event for one in wanted]
     assert owing.browser.get(HOSPITAL, params={"cursor": "AA"}).status_code == 422
+
+
+def test_orders_are_read_page_by_page_beside_the_costs(owing: Trade, monkeypatch: pytest.MonkeyPatch) -> None:
+    for who in ("hospital", "law_firm", "registrar"):
+        bank(owing.house, who)
+    made = [order(owing.house, "hospital", one.meter_event).id for one in everything(owing.house)[:2]]
+    monkeypatch.setattr(payables, "ORDERS", 1)
+    first = owing.page(HOSPITAL)
+    (following,) = [str(one["href"]) for one in first.named("a") if one.get("rel") == "next"]
+    second = Page(owing.browser.get(following).text)
+    assert [one.split()[0] for one in first.rows("orders") + second.rows("orders")] == made[::-1]
+    assert first.rows("cursor") == second.rows("cursor")
+    assert [one.get("rel") for one in second.named("a") if str(one["href"]).endswith("#orders")] == [None]
+    assert owing.browser.get(HOSPITAL, params={"orders": "none"}).status_code == 422
 
 
 def test_a_page_with_a_real_payee_is_shown_to_nobody_else(owing: Trade) -> None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from fastapi.testclient import TestClient
 from sqlalchemy import event
@@ -60,6 +61,16 @@ class Trade:
         assert answer.status_code == 200, (address, answer.status_code, answer.text[:300])
         return Page(answer.text)
 
+    def pages(self, address: str, name: str, **begun: str) -> Iterator[Page]:
+        """A page and those that follow it by the links of one of its lists."""
+        asked = [begun]
+        while asked:
+            page = self.page(address, **asked[0])
+            yield page
+            links = [urlsplit(str(one["href"])) for one in page.named("a") if one.get("rel") == "next"]
+            assert {one.path for one in links} <= {address}
+            asked = [dict(parse_qsl(one.query)) for one in links if one.fragment == name]
+
     def statements(self) -> dict[str, int]:
         """Desk -> the statements that reading it takes."""
         return {name: self._statements(address) for name, address in DESKS.items()}
@@ -89,7 +100,7 @@ def open_trade(folder: Path) -> Iterator[Trade]:
         with TestClient(create_app(house.runtime), headers={"accept": "text/html"}) as browser:
             made = Trade(house, browser)
             made.paid = pay(house, billed(house))
-            made.demand = _demand(house)
+            made.demand = demanded(house)
             made.early = made.statements()
             second = sold(house, uses=2)
             _capitalised(house)
@@ -103,8 +114,9 @@ def open_trade(folder: Path) -> Iterator[Trade]:
             yield made
 
 
-def _demand(house: House) -> str:
-    asked = DemandIn(title="an example of a demand", purpose="model_training", modality="MR", budget_fen=100)
+def demanded(house: House, title: str = "an example of a demand") -> str:
+    """A demand of the buyer; its id."""
+    asked = DemandIn(title=title, purpose="model_training", modality="MR", budget_fen=100)
     with house.db() as db:
         return publish_demand(db, house.cast["pharma"].actor, asked, house.clock.now()).id
 

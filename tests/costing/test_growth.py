@@ -1,4 +1,4 @@
-"""What is asked of the books does not cost more for each event the more events there are; counted in SQLite's steps."""
+"""What is asked of the books costs no more for each event the more there are: by SQLite's steps, or by the plan."""
 
 from __future__ import annotations
 
@@ -16,14 +16,18 @@ from marketplace.costing.service import post_pending
 from marketplace.kernel.actor import Actor, Role
 from marketplace.ledger import queries as books
 from marketplace.plumbing.db import Database
+from marketplace.settlement import overview as buying
 from marketplace.settlement import queries as settlement
 from marketplace.settlement.payables import overview
 from marketplace.settlement.payables import queries as payables
 from tests.benchmarks import metered
 from tests.benchmarks.metered import EXCHANGE, MONTH, START, fill
+from tests.plans import plans
 
 NOW = START + timedelta(days=30)
 FEW, MANY = 150, 600
+PLANNED = 3000
+"""Events with which PostgreSQL does not rather read all rows."""
 STEPS = 100
 
 
@@ -45,8 +49,8 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Database]]
         one.dispose()
 
 
-def _posted(folder: Path, events: int, kinds: Sequence[str] = metered.KINDS) -> Database:
-    database = Database(f"sqlite:///{folder / 'books.sqlite3'}")
+def _posted(folder: Path, events: int, kinds: Sequence[str] = metered.KINDS, url: str = "") -> Database:
+    database = Database(url or f"sqlite:///{folder / 'books.sqlite3'}")
     SQLModel.metadata.create_all(database.engine)
     fill(database, events, kinds)
     with database.transaction() as db:
@@ -118,3 +122,18 @@ def test_what_one_buyer_is_billed_costs_the_same_however_much_others_are_charged
         buyers = {buyer for _, buyer in settlement.to_bill(db, NOW, minimum_of=MONTH)}
         first = settlement.billable(db, EXCHANGE, "prt_buyer_0", NOW, minimum_of=MONTH)
     assert (len(buyers), len(first)) == (metered.BUYERS, MANY // metered.BUYERS)
+
+
+def test_either_database_finds_a_buyers_charges_over_its_own_events(tmp_path: Path, either_url: str) -> None:
+    database = _posted(tmp_path, PLANNED, url=either_url)
+    with database.engine.begin() as connection:
+        connection.execute(text("ANALYZE"))
+    buyer = Actor("prt_buyer_0", frozenset({str(Role.BUYER)}))
+    (plan,) = plans(database, lambda db: buying.to_come(db, buyer, NOW, limit=10))
+    with database.reading() as db:
+        found = buying.to_come(db, buyer, NOW, limit=10)
+    database.dispose()
+    assert len(found) == 10
+    assert "ix_meter_event_payer_id_at" in plan
+    assert "ix_ledger_transaction_meter_event" in plan
+    assert "Seq Scan on ledger_transaction" not in plan, plan

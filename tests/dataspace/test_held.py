@@ -98,8 +98,8 @@ def contract(peer: Peer, **changes: Any) -> Json:
 
 def held(peer: Peer) -> HeldAgreement:
     with peer.house.runtime.database.reading() as db:
-        (found,) = queries.held_of(db, peer.house.cast["pharma"].actor)
-        assert queries.held_of(db, peer.house.cast["hospital"].actor) == []
+        (found,) = queries.held_of(db, peer.house.cast["pharma"].actor).rows
+        assert queries.held_of(db, peer.house.cast["hospital"].actor).rows == []
         return found
 
 

@@ -74,7 +74,7 @@ def agreed(peer: Peer, listing: Listing) -> tuple[str, str]:
     house = peer.house
     ours = ask(peer, listing).json()["providerPid"]
     with house.runtime.database.reading() as db:
-        request = negotiation.requests_of(db, house.cast["pharma"].actor)[0]
+        request = negotiation.request_page(db, house.cast["pharma"].actor).rows[0]
     agreement = approve(house, request)
     (offer,) = settle(peer)
     assert problems_of(offer) == []
@@ -128,7 +128,7 @@ def test_a_contract_comes_into_force_with_both_signatures_and_its_data_is_pulled
 def test_without_the_buyers_signature_nothing_is_accepted(peer: Peer, listing: Listing, house: House) -> None:
     ours = ask(peer, listing).json()["providerPid"]
     with house.runtime.database.reading() as db:
-        request = negotiation.requests_of(db, house.cast["pharma"].actor)[0]
+        request = negotiation.request_page(db, house.cast["pharma"].actor).rows[0]
     agreement = approve(house, request)
     settle(peer)
     answer = say(peer, N, ours, "accept", "events")
@@ -151,7 +151,7 @@ def test_a_refused_request_is_a_typed_error_with_its_reasons_and_an_entry(
 def test_the_providers_no_reaches_the_other_side(peer: Peer, listing: Listing, house: House) -> None:
     ours = ask(peer, listing).json()["providerPid"]
     with house.db() as db:
-        request = negotiation.requests_of(db, house.cast["pharma"].actor)[0]
+        request = negotiation.request_page(db, house.cast["pharma"].actor).rows[0]
         end_negotiation(db, house.cast["hospital"].actor, request, WHY, house.clock.now())
     (told,) = settle(peer)
     assert told["@type"] == "ContractNegotiationTerminationMessage"
@@ -175,7 +175,7 @@ def test_a_running_answer_is_cut_when_the_other_side_suspends(peer: Peer, listin
     runtime = replace(house.runtime, settings=house.runtime.settings.model_copy(update={"window_kib": 1}))
     buyer, now = house.cast["pharma"].actor, house.clock.now()
     with runtime.database.reading() as db:
-        purpose = negotiation.requests_of(db, buyer)[0].purpose
+        purpose = negotiation.request_page(db, buyer).rows[0].purpose
     asked = Download(agreement, UseRequest(purpose, grounds=(ours,)), key=ours)
     opened = open_transfer(runtime, buyer, asked, now)
     assert isinstance(opened, Opened)

@@ -56,7 +56,7 @@ def test_a_peer_that_signs_nothing_gets_its_contract_when_both_have_signed_over_
 ) -> None:
     ours = ask(peer, listing).json()["providerPid"]
     with house.runtime.database.reading() as db:
-        request = negotiation.requests_of(db, house.cast["pharma"].actor)[0]
+        request = negotiation.request_page(db, house.cast["pharma"].actor).rows[0]
     agreement = approve(house, request)
     assert settle(peer) == [], "it could not accept an offer, so none is made"
     sign(house, agreement, "pharma")
@@ -86,7 +86,7 @@ def test_an_agreement_has_the_rules_that_both_signed_and_not_those_first_asked_f
 ) -> None:
     ask(peer, listing, offer=with_uses(offer_of(peer, listing), 12))
     with house.runtime.database.reading() as db:
-        request = negotiation.requests_of(db, house.cast["pharma"].actor)[0]
+        request = negotiation.request_page(db, house.cast["pharma"].actor).rows[0]
     agreement = narrowed(house, request, parameters=PARAMETERS | {"max_uses": 9})
     for who in ("pharma", "hospital"):
         sign(house, agreement, who)
@@ -125,7 +125,7 @@ def test_an_offer_that_eclipse_edc_spells_in_its_own_way_is_the_same_offer(
 
     assert ask(peer, listing, offer=asked).status_code == 201
     with house.runtime.database.reading() as db:
-        request = negotiation.requests_of(db, house.cast["pharma"].actor)[0]
+        request = negotiation.request_page(db, house.cast["pharma"].actor).rows[0]
     agreement = approve(house, request)
     for who in ("pharma", "hospital"):
         sign(house, agreement, who)
@@ -164,7 +164,7 @@ def test_nothing_is_agreed_before_both_signatures_nor_by_an_acceptance(
 ) -> None:
     ours = ask(peer, listing).json()["providerPid"]
     with house.runtime.database.reading() as db:
-        request = negotiation.requests_of(db, house.cast["pharma"].actor)[0]
+        request = negotiation.request_page(db, house.cast["pharma"].actor).rows[0]
     agreement = approve(house, request)
     assert say(peer, N, ours, "accept", "events").status_code == 400
     assert say(peer, N, ours, "verify", "agreement/verification").status_code == 400

@@ -51,7 +51,7 @@ def test_both_signatures_come_together_without_a_relay(
 ) -> None:
     ours = ask(peer, listing).json()["providerPid"]
     with house.runtime.database.reading() as db:
-        request = negotiation.requests_of(db, house.cast["pharma"].actor)[0]
+        request = negotiation.request_page(db, house.cast["pharma"].actor).rows[0]
     agreement = approve(house, request)
     offer = heard(peer, 1)
     with house.db() as db:
@@ -85,7 +85,7 @@ def test_what_is_said_while_a_message_of_the_exchange_is_on_its_way_follows_it(
     peer.heard.meanwhile = hold
     ask(peer, listing)
     with house.runtime.database.reading() as db:
-        request = negotiation.requests_of(db, house.cast["pharma"].actor)[0]
+        request = negotiation.request_page(db, house.cast["pharma"].actor).rows[0]
     approve(house, request)
     assert arrived.wait(120)
     with house.db() as db:

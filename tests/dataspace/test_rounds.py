@@ -33,7 +33,7 @@ RULE = {"purposes": ["model_training"], "buyer_kinds": ["pharma"], "price_not_be
 
 def request_of(peer: Peer) -> AccessRequest:
     with peer.house.runtime.database.reading() as db:
-        return negotiation.requests_of(db, peer.house.cast["pharma"].actor)[0]
+        return negotiation.request_page(db, peer.house.cast["pharma"].actor).rows[0]
 
 
 def with_uses(offer: Json, most: int) -> Json:
@@ -173,7 +173,7 @@ def test_two_processes_of_one_buyer_are_two_negotiations(peer: Peer, listing: Li
     first, second = (ask(peer, listing, consumerPid=f"urn:peer:{number}").json()["providerPid"] for number in (1, 2))
     assert ask(peer, listing, consumerPid="urn:peer:1").json()["providerPid"] == first, "the same process is the same"
     with house.runtime.database.reading() as db:
-        requests = negotiation.requests_of(db, house.cast["pharma"].actor)
+        requests = negotiation.request_page(db, house.cast["pharma"].actor).rows
         assert {queries.exchange(db, one).request_id for one in (first, second)} == {one.id for one in requests}
     assert len(requests) == 2
 

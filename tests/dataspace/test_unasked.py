@@ -114,7 +114,7 @@ def test_an_unasked_offer_becomes_a_contract_between_two_instances(tmp_path: Pat
         assert [read(*one).state for one in ((hospital.house, ours.id), (buyer.house, theirs.id))] == ["FINALIZED"] * 2
         assert state(hospital.house, agreement) == ("FINALIZED", "finalized")
         with buyer.runtime.database.reading() as db:
-            (held,) = queries.held_of(db, buyer.here.actor)
+            (held,) = queries.held_of(db, buyer.here.actor).rows
         assert (held.agreement, held.contract) == (agreement.id, agreement.document)
         said, heard = (
             [
@@ -163,7 +163,7 @@ def test_the_same_offer_through_another_connector_of_the_buyer_is_the_same_negot
     assert isinstance(again, Exchange)
     assert (again.id, again.connector_id) == (first.id, peer.connector.id)
     with house.runtime.database.reading() as db:
-        assert len(negotiation.requests_of(db, house.cast["hospital"].actor)) == 1
+        assert len(negotiation.request_page(db, house.cast["hospital"].actor).rows) == 1
     assert (len(entries(house, Tag.OFFER_MADE)), len(entries(house, Tag.EXCHANGE_OPENED))) == (1, 1)
 
 

@@ -73,7 +73,7 @@ def negotiated(hospital: Instance, buyer: Instance, listing: Listing) -> tuple[s
     first = buyer.begin(ask_for_contract, with_uses(offered, 12), beside={TERMS: {"price_plan": CHEAPER}}).id
     settle(buyer, hospital)
     with hospital.runtime.database.reading() as db:
-        (request,) = negotiation.requests_of(db, hospital.here.actor)
+        (request,) = negotiation.request_page(db, hospital.here.actor).rows
 
     offer(hospital.house, request, parameters=PARAMETERS)
     settle(hospital, buyer)
@@ -118,7 +118,7 @@ def test_a_contract_and_its_data_between_two_instances(both: tuple[Instance, Ins
 
     negotiation_id, agreement = negotiated(hospital, buyer, listing)
     with buyer.runtime.database.reading() as db:
-        (held,) = queries.held_of(db, buyer.here.actor)
+        (held,) = queries.held_of(db, buyer.here.actor).rows
         assert (held.agreement, held.contract) == (agreement.id, agreement.document)
         mine, theirs = (signatures(one, agreement.document) for one in (buyer, hospital))
         assert mine == theirs

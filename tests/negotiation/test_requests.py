@@ -121,8 +121,8 @@ def test_each_side_takes_only_its_own_steps(house: House) -> None:
         for name in ("ai_company", "exchange", "auditor", "registrar"):
             with pytest.raises(queries.NoSuchRequest):
                 queries.own_request(db, house.cast[name].actor, request.id)
-        assert [one.id for one in queries.requests_of(db, pharma)] == [request.id]
-        assert queries.requests_of(db, house.cast["ai_company"].actor) == []
+        assert [one.id for one in queries.request_page(db, pharma).rows] == [request.id]
+        assert queries.request_page(db, house.cast["ai_company"].actor).rows == []
 
 
 def test_approving_again_gives_the_same_agreement(house: House) -> None:

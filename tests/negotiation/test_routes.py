@@ -148,7 +148,7 @@ def test_an_offer_outside_the_profile_is_a_422(client: Client, house: House, cha
     version = certified(house)
     problem = client.post("hospital", f"/versions/{version.id}/offers", OFFER | change, 422)
     assert problem["type"] == f"/problems/{slug}"
-    assert client.get("/offers", "hospital").json() == []
+    assert client.get("/offers", "hospital").json() == {"items": [], "next": None}
 
 
 def test_only_the_owner_offers_and_strangers_cannot_probe(client: Client, house: House) -> None:
@@ -160,7 +160,7 @@ def test_only_the_owner_offers_and_strangers_cannot_probe(client: Client, house:
     listing = client.post("hospital", f"/offers/{offer['id']}/listing", {}, 201)["id"]
     client.post("hospital", f"/listings/{listing}/review", None, 404)
     client.get(f"/catalogue/{listing}", None, 404)
-    assert client.get("/listings", "exchange").json()[0]["state"] == "submitted"
+    assert client.get("/listings", "exchange").json()["items"][0]["state"] == "submitted"
     client.post("exchange", f"/listings/{listing}/return", WHY)
     client.post("hospital", f"/listings/{listing}/withdrawal", WHY)
     assert client.get(f"/listings/{listing}", "hospital").json()["state"] == "withdrawn"

@@ -24,17 +24,19 @@ NAMES = {
     "/v1/invoices": ("id",),
     "/v1/payables": ("meter_event", "part"),
     "/v1/payment-orders": ("id",),
+    "/v1/refunds": ("id",),
 }
 
 
 @pytest.fixture
 def traded(house: House) -> Iterator[Market]:
-    """Three sales, each billed, paid and paid out, and three costs of stages ordered one by one."""
+    """Three sales, each billed, paid a fen too much and paid out, and three costs of stages ordered one by one."""
     for who in ("hospital", "law_firm", "registrar", "exchange"):
         bank(house, who)
     for _ in range(3):
         sold(house)
-        pay(house, (invoice := billed(house)), f"bank-{invoice.number}")
+        invoice = billed(house)
+        pay(house, invoice, f"bank-{invoice.number}", invoice.total_fen + 1)
         order_shares(house)
     for one in everything(house)[:3]:
         order(house, "hospital", one.meter_event)

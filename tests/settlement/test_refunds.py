@@ -22,7 +22,7 @@ from tests.transfer.doors import entries
 
 def refunds(house: House) -> list[Refund]:
     with house.db() as db:
-        return list(bank_queries.refunds_of(db, exchange(house)))[::-1]
+        return list(bank_queries.refunds_of(db, exchange(house)).rows)[::-1]
 
 
 def yuan(fen: int) -> str:

@@ -25,7 +25,7 @@ def quota(house: House) -> tuple[int, int, int, int]:
 
 def transfer(house: House) -> Transfer:
     with house.runtime.database.reading() as db:
-        (found,) = queries.of_agreement(db, "agr_1")
+        (found,) = queries.of_agreement(db, "agr_1").rows
         return found
 
 

@@ -126,7 +126,7 @@ def settle(house: House) -> None:
 
 def transfers(house: House) -> list[Transfer]:
     with house.runtime.database.reading() as db:
-        return list(queries.of_agreement(db, "agr_1"))
+        return list(queries.of_agreement(db, "agr_1").rows)
 
 
 def told(client: TestClient, who: str = "pharma", kinds: tuple[str, ...] = ("stop-notice",)) -> list[dict[str, Any]]:

@@ -135,7 +135,7 @@ def test_a_transfer_that_cannot_be_closed_does_not_hold_up_the_others(ready):
     ready.clock.advance(timedelta(seconds=61))
     assert service.sweep(ready.runtime) == 1
     with ready.runtime.database.reading() as db:
-        assert {row.id: row.state for row in queries.of_agreement(db, "agr_1")} == {
+        assert {row.id: row.state for row in queries.of_agreement(db, "agr_1").rows} == {
             first.transfer: "open",
             second.transfer: "closed",
         }

@@ -278,7 +278,7 @@ def test_only_parties_and_auditors_see_manifest_and_transfers(ready, client):
         for what in ("manifest", "transfers"):
             answer = client.get(f"/v1/agreements/agr_1/{what}", headers={"X-Caller": name})
             assert answer.status_code == status, (name, what)
-    (shown,) = client.get("/v1/agreements/agr_1/transfers", headers=PHARMA).json()
+    (shown,) = client.get("/v1/agreements/agr_1/transfers", headers=PHARMA).json()["items"]
     assert (shown["outcome"], shown["uses"]) == ("complete", 1)
 
 

@@ -48,7 +48,7 @@ def client(house: House) -> Iterator[TestClient]:
 
 def nothing_used(house: House) -> bool:
     with house.runtime.database.reading() as db:
-        return not queries.of_agreement(db, "agr_1") and db.get(UsageQuota, "agr_1") is None
+        return not queries.of_agreement(db, "agr_1").rows and db.get(UsageQuota, "agr_1") is None
 
 
 def test_a_use_that_would_be_allowed_is_recorded_and_takes_nothing(client: TestClient, house: House) -> None:

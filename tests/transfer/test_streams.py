@@ -38,7 +38,7 @@ def large(house):
 
 def transfers(house) -> list[Transfer]:
     with house.runtime.database.reading() as db:
-        return list(queries.of_agreement(db, "agr_1"))
+        return list(queries.of_agreement(db, "agr_1").rows)
 
 
 def ended(house) -> bool:

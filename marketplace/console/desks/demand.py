@@ -9,7 +9,8 @@ from sqlmodel import Session
 
 from marketplace.console import charts, formats, policies
 from marketplace.console.desks import codes as desk_codes
-from marketplace.console.desks.sections import Cell, Figure, Page, Section, Table, money, table
+from marketplace.console.desks.places import Places
+from marketplace.console.desks.sections import Cell, Figure, Leaves, Page, Section, Table, money, table
 from marketplace.console.reader import Reader
 from marketplace.exchange import queries as exchange
 from marketplace.exchange.models import Demand
@@ -22,15 +23,19 @@ DEMANDS, LISTINGS = 50, 50
 _POINTER = re.compile(r"/permission/\d+ ?| ?[(（][a-z_]+[)）]")
 
 
-def board_page(reader: Reader) -> Page:
-    """The board of the scenarios and the latest demands."""
-    demands = exchange.demands(reader.db, limit=DEMANDS).rows
-    reader.meet([one.buyer_id for one in demands])
+def board_page(reader: Reader, cursor: str | None = None) -> Page:
+    """The board of the scenarios and the demands, the latest first.
+
+    cursor: behind which the demands begin.  Raises NotOnThisList.
+    """
+    demands = exchange.demands(reader.db, cursor=cursor, limit=DEMANDS)
+    leaves = Places("/demand", {"cursor": cursor}).leaves("cursor", demands.next)
+    reader.meet([one.buyer_id for one in demands.rows])
     return Page(
         title=reader.say("demand"),
         sub=Cell(reader.say("demand_lead")),
         headline=(),
-        sections=[_board(reader), _demands(reader, demands)],
+        sections=[_board(reader), _demands(reader, demands.rows, leaves)],
     )
 
 
@@ -43,7 +48,7 @@ def matches_page(reader: Reader, asked: Demand, cursor: str | None = None) -> Pa
     note = reader.say("matches_note")
     if following or cursor:
         note = f"{note} {reader.say('page_of_listings').format(len(found))}"
-    further = f"/demand/{asked.id}?cursor={following}" if following else ""
+    leaves = Places(f"/demand/{asked.id}", {"cursor": cursor}).leaves("cursor", following)
     english = reader.language == "en"
     rows = [
         [
@@ -58,10 +63,7 @@ def matches_page(reader: Reader, asked: Demand, cursor: str | None = None) -> Pa
     return Page(
         title=asked.title,
         sub=Cell(reader.name_of(asked.buyer_id)),
-        neighbours=[
-            Cell(reader.say("demand"), "/demand"),
-            *([Cell(reader.say("further_listings"), further)] if further else []),
-        ],
+        neighbours=[Cell(reader.say("demand"), "/demand")],
         headline=[
             (reader.say("purpose"), Cell(policies.purpose(asked.purpose, reader.language))),
             (reader.say("budget"), money(reader, asked.budget_fen)),
@@ -72,6 +74,7 @@ def matches_page(reader: Reader, asked: Demand, cursor: str | None = None) -> Pa
                 title=reader.say("matches"),
                 note=note,
                 tables=[Table(heads, rows, reader.say("no_listings"))],
+                leaves=leaves,
             )
         ],
     )
@@ -128,7 +131,7 @@ def _board(reader: Reader) -> Section:
     )
 
 
-def _demands(reader: Reader, demands: Sequence[Demand]) -> Section:
+def _demands(reader: Reader, demands: Sequence[Demand], leaves: Leaves) -> Section:
     rows = [
         [
             Cell(one.title, f"/demand/{one.id}"),
@@ -140,4 +143,4 @@ def _demands(reader: Reader, demands: Sequence[Demand]) -> Section:
         for one in demands
     ]
     heads = "demand_one buyer purpose budget# issued_on"
-    return Section(reader.say("demands"), tables=[table(reader, heads, rows, "no_demands")])
+    return Section(reader.say("demands"), tables=[table(reader, heads, rows, "no_demands")], leaves=leaves)

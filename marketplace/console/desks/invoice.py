@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from marketplace.console import codes, formats
+from marketplace.console.desks.places import Places
 from marketplace.console.desks.purchases import invoices_section, state_of_invoice
-from marketplace.console.desks.sections import Cell, Page, Section, money, table
+from marketplace.console.desks.sections import Cell, Leaves, Page, Section, money, table
 from marketplace.console.reader import Reader
 from marketplace.settlement import overview
 from marketplace.settlement.models import Invoice, InvoiceLine
@@ -23,7 +24,8 @@ def page(reader: Reader, invoice: Invoice, after: int = 0) -> Page:
     lines, more = found[:LINES], found[LINES:]
     notes = overview.credit_notes(reader.db, invoice.id)
     reader.meet([invoice.buyer_id, invoice.issuer_id], [one.asset_id for one in lines])
-    sections = [_lines(reader, lines)]
+    places = Places(f"/invoices/{invoice.id}", {"after": str(after) if after else None})
+    sections = [_lines(reader, lines, places.leaves("after", str(lines[-1].position) if more else None))]
     if notes:
         sections.append(invoices_section(reader, notes))
     return Page(
@@ -31,11 +33,6 @@ def page(reader: Reader, invoice: Invoice, after: int = 0) -> Page:
         sub=Cell(state_of_invoice(reader, invoice), bad=invoice.state == "overdue"),
         neighbours=[
             Cell("PDF", f"/invoices/{invoice.id}/invoice.pdf"),
-            *(
-                [Cell(reader.say("further_lines"), f"/invoices/{invoice.id}?after={lines[-1].position}")]
-                if more
-                else []
-            ),
             *([Cell(reader.say("invoice_taken_back"), f"/invoices/{invoice.credits}")] if invoice.credits else []),
         ],
         headline=[
@@ -67,7 +64,7 @@ def _facts(reader: Reader, invoice: Invoice) -> Section:
     )
 
 
-def _lines(reader: Reader, lines: Sequence[InvoiceLine]) -> Section:
+def _lines(reader: Reader, lines: Sequence[InvoiceLine], leaves: Leaves) -> Section:
     heads = "number# charge time data_asset amount# vat_in_it# proof_of_cause proof_of_posting"
     rows = [
         [
@@ -89,4 +86,5 @@ def _lines(reader: Reader, lines: Sequence[InvoiceLine]) -> Section:
         title=reader.say("lines"),
         note=reader.say("lines_note"),
         tables=[table(reader, heads, rows)],
+        leaves=leaves,
     )

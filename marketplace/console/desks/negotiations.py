@@ -5,6 +5,7 @@ from __future__ import annotations
 from marketplace.console import formats, policies
 from marketplace.console.desks import codes as desk_codes
 from marketplace.console.desks.gate import Desk
+from marketplace.console.desks.places import Places
 from marketplace.console.desks.sections import Cell, Section, table
 from marketplace.console.reader import Reader
 from marketplace.exchange import queries as exchange
@@ -15,9 +16,10 @@ from marketplace.negotiation.rules import Side, State, whose_move
 MOST = 20
 
 
-def section(reader: Reader, desk: Desk, side: Side) -> Section:
-    """The negotiations of the desk's owner on one side."""
-    asked = queries.requests_of(reader.db, desk.actor, side=side, limit=MOST)
+def section(reader: Reader, desk: Desk, side: Side, places: Places) -> Section:
+    """The negotiations of the desk's owner on one side, a page of them.  Raises NotOnThisList."""
+    found = queries.requests_as(reader.db, desk.actor, side, cursor=places.of("negotiations"), limit=MOST)
+    asked = found.rows
     assets = exchange.assets_of(reader.db, {one.listing_id for one in asked})
     reader.meet({_other(one, side) for one in asked}, assets.values())
     other = "provider" if side == Side.BUYER else "buyer"
@@ -26,6 +28,7 @@ def section(reader: Reader, desk: Desk, side: Side) -> Section:
     return Section(
         title=reader.say("negotiations"),
         tables=[table(reader, heads, rows, "no_negotiations")],
+        leaves=places.leaves("negotiations", found.next),
     )
 
 

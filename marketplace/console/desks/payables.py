@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -10,7 +10,8 @@ from marketplace.console import formats
 from marketplace.console.desks import codes
 from marketplace.console.desks.gate import Desk
 from marketplace.console.desks.links import neighbours
-from marketplace.console.desks.sections import Cell, Page, Section, money, table
+from marketplace.console.desks.places import Places
+from marketplace.console.desks.sections import Cell, Leaves, Page, Section, money, table
 from marketplace.console.reader import Reader
 from marketplace.kernel.actor import Role
 from marketplace.settlement.bank.queries import orders_of, states_of
@@ -40,31 +41,29 @@ _NEXT_OF_COST = {
 the other way, so that no order is due."""
 
 
-def page(reader: Reader, desk: Desk, cursor: str | None = None) -> Page:
+def page(reader: Reader, desk: Desk, asked: Mapping[str, str | None]) -> Page:
     """The page of who pays for stages, and of who is paid for them.
 
-    cursor: behind which its list begins.  Raises BadPlace.
+    asked: where its list of costs (`cursor`) and its `orders` begin.  Raises BadPlace, NotOnThisList.
     """
-    found = overview.listed(reader.db, desk.actor, limit=ITEMS + 1, after=cursor)
+    places = Places(f"/participants/{desk.id}/payables", asked)
+    found = overview.listed(reader.db, desk.actor, limit=ITEMS + 1, after=places.of("cursor"))
     found, more = found[:ITEMS], found[ITEMS:]
     others = overview.standings(reader.db, desk.actor, limit=PARTIES)
-    further = f"/participants/{desk.id}/payables?cursor={overview.cursor(found[-1])}" if more else ""
+    leaves = places.leaves("cursor", overview.cursor(found[-1]) if more else None)
     parties = {one.other for one in others} | {_other(desk, one) for one in found}
     reader.meet(parties, [one.asset_id for one in found])
     paid_at = overview.paid_somewhere(reader.db, {*parties, desk.id})
     return Page(
         title=reader.say("payables_title"),
         sub=Cell(reader.legal_name(desk.owner)),
-        neighbours=[
-            *neighbours(reader, desk),
-            *([Cell(reader.say("further_lines"), further)] if further else []),
-        ],
+        neighbours=neighbours(reader, desk),
         headline=_headline(reader, desk),
         note="" if desk.id in paid_at else reader.say("no_own_account"),
         sections=[
             _parties(reader, others, paid_at),
-            _items(reader, desk, found, paid_at),
-            *([_orders(reader, desk)] if _orders_payments(desk) else []),
+            _items(reader, desk, found, paid_at, leaves),
+            *([_orders(reader, desk, places)] if _orders_payments(desk) else []),
         ],
     )
 
@@ -99,7 +98,7 @@ def _parties(reader: Reader, others: Sequence[Standing], paid_at: set[str]) -> S
     return Section(reader.say("by_party"), tables=[table(reader, heads, rows, "nothing_owed")])
 
 
-def _items(reader: Reader, desk: Desk, found: Sequence[Payable], paid_at: set[str]) -> Section:
+def _items(reader: Reader, desk: Desk, found: Sequence[Payable], paid_at: set[str], leaves: Leaves) -> Section:
     heads = "cost data_asset participant time amount# state next_step"
     balanced = overview.balanced(reader.db, desk.actor, {_other(desk, one) for one in found})
     rows = [
@@ -117,14 +116,18 @@ def _items(reader: Reader, desk: Desk, found: Sequence[Payable], paid_at: set[st
         ]
         for one in found
     ]
-    note = reader.say("payables_note")
-    return Section(reader.say("costs_of_stages"), note=note, tables=[table(reader, heads, rows, "nothing_owed")])
+    return Section(
+        title=reader.say("costs_of_stages"),
+        note=reader.say("payables_note"),
+        tables=[table(reader, heads, rows, "nothing_owed")],
+        leaves=leaves,
+    )
 
 
-def _orders(reader: Reader, desk: Desk) -> Section:
+def _orders(reader: Reader, desk: Desk, places: Places) -> Section:
     heads = "payment_order time transfers# amount# state next_step"
-    found = orders_of(reader.db, desk.actor, limit=ORDERS).rows
-    states = states_of(reader.db, found)
+    found = orders_of(reader.db, desk.actor, cursor=places.of("orders"), limit=ORDERS)
+    states = states_of(reader.db, found.rows)
     rows = [
         [
             Cell(Markup("<code>{}</code>").format(one.id)),
@@ -134,10 +137,14 @@ def _orders(reader: Reader, desk: Desk) -> Section:
             Cell(reader.name(codes.ORDER_STATES, states[one.id]), bad=states[one.id] == OrderState.CONTESTED),
             Cell(reader.say(_NEXT_OF_ORDER[states[one.id]])),
         ]
-        for one in found
+        for one in found.rows
     ]
-    note = reader.say("orders_note")
-    return Section(reader.say("payment_orders"), note=note, tables=[table(reader, heads, rows, "no_orders")])
+    return Section(
+        title=reader.say("payment_orders"),
+        note=reader.say("orders_note"),
+        tables=[table(reader, heads, rows, "no_orders")],
+        leaves=places.leaves("orders", found.next),
+    )
 
 
 def _orders_payments(desk: Desk) -> bool:

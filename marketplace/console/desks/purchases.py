@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from marketplace.charging.preview import Preview, preview_of_agreement
 from marketplace.console import codes, formats
@@ -10,7 +10,8 @@ from marketplace.console.desks import codes as desk_codes
 from marketplace.console.desks import negotiations
 from marketplace.console.desks.gate import Desk
 from marketplace.console.desks.links import neighbours
-from marketplace.console.desks.sections import Cell, Page, Section, money, table, unbroken
+from marketplace.console.desks.places import Places
+from marketplace.console.desks.sections import Cell, Leaves, Page, Section, money, table, unbroken
 from marketplace.console.reader import Reader
 from marketplace.console.views import state_of
 from marketplace.exchange.pricing import describe
@@ -26,13 +27,17 @@ from marketplace.usage.models import UsageQuota
 CONTRACTS, CHARGES, INVOICES = 20, 50, 50
 
 
-def page(reader: Reader, desk: Desk) -> Page:
-    """The page of a buyer."""
-    bought = negotiation.bought(reader.db, desk.actor, limit=CONTRACTS)
+def page(reader: Reader, desk: Desk, asked: Mapping[str, str | None]) -> Page:
+    """The page of a buyer.
+
+    asked: where its `agreements`, `invoices` and `negotiations` begin.  Raises NotOnThisList.
+    """
+    places = Places(f"/participants/{desk.id}/purchases", asked)
+    bought = negotiation.bought(reader.db, desk.actor, cursor=places.of("agreements"), limit=CONTRACTS)
     to_come = overview.to_come(reader.db, desk.actor, reader.now, limit=CHARGES)
-    invoices = overview.bought_invoices(reader.db, desk.actor, limit=INVOICES)
+    invoices = overview.bought_invoices(reader.db, desk.actor, cursor=places.of("invoices"), limit=INVOICES)
     owed, late = overview.owed(reader.db, desk.actor, reader.now)
-    reader.meet([one.provider_id for one in bought], [one.asset_id for one in bought])
+    reader.meet([one.provider_id for one in bought.rows], [one.asset_id for one in bought.rows])
     reader.meet(assets=[one.asset_id for one in to_come])
     live = negotiation.count_in_force(reader.db, desk.actor, reader.now)
     return Page(
@@ -46,15 +51,17 @@ def page(reader: Reader, desk: Desk) -> Page:
             (reader.say("overdue"), money(reader, late, bad=True)),
         ],
         sections=[
-            _contracts(reader, bought),
+            _contracts(reader, bought.rows, places.leaves("agreements", bought.next)),
             _to_come(reader, to_come),
-            invoices_section(reader, invoices),
-            negotiations.section(reader, desk, Side.BUYER),
+            invoices_section(reader, invoices.rows, places.leaves("invoices", invoices.next)),
+            negotiations.section(reader, desk, Side.BUYER, places),
         ],
     )
 
 
-def invoices_section(reader: Reader, invoices: Sequence[Invoice], *, sold: bool = False) -> Section:
+def invoices_section(
+    reader: Reader, invoices: Sequence[Invoice], leaves: Leaves | None = None, *, sold: bool = False
+) -> Section:
     """Invoices and credit notes, each with its page and its PDF.  sold: as their issuer reads them."""
     heads = f"invoice {'buyer ' if sold else ''}issued_on due amount# taken_back# state paid_on pdf"
     rows = [
@@ -71,7 +78,7 @@ def invoices_section(reader: Reader, invoices: Sequence[Invoice], *, sold: bool 
         ]
         for one in invoices
     ]
-    return Section(reader.say("invoices"), tables=[table(reader, heads, rows, "no_invoices")])
+    return Section(reader.say("invoices"), tables=[table(reader, heads, rows, "no_invoices")], leaves=leaves)
 
 
 def state_of_invoice(reader: Reader, invoice: Invoice) -> str:
@@ -81,7 +88,7 @@ def state_of_invoice(reader: Reader, invoice: Invoice) -> str:
     return reader.name(codes.INVOICE_STATES, invoice.state)
 
 
-def _contracts(reader: Reader, bought: Sequence[Agreement]) -> Section:
+def _contracts(reader: Reader, bought: Sequence[Agreement], leaves: Leaves) -> Section:
     named = [one.id for one in bought]
     quotas, public = usage.quotas(reader.db, named), negotiation.all_invented(reader.db, named)
     rows = [_contract(reader, one, quotas.get(one.id), public=one.id in public) for one in bought]
@@ -90,6 +97,7 @@ def _contracts(reader: Reader, bought: Sequence[Agreement]) -> Section:
         title=reader.say("agreements"),
         note=reader.say("counters_note"),
         tables=[table(reader, heads, rows, "no_agreements")],
+        leaves=leaves,
     )
 
 

@@ -91,17 +91,34 @@ def show_asset(
 
 
 @routes.get("/participants/{participant_id}/purchases")
-def show_purchases(view: OpenView, request: Request, language: Lang, participant_id: str) -> HTMLResponse:
-    """A buyer's contracts with counters and caps, its charges to come, invoices and negotiations."""
+def show_purchases(
+    view: OpenView,
+    request: Request,
+    language: Lang,
+    participant_id: str,
+    agreements: Cursor = None,
+    invoices: Cursor = None,
+    negotiations: Cursor = None,
+) -> HTMLResponse:
+    """A buyer's contracts with counters and caps, invoices and negotiations, page by page, and its charges to come."""
     desk = gate.open_desk(view.db, view.actor, participant_id, "purchases")
-    return _answer(request, language, purchases.page(_reader(view, language), desk))
+    asked = {"agreements": agreements, "invoices": invoices, "negotiations": negotiations}
+    return _answer(request, language, purchases.page(_reader(view, language), desk, asked))
 
 
 @routes.get("/participants/{participant_id}/sales")
-def show_sales(view: OpenView, request: Request, language: Lang, participant_id: str) -> HTMLResponse:
-    """What was billed, what is open and overdue, how it is divided, which months are closed."""
+def show_sales(
+    view: OpenView,
+    request: Request,
+    language: Lang,
+    participant_id: str,
+    invoices: Cursor = None,
+    negotiations: Cursor = None,
+) -> HTMLResponse:
+    """What was billed, open and overdue, how it is divided, the closed months; invoices and negotiations by pages."""
     desk = gate.open_desk(view.db, view.actor, participant_id, "sales")
-    return _answer(request, language, sales.page(_reader(view, language), desk))
+    asked = {"invoices": invoices, "negotiations": negotiations}
+    return _answer(request, language, sales.page(_reader(view, language), desk, asked))
 
 
 @routes.get("/participants/{participant_id}/shares")
@@ -115,11 +132,17 @@ def show_shares(
 
 @routes.get("/participants/{participant_id}/payables")
 def show_payables(
-    view: OpenView, request: Request, language: Lang, participant_id: str, cursor: Cursor = None
+    view: OpenView,
+    request: Request,
+    language: Lang,
+    participant_id: str,
+    cursor: Cursor = None,
+    orders: Cursor = None,
 ) -> HTMLResponse:
     """What is owed for stages, how far it is paid and what is to be done next, page by page."""
     desk = gate.open_desk(view.db, view.actor, participant_id, "payables")
-    return _answer(request, language, payables.page(_reader(view, language), desk, cursor))
+    asked = {"cursor": cursor, "orders": orders}
+    return _answer(request, language, payables.page(_reader(view, language), desk, asked))
 
 
 @routes.get("/invoices/{invoice_id}")
@@ -141,10 +164,10 @@ def download_invoice(view: OpenView, invoice_id: str) -> Response:
 
 
 @routes.get("/demand")
-def show_demand(view: OpenView, request: Request, language: Lang) -> HTMLResponse:
-    """What buyers look for and what is listed, by scenario."""
+def show_demand(view: OpenView, request: Request, language: Lang, cursor: Cursor = None) -> HTMLResponse:
+    """What buyers look for and what is listed, by scenario, and the demands page by page."""
     gate.require_open_demands(view.db, view.actor)
-    return _answer(request, language, demand.board_page(_reader(view, language)))
+    return _answer(request, language, demand.board_page(_reader(view, language), cursor))
 
 
 @routes.get("/demand/{demand_id}")

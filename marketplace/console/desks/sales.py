@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from marketplace.console import codes, formats
 from marketplace.console.desks import codes as desk_codes
 from marketplace.console.desks import negotiations
 from marketplace.console.desks.gate import Desk
 from marketplace.console.desks.links import neighbours
+from marketplace.console.desks.places import Places
 from marketplace.console.desks.purchases import invoices_section
 from marketplace.console.desks.sections import Cell, Page, Section, money, table, unbroken
 from marketplace.console.desks.shares import own_share, waterfall
@@ -21,8 +24,12 @@ from marketplace.settlement import overview
 LINES, INVOICES, MONTHS = 50, 50, 24
 
 
-def page(reader: Reader, desk: Desk) -> Page:
-    """The page of a provider or of an exchange."""
+def page(reader: Reader, desk: Desk, asked: Mapping[str, str | None]) -> Page:
+    """The page of a provider or of an exchange.
+
+    asked: where its `invoices` and `negotiations` begin.  Raises NotOnThisList.
+    """
+    places = Places(f"/participants/{desk.id}/sales", asked)
     sells = desk.actor.has(Role.PROVIDER)
     divided = overview.divided(reader.db, desk.actor)
     return Page(
@@ -34,10 +41,10 @@ def page(reader: Reader, desk: Desk) -> Page:
             *own_share(reader, divided),
         ],
         sections=[
-            *([_billed(reader, desk)] if sells else [_issued(reader, desk)]),
+            *([_billed(reader, desk)] if sells else [_issued(reader, desk, places)]),
             waterfall(reader, divided),
             _balances(reader, desk),
-            *([negotiations.section(reader, desk, Side.PROVIDER)] if sells else []),
+            *([negotiations.section(reader, desk, Side.PROVIDER, places)] if sells else []),
             _months(reader),
         ],
     )
@@ -74,10 +81,10 @@ def _billed(reader: Reader, desk: Desk) -> Section:
     return Section(reader.say("billed_sales"), tables=[table(reader, heads, rows, "nothing_billed")])
 
 
-def _issued(reader: Reader, desk: Desk) -> Section:
-    found = overview.issued_invoices(reader.db, desk.actor, limit=INVOICES)
-    reader.meet([one.buyer_id for one in found])
-    return invoices_section(reader, found, sold=True)
+def _issued(reader: Reader, desk: Desk, places: Places) -> Section:
+    found = overview.issued_invoices(reader.db, desk.actor, cursor=places.of("invoices"), limit=INVOICES)
+    reader.meet([one.buyer_id for one in found.rows])
+    return invoices_section(reader, found.rows, places.leaves("invoices", found.next), sold=True)
 
 
 def _balances(reader: Reader, desk: Desk) -> Section:

@@ -50,8 +50,24 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Leaves:
+    """Addresses of the first and of the next page of a list, empty where that is this one, or there is none.
+
+    name: of the list, where the page is opened.
+    """
+
+    name: str
+    first: str = ""
+    following: str = ""
+
+
+@dataclass(frozen=True)
 class Section:
-    """One part of a page.  fields: asked for with a GET of the same page, answered by the rest of the section."""
+    """One part of a page.
+
+    fields: asked for with a GET of the same page, answered by the rest of the section; leaves: where its table is one
+    page of a list.
+    """
 
     title: str
     note: str = ""
@@ -59,6 +75,7 @@ class Section:
     fields: Sequence[Field] = ()
     figures: Sequence[Figure] = ()
     tables: Sequence[Table] = ()
+    leaves: Leaves | None = None
 
 
 @dataclass(frozen=True)

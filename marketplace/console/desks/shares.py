@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from marketplace.console import codes
 from marketplace.console.desks.gate import Desk
 from marketplace.console.desks.links import neighbours
-from marketplace.console.desks.sections import Cell, Page, Section, amounts, money, table
+from marketplace.console.desks.places import Places
+from marketplace.console.desks.sections import Cell, Leaves, Page, Section, amounts, money, table
 from marketplace.console.reader import Reader
 from marketplace.settlement import overview
 from marketplace.settlement.overview import Divided, Summed
@@ -23,17 +24,15 @@ def page(reader: Reader, desk: Desk, cursor: str | None = None) -> Page:
     divided = overview.divided(reader.db, desk.actor)
     found = overview.shares_summed(reader.db, desk.actor, limit=CONTRIBUTORS + 1, after=cursor)
     found, more = found[:CONTRIBUTORS], found[CONTRIBUTORS:]
-    further = f"/participants/{desk.id}/shares?cursor={found[-1].cursor}" if more else ""
+    places = Places(f"/participants/{desk.id}/shares", {"cursor": cursor})
+    leaves = places.leaves("cursor", found[-1].cursor if more else None)
     reader.meet([one.owner.partition(":")[0] for one in found], [one.asset for one in found])
     return Page(
         title=reader.say("shares_title"),
         sub=Cell(reader.legal_name(desk.owner)),
-        neighbours=[
-            *neighbours(reader, desk),
-            *([Cell(reader.say("further_lines"), further)] if further else []),
-        ],
+        neighbours=neighbours(reader, desk),
         headline=own_share(reader, divided),
-        sections=[waterfall(reader, divided), _by_owner(reader, desk, found)],
+        sections=[waterfall(reader, divided), _by_owner(reader, desk, found, leaves)],
     )
 
 
@@ -55,7 +54,7 @@ def waterfall(reader: Reader, divided: Divided) -> Section:
     return Section(reader.say("divided_into"), figures=[amounts(reader, "divided_note", bars)])
 
 
-def _by_owner(reader: Reader, desk: Desk, shares: Sequence[Summed]) -> Section:
+def _by_owner(reader: Reader, desk: Desk, shares: Sequence[Summed], leaves: Leaves) -> Section:
     heads = "contributor share data_asset lines_paid# amount# ordered# waiting#"
     rows = [
         [
@@ -69,7 +68,7 @@ def _by_owner(reader: Reader, desk: Desk, shares: Sequence[Summed]) -> Section:
         ]
         for one in shares
     ]
-    return Section(reader.say("who_gets_what"), tables=[table(reader, heads, rows, "nothing_divided")])
+    return Section(reader.say("who_gets_what"), tables=[table(reader, heads, rows, "nothing_divided")], leaves=leaves)
 
 
 def _owner(reader: Reader, desk: Desk, owner: str) -> str:

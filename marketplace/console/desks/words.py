@@ -139,7 +139,8 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
     "no_invoices": ("There is no invoice yet.", "尚无账单。"),
     "issued_on": ("Issued", "开具日期"),
     "taken_back": ("Taken back", "已冲销"),
-    "further_lines": ("Further lines", "后续明细"),
+    "first_page": ("First page", "第一页"),
+    "next_page": ("Next page", "下一页"),
     "paid_so_far": ("Paid so far", "已付"),
     "paid_on": ("Paid", "付款日期"),
     "pdf": ("File", "文件"),
@@ -221,7 +222,6 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
     "listings_that_fit": ("Listings that fit", "符合的挂牌"),
     "matches": ("The catalogue before this demand", "目录与该需求的匹配"),
     "page_of_listings": ("This page judges {} listings.", "本页比对 {} 个挂牌。"),
-    "further_listings": ("Further listings", "后续挂牌"),
     "matches_note": (
         "What fits stands first; every filter says what was asked and what is there.",
         "符合者在前；每个条件均说明所需与现有。",

@@ -76,8 +76,7 @@ def _owed(*where: ColumnElement[bool]) -> Select[Any]:
         .join(event, col(event.id) == col(posted.meter_event))
         .where(
             col(posted.kind).in_(posting_rules().stage_kinds()),
-            # Said so, SQLite does not read all transactions over the index of reversals, and PostgreSQL knows that most
-            # are none; it takes length(), as in `settlement.queries.unbilled`, for a rare case and reads them all.
+            # As in `settlement.queries.unbilled`.
             col(posted.reverses).is_(None).is_(true()),
             ~taken_back.exists(),
             col(event.payee_id).is_not(None),

@@ -1,0 +1,45 @@
+"""A page of what a party has, of any list, is read in its order, whatever else there ever was.
+
+Revision ID: 0051
+Revises: 0050
+"""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0051"
+down_revision = "0050"
+branch_labels = None
+depends_on = None
+
+_LISTS = (
+    ("agreement", "buyer", "drafted"),
+    ("agreement", "provider", "drafted"),
+    ("invoice", "buyer", "issued"),
+    ("invoice", "issuer", "issued"),
+    ("payment_order", "issuer", "made"),
+    ("refund", "buyer", "owed"),
+    ("refund", "issuer", "owed"),
+    ("asset", "provider", "registered"),
+    ("offer", "provider", "made"),
+    ("listing", "operator", "submitted"),
+    ("application", "applicant", "filed"),
+    ("application", "registrar", "filed"),
+    ("dataspace_agreement", "buyer", "held"),
+    ("transfer", "agreement", "opened"),
+)
+
+
+def upgrade() -> None:
+    """Add indexes; those of the party, or the agreement, alone are the first part of them."""
+    for table, party, moment in _LISTS:
+        op.create_index(f"ix_{table}_{party}_{moment}", table, [f"{party}_id", f"{moment}_at", "id"])
+        op.drop_index(f"ix_{table}_{party}_id", table)
+
+
+def downgrade() -> None:
+    """Drop them."""
+    for table, party, moment in reversed(_LISTS):
+        op.create_index(f"ix_{table}_{party}_id", table, [f"{party}_id"])
+        op.drop_index(f"ix_{table}_{party}_{moment}", table)
