@@ -45,10 +45,19 @@ def _hold(db: Session, found: Invoice, now: datetime) -> None:
     db.flush()
     record_invoice(db, SERVICE_ACTOR, Tag.INVOICE_OVERDUE, found, now, {"held": True})
     lines = [one for one in queries.lines(db, found.id) if one.credited_by is None]
-    for agreement_id in sorted({one.agreement_id for one in lines if one.agreement_id}):
+    for agreement_id in _agreements(lines):
         agreement = negotiation.agreement(db, agreement_id)
         negotiation.lock_agreement(db, agreement)
         stopping.hold_for(db, agreement, Stop.INVOICE_OVERDUE, now)
+
+
+def hold_agreements(db: Session, lines: Sequence[InvoiceLine]) -> None:
+    """Hold the agreements of lines to the end of the transaction, in one order for all who pay and credit.
+
+    What is settled of a result meanwhile is known here, or comes after and finds the lines as they are then.
+    """
+    for agreement_id in _agreements(lines):
+        negotiation.lock_agreement(db, negotiation.agreement(db, agreement_id))
 
 
 def let_go(db: Session, lines: Sequence[InvoiceLine], now: datetime) -> None:
@@ -56,9 +65,13 @@ def let_go(db: Session, lines: Sequence[InvoiceLine], now: datetime) -> None:
 
     Records: negotiation:agreement_resumed.
     """
-    for agreement_id in sorted({one.agreement_id for one in lines if one.agreement_id}):
+    for agreement_id in _agreements(lines):
         standing = succession.in_place_of(db, agreement_id)
         if not queries.holding_invoices(db, (standing, *succession.amended(db, standing))):
             agreement = negotiation.agreement(db, agreement_id)
             negotiation.lock_agreement(db, agreement)
             stopping.release(db, agreement, Stop.INVOICE_OVERDUE, now)
+
+
+def _agreements(lines: Sequence[InvoiceLine]) -> list[str]:
+    return sorted({one.agreement_id for one in lines if one.agreement_id})

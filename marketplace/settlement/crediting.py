@@ -17,7 +17,7 @@ from marketplace.ledger.rules import Dimensions, Draft, ReversalReason
 from marketplace.participants import queries as participants
 from marketplace.settlement import queries
 from marketplace.settlement.billing import keep_document, next_number, record_invoice
-from marketplace.settlement.chasing import let_go
+from marketplace.settlement.chasing import hold_agreements, let_go
 from marketplace.settlement.deposits import returned
 from marketplace.settlement.document import invoice_document
 from marketplace.settlement.models import Invoice, InvoiceLine
@@ -56,6 +56,7 @@ def credit(
     if not lines:
         raise NothingToCredit("nothing is left to credit", expected="an uncredited line", got=f"{sorted(positions)}")
     step = INVOICE.step(InvoiceState(found.state), InvoiceState.CREDITED, actor.roles)
+    hold_agreements(db, lines)
     _require_not_paid_out(db, lines)
     _require_not_returned(db, lines)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +18,7 @@ from marketplace.settlement.models import Outcome
 from marketplace.settlement.results import NothingDeclared, NotTheVerifier, TooEarly
 from marketplace.settlement.rules import RulingStands
 from tests.exchange.parts import certified, listed, offered
-from tests.house import House
+from tests.house import House, open_house
 from tests.negotiation.parts import finalized
 from tests.settlement.parts import balance, bill, billed, credit, imbalance, lines, pay, post, shares
 from tests.transfer.doors import entries
@@ -200,3 +202,22 @@ def test_a_provider_does_not_verify_its_own_results(house: House) -> None:
         offered(house, version, price_plan=PLAN | {"verifier": "prt_hospital"})
     with pytest.raises(PlanDoesNotFit, match="within the term"):
         offered(house, version, price_plan=PLAN | {"window_days": 366})
+
+
+def test_a_deposit_that_is_paid_while_its_outcome_is_settled_goes_back(tmp_path: Path, either_url: str) -> None:
+    with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(1) as pool:
+        made = finalized(house, listing=listed(house, price_plan=PLAN)).id
+        post(house)
+        invoice = billed(house)
+        after_window(house)
+        declare(house, made, 929)
+        house.clock.advance(timedelta(days=14))
+        with house.db() as db:
+            results.settle(db, made, house.clock.now())
+            payment = pool.submit(pay, house, invoice)
+            with pytest.raises(TimeoutError):  # it waits for what is being settled
+                payment.result(timeout=1)
+        assert payment.result(timeout=20).state == "paid"
+        assert held(house) == 0 == balance(house, house.cast["pharma"].id, "asset:deposit")
+        assert len(entries(house, Tag.REFUND_OWED)) == 1
+        assert imbalance(house) == 0
