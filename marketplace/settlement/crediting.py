@@ -14,11 +14,12 @@ from marketplace.kernel.ids import new_id
 from marketplace.ledger import queries as books
 from marketplace.ledger import service as ledger
 from marketplace.ledger.rules import Dimensions, Draft, ReversalReason
+from marketplace.negotiation import queries as negotiation
 from marketplace.participants import queries as participants
 from marketplace.settlement import queries
 from marketplace.settlement.billing import keep_document, next_number, record_invoice
 from marketplace.settlement.chasing import hold_agreements, let_go
-from marketplace.settlement.deposits import returned
+from marketplace.settlement.deposits import return_deposit, returned
 from marketplace.settlement.document import invoice_document
 from marketplace.settlement.models import Invoice, InvoiceLine
 from marketplace.settlement.paying import cover
@@ -45,7 +46,8 @@ def credit(
 ) -> Invoice:
     """Take lines of an invoice back, all when none are named; returns the credit note.
 
-    In the books the charge, its payment and its shares are reversed; what was paid for it is owed back.
+    In the books the charge, its payment and its shares are reversed; what was paid for it is owed back, and with the
+    price of a result the deposit that secured it.
     Raises NothingToCredit, SharesPaidOut, DepositReturned, WrongState, NotYourStep.
     Records: settlement:invoice_credited, ledger:posted, settlement:refund_owed, and what closing by parts records.
     """
@@ -72,6 +74,7 @@ def credit(
     if back:
         owe(db, found, "credit_note", f"refund:{note.id}", back, now)
     booking = Booking()
+    _return_deposits(db, lines, entry, booking, now)
     cover(db, actor, found, entry, booking, now)
     booking.enter(db, now)
     let_go(db, lines, now)
@@ -100,6 +103,13 @@ def _require_not_returned(db: Session, lines: Sequence[InvoiceLine]) -> None:
             got=f"line {back[0]}",
             action="name the other lines",
         )
+
+
+def _return_deposits(db: Session, lines: Sequence[InvoiceLine], entry: str, booking: Booking, now: datetime) -> None:
+    """Owe back the deposits that secured prices which are not asked for any more."""
+    for line in lines:
+        if line.kind == queries.SUCCESS and line.agreement_id is not None:
+            return_deposit(db, negotiation.agreement(db, line.agreement_id), entry, booking, now)
 
 
 def _note(db: Session, found: Invoice, lines: Sequence[InvoiceLine], reason: ReversalReason, now: datetime) -> Invoice:

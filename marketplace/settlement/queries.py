@@ -29,7 +29,8 @@ from marketplace.settlement.models import (
 _PAGE = 500
 BUYER_FEE = "exchange.buyer_fee"
 DEPOSIT = "escrow.deposit"
-SALES = ("sale.access", "use.transfer", "sale.success")
+SUCCESS = "sale.success"
+SALES = ("sale.access", "use.transfer", SUCCESS)
 _PAYING_ORDER = (col(Share.owner), col(Share.line_id), col(Share.role))
 _LATEST: Final = Order((col(Invoice.issued_at), col(Invoice.id)), (col(Invoice.id),), latest_first=True)
 _BY_LINE: Final = Order((col(Share.line_id), col(Share.role)), (col(Share.line_id), col(Share.role)))

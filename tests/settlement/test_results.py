@@ -221,3 +221,34 @@ def test_a_deposit_that_is_paid_while_its_outcome_is_settled_goes_back(tmp_path:
         assert held(house) == 0 == balance(house, house.cast["pharma"].id, "asset:deposit")
         assert len(entries(house, Tag.REFUND_OWED)) == 1
         assert imbalance(house) == 0
+
+
+@pytest.mark.parametrize("parts", [0, 5_000_000])
+def test_a_price_that_is_credited_is_no_longer_secured(house: House, agreement: str, parts: int) -> None:
+    pharma = house.cast["pharma"].id
+    after_window(house)
+    declare(house, agreement, 931)
+    settle(house, agreement)
+    post(house)
+    price = billed(house)
+    if parts:
+        pay(house, price, "bank-part", parts)
+    credit(house, price)
+    assert held(house) == 0 == balance(house, pharma, "asset:deposit")
+    assert balance(house, pharma, "asset:refund-due") == DEPOSIT + parts
+    assert imbalance(house) == 0
+
+
+def test_a_deposit_paid_after_the_price_was_credited_goes_back(house: House) -> None:
+    made = finalized(house, listing=listed(house, price_plan=PLAN)).id
+    post(house)
+    deposit = billed(house)
+    after_window(house)
+    declare(house, made, 931)
+    settle(house, made)
+    post(house)
+    credit(house, billed(house))
+    assert len(entries(house, Tag.REFUND_OWED)) == 0
+    pay(house, deposit)
+    assert held(house) == 0 == balance(house, house.cast["pharma"].id, "asset:deposit")
+    assert imbalance(house) == 0
