@@ -15,7 +15,7 @@ from marketplace.negotiation import queries as negotiation
 from marketplace.settlement import queries, results
 from marketplace.settlement.crediting import DepositReturned
 from marketplace.settlement.models import Outcome
-from marketplace.settlement.results import NothingDeclared, NotTheVerifier, TooEarly
+from marketplace.settlement.results import NothingDeclared, NotTheVerifier, TooEarly, TooLate
 from marketplace.settlement.rules import RulingStands
 from tests.exchange.parts import certified, listed, offered
 from tests.house import House, open_house
@@ -252,3 +252,13 @@ def test_a_deposit_paid_after_the_price_was_credited_goes_back(house: House) -> 
     pay(house, deposit)
     assert held(house) == 0 == balance(house, house.cast["pharma"].id, "asset:deposit")
     assert imbalance(house) == 0
+
+
+def test_nothing_is_disputed_once_the_time_for_it_is_over(house: House, agreement: str) -> None:
+    after_window(house)
+    declare(house, agreement, 931)
+    house.clock.advance(timedelta(days=14))  # the worker that settles it is late
+    with pytest.raises(TooLate):
+        dispute(house, agreement)
+    assert settle(house, agreement) == "settled"
+    assert entries(house, Tag.OUTCOME_DISPUTED) == []
