@@ -48,7 +48,7 @@ def take_payment(
     *,
     by_hand: bool = False,
 ) -> None:
-    """Take a payment; the same bank reference again changes nothing.
+    """Take a payment; the same bank reference and sum again changes nothing.
 
     A part leaves the invoice open for the rest; what is paid beyond it is owed back to the buyer.
     reference: as `name_of_reference` gives it; booking: gets what the caller enters into the books; by_hand: no
@@ -61,7 +61,7 @@ def take_payment(
     queries.lock(db, found)
     known = bank_entry(db, found.issuer_id, reference)
 
-    if known is not None and known.invoice_id == found.id:
+    if known is not None and (known.invoice_id, known.amount_fen) == (found.id, amount_fen):
         return
     if known is not None and (known.outcome != "no_invoice" or known.amount_fen != amount_fen):
         raise WrongAmount("this reference paid something else", expected="another bank reference", got=reference)
