@@ -1,4 +1,7 @@
-"""What the clock does with an unpaid invoice: overdue at its due date, after 14 more days its agreements are held."""
+"""What the clock does with an unpaid invoice: overdue at its due date, after 14 more days its agreements are held.
+
+They are held as well 14 days after the bank took a payment back that nobody has made good.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from marketplace.negotiation import stopping
 from marketplace.negotiation.succession import queries as succession
 from marketplace.plumbing.epochs import Stop
 from marketplace.settlement import queries, rules
+from marketplace.settlement.bank.queries import reversed_at
 from marketplace.settlement.billing import record_invoice
 from marketplace.settlement.models import Invoice, InvoiceLine
 from marketplace.settlement.rules import INVOICE, InvoiceState
@@ -34,9 +38,17 @@ def chase(db: Session, invoice_id: str, now: datetime) -> Invoice:
         found.state, found.overdue_at = step.target, now
         db.add(found)
         record_invoice(db, SERVICE_ACTOR, Tag(step.tag), found, now, {})
-    if found.state == InvoiceState.OVERDUE and found.suspended_at is None and now >= found.due_at + rules.GRACE:
+    missing = _missing_since(db, found)
+    if missing is not None and found.suspended_at is None and now >= missing + rules.GRACE:
         _hold(db, found, now)
     return found
+
+
+def _missing_since(db: Session, found: Invoice) -> datetime | None:
+    """Since when money is missing that was asked for, None where none is: due and not paid, or taken back."""
+    if found.bounced_fen:
+        return max(found.due_at, reversed_at(db, found) or found.due_at)
+    return found.due_at if found.state == InvoiceState.OVERDUE else None
 
 
 def _hold(db: Session, found: Invoice, now: datetime) -> None:

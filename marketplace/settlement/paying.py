@@ -122,10 +122,12 @@ def _make_good(
     *,
     by_hand: bool,
 ) -> None:
-    """Take a payment in place of one that the bank took back after the lines were settled."""
+    """Take a payment in place of one that the bank took back after the lines were settled, or credited."""
     part = min(amount_fen, found.bounced_fen)
     found.bounced_fen -= part
-    found.received_fen += part
+    # What was too much, and went back before its payment was taken back, is not asked for by the invoice.
+    most = found.total_fen if found.paid_at is not None else found.total_fen - found.credited_fen
+    found.received_fen = min(found.received_fen + part, most)
     db.add(found)
     outcome = "overpaid" if amount_fen > part else "part_paid" if found.bounced_fen else "paid"
     db.merge(_taken(found, reference, amount_fen, outcome, now, by_hand=by_hand))
@@ -135,6 +137,10 @@ def _make_good(
     _book_whole(found, "payment.part", f"part:{reference}", part, entry, booking, now)
     if amount_fen > part:
         owe_surplus(db, found, f"settlement:{found.id}:surplus:{reference}", amount_fen - part, entry, booking, now)
+    if not found.bounced_fen:
+        lines = [one for one in queries.lines(db, found.id) if one.credited_by is None]
+        hold_agreements(db, lines)
+        let_go(db, lines, now)
 
 
 def cover(db: Session, actor: Actor, found: Invoice, entry: str, booking: Booking, now: datetime) -> None:

@@ -208,12 +208,14 @@ def lines(db: Session, invoice_id: str) -> Sequence[InvoiceLine]:
 
 
 def holding_invoices(db: Session, agreement_ids: Collection[str]) -> Sequence[str]:
-    """Unpaid invoices for which any of these agreements is held suspended."""
+    """Invoices that lack money, for which any of these agreements is held suspended."""
     rows = (
         select(Invoice.id)
         .join(InvoiceLine, col(InvoiceLine.invoice_id) == col(Invoice.id))
         .where(col(InvoiceLine.agreement_id).in_(agreement_ids), col(InvoiceLine.credited_by).is_(None))
-        .where(Invoice.state == "overdue", col(Invoice.suspended_at).is_not(None))
+        .where(
+            or_(col(Invoice.state) == "overdue", col(Invoice.bounced_fen) > 0), col(Invoice.suspended_at).is_not(None)
+        )
     )
     return db.exec(rows.distinct()).all()
 

@@ -7,11 +7,15 @@ from datetime import timedelta
 import pytest
 
 from marketplace.settlement import queries
+from marketplace.settlement.bank.orders import NothingToPay
 from tests.house import House
 from tests.negotiation.parts import finalized
 from tests.negotiation.succession.parts import agreement_of, amended, resume, settle, suspend
 from tests.negotiation.succession.test_duties import report
-from tests.settlement.parts import billed, lines, pay, post, sold
+from tests.settlement.parts import bank, billed, credit, imbalance, lines, pay, post, sold
+from tests.settlement.test_bank import order, statement, take
+from tests.settlement.test_refunds import refunds, yuan
+from tests.settlement.test_statements import back
 
 
 def standing(house: House, agreement: str) -> tuple[str, str, str]:
@@ -98,3 +102,56 @@ def test_payment_for_an_amendment_does_not_let_go_what_its_predecessor_owes(hous
         assert queries.invoice(db, earlier.id).state == "overdue"
     pay(house, earlier)
     assert standing(house, second.id) == FREE
+
+
+def test_who_has_a_payment_taken_back_by_the_bank_uses_no_longer_until_it_is_made_good(house: House) -> None:
+    agreement = sold(house)
+    invoice = billed(house)
+    paid = statement(("R1", yuan(invoice.total_fen), invoice.number))
+    pass_days(house, 30, 14)
+    assert standing(house, agreement) == HELD
+    assert take(house, paid) == [("paid", invoice.id)]
+    assert standing(house, agreement) == FREE
+    assert take(house, back(paid).replace("CRDT", "DBIT")) == [("reversed", invoice.id)]
+    pass_days(house, 13)
+    assert standing(house, agreement) == FREE
+    pass_days(house, 1)
+    assert standing(house, agreement) == HELD
+    half = invoice.total_fen // 2
+    assert take(house, statement(("R2", yuan(half), invoice.number))) == [("part_paid", invoice.id)]
+    assert standing(house, agreement) == HELD
+    assert take(house, statement(("R3", yuan(invoice.total_fen - half), invoice.number))) == [("paid", invoice.id)]
+    assert standing(house, agreement) == FREE
+    assert imbalance(house) == 0
+
+
+def test_a_payment_that_is_taken_back_before_its_day_counts_as_unpaid_from_that_day(house: House) -> None:
+    agreement = sold(house)
+    invoice = billed(house)
+    paid = statement(("R1", yuan(invoice.total_fen), invoice.number))
+    take(house, paid)
+    take(house, back(paid).replace("CRDT", "DBIT"))
+    pass_days(house, 30, 13)
+    assert standing(house, agreement) == FREE
+    pass_days(house, 1)
+    assert standing(house, agreement) == HELD
+    credit(house, invoice)
+    assert standing(house, agreement) == FREE
+
+
+def test_a_part_that_is_taken_back_after_the_rest_was_credited_is_not_refunded_beside(house: House) -> None:
+    sold(house)
+    invoice = billed(house)
+    for who in ("exchange", "pharma"):
+        bank(house, who)
+    part = statement(("R1", "10.00", invoice.number))
+    take(house, part)
+    credit(house, invoice)
+    assert [(one.cause, one.amount_fen) for one in refunds(house)] == [("overpayment", 1_000)]
+    take(house, back(part).replace("CRDT", "DBIT"))
+    with pytest.raises(NothingToPay):
+        order(house)
+    again = statement(("R2", "10.00", invoice.number))
+    assert take(house, again) == [("paid", invoice.id)]
+    assert order(house).total_fen == 1_000
+    assert imbalance(house) == 0
