@@ -46,19 +46,20 @@ def credit(
 ) -> Invoice:
     """Take lines of an invoice back, all when none are named; returns the credit note.
 
-    In the books the charge, its payment and its shares are reversed; what was paid for it is owed back, and with the
-    price of a result the deposit that secured it.
+    In the books the charge, its payment and its shares are reversed; what was paid for it is owed back, save what the
+    bank took back meanwhile, and with the price of a result the deposit that secured it.
     Raises NothingToCredit, SharesPaidOut, DepositReturned, WrongState, NotYourStep.
     Records: settlement:invoice_credited, ledger:posted, settlement:refund_owed, and what closing by parts records.
     """
     queries.lock(db, found)
-    wanted = [one for one in queries.lines(db, found.id) if not positions or one.position in positions]
+    every = queries.lines(db, found.id)
+    wanted = [one for one in every if not positions or one.position in positions]
     lines = [one for one in wanted if one.credited_by is None]
 
     if not lines:
         raise NothingToCredit("nothing is left to credit", expected="an uncredited line", got=f"{sorted(positions)}")
     step = INVOICE.step(InvoiceState(found.state), InvoiceState.CREDITED, actor.roles)
-    hold_agreements(db, lines)
+    hold_agreements(db, every)
     _require_not_paid_out(db, lines)
     _require_not_returned(db, lines)
 
@@ -77,7 +78,7 @@ def credit(
     _return_deposits(db, lines, entry, booking, now)
     cover(db, actor, found, entry, booking, now)
     booking.enter(db, now)
-    let_go(db, lines, now)
+    let_go(db, lines if found.bounced_fen else every, now)
     return note
 
 
@@ -143,7 +144,10 @@ def _note(db: Session, found: Invoice, lines: Sequence[InvoiceLine], reason: Rev
 def _take_back(
     db: Session, found: Invoice, lines: Sequence[InvoiceLine], reason: ReversalReason, entry: str, now: datetime
 ) -> int:
-    """Reverse at once what lines have brought into the books; returns the fen that are owed back for them."""
+    """Reverse at once what lines have brought into the books; returns the fen that are owed back for them.
+
+    What of it the bank took back is no longer missing.
+    """
     keys = list[str]()
     for line in lines:
         for share in queries.shares_of_line(db, line.id):
@@ -159,13 +163,24 @@ def _take_back(
     charges = [queries.standing(db, line) for line in lines]
     ledger.reverse_all(db, SERVICE_ACTOR, [*(posted[key] for key in keys if key in posted), *charges], reason, now)
     settled = books.ids_by_key(db, [payment_key(line, "paid") for line in lines])
-    paid = [line for line in lines if payment_key(line, "paid") in settled]
-    ledger.post_all(db, SERVICE_ACTOR, [_refund(found, line, entry, now) for line in paid], now)
-    return sum(line.price_fen for line in paid)
+    owed = _owed(found, [line for line in lines if payment_key(line, "paid") in settled])
+    ledger.post_all(db, SERVICE_ACTOR, [_refund(found, line, fen, entry, now) for line, fen in owed], now)
+    return sum(fen for _, fen in owed)
 
 
-def _refund(found: Invoice, line: InvoiceLine, entry: str, now: datetime) -> Draft:
+def _owed(found: Invoice, paid: Sequence[InvoiceLine]) -> list[tuple[InvoiceLine, int]]:
+    """What is owed back for each paid line; of what the bank took back the invoice asks for so much less instead."""
+    owed = list[tuple[InvoiceLine, int]]()
+    for line in paid:
+        gone = min(line.price_fen, found.bounced_fen)
+        found.bounced_fen -= gone
+        if line.price_fen > gone:
+            owed.append((line, line.price_fen - gone))
+    return owed
+
+
+def _refund(found: Invoice, line: InvoiceLine, fen: int, entry: str, now: datetime) -> Draft:
     parties = {"buyer": found.buyer_id, "venue": found.issuer_id}
     about = Dimensions(asset=line.asset_id, agreement=line.agreement_id)
-    key, amounts = payment_key(line, "refunded"), {"amount": line.price_fen}
+    key, amounts = payment_key(line, "refunded"), {"amount": fen}
     return payment("invoice.refund", key, parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]

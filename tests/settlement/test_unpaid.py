@@ -12,9 +12,10 @@ from tests.house import House
 from tests.negotiation.parts import finalized
 from tests.negotiation.succession.parts import agreement_of, amended, resume, settle, suspend
 from tests.negotiation.succession.test_duties import report
-from tests.settlement.parts import bank, billed, credit, imbalance, lines, pay, post, sold
+from tests.settlement.parts import balance, bank, billed, credit, imbalance, lines, pay, post, sold
 from tests.settlement.test_bank import order, statement, take
-from tests.settlement.test_refunds import refunds, yuan
+from tests.settlement.test_refunds import NOTHING, refunds, yuan
+from tests.settlement.test_refunds import standing as open_with_bank
 from tests.settlement.test_statements import back
 
 
@@ -155,3 +156,42 @@ def test_a_part_that_is_taken_back_after_the_rest_was_credited_is_not_refunded_b
     assert take(house, again) == [("paid", invoice.id)]
     assert order(house).total_fen == 1_000
     assert imbalance(house) == 0
+
+
+@pytest.mark.parametrize("first", ["access", "all"])
+def test_what_is_credited_after_the_bank_took_it_back_is_neither_owed_nor_missing(house: House, first: str) -> None:
+    agreement = sold(house, uses=1)
+    invoice = billed(house)
+    paid = statement(("R1", yuan(invoice.total_fen), invoice.number))
+    take(house, paid)
+    take(house, back(paid).replace("CRDT", "DBIT"))
+    pass_days(house, 44)
+    assert standing(house, agreement) == HELD
+    access, *_ = [one for one in lines(house, invoice) if one.kind == "sale.access"]
+    credit(house, invoice, [access.position] if first == "access" else [])
+    assert refunds(house) == []
+    left = invoice.total_fen - access.price_fen if first == "access" else 0
+    assert balance(house, house.cast["pharma"].id, "payable") == -left
+    if left:
+        assert standing(house, agreement) == HELD
+        take(house, statement(("R2", yuan(left), invoice.number)))
+    assert standing(house, agreement) == FREE
+    assert open_with_bank(house) == NOTHING
+    assert imbalance(house) == 0
+
+
+def test_a_credit_note_over_what_is_missing_lets_the_other_agreements_go(house: House) -> None:
+    first, second = sold(house), sold(house)
+    invoice = billed(house)
+    of_first = [one for one in lines(house, invoice) if one.agreement_id == first]
+    missing = sum(one.price_fen for one in of_first)
+    part = statement(("R1", yuan(missing), invoice.number))
+    take(house, part)
+    take(house, statement(("R2", yuan(invoice.total_fen - missing), invoice.number)))
+    take(house, back(part).replace("CRDT", "DBIT"))
+    pass_days(house, 44)
+    assert (standing(house, first), standing(house, second)) == (HELD, HELD)
+    credit(house, invoice, [one.position for one in of_first])
+    assert (standing(house, first), standing(house, second)) == (FREE, FREE)
+    assert refunds(house) == []
+    assert open_with_bank(house) == NOTHING
