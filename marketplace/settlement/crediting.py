@@ -8,6 +8,7 @@ from datetime import datetime
 from sqlmodel import Session
 
 from marketplace.audit.entry import Tag
+from marketplace.costing import queries as events
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
@@ -160,6 +161,7 @@ def _take_back(
     db.flush()
 
     posted = books.ids_by_key(db, keys)
+    events.hold(db, [line.meter_event for line in lines])  # a tariff may be corrected at this moment
     charges = [queries.standing(db, line) for line in lines]
     ledger.reverse_all(db, SERVICE_ACTOR, [*(posted[key] for key in keys if key in posted), *charges], reason, now)
     settled = books.ids_by_key(db, [payment_key(line, "paid") for line in lines])
