@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from marketplace.settlement import queries
+from marketplace.settlement import overview, queries
 from marketplace.settlement.bank.orders import NothingToPay
 from tests.house import House
 from tests.negotiation.parts import finalized
@@ -29,6 +29,12 @@ def pass_days(house: House, *days: int) -> None:
     for some in days:
         house.clock.advance(timedelta(days=some))
         settle(house)
+
+
+def owed(house: House) -> int:
+    """What the buyer reads that it still owes, fen."""
+    with house.runtime.database.reading() as db:
+        return overview.owed(db, house.cast["pharma"].actor, house.clock.now())[0]
 
 
 HELD = ("suspended", "service", "invoice_overdue")
@@ -164,11 +170,14 @@ def test_what_is_credited_after_the_bank_took_it_back_is_neither_owed_nor_missin
     invoice = billed(house)
     paid = statement(("R1", yuan(invoice.total_fen), invoice.number))
     take(house, paid)
+    assert owed(house) == 0
     take(house, back(paid).replace("CRDT", "DBIT"))
+    assert owed(house) == invoice.total_fen
     pass_days(house, 44)
     assert standing(house, agreement) == HELD
     access, *_ = [one for one in lines(house, invoice) if one.kind == "sale.access"]
     credit(house, invoice, [access.position] if first == "access" else [])
+    assert owed(house) == (invoice.total_fen - access.price_fen if first == "access" else 0)
     assert refunds(house) == []
     left = invoice.total_fen - access.price_fen if first == "access" else 0
     assert balance(house, house.cast["pharma"].id, "payable") == -left

@@ -141,6 +141,7 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
     "taken_back": ("Taken back", "已冲销"),
     "further_lines": ("Further lines", "后续明细"),
     "paid_so_far": ("Paid so far", "已付"),
+    "bounced": ("Taken back by the bank", "银行退回未补"),
     "paid_on": ("Paid", "付款日期"),
     "pdf": ("File", "文件"),
     "credit_note": ("credit note", "贷项通知单"),
