@@ -17,6 +17,7 @@ from marketplace.assets.models import Asset
 from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.canonical import Json
+from marketplace.kernel.clock import CHINA
 from marketplace.ledger import queries as ledger_queries
 from marketplace.ledger import service as ledger
 from marketplace.ledger.periods import end_of, month_after, month_of
@@ -124,10 +125,11 @@ def ask_for_write_offs(runtime: Runtime) -> None:
     An asset whose provider retired it is impaired, also while its listing stands.
     """
     now = runtime.clock.now()
+    today = now.astimezone(CHINA)  # whose months are over eight hours before those of UTC
     with runtime.database.transaction() as db:
         gone = queries.retired(db)
         for asset_id in queries.carried(db):
-            args, key = {"asset": asset_id}, f"{asset_id}:{now:%Y-%m-%d}"
+            args, key = {"asset": asset_id}, f"{asset_id}:{today:%Y-%m-%d}"
             if asset_id in gone:
                 outbox.enqueue(db, IMPAIR_TASK, args, key=key, now=now)
             else:

@@ -9,7 +9,7 @@ from sqlmodel import Field, SQLModel
 class MonthlyCharge(SQLModel, table=True):
     """What an agreement was charged for in one month of China's calendar, `2026-09`, and with it every amendment of it.
 
-    agreement_id: the first one of that line.
+    agreement_id: the first one of that line.  Plain prices per use keep no counters (`queries.plain_uses`).
     counted: what was metered and not free, in the quanta of the plan's measure (uses, studies, bytes); trial_used: what
     was free.  cap_fen: of the plan in force, or what was charged already where an amendment set a lower one, None =
     none; the database itself holds it up as the last of two guards.

@@ -84,6 +84,6 @@ def preview(plan: Json, before: Month, quanta: int, now: datetime, *, trial_days
 
 def preview_of_agreement(db: Session, agreement: Agreement, quanta: int, now: datetime) -> Preview:
     """What so much more would cost under an agreement in the month that runs."""
-    before = queries.month(db, queries.first_of(db, agreement.id), rules.month_of(now))
+    before = queries.had(db, agreement, rules.month_of(now))
     plan, trial = queries.signed_plan(db, agreement), access.trial_days(db, agreement)
     return preview(plan, before, quanta, now, trial_days=trial)

@@ -8,7 +8,10 @@ from datetime import datetime
 from sqlmodel import Session, col, func, select
 
 from marketplace.audit import documents
+from marketplace.charging import rules
 from marketplace.charging.models import ChargedStudy, MonthlyCharge
+from marketplace.charging.rules import Plain
+from marketplace.costing.models import MeterEvent
 from marketplace.exchange.pricing import Month, rate_of, read_plan
 from marketplace.kernel.canonical import Json
 from marketplace.negotiation.models import Agreement
@@ -49,8 +52,34 @@ def term(db: Session, agreement: Agreement, first: str) -> tuple[datetime, datet
     return max(begun.starts_at, begun.finalized_at), ends
 
 
+def had(db: Session, agreement: Agreement, name: str) -> Month:
+    """What an agreement and those it amended were charged for in a month so far."""
+    counters = month(db, first_of(db, agreement.id), name)
+    return plain_uses(db, agreement.id, name).with_counters(counters)
+
+
+def plain_uses(db: Session, agreement_id: str, name: str) -> Plain:
+    """What a month has had under those agreements that this one amended whose price per use was plain."""
+    line = [one for one in amended(db, agreement_id) if _is_plain(db, one)]
+    if not line:
+        return Plain()
+    first, after = rules.month_bounds(name)
+    rows = select(func.count(), func.sum(MeterEvent.unit_price_fen)).where(
+        col(MeterEvent.agreement_id).in_(line),
+        MeterEvent.kind == rules.KIND,
+        MeterEvent.at >= first,
+        MeterEvent.at < after,
+    )
+    uses, fen = db.exec(rows).one()
+    return Plain(uses, int(fen or 0))
+
+
+def _is_plain(db: Session, agreement_id: str) -> bool:
+    return rules.is_plain(rate_of(read_plan(signed_plan(db, db.get_one(Agreement, agreement_id)))))
+
+
 def month(db: Session, agreement_id: str, name: str) -> Month:
-    """What an agreement, the first of its line, was charged for in a month so far."""
+    """What the counters of an agreement, the first of its line, say of a month; free uses of all its months."""
     row = db.get(MonthlyCharge, (agreement_id, name), populate_existing=True)
     free = select(func.coalesce(func.sum(MonthlyCharge.trial_used), 0)).where(
         MonthlyCharge.agreement_id == agreement_id

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from calendar import monthrange
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from marketplace.exchange.pricing import Rate
+from marketplace.exchange.pricing import Month, Rate
 from marketplace.kernel.clock import CHINA
+
+KIND = "use.transfer"
+"""Kind of the metered events of uses."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,18 @@ class Used:
     uses: int
     bytes: int
     studies: frozenset[str] = field(default_factory=frozenset)
+
+
+@dataclass(frozen=True)
+class Plain:
+    """What a month has had at plain prices per use, which keep no counters.  fen: what these uses cost."""
+
+    uses: int = 0
+    fen: int = 0
+
+    def with_counters(self, month: Month) -> Month:
+        """All that a month has had, from what its counters say."""
+        return replace(month, counted=month.counted + self.uses, charged_fen=month.charged_fen + self.fen)
 
 
 def month_of(moment: datetime) -> str:
@@ -55,6 +70,11 @@ def days_in_force(month: str, begins: datetime, ends: datetime) -> tuple[int, in
         return 0, total
     last = high - timedelta(microseconds=1)
     return (last.date() - low.date()).days + 1, total
+
+
+def is_plain(rate: Rate | None) -> bool:
+    """Whether each use costs the same whatever came before it: such a price needs no counters of the month."""
+    return rate is not None and rate.linear and rate.measure == "use"
 
 
 def measures_studies(rate: Rate | None) -> bool:

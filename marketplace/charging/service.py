@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import update
@@ -11,7 +12,7 @@ from sqlmodel import Session, col, select
 from marketplace.audit.entry import Tag, record
 from marketplace.charging import queries, rules
 from marketplace.charging.models import ChargedStudy, MonthlyCharge
-from marketplace.charging.rules import Used
+from marketplace.charging.rules import KIND, Plain, Used
 from marketplace.costing.service import meter
 from marketplace.exchange.pricing import Charge, Month, Rate, charge_of, minimum_of, price_of_use, rate_of, read_plan
 from marketplace.exchange.queries import listing
@@ -20,11 +21,22 @@ from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import Conflict
 from marketplace.negotiation.models import Agreement
 
-KIND = "use.transfer"
-
 
 class MonthMoved(Conflict):
     """Another use was charged to this month at the same moment."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A month that this transaction holds.  first: agreement under which it is counted; before: all that it has had.
+
+    plain: of that, what its counters do not say.
+    """
+
+    first: str
+    month: str
+    before: Month
+    plain: Plain
 
 
 def charge(db: Session, actor: Actor, agreement: Agreement, plan: Json, used: Used, now: datetime) -> int:
@@ -37,15 +49,14 @@ def charge(db: Session, actor: Actor, agreement: Agreement, plan: Json, used: Us
     """
     rate = rate_of(read_plan(plan))
 
-    if rate is None or (rate.linear and rate.measure == "use"):
+    if rate is None or rules.is_plain(rate):
         amount = price_of_use(plan).minor * used.uses
         return _meter_use(db, actor, agreement, used, amount, now)
-    name, first = rules.month_of(now), queries.first_of(db, agreement.id)
-    before = _hold(db, first, name, rate)
-    charged = charge_of(rate, before, rules.quanta(rate, used, _count_studies(db, first, name, rate, used)))
+    held = _hold(db, agreement, rules.month_of(now), rate)
+    charged = charge_of(rate, held.before, rules.quanta(rate, used, _count_studies(db, held, rate, used)))
 
-    _advance(db, first, name, before, charged)
-    _record(db, actor, agreement, first, used, name, rate, charged, now)
+    _advance(db, held, charged)
+    _record(db, actor, agreement, held, used, rate, charged, now)
 
     if rate.measure == "use":
         return _meter_use(db, actor, agreement, used, charged.amount_fen, now)
@@ -68,95 +79,91 @@ def close_month(db: Session, agreement: Agreement, month: str, now: datetime) ->
 
     if rate is None or not rate.minimum_fen or now < after or not queries.closes(agreement, after):
         return 0
-    first = queries.first_of(db, agreement.id)
-    days, total = rules.days_in_force(month, *queries.term(db, agreement, first))
-    if not minimum_of(rate, queries.month(db, first, month).charged_fen, days, total):
+    days, total = rules.days_in_force(month, *queries.term(db, agreement, queries.first_of(db, agreement.id)))
+    if not minimum_of(rate, queries.had(db, agreement, month).charged_fen, days, total):
         return 0
-    before = _hold(db, first, month, rate)
+    held = _hold(db, agreement, month, rate)
+    before = held.before
     due = minimum_of(rate, before.charged_fen, days, total)
     charged = Charge(0, 0, due, False, Month(before.counted, before.charged_fen + due, before.trial_used))
 
-    _advance(db, first, month, before, charged)
+    _advance(db, held, charged)
     used = Used(f"minimum:{month}", 0, 0, 0)
-    _record(db, SERVICE_ACTOR, agreement, first, used, month, rate, charged, now)
+    _record(db, SERVICE_ACTOR, agreement, held, used, rate, charged, now)
 
-    _meter(db, SERVICE_ACTOR, agreement, f"use.minimum:{first}:{month}", due, now)
+    _meter(db, SERVICE_ACTOR, agreement, f"use.minimum:{held.first}:{month}", due, now)
     return due
 
 
-def _hold(db: Session, first: str, month: str, rate: Rate) -> Month:
+def _hold(db: Session, agreement: Agreement, month: str, rate: Rate) -> Held:
     """Make sure the month is there and keep other charges of this agreement waiting until the transaction ends."""
+    first = queries.first_of(db, agreement.id)
     insert = sqlite.insert if db.get_bind().dialect.name == "sqlite" else postgresql.insert
     row = insert(MonthlyCharge).values(
         agreement_id=first, month=month, counted=0, charged_fen=0, trial_used=0, cap_fen=rate.cap_fen
     )
     db.exec(row.on_conflict_do_nothing(index_elements=["agreement_id", "month"]))
-    held = select(MonthlyCharge.month).where(MonthlyCharge.agreement_id == first)
-    db.exec(held.order_by(col(MonthlyCharge.month)).with_for_update()).all()
-    found = queries.month(db, first, month)
+    kept = select(MonthlyCharge.month).where(MonthlyCharge.agreement_id == first)
+    db.exec(kept.order_by(col(MonthlyCharge.month)).with_for_update()).all()
+    counters, plain = queries.month(db, first, month), queries.plain_uses(db, agreement.id, month)
     # A cap that an amendment has lowered below what was charged allows no more; what was charged stays.
-    cap = None if rate.cap_fen is None else max(rate.cap_fen, found.charged_fen)
+    cap = None if rate.cap_fen is None else max(rate.cap_fen, counters.charged_fen)
     db.get_one(MonthlyCharge, (first, month)).cap_fen = cap
     db.flush()
-    return found
+    return Held(first, month, plain.with_counters(counters), plain)
 
 
-def _count_studies(db: Session, first: str, month: str, rate: Rate, used: Used) -> int:
+def _count_studies(db: Session, held: Held, rate: Rate, used: Used) -> int:
     """Note the studies of a use that were not counted before; how many."""
     if not rules.measures_studies(rate):
         return 0
-    scope = "" if rate.measure == "case" else month
-    new = sorted(used.studies - queries.counted_before(db, first, scope, used.studies))
-    db.add_all(ChargedStudy(agreement_id=first, month=scope, study=study) for study in new)
+    scope = "" if rate.measure == "case" else held.month
+    new = sorted(used.studies - queries.counted_before(db, held.first, scope, used.studies))
+    db.add_all(ChargedStudy(agreement_id=held.first, month=scope, study=study) for study in new)
     db.flush()
     return len(new)
 
 
-def _advance(db: Session, first: str, month: str, before: Month, charged: Charge) -> None:
-    after = charged.after
+def _advance(db: Session, held: Held, charged: Charge) -> None:
+    before, after, plain = held.before, charged.after, held.plain
     moved = db.exec(
         update(MonthlyCharge)
         .where(
-            col(MonthlyCharge.agreement_id) == first,
-            col(MonthlyCharge.month) == month,
-            col(MonthlyCharge.counted) == before.counted,
-            col(MonthlyCharge.charged_fen) == before.charged_fen,
+            col(MonthlyCharge.agreement_id) == held.first,
+            col(MonthlyCharge.month) == held.month,
+            col(MonthlyCharge.counted) == before.counted - plain.uses,
+            col(MonthlyCharge.charged_fen) == before.charged_fen - plain.fen,
         )
         .values(
-            counted=after.counted,
-            charged_fen=after.charged_fen,
+            counted=after.counted - plain.uses,
+            charged_fen=after.charged_fen - plain.fen,
             trial_used=MonthlyCharge.trial_used + after.trial_used - before.trial_used,
         )
         .execution_options(synchronize_session=False)
     )
     if moved.rowcount != 1:
-        raise MonthMoved("the month was charged at the same moment", got=f"{first} {month}", action="try again")
+        got = f"{held.first} {held.month}"
+        raise MonthMoved("the month was charged at the same moment", got=got, action="try again")
 
 
 def _record(
-    db: Session,
-    actor: Actor,
-    agreement: Agreement,
-    first: str,
-    used: Used,
-    month: str,
-    rate: Rate,
-    charged: Charge,
-    now: datetime,
+    db: Session, actor: Actor, agreement: Agreement, held: Held, used: Used, rate: Rate, charged: Charge, now: datetime
 ) -> None:
+    plain = held.plain
     facts: Json = {
         "use": used.transfer,
         "leg": used.leg,
-        "month": month,
+        "month": held.month,
         "measure": rate.measure,
         "quanta": str(charged.quanta),  # bytes may pass 2^53 one day
         "free": str(charged.free),
-        "counted": str(charged.after.counted),
+        "counted": str(charged.after.counted - plain.uses),
         "amount_fen": charged.amount_fen,
-        "charged_fen": charged.after.charged_fen,
+        "charged_fen": charged.after.charged_fen - plain.fen,
         "capped": charged.capped,
     }
-    facts |= {"counted_under": first} if first != agreement.id else {}
+    facts |= {"counted_under": held.first} if held.first != agreement.id else {}
+    facts |= {"plain_uses": plain.uses, "plain_fen": plain.fen} if plain.uses else {}
     about = {"asset": agreement.asset_id, "version": agreement.version_id, "agreement": agreement.id}
     record(db, actor, Tag.USE_PRICED, now, **about, facts=facts)
 

@@ -51,6 +51,14 @@ def events_after(db: Session, after: str, limit: int) -> Sequence[MeterEvent]:
     return db.exec(rows.limit(limit)).all()
 
 
+def hold(db: Session, events: Collection[str]) -> None:
+    """Keep whoever else takes the posting of one of these events back, or corrects it, waiting to the end."""
+    names = sorted(events)
+    for start in range(0, len(names), IDS):
+        rows = select(MeterEvent.id).where(col(MeterEvent.id).in_(names[start : start + IDS]))
+        db.exec(rows.order_by(col(MeterEvent.id)).with_for_update(key_share=True)).all()
+
+
 def pending(db: Session, *, asset_id: str | None = None) -> Sequence[MeterEvent]:
     """Events that are not in the books yet, of one asset or of all, by id."""
     rows = select(MeterEvent).join(MeterWaiting, col(MeterWaiting.event_id) == col(MeterEvent.id))

@@ -36,6 +36,7 @@ def rerate(
     Raises NoTariff.  Records: ledger:posted for each reversal and new posting.
     """
     book = book or tariff_book()
+    queries.hold(db, [event.id for event in events])
     standing = ledger_queries.standing(db, [event.id for event in events])
     lines = ledger_queries.postings_of(db, [one.id for one, _ in standing.values()])
 

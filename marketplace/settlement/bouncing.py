@@ -10,9 +10,12 @@ from marketplace.audit.entry import Tag, record
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.ledger.rules import Dimensions
+from marketplace.plumbing import outbox
 from marketplace.settlement.bank.queries import refund_for
+from marketplace.settlement.billing import CHASE_TASK
 from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.postings import Booking, payment
+from marketplace.settlement.rules import GRACE, InvoiceState
 
 
 def bounce(
@@ -27,8 +30,9 @@ def bounce(
 ) -> None:
     """Take a payment of a held invoice back.
 
-    What is still open of the invoice grows by it.  One that was paid stays so, its shares and refunds wait until a
-    credit makes it good.  What was too much is no longer owed back, unless its refund went to the bank already.
+    What is still open of the invoice grows by it.  One that asks for nothing any more stays so, its shares and refunds
+    wait until a credit makes it good, and after the grace its agreements do (`chasing.chase`).  What was too much is
+    no longer owed back, unless its refund went to the bank already.
     taken: the payment, once; reference: of the debit; facts: of the entry; booking: gets what the caller enters into
     the books.  Records: settlement:bank_entry_taken.
     """
@@ -43,8 +47,8 @@ def bounce(
         db.add(refund)
     taken.outcome = "reversed"
     found.received_fen = max(found.received_fen - part, 0)
-    if found.paid_at is not None:
-        found.bounced_fen += part
+    if found.state in {InvoiceState.PAID, InvoiceState.CREDITED}:
+        _miss(db, found, part, reference, now)
     db.add_all([taken, found])
     db.flush()
 
@@ -56,3 +60,12 @@ def bounce(
         booking.drafts.append(draft)
     if withdrawn:
         booking.taken_back.append(key)
+
+
+def _miss(db: Session, found: Invoice, part: int, reference: str, now: datetime) -> None:
+    """Wait for what an invoice lacks that asks for nothing by itself, and have it chased after the grace."""
+    if not found.bounced_fen:
+        found.suspended_at = None
+    found.bounced_fen += part
+    due = max(found.due_at, now) + GRACE
+    outbox.enqueue(db, CHASE_TASK, {"invoice": found.id}, key=f"{found.id}:{reference}", now=now, due=due)

@@ -1,4 +1,7 @@
-"""What the clock does with an unpaid invoice: overdue at its due date, after 14 more days its agreements are held."""
+"""What the clock does with an unpaid invoice: overdue at its due date, after 14 more days its agreements are held.
+
+They are held as well 14 days after the bank took a payment back that nobody has made good.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from marketplace.negotiation import stopping
 from marketplace.negotiation.succession import queries as succession
 from marketplace.plumbing.epochs import Stop
 from marketplace.settlement import queries, rules
+from marketplace.settlement.bank.queries import reversed_at
 from marketplace.settlement.billing import record_invoice
 from marketplace.settlement.models import Invoice, InvoiceLine
 from marketplace.settlement.rules import INVOICE, InvoiceState
@@ -34,9 +38,17 @@ def chase(db: Session, invoice_id: str, now: datetime) -> Invoice:
         found.state, found.overdue_at = step.target, now
         db.add(found)
         record_invoice(db, SERVICE_ACTOR, Tag(step.tag), found, now, {})
-    if found.state == InvoiceState.OVERDUE and found.suspended_at is None and now >= found.due_at + rules.GRACE:
+    missing = _missing_since(db, found)
+    if missing is not None and found.suspended_at is None and now >= missing + rules.GRACE:
         _hold(db, found, now)
     return found
+
+
+def _missing_since(db: Session, found: Invoice) -> datetime | None:
+    """Since when money is missing that was asked for, None where none is: due and not paid, or taken back."""
+    if found.bounced_fen:
+        return max(found.due_at, reversed_at(db, found) or found.due_at)
+    return found.due_at if found.state == InvoiceState.OVERDUE else None
 
 
 def _hold(db: Session, found: Invoice, now: datetime) -> None:
@@ -45,10 +57,19 @@ def _hold(db: Session, found: Invoice, now: datetime) -> None:
     db.flush()
     record_invoice(db, SERVICE_ACTOR, Tag.INVOICE_OVERDUE, found, now, {"held": True})
     lines = [one for one in queries.lines(db, found.id) if one.credited_by is None]
-    for agreement_id in sorted({one.agreement_id for one in lines if one.agreement_id}):
+    for agreement_id in _agreements(lines):
         agreement = negotiation.agreement(db, agreement_id)
         negotiation.lock_agreement(db, agreement)
         stopping.hold_for(db, agreement, Stop.INVOICE_OVERDUE, now)
+
+
+def hold_agreements(db: Session, lines: Sequence[InvoiceLine]) -> None:
+    """Hold the agreements of lines to the end of the transaction, in one order for all who pay and credit.
+
+    What is settled of a result meanwhile is known here, or comes after and finds the lines as they are then.
+    """
+    for agreement_id in _agreements(lines):
+        negotiation.lock_agreement(db, negotiation.agreement(db, agreement_id))
 
 
 def let_go(db: Session, lines: Sequence[InvoiceLine], now: datetime) -> None:
@@ -56,9 +77,13 @@ def let_go(db: Session, lines: Sequence[InvoiceLine], now: datetime) -> None:
 
     Records: negotiation:agreement_resumed.
     """
-    for agreement_id in sorted({one.agreement_id for one in lines if one.agreement_id}):
+    for agreement_id in _agreements(lines):
         standing = succession.in_place_of(db, agreement_id)
         if not queries.holding_invoices(db, (standing, *succession.amended(db, standing))):
             agreement = negotiation.agreement(db, agreement_id)
             negotiation.lock_agreement(db, agreement)
             stopping.release(db, agreement, Stop.INVOICE_OVERDUE, now)
+
+
+def _agreements(lines: Sequence[InvoiceLine]) -> list[str]:
+    return sorted({one.agreement_id for one in lines if one.agreement_id})

@@ -18,6 +18,8 @@ from marketplace.settlement.models import BankAccount, SchemeChoice
 from marketplace.settlement.schemas import BankAccountIn, PartName, SchemeChoiceIn
 from marketplace.settlement.waterfall import scheme
 
+TREASURY = "treasury"
+
 
 class NotAProvider(Forbidden):
     """Only a provider chooses how its sales are settled."""
@@ -27,17 +29,21 @@ class UnknownOwner(Invalid):
     """A share goes to a participant, or to a named part of the provider."""
 
 
+class NotTheTreasury(Invalid):
+    """Income that is the treasury's does not go to the provider itself."""
+
+
 def choose_scheme(db: Session, actor: Actor, asked: SchemeChoiceIn, now: datetime) -> SchemeChoice:
     """Choose the scheme for what is settled from now on, and who gets each role's share.
 
-    Raises NotAProvider, NoSuchScheme, UnknownOwner.  Records: settlement:scheme_chosen.
+    Raises NotAProvider, NoSuchScheme, UnknownOwner, NotTheTreasury.  Records: settlement:scheme_chosen.
     """
     if not actor.has(Role.PROVIDER):
         raise NotAProvider("choosing a scheme needs the role provider", got=", ".join(sorted(actor.roles)))
     chosen = scheme(asked.scheme)
     owners: Json = {}
     for role, owner in sorted(asked.owners.items()):
-        owners[role] = _owner(db, actor, owner)
+        owners[role] = _owner(db, actor, role, owner)
 
     found = queries.choice(db, actor.participant)
     made = found or SchemeChoice(provider_id=actor.participant, scheme="", owners={}, chosen_at=now)
@@ -66,8 +72,14 @@ def set_account(db: Session, actor: Actor, asked: BankAccountIn, now: datetime) 
     return made
 
 
-def _owner(db: Session, actor: Actor, owner: str) -> str:
+def _owner(db: Session, actor: Actor, role: str, owner: str) -> str:
     participant, _, part = owner.partition(":")
+    if role == TREASURY and participant == actor.participant and part != TREASURY:
+        raise NotTheTreasury(
+            "non-tax revenue is paid to the treasury, not back to who earned it",
+            expected=f"{actor.participant}:{TREASURY}, or the participant that collects for it",
+            got=owner,
+        )
     if part and (participant != actor.participant or part not in get_args(PartName)):
         parts = " or ".join(get_args(PartName))
         raise UnknownOwner("a part belongs to the provider itself", expected=f"{actor.participant}:{parts}")

@@ -8,17 +8,19 @@ from datetime import datetime
 from sqlmodel import Session
 
 from marketplace.audit.entry import Tag
+from marketplace.costing import queries as events
 from marketplace.kernel.actor import SERVICE_ACTOR, Actor
 from marketplace.kernel.errors import Conflict
 from marketplace.kernel.ids import new_id
 from marketplace.ledger import queries as books
 from marketplace.ledger import service as ledger
 from marketplace.ledger.rules import Dimensions, Draft, ReversalReason
+from marketplace.negotiation import queries as negotiation
 from marketplace.participants import queries as participants
 from marketplace.settlement import queries
 from marketplace.settlement.billing import keep_document, next_number, record_invoice
-from marketplace.settlement.chasing import let_go
-from marketplace.settlement.deposits import returned
+from marketplace.settlement.chasing import hold_agreements, let_go
+from marketplace.settlement.deposits import return_deposit, returned
 from marketplace.settlement.document import invoice_document
 from marketplace.settlement.models import Invoice, InvoiceLine
 from marketplace.settlement.paying import cover
@@ -45,17 +47,20 @@ def credit(
 ) -> Invoice:
     """Take lines of an invoice back, all when none are named; returns the credit note.
 
-    In the books the charge, its payment and its shares are reversed; what was paid for it is owed back.
+    In the books the charge, its payment and its shares are reversed; what was paid for it is owed back, save what the
+    bank took back meanwhile, and with the price of a result the deposit that secured it.
     Raises NothingToCredit, SharesPaidOut, DepositReturned, WrongState, NotYourStep.
     Records: settlement:invoice_credited, ledger:posted, settlement:refund_owed, and what closing by parts records.
     """
     queries.lock(db, found)
-    wanted = [one for one in queries.lines(db, found.id) if not positions or one.position in positions]
+    every = queries.lines(db, found.id)
+    wanted = [one for one in every if not positions or one.position in positions]
     lines = [one for one in wanted if one.credited_by is None]
 
     if not lines:
         raise NothingToCredit("nothing is left to credit", expected="an uncredited line", got=f"{sorted(positions)}")
     step = INVOICE.step(InvoiceState(found.state), InvoiceState.CREDITED, actor.roles)
+    hold_agreements(db, every)
     _require_not_paid_out(db, lines)
     _require_not_returned(db, lines)
 
@@ -71,9 +76,10 @@ def credit(
     if back:
         owe(db, found, "credit_note", f"refund:{note.id}", back, now)
     booking = Booking()
+    _return_deposits(db, lines, entry, booking, now)
     cover(db, actor, found, entry, booking, now)
     booking.enter(db, now)
-    let_go(db, lines, now)
+    let_go(db, lines if found.bounced_fen else every, now)
     return note
 
 
@@ -99,6 +105,13 @@ def _require_not_returned(db: Session, lines: Sequence[InvoiceLine]) -> None:
             got=f"line {back[0]}",
             action="name the other lines",
         )
+
+
+def _return_deposits(db: Session, lines: Sequence[InvoiceLine], entry: str, booking: Booking, now: datetime) -> None:
+    """Owe back the deposits that secured prices which are not asked for any more."""
+    for line in lines:
+        if line.kind == queries.SUCCESS and line.agreement_id is not None:
+            return_deposit(db, negotiation.agreement(db, line.agreement_id), entry, booking, now)
 
 
 def _note(db: Session, found: Invoice, lines: Sequence[InvoiceLine], reason: ReversalReason, now: datetime) -> Invoice:
@@ -132,7 +145,10 @@ def _note(db: Session, found: Invoice, lines: Sequence[InvoiceLine], reason: Rev
 def _take_back(
     db: Session, found: Invoice, lines: Sequence[InvoiceLine], reason: ReversalReason, entry: str, now: datetime
 ) -> int:
-    """Reverse at once what lines have brought into the books; returns the fen that are owed back for them."""
+    """Reverse at once what lines have brought into the books; returns the fen that are owed back for them.
+
+    What of it the bank took back is no longer missing.
+    """
     keys = list[str]()
     for line in lines:
         for share in queries.shares_of_line(db, line.id):
@@ -145,16 +161,28 @@ def _take_back(
     db.flush()
 
     posted = books.ids_by_key(db, keys)
+    events.hold(db, [line.meter_event for line in lines])  # a tariff may be corrected at this moment
     charges = [queries.standing(db, line) for line in lines]
     ledger.reverse_all(db, SERVICE_ACTOR, [*(posted[key] for key in keys if key in posted), *charges], reason, now)
     settled = books.ids_by_key(db, [payment_key(line, "paid") for line in lines])
-    paid = [line for line in lines if payment_key(line, "paid") in settled]
-    ledger.post_all(db, SERVICE_ACTOR, [_refund(found, line, entry, now) for line in paid], now)
-    return sum(line.price_fen for line in paid)
+    owed = _owed(found, [line for line in lines if payment_key(line, "paid") in settled])
+    ledger.post_all(db, SERVICE_ACTOR, [_refund(found, line, fen, entry, now) for line, fen in owed], now)
+    return sum(fen for _, fen in owed)
 
 
-def _refund(found: Invoice, line: InvoiceLine, entry: str, now: datetime) -> Draft:
+def _owed(found: Invoice, paid: Sequence[InvoiceLine]) -> list[tuple[InvoiceLine, int]]:
+    """What is owed back for each paid line; of what the bank took back the invoice asks for so much less instead."""
+    owed = list[tuple[InvoiceLine, int]]()
+    for line in paid:
+        gone = min(line.price_fen, found.bounced_fen)
+        found.bounced_fen -= gone
+        if line.price_fen > gone:
+            owed.append((line, line.price_fen - gone))
+    return owed
+
+
+def _refund(found: Invoice, line: InvoiceLine, fen: int, entry: str, now: datetime) -> Draft:
     parties = {"buyer": found.buyer_id, "venue": found.issuer_id}
     about = Dimensions(asset=line.asset_id, agreement=line.agreement_id)
-    key, amounts = payment_key(line, "refunded"), {"amount": line.price_fen}
+    key, amounts = payment_key(line, "refunded"), {"amount": fen}
     return payment("invoice.refund", key, parties, amounts, entry=entry, at=now, about=about)  # type: ignore[arg-type]

@@ -17,16 +17,18 @@ from marketplace.settlement.rules import OutcomeState
 
 
 def due_back(db: Session, agreement_id: str, booking: Booking) -> bool:
-    """Whether nothing is left to secure: the target was missed, or it was met and the price is paid.
+    """Whether nothing is left to secure: the target was missed, or the price is paid or was credited.
 
     booking: what enters the books with it.
     """
     found = db.get(Outcome, agreement_id, populate_existing=True)
     if found is None or found.state != OutcomeState.SETTLED:
         return False
-    rows = select(InvoiceLine).where(InvoiceLine.agreement_id == agreement_id, InvoiceLine.kind == "sale.success")
+    rows = select(InvoiceLine).where(InvoiceLine.agreement_id == agreement_id, InvoiceLine.kind == queries.SUCCESS)
     price = db.exec(rows).first()
-    return not found.met or (price is not None and booking.holds(db, payment_key(price, "paid")))
+    if not found.met or price is None:
+        return not found.met
+    return price.credited_by is not None or booking.holds(db, payment_key(price, "paid"))
 
 
 def returned(db: Session, line: InvoiceLine) -> bool:

@@ -29,8 +29,8 @@ class Invoice(SQLModel, table=True):
     number: without gaps within issuer, kind and year; period: a month, `2026-09`, or the moment up to which it was
     issued; document: SHA-256 of the document both may read; credits: the invoice that a credit note is about.
     received_fen: what was paid so far, never more than was asked; credited_fen: what credit notes took off;
-    bounced_fen: what the bank took back after it was paid as a whole; until it is made good nothing of it is paid out;
-    suspended_at: when its agreements were held for being unpaid.
+    bounced_fen: what the bank took back after it asked for nothing any more; until it is made good nothing is paid out
+    of it; suspended_at: when its agreements were held for being unpaid, or for what the bank took back.
     """
 
     __tablename__ = "invoice"

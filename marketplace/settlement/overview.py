@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, or_, tuple_
+from sqlalchemy import ColumnElement, and_, case, or_, tuple_
 from sqlmodel import Session, col, func, select
 
 from marketplace.costing.models import MeterEvent
@@ -58,12 +58,13 @@ class BadPlace(Invalid):
 def owed(db: Session, actor: Actor, now: datetime) -> tuple[int, int]:
     """(fen that the caller still owes on its invoices; the part of it that is past its due date).
 
-    What was paid already and what credit notes took back is owed no more.
+    What was paid already and what credit notes took back is owed no more; what the bank took back is owed again.
     """
-    left = col(Invoice.total_fen) - col(Invoice.credited_fen) - col(Invoice.received_fen)
+    open_ = col(Invoice.state).in_((InvoiceState.ISSUED, InvoiceState.OVERDUE))
+    asked = col(Invoice.total_fen) - col(Invoice.credited_fen) - col(Invoice.received_fen)
+    left = case((open_, asked), else_=col(Invoice.bounced_fen))
     rows = select(func.coalesce(func.sum(left), 0), func.coalesce(func.sum(left).filter(col(Invoice.due_at) <= now), 0))
-    rows = rows.where(Invoice.buyer_id == actor.participant, Invoice.kind == "invoice")
-    every, late = db.exec(rows.where(col(Invoice.state).in_((InvoiceState.ISSUED, InvoiceState.OVERDUE)))).one()
+    every, late = db.exec(rows.where(Invoice.buyer_id == actor.participant, Invoice.kind == "invoice")).one()
     # PostgreSQL sums BIGINT as NUMERIC, hence int().
     return int(every), int(late)
 

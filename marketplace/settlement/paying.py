@@ -14,7 +14,7 @@ from marketplace.ledger.rules import Dimensions
 from marketplace.settlement import queries
 from marketplace.settlement.bank.queries import bank_entry, hold_bank
 from marketplace.settlement.billing import record_invoice
-from marketplace.settlement.chasing import let_go
+from marketplace.settlement.chasing import hold_agreements, let_go
 from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.postings import Booking, payment
 from marketplace.settlement.refunding import owe_surplus
@@ -48,7 +48,7 @@ def take_payment(
     *,
     by_hand: bool = False,
 ) -> None:
-    """Take a payment; the same bank reference again changes nothing.
+    """Take a payment; the same bank reference and sum again changes nothing.
 
     A part leaves the invoice open for the rest; what is paid beyond it is owed back to the buyer.
     reference: as `name_of_reference` gives it; booking: gets what the caller enters into the books; by_hand: no
@@ -61,7 +61,7 @@ def take_payment(
     queries.lock(db, found)
     known = bank_entry(db, found.issuer_id, reference)
 
-    if known is not None and known.invoice_id == found.id:
+    if known is not None and (known.invoice_id, known.amount_fen) == (found.id, amount_fen):
         return
     if known is not None and (known.outcome != "no_invoice" or known.amount_fen != amount_fen):
         raise WrongAmount("this reference paid something else", expected="another bank reference", got=reference)
@@ -122,10 +122,12 @@ def _make_good(
     *,
     by_hand: bool,
 ) -> None:
-    """Take a payment in place of one that the bank took back after the lines were settled."""
+    """Take a payment in place of one that the bank took back after the lines were settled, or credited."""
     part = min(amount_fen, found.bounced_fen)
     found.bounced_fen -= part
-    found.received_fen += part
+    # What was too much, and went back before its payment was taken back, is not asked for by the invoice.
+    most = found.total_fen if found.paid_at is not None else found.total_fen - found.credited_fen
+    found.received_fen = min(found.received_fen + part, most)
     db.add(found)
     outcome = "overpaid" if amount_fen > part else "part_paid" if found.bounced_fen else "paid"
     db.merge(_taken(found, reference, amount_fen, outcome, now, by_hand=by_hand))
@@ -135,6 +137,10 @@ def _make_good(
     _book_whole(found, "payment.part", f"part:{reference}", part, entry, booking, now)
     if amount_fen > part:
         owe_surplus(db, found, f"settlement:{found.id}:surplus:{reference}", amount_fen - part, entry, booking, now)
+    if not found.bounced_fen:
+        lines = [one for one in queries.lines(db, found.id) if one.credited_by is None]
+        hold_agreements(db, lines)
+        let_go(db, lines, now)
 
 
 def cover(db: Session, actor: Actor, found: Invoice, entry: str, booking: Booking, now: datetime) -> None:
@@ -165,6 +171,7 @@ def _close(
     """
     step = INVOICE.step(InvoiceState(found.state), InvoiceState.PAID, actor.roles)
     lines = [one for one in queries.lines(db, found.id) if one.credited_by is None]
+    hold_agreements(db, lines)
     found.state, found.paid_at = step.target, now
     db.add(found)
     db.flush()

@@ -29,7 +29,8 @@ from marketplace.settlement.models import (
 _PAGE = 500
 BUYER_FEE = "exchange.buyer_fee"
 DEPOSIT = "escrow.deposit"
-SALES = ("sale.access", "use.transfer", "sale.success")
+SUCCESS = "sale.success"
+SALES = ("sale.access", "use.transfer", SUCCESS)
 _PAYING_ORDER = (col(Share.owner), col(Share.line_id), col(Share.role))
 LATEST: Final = Order((col(Invoice.issued_at), col(Invoice.id)), (col(Invoice.id),), latest_first=True)
 """Of invoices."""
@@ -211,12 +212,14 @@ def lines(db: Session, invoice_id: str) -> Sequence[InvoiceLine]:
 
 
 def holding_invoices(db: Session, agreement_ids: Collection[str]) -> Sequence[str]:
-    """Unpaid invoices for which any of these agreements is held suspended."""
+    """Invoices that lack money, for which any of these agreements is held suspended."""
     rows = (
         select(Invoice.id)
         .join(InvoiceLine, col(InvoiceLine.invoice_id) == col(Invoice.id))
         .where(col(InvoiceLine.agreement_id).in_(agreement_ids), col(InvoiceLine.credited_by).is_(None))
-        .where(Invoice.state == "overdue", col(Invoice.suspended_at).is_not(None))
+        .where(
+            or_(col(Invoice.state) == "overdue", col(Invoice.bounced_fen) > 0), col(Invoice.suspended_at).is_not(None)
+        )
     )
     return db.exec(rows.distinct()).all()
 

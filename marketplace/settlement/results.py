@@ -20,7 +20,7 @@ from marketplace.negotiation.models import Agreement
 from marketplace.negotiation.rules import AgreementState
 from marketplace.negotiation.steps import record_agreement
 from marketplace.plumbing import outbox
-from marketplace.settlement import rules
+from marketplace.settlement import queries, rules
 from marketplace.settlement.deposits import return_deposit
 from marketplace.settlement.models import Outcome
 from marketplace.settlement.postings import Booking
@@ -39,6 +39,10 @@ class NotTheVerifier(Forbidden):
 
 class TooEarly(Conflict):
     """The window in which the result is measured is not over."""
+
+
+class TooLate(Conflict):
+    """The time in which the result could be disputed is over."""
 
 
 class NothingDeclared(Conflict):
@@ -100,7 +104,7 @@ def declare(db: Session, actor: Actor, agreement: Agreement, value_permille: int
 def dispute(db: Session, actor: Actor, agreement: Agreement, reason: str, now: datetime) -> Outcome:
     """Dispute what was declared, once and within 14 days; the verifier then speaks again.
 
-    reason: a code.  Raises NotForResults, NothingDeclared, RulingStands, WrongState, NotYourStep.
+    reason: a code.  Raises NotForResults, NothingDeclared, RulingStands, TooLate, WrongState, NotYourStep.
     Records: settlement:outcome_disputed.
     """
     negotiation.lock_agreement(db, agreement)
@@ -113,6 +117,9 @@ def dispute(db: Session, actor: Actor, agreement: Agreement, reason: str, now: d
         return found
     if found.rulings > 1:
         raise rules.RulingStands("a result is disputed once", got=f"ruling {found.rulings}")
+    stands_from = found.declared_at + rules.DISPUTE_WITHIN
+    if found.state == OutcomeState.DECLARED and now >= stands_from:
+        raise TooLate("what was declared stands", expected=f"before {timestamp(stands_from)}", got=timestamp(now))
     side = negotiation.side_of(agreement, actor)
     step = OUTCOME.step(OutcomeState(found.state), OutcomeState.DISPUTED, [side] if side else [])
 
@@ -167,7 +174,7 @@ def _charge(db: Session, agreement: Agreement, price_fen: int, now: datetime) ->
     meter(
         db,
         SERVICE_ACTOR,
-        "sale.success",
+        queries.SUCCESS,
         1,
         now,
         key=f"success:{agreement.id}",

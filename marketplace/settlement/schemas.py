@@ -97,6 +97,7 @@ class InvoiceOut(BaseModel):
     vat_fen: int
     received_fen: int = Field(description="What was paid so far, never more than was asked for.")
     credited_fen: int
+    bounced_fen: int = Field(description="What the bank took back of it after it was paid, and nobody has made good.")
     credits: str | None
     issued_at: datetime
     due_at: datetime

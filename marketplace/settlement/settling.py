@@ -58,7 +58,7 @@ def settle_line(db: Session, found: Invoice, line: InvoiceLine, entry: str, book
             kind = "settlement.treasury" if share.role in TREASURY else "settlement.share"
             beneficiary = parties | {"beneficiary": share.owner}
             _book(booking, kind, line, share.role, beneficiary, {"amount": share.amount_fen}, cause, now, about)
-    if line.kind == "sale.success" and line.agreement_id is not None:
+    if line.kind == queries.SUCCESS and line.agreement_id is not None:
         return_deposit(db, negotiation.agreement(db, line.agreement_id), entry, booking, now)
 
 

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -148,6 +148,18 @@ def test_the_schedule_asks_once_a_day_and_workers_write_off(house, asset):
     run_due(house.runtime)
     assert held(house, asset)["expense:amortisation"] == row.cost_minor // 10
     assert {capital.WRITE_OFF_TASK, capital.IMPAIR_TASK} <= set(REGISTRY)
+
+
+def test_a_month_is_written_off_when_it_is_over_in_china_though_its_day_was_asked_for_in_utc(house, asset):
+    row = capitalise(house, asset, useful_life_months=10)
+    for moment, written in ((15, 0), (17, row.cost_minor // 10)):  # 23:00 and 01:00 in China
+        house.clock.advance(datetime(2026, 9, 30, moment, tzinfo=UTC) - house.clock.now())
+        capital.ask_for_write_offs(house.runtime)
+        run_due(house.runtime)
+        assert held(house, asset).get("expense:amortisation", 0) == written
+    with house.db() as db:
+        found = select(LedgerTransaction).where(LedgerTransaction.kind == "capital.amortised")
+        assert [one.period for one in db.exec(found)] == ["2026-09"]
 
 
 def test_the_last_listing_withdrawn_impairs_what_is_left_for_good(house):

@@ -106,3 +106,28 @@ def test_an_agreement_paid_for_its_result_is_not_amended(house: House) -> None:
     for changes in ({"price_plan": RESULTS | {"price_fen": 30_000_000}}, {"parameters": {"max_uses": 9}}):
         with pytest.raises(PlanDoesNotFit, match="not amended"):
             amend(house, first, "pharma", **changes)
+
+
+def test_what_a_plain_plan_had_counts_under_the_cap_and_the_tiers_of_its_amendment(house: House) -> None:
+    first = bought(house)
+    assert [use(house, first, number) for number in range(2)] == [1000, 1000]
+    second = changed(house, first, monthly_cap_fen=2500, tiers=[{"above": 2, "price_fen": 700}])
+    assert [use(house, second, number) for number in (2, 3)] == [500, 0]
+    third = changed(house, second)
+    assert use(house, third, 4) == 1000
+    fourth = changed(house, third, monthly_cap_fen=3800)
+    assert [use(house, fourth, number) for number in (5, 6)] == [300, 0]
+    assert findings(house) == []
+
+
+def test_what_a_plain_plan_had_counts_towards_the_minimum_of_its_amendment(house: House) -> None:
+    first = bought(house)
+    assert [use(house, first, number) for number in range(4)] == [1000] * 4
+    second = changed(house, first, monthly_minimum_fen=9000)
+    assert use(house, second, 5) == 1000
+    house.clock.advance(timedelta(days=35))
+    due = 9000 * 22 // 30 - 5000  # in force on 22 days of September
+    for expected in (due, 0):
+        assert close_minimums(house.runtime, house.clock.now()) == expected
+    assert metered(house)[f"use.minimum:{first}:2026-09"] == due
+    assert findings(house) == []

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
+from sqlmodel import Session
+
 from marketplace.charging import queries as charging_queries
 from marketplace.charging import service as charging
 from marketplace.charging.rules import Used
@@ -79,9 +81,13 @@ def pay(house: House, invoice: Invoice, reference: str = "bank-1", amount: int |
 
 def credit(house: House, invoice: Invoice, positions: Collection[int] = ()) -> Invoice:
     with house.db() as db:
-        found = queries.invoice(db, invoice.id)
-        why = ReversalReason.CAUSE_CANCELLED
-        return crediting.credit(db, exchange(house), found, positions, why, house.clock.now())
+        return credit_in(db, house, invoice, positions)
+
+
+def credit_in(db: Session, house: House, invoice: Invoice, positions: Collection[int] = ()) -> Invoice:
+    found = queries.invoice(db, invoice.id)
+    why = ReversalReason.CAUSE_CANCELLED
+    return crediting.credit(db, exchange(house), found, positions, why, house.clock.now())
 
 
 def choose(house: House, scheme: str, **owners: str) -> None:

@@ -11,6 +11,7 @@ import jsonschema
 import pypdf
 import pytest
 from sqlalchemy import text
+from sqlmodel import Session
 
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
@@ -41,6 +42,7 @@ from tests.settlement.parts import (
     bill,
     billed,
     credit,
+    credit_in,
     exchange,
     imbalance,
     lines,
@@ -66,6 +68,11 @@ def test_one_invoice_holds_access_uses_and_the_fee_of_the_exchange(house: House)
 
 
 def rerate_all(house: House, **values: int) -> None:
+    with house.db() as db:
+        rerate_in(db, house, **values)
+
+
+def rerate_in(db: Session, house: House, **values: int) -> None:
     """A correction for days that are over: kind of tariff with `_` for `.` -> its right value."""
     named = {one.tariff.kind.replace(".", "_"): one for one in tariff_book().published}
     items = [
@@ -75,8 +82,7 @@ def rerate_all(house: House, **values: int) -> None:
     files = sorted(FOLDER.glob("*.json"))
     sheets = [TariffSheet.model_validate_json(file.read_bytes()) for file in files]
     book = TariffBook([*sheets, sheet(*items, name="correction")])
-    with house.db() as db:
-        assert rerating.rerate(db, costs.events_after(db, "", 100), house.clock.now(), book=book)
+    rerating.rerate(db, costs.events_after(db, "", 100), house.clock.now(), book=book)
 
 
 def test_what_was_rated_again_is_not_billed_again_and_paid_by_the_right_levies(house: House) -> None:
@@ -101,6 +107,26 @@ def test_a_credit_note_takes_back_the_posting_that_stands(house: House) -> None:
         assert balance(house, house.cast[who].id, account) == 0
     assert imbalance(house) == 0
     assert bill(house) is None
+
+
+@pytest.mark.parametrize("first", ["credit", "rerate"])
+def test_what_is_credited_and_rated_again_at_once_leaves_no_charge(tmp_path: Path, either_url: str, first: str) -> None:
+    with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(1) as pool:
+        sold(house, uses=1)
+        invoice = billed(house)
+        with house.db() as db:
+            if first == "credit":
+                credit_in(db, house, invoice)
+                beside = pool.submit(rerate_all, house, exchange_supplier_fee=50)
+            else:
+                rerate_in(db, house, exchange_supplier_fee=50)
+                beside = pool.submit(credit, house, invoice)
+            with pytest.raises(TimeoutError):  # it waits for the first one
+                beside.result(timeout=1)
+        beside.result(timeout=20)
+        for who, account in (("hospital", "receivable"), ("hospital", "revenue:access"), ("pharma", "payable")):
+            assert balance(house, house.cast[who].id, account) == 0
+        assert imbalance(house) == 0
 
 
 def test_each_line_names_the_entries_that_prove_it(house: House) -> None:

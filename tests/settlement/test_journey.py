@@ -13,6 +13,7 @@ from marketplace.commands.recheck import recheck
 from marketplace.kernel.transitions import NotYourStep, WrongState
 from marketplace.negotiation import queries as negotiation
 from marketplace.settlement import chasing, queries
+from marketplace.settlement.choosing import NotTheTreasury
 from marketplace.settlement.crediting import NothingToCredit
 from marketplace.settlement.paying import WrongAmount
 from marketplace.settlement.waterfall import schemes
@@ -243,3 +244,16 @@ def _lines(house: House) -> list[queries.InvoiceLine]:
     with house.runtime.database.reading() as db:
         found = queries.invoices_of(db, house.cast["auditor"].actor).rows
         return [line for one in found for line in queries.lines(db, one.id)]
+
+
+def test_income_of_the_treasury_does_not_go_back_to_the_hospital(house: House) -> None:
+    hospital = house.cast["hospital"].id
+    for owner in (hospital, f"{hospital}:department"):
+        with pytest.raises(NotTheTreasury):
+            choose(house, "public-hospital-v1", treasury=owner)
+    assert entries(house, Tag.SCHEME_CHOSEN) == []
+    choose(house, "public-hospital-v1", treasury=f"{hospital}:treasury")
+    sold(house)
+    pay(house, billed(house))
+    owners = {one.owner for one in all_shares(house) if one.role.startswith("treasury")}
+    assert owners == {f"{hospital}:treasury"}

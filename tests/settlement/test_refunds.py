@@ -13,6 +13,7 @@ from marketplace.audit.entry import Tag
 from marketplace.settlement import queries
 from marketplace.settlement.bank import queries as bank_queries
 from marketplace.settlement.models import Refund
+from marketplace.settlement.paying import WrongAmount
 from tests.house import House
 from tests.negotiation.succession.parts import agreement_of, settle
 from tests.settlement.parts import all_shares, balance, bank, billed, credit, exchange, imbalance, lines, pay, sold
@@ -63,6 +64,18 @@ def test_an_invoice_that_is_paid_in_part_stays_open_for_the_rest_and_is_chased_f
     )
     (told,) = entries(house, Tag.INVOICE_PART_PAID)
     assert (told["facts"]["amount_fen"], told["facts"]["open_fen"]) == (1_000_000, rest)
+    assert imbalance(house) == 0
+
+
+def test_a_reference_that_paid_a_part_does_not_pay_another_sum(house: House) -> None:
+    sold(house)
+    invoice = billed(house)
+    for _ in range(2):
+        assert pay(house, invoice, "bank-1", 1_000).received_fen == 1_000
+    with pytest.raises(WrongAmount):
+        pay(house, invoice, "bank-1", invoice.total_fen - 1_000)
+    assert len(entries(house, Tag.INVOICE_PART_PAID)) == 1
+    assert pay(house, invoice, "bank-2", invoice.total_fen - 1_000).state == "paid"
     assert imbalance(house) == 0
 
 

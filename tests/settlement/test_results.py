@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
@@ -13,10 +15,10 @@ from marketplace.negotiation import queries as negotiation
 from marketplace.settlement import queries, results
 from marketplace.settlement.crediting import DepositReturned
 from marketplace.settlement.models import Outcome
-from marketplace.settlement.results import NothingDeclared, NotTheVerifier, TooEarly
+from marketplace.settlement.results import NothingDeclared, NotTheVerifier, TooEarly, TooLate
 from marketplace.settlement.rules import RulingStands
 from tests.exchange.parts import certified, listed, offered
-from tests.house import House
+from tests.house import House, open_house
 from tests.negotiation.parts import finalized
 from tests.settlement.parts import balance, bill, billed, credit, imbalance, lines, pay, post, shares
 from tests.transfer.doors import entries
@@ -200,3 +202,63 @@ def test_a_provider_does_not_verify_its_own_results(house: House) -> None:
         offered(house, version, price_plan=PLAN | {"verifier": "prt_hospital"})
     with pytest.raises(PlanDoesNotFit, match="within the term"):
         offered(house, version, price_plan=PLAN | {"window_days": 366})
+
+
+def test_a_deposit_that_is_paid_while_its_outcome_is_settled_goes_back(tmp_path: Path, either_url: str) -> None:
+    with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(1) as pool:
+        made = finalized(house, listing=listed(house, price_plan=PLAN)).id
+        post(house)
+        invoice = billed(house)
+        after_window(house)
+        declare(house, made, 929)
+        house.clock.advance(timedelta(days=14))
+        with house.db() as db:
+            results.settle(db, made, house.clock.now())
+            payment = pool.submit(pay, house, invoice)
+            with pytest.raises(TimeoutError):  # it waits for what is being settled
+                payment.result(timeout=1)
+        assert payment.result(timeout=20).state == "paid"
+        assert held(house) == 0 == balance(house, house.cast["pharma"].id, "asset:deposit")
+        assert len(entries(house, Tag.REFUND_OWED)) == 1
+        assert imbalance(house) == 0
+
+
+@pytest.mark.parametrize("parts", [0, 5_000_000])
+def test_a_price_that_is_credited_is_no_longer_secured(house: House, agreement: str, parts: int) -> None:
+    pharma = house.cast["pharma"].id
+    after_window(house)
+    declare(house, agreement, 931)
+    settle(house, agreement)
+    post(house)
+    price = billed(house)
+    if parts:
+        pay(house, price, "bank-part", parts)
+    credit(house, price)
+    assert held(house) == 0 == balance(house, pharma, "asset:deposit")
+    assert balance(house, pharma, "asset:refund-due") == DEPOSIT + parts
+    assert imbalance(house) == 0
+
+
+def test_a_deposit_paid_after_the_price_was_credited_goes_back(house: House) -> None:
+    made = finalized(house, listing=listed(house, price_plan=PLAN)).id
+    post(house)
+    deposit = billed(house)
+    after_window(house)
+    declare(house, made, 931)
+    settle(house, made)
+    post(house)
+    credit(house, billed(house))
+    assert len(entries(house, Tag.REFUND_OWED)) == 0
+    pay(house, deposit)
+    assert held(house) == 0 == balance(house, house.cast["pharma"].id, "asset:deposit")
+    assert imbalance(house) == 0
+
+
+def test_nothing_is_disputed_once_the_time_for_it_is_over(house: House, agreement: str) -> None:
+    after_window(house)
+    declare(house, agreement, 931)
+    house.clock.advance(timedelta(days=14))  # the worker that settles it is late
+    with pytest.raises(TooLate):
+        dispute(house, agreement)
+    assert settle(house, agreement) == "settled"
+    assert entries(house, Tag.OUTCOME_DISPUTED) == []

@@ -66,6 +66,19 @@ def test_a_payment_entered_by_hand_under_the_banks_own_reference_is_told_once(ho
     assert [one.amount_fen for one in refunds(house)] == [invoice.total_fen]
 
 
+def test_a_statement_that_tells_another_sum_than_was_entered_under_its_reference_says_so(house: House) -> None:
+    sold(house)
+    invoice = billed(house)
+    pay(house, invoice, name_of_reference("R1"), 1_000)
+    told = statement(("R1", "90.00", invoice.number))
+    for _ in range(2):
+        assert take(house, told) == [("other_sum", invoice.id)]
+    assert cash(house) == -1_000
+    assert entries(house, Tag.BANK_ENTRY_TAKEN) == []
+    assert take(house, statement(("R1", "10.00", invoice.number))) == [("confirmed", invoice.id)]
+    assert take(house, told) == [("other_sum", invoice.id)]
+
+
 def test_a_number_within_a_statement_names_a_credit_of_that_statement_and_account_only(house: House) -> None:
     sold(house)
     invoice = billed(house)

@@ -39,6 +39,7 @@ def page(reader: Reader, invoice: Invoice, after: int = 0) -> Page:
             (reader.say("amount"), money(reader, invoice.total_fen)),
             (reader.say("vat_in_it"), money(reader, invoice.vat_fen)),
             *([] if credited else [(reader.say("paid_so_far"), money(reader, invoice.received_fen))]),
+            *([(reader.say("bounced"), money(reader, invoice.bounced_fen, bad=True))] if invoice.bounced_fen else []),
             (reader.say("taken_back"), money(reader, invoice.credited_fen or None)),
         ],
         sections=[_facts(reader, invoice), *sections],

@@ -142,6 +142,7 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
     "first_page": ("First page", "第一页"),
     "next_page": ("Next page", "下一页"),
     "paid_so_far": ("Paid so far", "已付"),
+    "bounced": ("Taken back by the bank", "银行退回未补"),
     "paid_on": ("Paid", "付款日期"),
     "pdf": ("File", "文件"),
     "credit_note": ("credit note", "贷项通知单"),

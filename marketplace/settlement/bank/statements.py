@@ -29,6 +29,7 @@ _NUMBER = re.compile(r"INV-[0-9]{4}-[0-9]{6}")
 class Outcome:
     """What became of it: `paid`, `part_paid`, `overpaid`, `taken_before`, `no_invoice`.
 
+    `other_sum`: its reference was taken before with another sum, nothing changes and a person has to look.
     Of a debit `refunded`, or `paid_out` where it paid others than buyers.  `confirmed`: the payment was entered by hand
     before; `reversed`: the bank took a payment back; `returned`: a transfer of ours came back; `order_cancelled`: the
     bank carried out what was cancelled, nothing is confirmed until a person resolves the order.
@@ -76,7 +77,7 @@ def _take(db: Session, actor: Actor, one: Credit, booking: Booking, now: datetim
     if known is not None and _is_news(known, one):
         return _confirm(db, actor, known, one, now)
     if known is not None:
-        return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
+        return _before(known, one)
     found = _invoice(db, actor.participant, one.words)
     if found is None:
         db.add(_row(actor.participant, one, "no_invoice", now))
@@ -85,7 +86,7 @@ def _take(db: Session, actor: Actor, one: Credit, booking: Booking, now: datetim
     queries.lock(db, found)
     known = bank_entry(db, actor.participant, one.reference)
     if known is not None:  # the same statement was taken beside, while this one waited for the invoice
-        return Outcome(one.reference, one.amount_fen, "taken_before", known.invoice_id)
+        return _before(known, one)
     if (entered := untold(db, found, one.amount_fen)) is not None:
         row = _row(actor.participant, one, "confirmed", now)
         row.invoice_id = found.id
@@ -98,6 +99,11 @@ def _take(db: Session, actor: Actor, one: Credit, booking: Booking, now: datetim
 def _is_news(known: BankEntry, one: Credit) -> bool:
     """Whether a payment that was entered by hand under the bank's own reference is told for the first time."""
     return known.by_hand and known.told_as is None and known.amount_fen == one.amount_fen
+
+
+def _before(known: BankEntry, one: Credit) -> Outcome:
+    outcome = "taken_before" if known.amount_fen == one.amount_fen else "other_sum"
+    return Outcome(one.reference, one.amount_fen, outcome, known.invoice_id)
 
 
 def _confirm(db: Session, actor: Actor, entered: BankEntry, one: Credit, now: datetime) -> Outcome:
