@@ -40,6 +40,12 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
     "list_price": ("List price", "挂牌价"),
     "sales_to_go": ("Sales to go", "尚需销售次数"),
     "pays_back": ("Pays back", "回本日期"),
+    "paid_back": ("paid back", "已回本"),
+    "as_of": ("As of {}", "截至 {}"),
+    "books_note": (
+        "Amounts are sums of postings in the books; the page of each asset leads to every one and to its log entries.",
+        "金额均为账目分录之和；各资产页面列出每笔分录及其存证日志条目。",
+    ),
     "not_at_this_rate": ("not at this rate", "按目前速度无法回本"),
     "in_the_books": ("In the books", "会计处理"),
     "a_study": ("a study", "每例"),
@@ -77,6 +83,12 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
     "expected_cost": ("Expected", "预计"),
     "actual_cost": ("In the books", "账面"),
     "difference": ("Difference", "差异"),
+    "postings": ("Postings behind these figures", "金额来源：账目分录"),
+    "postings_note": (
+        "Every transaction in the books that the figures above are sums of; its entries in the log prove it.",
+        "以上金额即为下列分录之和；每笔均有存证日志条目为证。",
+    ),
+    "to_asset": ("The asset", "资产页面"),
     "balance_sheet": ("In the balance sheet", "资产负债表列示"),
     "expensed_note": ("Its cost stands in the books as expense; nothing is capitalised.", "成本计入费用，未资本化。"),
     "rules_of_2024": (
@@ -216,6 +228,7 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
         "提及次数为第三方数据，并非本所统计：{}，截至 {}。",
     ),
     "demand_one": ("Demand", "需求"),
+    "published_on": ("Published", "发布日期"),
     "no_demands": ("Nobody has published a demand.", "尚无已发布的需求。"),
     "budget": ("Budget", "预算"),
     "listings_that_fit": ("Listings that fit", "符合的挂牌"),
