@@ -26,7 +26,7 @@ from marketplace.planning import board, director, queries
 from marketplace.settlement import overview
 from marketplace.settlement.document import invoice_pdf
 from tests.console.reading import Page
-from tests.console.trading import CAP_FEN, DESKS, HOSPITAL, Trade, yuan
+from tests.console.trading import CAP_FEN, DESKS, EXCHANGE, HOSPITAL, Trade, yuan
 from tests.governance.stage import REGISTRATION
 from tests.settlement.parts import USE_FEN, billed, credit, lines, pay
 
@@ -235,6 +235,9 @@ def test_contributors_read_their_share_and_what_waits(trade: Trade) -> None:
         assert f"Share of departments and others of this house {yuan(parts)}" in text
     for words in ("cost repaid", "Example Data Exchange Ltd", "In payment orders", "Waiting"):
         assert words in page.text
+    (kept,) = (one for one in there if one.role == "exchange_fee" and one.asset == there[0].asset)
+    assert (kept.owner, kept.amount_fen > 0, kept.waiting_fen) == (EXCHANGE, True, 0)  # the exchange has it already
+    assert all(one.waiting_fen == one.amount_fen - one.ordered_fen for one in there if one.role != "exchange_fee")
     other = trade.page("/participants/prt_institute/shares")
     assert "No sale has been paid yet" in other.text
     assert not re.search(r"RMB [1-9]", other.text)
@@ -369,3 +372,13 @@ def test_after_a_credit_note_and_a_payment_the_desks_say_what_was_taken_back_and
     operator = trade.page("/participants/prt_operator/shares").text
     assert "operator" in operator
     assert "department" not in operator
+    hospital = trade.house.cast["hospital"].actor
+    with trade.house.runtime.database.reading() as db:
+        made_by = overview.of_departments(db, hospital)
+        roles = overview.divided(db, hospital).by_role
+    assert {(one.department, one.role): one.amount_fen for one in made_by} == {
+        ("", role): roles[role] for role in ("department", "annotators")
+    }
+    assert "By department" in divided
+    assert f"annotators 1 {yuan(roles['annotators'])}" in divided
+    assert "By department" not in operator

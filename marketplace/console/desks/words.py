@@ -204,6 +204,7 @@ DESK_WORDS: dict[str, tuple[str, str]] = {
     "divided_note": ("Into what the paid sales were divided.", "已付销售款的分配。"),
     "nothing_divided": ("No sale has been paid yet, so nothing is divided.", "尚无已付销售，未作分配。"),
     "share_of_parts": ("Share of departments and others of this house", "本方科室及其他部分分得"),
+    "by_department": ("By department", "按科室"),
     "who_gets_what": ("Who gets what", "分配明细"),
     "contributor": ("Contributor", "受益方"),
     "share": ("Share", "分配项"),
