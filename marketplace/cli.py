@@ -82,6 +82,9 @@ def main() -> None:
             sys.exit(2)
         if os.environ.get("MARKETPLACE_TRACEBACK"):
             raise
+        if isinstance(error, OSError) and error.filename is not None:  # a file that the caller named, or its disk
+            typer.secho(f"marketplace: {error.filename}: {error.strerror}", fg="red", err=True)
+            sys.exit(1)
         typer.secho(f"marketplace: unexpected {type(error).__name__}: {error}", fg="red", err=True)
         typer.secho("set MARKETPLACE_TRACEBACK=1 to see where", err=True)
         sys.exit(70)
@@ -117,7 +120,10 @@ def serve(data: Data = MARKET, port: int = 8000, host: str = "127.0.0.1") -> Non
 @app.command()
 def demo(
     data: Data = DEMO,
-    source: Annotated[Path | None, typer.Option(help="Folder of DICOM files; default: synthetic chest CT.")] = None,
+    source: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder of DICOM files; default: synthetic chest CT."),
+    ] = None,
     json_file: Annotated[Path | None, typer.Option(help="Write the result here as JSON.")] = None,
     declare: Annotated[str, typer.Option(help=DECLARE_HELP)] = "defaced_before_collection",
 ) -> None:

@@ -24,11 +24,10 @@ from urllib.parse import quote
 
 import typer
 
-from marketplace.commands.options import MARKET, AsJson, Data
+from marketplace.commands.options import DATABASE, MARKET, AsJson, Data
 from marketplace.kernel.errors import Conflict, DomainError, Unavailable
 from marketplace.settings import Settings
 
-DATABASE = "market.sqlite3"
 MANIFEST = "manifest.json"
 _OBJECT = re.compile(r"objects/([0-9a-f]{2})/([0-9a-f]{62})")
 _CHUNK = 1 << 20

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Annotated, Any
+from typing import Annotated, Any, BinaryIO
 
 import typer
 
@@ -90,11 +91,30 @@ def pay(
     url: Url = HERE,
     as_json: AsJson = False,
 ) -> None:
-    """Order what you owe for stages: one transfer to each payee that has said where it is paid."""
-    with client_of(url, party) as client:
+    """Order what you owe for stages: one transfer to each payee that has said where it is paid.
+
+    Nothing is ordered where the file cannot be written.
+    """
+    with _to_be_written(file) as written, client_of(url, party) as client:
         made = client.post("/v1/payables/payment-orders", {"events": events or []})
-        file.write_bytes(client.get_bytes(f"/v1/payment-orders/{made['id']}/pain.001.xml"))
+        written.write(client.get_bytes(f"/v1/payment-orders/{made['id']}/pain.001.xml"))
     show(made, as_json)
+
+
+@books_commands.command("account")
+def name_account(
+    party: Party,
+    holder: Annotated[str, typer.Option("--holder", help="Name of the account's holder.")],
+    account: Annotated[str, typer.Option("--account", help="Number of the account.")],
+    bank: Annotated[str, typer.Option("--bank", help="CNAPS code of the bank, 12 digits.")],
+    part: Annotated[str | None, typer.Option("--part", help="Of a part of yours: department, annotators, …")] = None,
+    url: Url = HERE,
+    as_json: AsJson = False,
+) -> None:
+    """Say where you are paid and from which account you pay."""
+    asked = {"holder": holder, "account": account, "bank": bank} | ({"part": part} if part else {})
+    with client_of(url, party) as client:
+        show(client.post("/v1/bank-accounts", asked), as_json)
 
 
 @books_commands.command("orders")
@@ -137,6 +157,19 @@ def resolve(
     """Say what became of a cancelled payment order that your bank carried out after all."""
     with client_of(url, party) as client:
         show(client.post(f"/v1/payment-orders/{order}/resolution", {"decision": decision}), as_json)
+
+
+@contextmanager
+def _to_be_written(file: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of the one named once it is whole; without it, that one stays as it was."""
+    fresh = file.with_name(f"{file.name}.part")
+    with fresh.open("wb") as out:
+        try:
+            yield out
+        except BaseException:
+            fresh.unlink()
+            raise
+    fresh.replace(file)
 
 
 def _transactions(client: Any, first: str, last: str) -> Iterator[Any]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from marketplace.commands.options import HERE, MARKET, AsJson, Data, Party, Url, client_of
+from marketplace.commands.options import HERE, MARKET, AsJson, Data, Party, Url, client_of, settings_of
 
 if TYPE_CHECKING:
     from marketplace.audit.outside import Held
@@ -127,9 +127,8 @@ def check_store(
     """
     from marketplace.audit import outside
     from marketplace.plumbing.db import Database
-    from marketplace.settings import Settings
 
-    settings = Settings(data_folder=data)
+    settings = settings_of(data)
     # Before the database is read: what is signed meanwhile must not look like something that is missing.
     heads = list(outside.heads(settings))
     kept = checkpoint.read_text() if checkpoint else None

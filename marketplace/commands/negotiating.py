@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from functools import partial
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from marketplace.client.lists import wait_for
-from marketplace.commands.options import HERE, AsJson, Party, Url, client_of, show
+from marketplace.commands.options import HERE, AsJson, Party, Url, client_of, read_json, show
 
 Bounds = Annotated[
     Path | None, typer.Option("--rule", help="JSON with the bounds, as `automatic` of acceptance-rule.schema.json.")
@@ -157,4 +156,4 @@ def _has_come(before: Any, states: Collection[str], found: Any) -> bool:
 
 
 def _read(terms: Path | None) -> Any:
-    return json.loads(terms.read_text("utf-8")) if terms else {}
+    return read_json(terms) if terms else {}

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import chain, repeat
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from marketplace.settings import Settings
 
 Data = Annotated[Path, typer.Option("--data", help="Folder of this instance.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -18,6 +21,7 @@ Url = Annotated[str, typer.Option(envvar="MARKETPLACE_URL", help="Address of the
 Party = Annotated[Path, typer.Option("--as", envvar="MARKETPLACE_PARTY", help="Your own folder with key and id.")]
 
 MARKET = Path("var/market")
+DATABASE = "market.sqlite3"
 HERE = "http://127.0.0.1:8000"
 
 
@@ -28,6 +32,24 @@ def client_of(url: str, party: Path) -> Iterator[Any]:
 
     with connect(url, party, person=os.environ.get("MARKETPLACE_PERSON") or None) as client:
         yield client
+
+
+def read_json(file: Path) -> Any:
+    """What a JSON file of the caller holds.  Raises OSError, BadParameter."""
+    try:
+        return json.loads(file.read_text("utf-8"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{file} is not JSON: {error}") from error
+
+
+def settings_of(data: Path) -> Settings:
+    """The settings of the instance in a folder.  Raises BadParameter where there is none; nothing is made there."""
+    from marketplace.settings import Settings
+
+    settings = Settings(data_folder=data)
+    if not settings.database_url and not (data / DATABASE).is_file():
+        raise typer.BadParameter(f"{data} holds no instance: there is no {DATABASE}", param_hint="--data")
+    return settings
 
 
 def show(answer: Any, as_json: bool) -> None:

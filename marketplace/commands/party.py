@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from marketplace.commands.options import HERE, AsJson, Party, Url, client_of, show
+from marketplace.commands.options import HERE, AsJson, Party, Url, client_of, read_json, show
 
 asset_commands = typer.Typer(help="Assets, over the public API.", no_args_is_help=True)
 agreement_commands = typer.Typer(help="Agreements: sign them, read them offline.", no_args_is_help=True)
@@ -29,8 +28,9 @@ Staff = Annotated[list[str], typer.Option("--staff", help="Group of staff that h
 @asset_commands.command("register")
 def register_asset(form: Path, party: Party, url: Url = HERE, as_json: AsJson = False) -> None:
     """Register an asset from a JSON form."""
+    asked = read_json(form)
     with client_of(url, party) as client:
-        show(client.post("/v1/assets", json.loads(form.read_text())), as_json)
+        show(client.post("/v1/assets", asked), as_json)
 
 
 @asset_commands.command("collect")
@@ -173,7 +173,7 @@ def _propose(
     from marketplace.client import acts
 
     asked = acts.read_parameters(parameters or [])
-    price = json.loads(plan.read_text()) if plan else None
+    price = read_json(plan) if plan else None
     with client_of(url, party) as client:
         show(
             acts.propose(
@@ -231,7 +231,7 @@ def save_page(
     ],
     out: Annotated[Path, typer.Option("--out", help="File to write.")],
     party: Party,
-    lang: Annotated[str, typer.Option("--lang", help="en or zh.")] = "en",
+    lang: Annotated[Literal["en", "zh"], typer.Option("--lang", help="Language of the page.")] = "en",
     url: Url = HERE,
     as_json: AsJson = False,
 ) -> None:

@@ -83,7 +83,7 @@ WORDS: Words = {
     "stage": ("Stage", "阶段"),
     "total": ("Total", "合计"),
     "unit_cost": ("Cost per study", "每例检查成本"),
-    "income": ("Income charged", "已收费用"),
+    "income": ("Charged to buyers, VAT included", "已向需方计费（含税）"),
     "kept": ("Kept after tax and fees", "税费后留存"),
     "pending": ("events not yet posted", "待入账事件"),
     "break_even": ("Break-even", "盈亏平衡"),

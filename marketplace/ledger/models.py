@@ -21,6 +21,7 @@ class LedgerTransaction(SQLModel, table=True):
     """
 
     __tablename__ = "ledger_transaction"
+    __table_args__ = (Index("ix_ledger_transaction_asset_id", "asset", "id"),)
 
     id: str = Field(primary_key=True)
     event_key: str = Field(unique=True)
@@ -34,7 +35,7 @@ class LedgerTransaction(SQLModel, table=True):
     quantity: int = Field(default=0, sa_type=BigInteger)
     unit_price_minor: int | None = Field(default=None, sa_type=BigInteger)
     tariff: str | None = None
-    asset: str | None = Field(default=None, index=True)
+    asset: str | None = None
     version: str | None = None
     stage: str | None = None
     agreement: str | None = Field(default=None, index=True)

@@ -17,6 +17,7 @@ from marketplace.ledger.models import AccountBalance, LedgerPeriod, LedgerTransa
 from marketplace.ledger.periods import PeriodState
 from marketplace.plumbing.db import rows_of
 from marketplace.plumbing.keeping import forget
+from marketplace.plumbing.paging import Order, Paged
 from marketplace.plumbing.questions import Objects, Question, alone
 
 KEYS = 500
@@ -25,6 +26,7 @@ CLOSING_LOCK = 0x6C6564676572
 """Held shared by who posts and alone by who closes a period; the number only has to be ours."""
 NET = AccountBalance.debit_minor - AccountBalance.credit_minor
 
+_LATEST = Order((col(LedgerTransaction.id),), (col(LedgerTransaction.id),), latest_first=True)
 _CLOSED = Question(select(func.max(LedgerPeriod.period)).where(col(LedgerPeriod.state) == PeriodState.CLOSED), alone)
 _IDS_BY_KEY = select(LedgerTransaction.event_key, LedgerTransaction.id).where(
     col(LedgerTransaction.event_key).in_(bindparam("keys", expanding=True))
@@ -103,6 +105,20 @@ def postings_of(db: Session, transactions: Sequence[str]) -> dict[str, list[Post
         for line in db.exec(select(Posting).where(wanted).order_by(col(Posting.id))):
             found[line.transaction_id].append(line)
     return found
+
+
+def transactions_of_asset(
+    db: Session, asset_id: str, accounts: Collection[str], *, cursor: str | None, limit: int
+) -> Paged[LedgerTransaction]:
+    """Transactions about an asset that post to some accounts, the latest first: for other rooms.
+
+    Raises NotOnThisList.
+    """
+    posted = select(Posting.id).where(
+        Posting.transaction_id == LedgerTransaction.id, col(Posting.account).in_(sorted(accounts))
+    )
+    rows = select(LedgerTransaction).where(LedgerTransaction.asset == asset_id, posted.exists())
+    return _LATEST.page(db, rows, cursor, limit)
 
 
 def ids_by_key(db: Session, keys: Sequence[str]) -> dict[str, str]:

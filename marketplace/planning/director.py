@@ -38,8 +38,8 @@ class AssetLine:
     """One asset: its cost sheet, since when it is listed, its list price (fen, None unlisted), when it pays back.
 
     carried_fen: its balance in the books as inventory or data asset, less what is written off; sales_to_go: further
-    sales at the list price until its cost is met, None = never or no price; payback_at: None also for what is neither
-    offered nor under a contract any more.
+    sales at the list price until its cost is met, 0 = it is met, None = never or no price; payback_at: None also for
+    what is neither offered nor under a contract any more.
     """
 
     asset: Asset
@@ -177,6 +177,8 @@ def _line(
 def _sales_to_go(sheet: CostSheet, price: int | None, now: datetime) -> int | None:
     if price is None:
         return None
+    if sheet.unrecovered_fen == 0:
+        return 0  # also where a further sale would bring nothing
     return break_even_sales(sheet.unrecovered_fen, price, sheet.assumptions.marginal_fen, tariff_book().terms(now))
 
 

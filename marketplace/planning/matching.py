@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from marketplace.exchange.catalogue import CatalogueRow
 from marketplace.exchange.models import Demand
-from marketplace.exchange.pricing import price_of_access
+from marketplace.exchange.pricing import Metered, Results, describe, price_of_access, read_plan
 from marketplace.exchange.terms.purposes import match as match_purpose
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.money import Money
@@ -49,8 +49,7 @@ def match(demand: Demand, row: CatalogueRow, *, foreign_controlled: bool) -> Mat
         if asked:
             filters.append(Filter(name, asked.casefold() == there.casefold(), _asked(asked, there or "–")))
     if demand.budget_fen is not None:
-        price = price_of_access(row.offer.price_plan)
-        filters.append(Filter("budget", price.minor <= demand.budget_fen, _asked(Money(demand.budget_fen), price)))
+        filters.append(_budget(demand.budget_fen, row.offer.price_plan))
     if foreign_controlled:
         genomic = row.asset.contains_genomic
         words = {
@@ -70,6 +69,23 @@ def _purpose(demand: Demand, row: CatalogueRow) -> Filter:
     found = match_purpose(row.offer.uses, demand.purpose)
     words = {language: "; ".join(one[language] for one in found.reasons) for language in ("en", "zh")}
     return Filter("purpose", found.fits, words)
+
+
+def _budget(budget: int, plan: Json) -> Filter:
+    """The price of access against a budget; what uses or a result cost beside it is said, for a budget counts none."""
+    price = price_of_access(plan)
+    amounts = {
+        "en": f"asked: {Money(budget)}; there: {price}",
+        "zh": f"需求：{_yuan(Money(budget))}；现有：{_yuan(price)}",
+    }
+    if isinstance(read_plan(plan), Metered | Results):
+        amounts["en"] += f". {describe(plan, 'en')}"
+        amounts["zh"] += f"。{describe(plan, 'zh')}"
+    return Filter("budget", price.minor <= budget, amounts)
+
+
+def _yuan(amount: Money) -> str:
+    return f"{amount.decimal:,.2f} 元"
 
 
 def _asked(asked: object, there: object) -> Json:

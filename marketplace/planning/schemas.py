@@ -20,7 +20,9 @@ class AssetLineOut(BaseModel):
     listed_at: datetime | None = Field(description="First listing; the observed rate counts from here.")
     list_price_fen: int | None = Field(description="Highest price of access of its listed offers.")
     carried_fen: int = Field(description="What is left of its balance in the books as data inventory or data asset.")
-    sales_to_go: int | None = Field(description="Further sales at the list price until the cost is met; null: never.")
+    sales_to_go: int | None = Field(
+        description="Further sales at the list price until the cost is met, 0 when it is; null: never, or no price."
+    )
     payback_at: datetime | None = Field(description="When the cost is met if income goes on as so far; null: never.")
 
 
@@ -53,7 +55,9 @@ class EndedOut(BaseModel):
     buyer: str
     ends_at: datetime
     refund_fen: int = Field(description="Part of the charge for access that belongs to the rest of the term.")
-    lost_fen: int = Field(description="What its uses would bring in the rest of the term at the rate so far.")
+    lost_fen: int = Field(
+        description="What its uses would bring in the rest of the term at this rate, and a price put off by a trial."
+    )
 
 
 class StopOut(BaseModel):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from fractions import Fraction
 
+from marketplace.exchange.pricing import Subscription, read_plan
 from marketplace.kernel.money import round_half_up
 from marketplace.negotiation.models import Agreement
 from marketplace.planning.queries import ACCESS
@@ -17,7 +18,7 @@ class Ended:
     """An agreement that a stop would end, its figures in fen, VAT included.
 
     refund_fen: the part of what was charged for access that belongs to the rest of the term; lost_fen: what its uses
-    would bring in the rest of the term if they go on as so far.
+    would bring in the rest of the term if they go on as so far, and the price that its trial still puts off.
     """
 
     agreement: str
@@ -62,8 +63,15 @@ def ended(agreement: Agreement, charged: Mapping[tuple[str, str], int], now: dat
         buyer=agreement.buyer_id,
         ends_at=agreement.ends_at,
         refund_fen=round_half_up(Fraction(access * (whole - passed), whole)),
-        lost_fen=round_half_up(Fraction(uses * (whole - passed), passed)) if passed else 0,
+        lost_fen=(round_half_up(Fraction(uses * (whole - passed), passed)) if passed else 0)
+        + (0 if access else _put_off(agreement)),
     )
+
+
+def _put_off(agreement: Agreement) -> int:
+    """The price of access, fen, that is charged after a trial, and not at all if the agreement ends before; else 0."""
+    plan = read_plan(agreement.price_plan)
+    return plan.price_fen if isinstance(plan, Subscription) and plan.trial_days else 0
 
 
 def stop(ended: Sequence[Ended], sunk: Mapping[str, int], *, impairment: int, unrecovered: int) -> Stop:

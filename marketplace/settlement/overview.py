@@ -10,6 +10,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, case, or_, tuple_
 from sqlmodel import Session, col, func, select
 
+from marketplace.assets.models import Asset
 from marketplace.costing.models import MeterEvent
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import canonical, read_strictly
@@ -20,10 +21,17 @@ from marketplace.settlement.models import Invoice, InvoiceLine, Share
 from marketplace.settlement.queries import DEPOSIT, LATEST, SALES, Billable, charges, own_shares, unbilled
 from marketplace.settlement.rules import InvoiceState
 
+DEPARTMENTS = ("department", "annotators")
+"""Roles of those who made an asset, and whose share follows the department that it was registered for."""
+
 
 @dataclass(frozen=True)
 class Summed:
-    """What an owner gets in a role of the sales of an asset, fen.  ordered_fen: the part that is in payment orders."""
+    """What an owner gets in a role of the sales of an asset, fen.
+
+    ordered_fen: the part that is in payment orders; waiting_fen: that is not, and is not the fee that an exchange keeps
+    of what it was paid.
+    """
 
     asset: str | None
     role: str
@@ -31,12 +39,27 @@ class Summed:
     lines: int
     amount_fen: int
     ordered_fen: int
+    waiting_fen: int
 
     @property
     def cursor(self) -> str:
         """Where what stands behind this one begins."""
         place = [self.amount_fen, self.asset or "", self.role, self.owner]
         return base64.urlsafe_b64encode(canonical(place)).decode().rstrip("=")
+
+
+@dataclass(frozen=True)
+class OfDepartment:
+    """What the assets of a department have brought it, or its annotators, fen.  department: empty where none is named.
+
+    lines: paid sales; ordered_fen: the part that is in payment orders, the rest waits.
+    """
+
+    department: str
+    role: str
+    lines: int
+    amount_fen: int
+    ordered_fen: int
 
 
 @dataclass(frozen=True)
@@ -130,16 +153,30 @@ def divided(db: Session, actor: Actor) -> Divided:
 def shares_summed(db: Session, actor: Actor, *, limit: int, after: str | None = None) -> list[Summed]:
     """The same shares summed by asset, role and owner, the largest first.  after: a cursor.  Raises BadPlace."""
     names = (func.coalesce(col(Share.asset_id), ""), col(Share.role), col(Share.owner))
-    amount, ordered = func.sum(Share.amount_fen), func.sum(Share.amount_fen).filter(col(Share.order_id).is_not(None))
-    rows = select(*names, func.count(), amount, ordered).where(*own_shares(actor), ~col(Share.void))  # type: ignore[call-overload]
+    amount = func.sum(Share.amount_fen)
+    ordered = amount.filter(col(Share.order_id).is_not(None))
+    waiting = amount.filter(col(Share.order_id).is_(None), col(Share.owner) != col(Share.issuer_id))
+    rows = select(*names, func.count(), amount, ordered, waiting)  # type: ignore[call-overload]
+    rows = rows.where(*own_shares(actor), ~col(Share.void))
     if after is not None:
         last, *place = _place(after)
         rows = rows.having(or_(amount < last, and_(amount == last, tuple_(*names) > tuple_(*place))))
     found = db.exec(rows.group_by(*names).order_by(amount.desc(), *names).limit(limit))
     return [
-        Summed(asset or None, role, owner, lines, int(fen), int(paid or 0))
-        for asset, role, owner, lines, fen, paid in found
+        Summed(asset or None, role, owner, lines, int(fen), int(paid or 0), int(left or 0))
+        for asset, role, owner, lines, fen, paid, left in found
     ]
+
+
+def of_departments(db: Session, actor: Actor) -> list[OfDepartment]:
+    """What each department of the caller, and its annotators, got of the caller's sales, the largest first."""
+    names = (func.coalesce(col(Asset.department), ""), col(Share.role))
+    amount = func.sum(Share.amount_fen)
+    ordered = amount.filter(col(Share.order_id).is_not(None))
+    rows = select(*names, func.count(), amount, ordered).outerjoin(Asset, col(Asset.id) == col(Share.asset_id))  # type: ignore[call-overload]
+    rows = rows.where(Share.provider_id == actor.participant, col(Share.role).in_(DEPARTMENTS), ~col(Share.void))
+    found = db.exec(rows.group_by(*names).order_by(amount.desc(), *names))
+    return [OfDepartment(name, role, lines, int(fen), int(paid or 0)) for name, role, lines, fen, paid in found]
 
 
 def _place(cursor: str) -> tuple[int, str, str, str]:

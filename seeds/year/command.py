@@ -14,7 +14,7 @@ from seeds.year.telling import tell_year
 
 
 def tell(data: Path, file: Path, *, short: bool = False) -> None:
-    """Tell a year with a progress bar; the result goes to the file, the journals into `<file>-books`.
+    """Tell a year with a progress bar; the result goes to the file, journals and director's page into `<file>-books`.
 
     Raises ToldBefore, WorkGivenUp.
     """
@@ -31,4 +31,4 @@ def tell(data: Path, file: Path, *, short: bool = False) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(found, ensure_ascii=False, indent=2) + "\n")
     show(found, console)
-    console.print(f"Result       {file}")
+    console.print(f"Result       {file}\nPages        {', '.join(str(file.parent / one) for one in found['pages'])}")

@@ -11,14 +11,16 @@ from marketplace.audit import outside
 from marketplace.audit.fsck import fsck
 from marketplace.audit.succession import known_keys
 from marketplace.client.lists import LONG_PAGES, items
+from marketplace.client.pages import own_page
 from marketplace.commands.recheck import recheck
 from seeds.year.state import Year
 
 JOURNALS = ("beancount", "hledger")
+LANGUAGES = ("zh", "en")
 
 
 def of(year: Year, folder: Path) -> dict[str, Any]:
-    """The whole result; folder: where the journals of everybody's books are written.
+    """The whole result; folder: where the journals of everybody's books and the director's page are written.
 
     `director` is the hospital's page as `GET /v1/director` answers it.
     """
@@ -39,6 +41,7 @@ def of(year: Year, folder: Path) -> dict[str, Any]:
         "trial_balance_fen": sum(one["closing_minor"] for one in trial),
         "closed": [one["period"] for one in auditor.get("/v1/ledger/periods") if one["state"] == "closed"],
         "journals": _journals(year, folder, first, last),
+        "pages": _pages(year, folder),
         "log": {"entries": entries, "findings": list(_findings(year))},
         "deeds": year.deeds,
     }
@@ -83,6 +86,13 @@ def _journals(year: Year, folder: Path, first: str, last: str) -> list[str]:
         asked = {"from": first, "to": last, "format": form}
         (folder / f"books.{form}").write_bytes(year["auditor"].get_bytes("/v1/ledger/export", asked))
     return [f"{folder.name}/books.{form}" for form in JOURNALS]
+
+
+def _pages(year: Year, folder: Path) -> list[str]:
+    """The director's page as the console shows it on the last day: whoever serves the folder later sees a later one."""
+    for language in LANGUAGES:
+        (folder / f"director.{language}.html").write_bytes(own_page(year["hospital"], "director", language))
+    return [f"{folder.name}/director.{language}.html" for language in LANGUAGES]
 
 
 def _findings(year: Year) -> Iterator[str]:

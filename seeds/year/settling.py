@@ -22,7 +22,9 @@ def settle_in(year: Year) -> None:
     """The hospital chooses how its sales are divided; everybody who is paid says where."""
     hospital = year["hospital"]
     operator = year.world.ids["operator"]
-    hospital.post("/v1/settlement/scheme", {"scheme": SCHEME, "owners": {"operator": operator}})
+    hospital.post(
+        "/v1/settlement/scheme", {"scheme": SCHEME, "owners": {"operator": operator, "service_fee": operator}}
+    )
     for number, (party, part) in enumerate(
         [
             *(("exchange", None), ("operator", None), ("hospital", None)),

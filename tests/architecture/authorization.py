@@ -55,6 +55,7 @@ _READERS = "owner buyer auditor"
 PAGES: dict[str, Row] = {
     "/participants/{owner_id}/director": only("owner auditor"),
     "/participants/{owner_id}/assets/{asset_id}": only("owner auditor"),
+    "/participants/{owner_id}/assets/{asset_id}/postings": only("owner auditor"),
     "/participants/{owner_id}/sales": only("owner auditor"),
     "/participants/{owner_id}/shares": only("owner auditor"),
     "/participants/{owner_id}/payables": only("owner auditor"),

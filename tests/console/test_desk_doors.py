@@ -11,6 +11,7 @@ from marketplace.client.api import ApiClient, in_process
 from marketplace.client.pages import own_page
 from marketplace.client.problem import ProblemError
 from marketplace.console.desks import purchases
+from marketplace.console.frame import STATIC
 from marketplace.main import create_app
 from marketplace.participants.models import Participant
 from tests.console.reading import Page
@@ -121,6 +122,9 @@ def test_a_real_party_reads_its_own_desk_with_its_key_and_nobody_elses(trade: Tr
             assert asked.named("base") == [{"href": f"{base}{asset}"}]
             assert "院长视图" in page.text
             assert "示例市第一人民医院" in page.text
+            # Kept as a file, it looks as it should where nothing of the service is; a file is what it was.
+            assert (len(page.named("style")), [one["rel"] for one in page.named("link")]) == (1, ["icon"])
+            assert own_page(client, "/static/icon.svg", "zh") == (STATIC / "icon.svg").read_bytes()
             with pytest.raises(ProblemError) as refused:
                 own_page(client, DESKS["purchases"], "zh")
             assert (refused.value.status, refused.value.slug) == (404, "no-such-desk")

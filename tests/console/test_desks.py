@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import re
+from urllib.parse import parse_qsl, urlsplit
 
 import pytest
+from sqlmodel import select
 
 from marketplace.assets.service import register
 from marketplace.audit import documents
 from marketplace.charging.preview import preview
 from marketplace.console.codes import IMAGING
-from marketplace.console.desks import codes, demand, invoice, negotiations, purchases, shares
+from marketplace.console.desks import codes, demand, invoice, negotiations, postings, purchases, shares
+from marketplace.console.formats import plain_day
+from marketplace.costing.behind import sources
+from marketplace.costing.sheet import Asked, cost_sheet
 from marketplace.costing.tariffs import tariff_book
 from marketplace.exchange import catalogue
 from marketplace.exchange.catalogue import Wanted
 from marketplace.exchange.pricing import Month
+from marketplace.ledger.models import LedgerTransaction
 from marketplace.planning import board, director, queries
 from marketplace.settlement import overview
 from marketplace.settlement.document import invoice_pdf
 from tests.console.reading import Page
-from tests.console.trading import CAP_FEN, DESKS, HOSPITAL, Trade, yuan
+from tests.console.trading import CAP_FEN, DESKS, EXCHANGE, HOSPITAL, Trade, yuan
 from tests.governance.stage import REGISTRATION
 from tests.settlement.parts import USE_FEN, billed, credit, lines, pay
 
@@ -40,6 +46,22 @@ def test_the_director_reads_the_figures_of_planning(trade: Trade) -> None:
     assert "Example Kangyuan Pharma Co" in page.text
 
 
+def test_the_director_reads_of_which_moment_the_page_is_and_what_has_paid_back_already(trade: Trade) -> None:
+    now = trade.house.clock.now()
+    with trade.house.runtime.database.reading() as db:
+        said = director.page(db, HOSPITAL, now).assets
+    met = [one for one in said if one.sheet.unrecovered_fen == 0]
+    assert 0 < len(met) < len(said)
+    english, chinese = (trade.page(DESKS["director"], lang=language).text for language in ("en", "zh"))
+    assert f"As of {plain_day(now, 'en')}" in english
+    assert f"截至 {plain_day(now, 'zh')}" in chinese
+    # The moment stands on the page once: nothing pays back today.
+    assert (english.count(plain_day(now, "en")), english.count(" paid back ")) == (1, len(met))
+    assert "已回本" in chinese
+    assert "已向需方计费（含税）" in chinese
+    assert "已收费用" not in chinese  # what was charged is not what was received
+
+
 def test_an_assets_page_simulates_what_is_asked_and_says_how_it_is_amortised(trade: Trade) -> None:
     with trade.house.runtime.database.reading() as db:
         asset = queries.assets(db, HOSPITAL)[0]
@@ -58,6 +80,34 @@ def test_an_assets_page_simulates_what_is_asked_and_says_how_it_is_amortised(tra
     for words in ("Intangible asset", "written off over", "Sales needed to earn back", "Price needed"):
         assert words in page.text
     assert page.named("rect")
+
+
+def test_every_amount_of_an_asset_is_followed_to_its_postings_and_their_entries(
+    trade: Trade, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postings, "LINES", 3)
+    with trade.house.runtime.database.reading() as db:
+        asset = queries.assets(db, HOSPITAL)[0].id
+        sheet = cost_sheet(db, asset, Asked(), trade.house.clock.now())
+        found = sources(db, asset, limit=1000).rows
+        moved = {one.kind for one in db.exec(select(LedgerTransaction).where(LedgerTransaction.asset == asset))}
+    assert sum(one.cost_fen for one in found) == sheet.total_fen > 0
+    assert sum(one.revenue_fen for one in found) == sheet.revenue_fen > 0
+    assert sum(one.kept_fen for one in found) == sheet.kept_fen > 0
+    assert {one.transaction.kind for one in found} < moved  # a payment is about it and is no figure of its sheet
+    address, asked = f"/participants/{HOSPITAL}/assets/{asset}/postings", dict[str, str]()
+    assert f"{address}?lang=en" in trade.page(f"/participants/{HOSPITAL}/assets/{asset}").addresses
+    read: list[str] = []
+    while True:
+        page = trade.page(address, **asked)
+        assert all(yuan(fen) in page.text for fen in (sheet.total_fen, sheet.revenue_fen, sheet.kept_fen))
+        read += [urlsplit(one).path for one in page.addresses if one.startswith("/entries/")]
+        onward = [one for one in page.addresses if "postings?cursor=" in one]
+        if not onward:
+            break
+        asked = dict(parse_qsl(urlsplit(onward[0]).query))
+    proven = [(one.transaction.entry_id, one.transaction.posting_entry_id) for one in found]
+    assert read == [f"/entries/{entry}" for both in proven for entry in both]
 
 
 def test_an_asset_that_has_only_been_registered_has_a_page_and_pays_nothing_back(trade: Trade) -> None:
@@ -184,6 +234,9 @@ def test_contributors_read_their_share_and_what_waits(trade: Trade) -> None:
         assert f"Share of departments and others of this house {yuan(parts)}" in text
     for words in ("cost repaid", "Example Data Exchange Ltd", "In payment orders", "Waiting"):
         assert words in page.text
+    (kept,) = (one for one in there if one.role == "exchange_fee" and one.asset == there[0].asset)
+    assert (kept.owner, kept.amount_fen > 0, kept.waiting_fen) == (EXCHANGE, True, 0)  # the exchange has it already
+    assert all(one.waiting_fen == one.amount_fen - one.ordered_fen for one in there if one.role != "exchange_fee")
     other = trade.page("/participants/prt_institute/shares")
     assert "No sale has been paid yet" in other.text
     assert not re.search(r"RMB [1-9]", other.text)
@@ -308,3 +361,13 @@ def test_after_a_credit_note_and_a_payment_the_desks_say_what_was_taken_back_and
     operator = trade.page("/participants/prt_operator/shares").text
     assert "operator" in operator
     assert "department" not in operator
+    hospital = trade.house.cast["hospital"].actor
+    with trade.house.runtime.database.reading() as db:
+        made_by = overview.of_departments(db, hospital)
+        roles = overview.divided(db, hospital).by_role
+    assert {(one.department, one.role): one.amount_fen for one in made_by} == {
+        ("", role): roles[role] for role in ("department", "annotators")
+    }
+    assert "By department" in divided
+    assert f"annotators 1 {yuan(roles['annotators'])}" in divided
+    assert "By department" not in operator

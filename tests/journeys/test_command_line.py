@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydicom import dcmread
 
+from marketplace.client.keys import KeyFolder
 from seeds.chest_ct import Archive, generate
 
 
@@ -47,3 +48,31 @@ def test_a_wrong_call_ends_with_a_sentence(words: tuple[str, ...]) -> None:
     assert done.returncode in {1, 2}
     assert done.stderr.startswith("marketplace: ")
     assert "Traceback" not in done.stderr
+
+
+NOT_JSON = Path(__file__)
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (("asset", "register", "{nowhere}/form.json", "--as", "{party}"), "{nowhere}/form.json: No such file"),
+        (("asset", "register", str(NOT_JSON), "--as", "{party}"), f"{NOT_JSON} is not JSON"),
+        (("party", "page", "director", "--out", "{nowhere}/p.html", "--lang", "fr", "--as", "{party}"), "--lang"),
+        (("books", "pay", "--file", "{nowhere}/pay.xml", "--as", "{party}"), "{nowhere}/pay.xml.part: No such file"),
+        (("audit", "fsck", "--data", "{nowhere}"), "{nowhere} holds no instance"),
+        (("demo", "--source", "{nowhere}"), "{nowhere}"),
+    ],
+)
+def test_a_file_or_folder_that_is_not_there_is_named_and_nothing_is_made(
+    tmp_path: Path, words: tuple[str, ...], named: str
+) -> None:
+    party, nowhere = tmp_path / "hospital", tmp_path / "nowhere"
+    KeyFolder(tmp_path).create("hospital")
+    before = sorted(tmp_path.rglob("*"))
+    done = _marketplace(*(word.format(party=party, nowhere=nowhere) for word in words))
+    assert done.returncode in {1, 2}
+    assert done.stderr.startswith("marketplace: ")
+    assert named.format(nowhere=nowhere) in " ".join(done.stderr.split())
+    assert "unexpected" not in done.stderr
+    assert sorted(tmp_path.rglob("*")) == before

@@ -218,6 +218,17 @@ def test_other_bookkeeping_accepts_the_journals(told: dict[str, Any], folder: Pa
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+def test_the_directors_page_of_the_last_day_is_kept_as_it_is_read_in_both_languages(
+    told: dict[str, Any], folder: Path
+) -> None:
+    assert told["pages"] == ["year-books/director.zh.html", "year-books/director.en.html"]
+    for name in told["pages"]:
+        page = (folder / name).read_text("utf-8")
+        for one in ("total_fen", "revenue_fen", "kept_fen", "unrecovered_fen"):
+            assert f"{told['director'][one] / 100:,.2f}" in page
+        assert told["director"]["at"][:10] in page
+
+
 def test_the_summary_shows_every_asset_and_that_all_is_sound(shown: str) -> None:
     assert all(product.name in shown for product in SHORT.products)
     assert "trial balance 0 fen" in shown

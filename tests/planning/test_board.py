@@ -14,7 +14,7 @@ from marketplace.exchange.schemas import DemandIn
 from marketplace.exchange.terms import permitted_purposes
 from marketplace.planning import board, matching, queries
 from marketplace.planning.queries import NoSuchDemand
-from tests.exchange.parts import PRICE_FEN, listed, suspend_certificate
+from tests.exchange.parts import PRICE_FEN, listed, suspend_certificate, terms_of
 from tests.house import House
 
 
@@ -110,6 +110,19 @@ def test_a_demand_that_a_listing_meets_fits_and_each_other_wish_says_why_it_does
     assert (missed.fits, failed(missed)) == (False, {"purpose", "modality", "body_part", "budget"})
     assert all(one.words["en"] and one.words["zh"] for one in missed.filters)
     assert f"asked: XX; there: {modality}" in {one.words["en"] for one in missed.filters}
+    (budget,) = (one.words for one in missed.filters if one.name == "budget")
+    assert budget["en"] == "asked: CNY 49,999.99; there: CNY 50,000.00"
+    assert budget["zh"] == "需求：49,999.99 元；现有：50,000.00 元"
+
+
+def test_a_budget_is_told_what_uses_cost_beside_access(house: House) -> None:
+    listed(house, **terms_of("per-case/v1") | {"price_plan": {"kind": "per_use", "price_fen": 90_000}})
+    (found,) = matches(house, wanted(house, "scientific_research", budget_fen=100))
+    (budget,) = (one for one in found.filters if one.name == "budget")
+    assert budget.passed  # access costs nothing
+    assert "there: CNY 0.00. " in budget.words["en"]
+    assert "each use costs RMB 900.00" in budget.words["en"]
+    assert "900.00 元" in budget.words["zh"]
 
 
 def test_what_a_demand_leaves_open_is_no_filter(house: House) -> None:

@@ -13,9 +13,10 @@ from marketplace.ledger import queries as books
 from marketplace.negotiation import queries as negotiation
 from marketplace.planning import director, queries
 from marketplace.planning.queries import NotAProvider, unpaid
+from tests.exchange.parts import listed, terms_of
 from tests.house import House
-from tests.negotiation.succession.parts import terminate
-from tests.settlement.parts import FEE_FEN, PRICE_FEN, USE_FEN, billed, lines, pay, post, sold, use
+from tests.negotiation.succession.parts import settle, terminate
+from tests.settlement.parts import FEE_FEN, PER_USE, PRICE_FEN, USE_FEN, billed, lines, pay, post, sold, use
 
 
 def page(house: House, who: str = "hospital") -> director.Page:
@@ -88,6 +89,19 @@ def test_a_stop_at_half_of_the_term_gives_half_back_and_forgoes_as_much_use_as_t
     assert abs(one.refund_fen - charged.get((agreement, "sale.access"), 0) // 2) <= 1
 
 
+def test_a_stop_within_a_trial_forgoes_the_price_that_the_trial_puts_off(house: House) -> None:
+    form = terms_of("subscription/v1")
+    form |= {"price_plan": form["price_plan"] | {"trial_days": 30}}
+    sold(house, listing=listed(house, **form), purpose=form["parameters"]["purposes"][0])
+    (one,) = page(house).stop.ended
+    assert (one.refund_fen, one.lost_fen) == (0, PRICE_FEN)
+    house.clock.advance(timedelta(days=30))
+    settle(house)
+    post(house)
+    (one,) = page(house).stop.ended
+    assert (0 < one.refund_fen < PRICE_FEN, one.lost_fen) == (True, 0)
+
+
 def test_after_its_end_an_agreement_is_no_longer_stopped(house: House) -> None:
     agreement = sold(house)
     with house.db() as db:
@@ -108,6 +122,17 @@ def test_an_asset_pays_back_sooner_the_more_it_is_used(house: House) -> None:
     assert slow.payback_at is not None
     assert fast.payback_at is not None
     assert house.clock.now() <= fast.payback_at <= slow.payback_at
+
+
+def test_an_asset_whose_cost_is_met_needs_no_further_sale_however_little_one_brings(house: House) -> None:
+    form = PER_USE | {"price_plan": {"kind": "per_use", "price_fen": 2 * PRICE_FEN, "access_fen": 100_000}}
+    agreement = sold(house, listing=listed(house, **form), purpose=form["parameters"]["purposes"][0])
+    before = page(house).assets[0]
+    assert (before.list_price_fen, before.sales_to_go, before.sheet.unrecovered_fen > 0) == (100_000, None, True)
+    use(house, agreement, 1)
+    post(house)
+    after = page(house).assets[0]
+    assert (after.sales_to_go, after.sheet.unrecovered_fen) == (0, 0)
 
 
 def test_a_retired_asset_without_contracts_has_no_price_and_never_pays_back(house: House) -> None:

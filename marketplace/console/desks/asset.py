@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from markupsafe import Markup
 from pydantic import BaseModel
 from pydantic import Field as ModelField
 
@@ -10,9 +13,10 @@ from marketplace.accounting import queries as accounting
 from marketplace.assets.models import Asset
 from marketplace.console import charts, codes, formats
 from marketplace.console.desks import codes as desk_codes
+from marketplace.console.desks import postings
 from marketplace.console.desks.gate import Desk
 from marketplace.console.desks.links import neighbours
-from marketplace.console.desks.sections import Cell, Field, Figure, Page, Section, amounts, money, table
+from marketplace.console.desks.sections import Cell, Field, Figure, Page, Section, amounts, as_of, money, table
 from marketplace.console.reader import Reader
 from marketplace.costing.sheet import Asked as SheetAsked
 from marketplace.costing.sheet import CostSheet, cost_sheet
@@ -62,15 +66,17 @@ def page(reader: Reader, desk: Desk, asset_id: str, asked: Asked) -> Page:
     asset = accounting.readable_asset(reader.db, desk.actor, asset_id)
     sheet = cost_sheet(reader.db, asset_id, SheetAsked(), reader.now)
     outlook = director.outlook(reader.db, asset_id, asked.assumed(), reader.now, seed=asked.seed, runs=RUNS)
+    behind = postings.address(desk, asset_id)
+    below = [one for one in (asset.department, as_of(reader)) if one]
     return Page(
         title=asset.name_en if reader.language == "en" else asset.name,
-        sub=Cell(reader.legal_name(desk.owner), note=asset.department),
-        neighbours=neighbours(reader, desk),
+        sub=Cell(reader.legal_name(desk.owner), note=Markup(" · ").join(below)),
+        neighbours=[*neighbours(reader, desk), Cell(reader.say("postings"), behind)],
         headline=[
-            (reader.say("cost_so_far"), money(reader, sheet.total_fen)),
+            (reader.say("cost_so_far"), replace(money(reader, sheet.total_fen), link=behind)),
             (reader.say("unit_cost"), money(reader, sheet.unit_cost_fen)),
-            (reader.say("income"), money(reader, sheet.revenue_fen)),
-            (reader.say("kept"), money(reader, sheet.kept_fen)),
+            (reader.say("income"), replace(money(reader, sheet.revenue_fen), link=behind)),
+            (reader.say("kept"), replace(money(reader, sheet.kept_fen), link=behind)),
         ],
         note="" if sheet.complete else reader.say("books_incomplete"),
         sections=[

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from marketplace.console.codes import CHARGES
 from marketplace.console.words import Words
 
 ROLES: Words = {
@@ -64,6 +65,16 @@ STAGE_COSTS: Words = {
     "registration.document": ("Registration documents", "登记文件"),
     "exchange.listing": ("Listing", "挂牌"),
 }
+
+TRANSACTIONS: Words = (
+    STAGE_COSTS
+    | CHARGES
+    | {
+        "delivery.gigabyte": ("Delivery", "交付"),
+        "capital.recognised": ("Capitalised", "资本化"),
+    }
+)
+"""What a transaction behind a cost sheet is about."""
 
 PAYABLE_STATES: Words = {
     "owed": ("owed", "待付"),

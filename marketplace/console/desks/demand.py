@@ -142,5 +142,5 @@ def _demands(reader: Reader, demands: Sequence[Demand], leaves: Leaves) -> Secti
         ]
         for one in demands
     ]
-    heads = "demand_one buyer purpose budget# issued_on"
+    heads = "demand_one buyer purpose budget# published_on"
     return Section(reader.say("demands"), tables=[table(reader, heads, rows, "no_demands")], leaves=leaves)

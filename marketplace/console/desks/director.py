@@ -13,7 +13,7 @@ from marketplace.console import charts, codes, formats
 from marketplace.console.desks import codes as desk_codes
 from marketplace.console.desks.gate import Desk
 from marketplace.console.desks.links import neighbours
-from marketplace.console.desks.sections import Cell, Figure, Page, Section, amounts, money, table
+from marketplace.console.desks.sections import Cell, Figure, Page, Section, amounts, as_of, money, table
 from marketplace.console.reader import Reader
 from marketplace.planning import director, queries
 from marketplace.planning.director import AssetLine, Risk
@@ -30,10 +30,10 @@ def page(reader: Reader, desk: Desk) -> Page:
     reader.meet([one.buyer for one in found.stop.ended])
     return Page(
         title=reader.say("director_title"),
-        sub=Cell(reader.legal_name(desk.owner)),
+        sub=Cell(reader.legal_name(desk.owner), note=as_of(reader)),
         neighbours=neighbours(reader, desk),
         headline=_headline(reader, found),
-        note="" if found.complete else reader.say("books_incomplete"),
+        note=reader.say("books_note" if found.complete else "books_incomplete"),
         sections=[
             _portfolio(reader, desk, found.assets, carried),
             _costs(reader, desk, found),
@@ -78,12 +78,18 @@ def _row(reader: Reader, desk: Desk, line: AssetLine, carried: Capitalisation | 
         Cell(f"{sheet.sales:,}"),
         _with(money(reader, sheet.revenue_fen), reader.say("kept_short"), money(reader, sheet.kept_fen)),
         _with(money(reader, line.list_price_fen), reader.say("sales_to_go"), Cell(to_go)),
-        Cell(formats.day(line.payback_at, reader.language) if line.payback_at else reader.say("not_at_this_rate")),
+        Cell(_payback(reader, line)),
         Cell(
             reader.name(desk_codes.TREATMENTS, carried.treatment) if carried else reader.say("as_expense"),
             note=formats.money(line.carried_fen, reader.language) if carried else "",
         ),
     ]
+
+
+def _payback(reader: Reader, line: AssetLine) -> str:
+    if line.payback_at is None:
+        return reader.say("not_at_this_rate")
+    return reader.say("paid_back") if line.payback_at <= reader.now else formats.day(line.payback_at, reader.language)
 
 
 def _with(cell: Cell, word: str, beside: Cell) -> Cell:

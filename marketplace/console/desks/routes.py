@@ -19,6 +19,7 @@ from marketplace.console.desks import (
     invoice,
     links,
     payables,
+    postings,
     purchases,
     sales,
     shares,
@@ -88,6 +89,15 @@ def show_asset(
     """One asset's cost sheet, its place in the balance sheet, and what it may bring."""
     desk = gate.open_desk(view.db, view.actor, participant_id, "director")
     return _answer(request, language, asset.page(_reader(view, language), desk, asset_id, asked))
+
+
+@routes.get("/participants/{participant_id}/assets/{asset_id}/postings")
+def show_postings(
+    view: OpenView, request: Request, language: Lang, participant_id: str, asset_id: str, cursor: Cursor = None
+) -> HTMLResponse:
+    """Every posting behind an asset's cost and income, the latest first, page by page."""
+    desk = gate.open_desk(view.db, view.actor, participant_id, "director")
+    return _answer(request, language, postings.page(_reader(view, language), desk, asset_id, cursor))
 
 
 @routes.get("/participants/{participant_id}/purchases")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from marketplace.console import charts, formats
 from marketplace.console.reader import Reader
@@ -91,6 +91,11 @@ class Page:
     sections: Sequence[Section]
     note: str = ""
     neighbours: Sequence[Cell] = ()
+
+
+def as_of(reader: Reader) -> Markup:
+    """The moment of which a page's figures are."""
+    return escape(reader.say("as_of")).format(formats.minute(reader.now, reader.language))
 
 
 def money(reader: Reader, fen: int | None, *, bad: bool = False) -> Cell:

@@ -32,7 +32,7 @@ def page(reader: Reader, desk: Desk, cursor: str | None = None) -> Page:
         sub=Cell(reader.legal_name(desk.owner)),
         neighbours=neighbours(reader, desk),
         headline=own_share(reader, divided),
-        sections=[waterfall(reader, divided), _by_owner(reader, desk, found, leaves)],
+        sections=[waterfall(reader, divided), *_by_department(reader, desk), _by_owner(reader, desk, found, leaves)],
     )
 
 
@@ -54,6 +54,23 @@ def waterfall(reader: Reader, divided: Divided) -> Section:
     return Section(reader.say("divided_into"), figures=[amounts(reader, "divided_note", bars)])
 
 
+def _by_department(reader: Reader, desk: Desk) -> list[Section]:
+    """What each department and its annotators get; nothing where no scheme gives them a share."""
+    rows = [
+        [
+            Cell(one.department or reader.say("no_department")),
+            Cell(reader.name(codes.SHARES, one.role)),
+            Cell(f"{one.lines:,}"),
+            money(reader, one.amount_fen),
+            money(reader, one.ordered_fen),
+            money(reader, one.amount_fen - one.ordered_fen),
+        ]
+        for one in overview.of_departments(reader.db, desk.actor)
+    ]
+    heads = "department share lines_paid# amount# ordered# waiting#"
+    return [Section(reader.say("by_department"), tables=[table(reader, heads, rows)])] if rows else []
+
+
 def _by_owner(reader: Reader, desk: Desk, shares: Sequence[Summed], leaves: Leaves) -> Section:
     heads = "contributor share data_asset lines_paid# amount# ordered# waiting#"
     rows = [
@@ -64,7 +81,7 @@ def _by_owner(reader: Reader, desk: Desk, shares: Sequence[Summed], leaves: Leav
             Cell(f"{one.lines:,}"),
             money(reader, one.amount_fen),
             money(reader, one.ordered_fen),
-            money(reader, one.amount_fen - one.ordered_fen),
+            money(reader, one.waiting_fen),
         ]
         for one in shares
     ]

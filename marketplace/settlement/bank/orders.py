@@ -39,7 +39,7 @@ class NothingToPay(Conflict):
 
 
 class NoOwnAccount(Conflict):
-    """The exchange has not said from which account it pays."""
+    """Whoever pays has not said from which account."""
 
 
 @dataclass(frozen=True)
