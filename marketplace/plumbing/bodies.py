@@ -17,6 +17,7 @@ from typing import Any, Final, TypeVar
 import anyio
 from fastapi import Request
 from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
 from marketplace.kernel.errors import Invalid
@@ -46,6 +47,10 @@ class BodyNotTaken(BadRequest):
 
 class BodyTooSlow(BadRequest):
     """The body of the request came too slowly."""
+
+
+class BodyBrokenOff(BadRequest):
+    """The connection ended before the body of the request did."""
 
 
 class TooManyValues(Invalid):
@@ -89,8 +94,8 @@ def place_for(request: Request, largest: int) -> AbstractAsyncContextManager[Any
 async def taken(request: Request, largest: int) -> bytes:
     """The whole body, checked, which FastAPI then finds ready.
 
-    Raises BodyTooLarge before it would fill the memory, BodyTooSlow, NotUtf8, TooManyValues, NulCharacter,
-    HalfCharacter.
+    Raises BodyTooLarge before it would fill the memory, BodyTooSlow, BodyBrokenOff, NotUtf8, TooManyValues,
+    NulCharacter, HalfCharacter.
     """
     limit = _limit(request, largest)
     if (announced(request) or 0) > limit:
@@ -153,7 +158,13 @@ async def _read(request: Request, largest: int) -> bytes:
         return message
 
     request._receive = counted  # Starlette has no public place for a limit
-    return await request.body()
+    try:
+        return await request.body()
+    except ClientDisconnect as error:
+        raise BodyBrokenOff(
+            "the connection ended before the body did",
+            action="send the request again with the same Idempotency-Key",
+        ) from error
 
 
 def _too_large(largest: int) -> BodyTooLarge:

@@ -15,12 +15,14 @@ import anyio
 import pytest
 from starlette.requests import Request
 from starlette.types import Message
+from structlog.testing import capture_logs
 
+from marketplace.dataspace.routes import routes
 from marketplace.plumbing import bodies
 from marketplace.plumbing.bodies import LARGE, MOST_VALUES, MOST_VALUES_OF_LARGE, SMALL, BodyTooSlow
 from tests.house import House
 from tests.plumbing.door import Door
-from tests.transfer.doors import served
+from tests.transfer.doors import app_of, served
 
 DOOR = "http://127.0.0.1:8000/v1/door"
 KEY = {"Idempotency-Key": "key-00000009"}
@@ -147,6 +149,15 @@ def test_a_slow_body_is_refused_and_a_steady_one_is_not(monkeypatch: pytest.Monk
     for slow in (steady[: bodies.SLOWEST // 2], b"x"):
         with pytest.raises(BodyTooSlow):
             outcome(slow)
+
+
+def test_who_hangs_up_in_the_middle_of_a_body_is_no_fault_of_ours(house: House) -> None:
+    app = app_of(house)
+    app.include_router(routes)
+    head = "POST /v1/dataspace/transfers HTTP/1.1\r\nHost: x\r\nX-Caller: pharma\r\nIdempotency-Key: key-00000009\r\n"
+    with capture_logs() as told, served(house, app) as address, socket.create_connection(address) as connection:
+        connection.sendall(f"{head}Content-Length: 100\r\n\r\n{{".encode())
+    assert told == []
 
 
 def test_strangers_are_answered_while_their_bodies_are_still_to_come(house: House) -> None:
