@@ -7,6 +7,7 @@ from marketplace.console import formats
 from marketplace.console.desks import codes
 from marketplace.console.desks.gate import Desk
 from marketplace.console.desks.links import neighbours
+from marketplace.console.desks.places import Places
 from marketplace.console.desks.sections import Cell, Page, Section, as_of, money, table
 from marketplace.console.reader import Reader
 from marketplace.costing.behind import Source, sources
@@ -28,7 +29,7 @@ def page(reader: Reader, desk: Desk, asset_id: str, cursor: str | None = None) -
     asset = accounting.readable_asset(reader.db, desk.actor, asset_id)
     sheet = cost_sheet(reader.db, asset_id, Asked(prices=(), sales=()), reader.now)
     found = sources(reader.db, asset_id, cursor=cursor, limit=LINES)
-    further = f"{address(desk, asset_id)}?cursor={found.next}" if found.next else ""
+    places = Places(address(desk, asset_id), {"cursor": cursor})
     heads = "charge time total_cost# income# kept# proof_of_cause proof_of_posting"
     rows = [_row(reader, one) for one in found.rows]
     return Page(
@@ -37,7 +38,6 @@ def page(reader: Reader, desk: Desk, asset_id: str, cursor: str | None = None) -
         neighbours=[
             *neighbours(reader, desk),
             Cell(reader.say("to_asset"), f"/participants/{desk.id}/assets/{asset_id}"),
-            *([Cell(reader.say("further_lines"), further)] if further else []),
         ],
         headline=[
             (reader.say("cost_so_far"), money(reader, sheet.total_fen)),
@@ -50,6 +50,7 @@ def page(reader: Reader, desk: Desk, asset_id: str, cursor: str | None = None) -
                 title=reader.say("postings"),
                 note=reader.say("postings_note"),
                 tables=[table(reader, heads, rows, "no_postings")],
+                leaves=places.leaves("cursor", found.next),
             )
         ],
     )
