@@ -42,7 +42,7 @@ class Listing(SQLModel, table=True):
     """
 
     __tablename__ = "listing"
-    __table_args__ = (Index("ix_listing_operator_submitted", "operator_id", "submitted_at", "id"),)
+    __table_args__ = (Index("ix_listing_operator_in_order", "operator_id", "id"),)
 
     id: str = Field(primary_key=True)
     offer_id: str = Field(foreign_key="offer.id", unique=True)

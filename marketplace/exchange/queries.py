@@ -20,8 +20,8 @@ from marketplace.plumbing.snapshots import once_per_snapshot
 __all__ = ["CataloguePage", "CatalogueRow", "Wanted", "parts", "visible", "visible_listing"]
 
 _FIRST_MADE: Final = Order((col(Offer.made_at), col(Offer.id)), (col(Offer.id),))
-_FIRST_SUBMITTED: Final = Order((col(Listing.submitted_at), col(Listing.id)), (col(Listing.id),))
-_ALL_LISTINGS: Final = first_made(col(Listing.id))
+# Not by the moment of submission, which moves when a returned one is handed in again.
+_LISTINGS: Final = first_made(col(Listing.id))
 _LATEST_DEMANDS: Final = Order((col(Demand.published_at), col(Demand.id)), (col(Demand.id),), latest_first=True)
 
 
@@ -86,16 +86,16 @@ def operated_listing(db: Session, actor: Actor, listing_id: str) -> Listing:
 
 
 def own_listings(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Listing]:
-    """A page of the listings of the caller as provider or as exchange, of all for auditors, in order of submission.
+    """A page of the listings of the caller as provider or as exchange, of all for auditors, the first made first.
 
     Raises NotOnThisList.
     """
     if actor.has(Role.AUDITOR):
-        return _ALL_LISTINGS.page(db, select(Listing), cursor, limit)
+        return _LISTINGS.page(db, select(Listing), cursor, limit)
     operated = col(Listing.operator_id) == actor.participant
     offered = select(Listing).join(Offer, col(Offer.id) == col(Listing.offer_id))
     offered = offered.where(Offer.provider_id == actor.participant, ~operated)
-    return _FIRST_SUBMITTED.page_of_parts(db, [select(Listing).where(operated), offered], cursor, limit)
+    return _LISTINGS.page_of_parts(db, [select(Listing).where(operated), offered], cursor, limit)
 
 
 def public_listings(db: Session, asset_id: str) -> Sequence[Listing]:

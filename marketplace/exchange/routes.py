@@ -65,7 +65,7 @@ def submit_listing(verb: Verb, offer_id: str, asked: SubmissionIn) -> ListingOut
 
 @routes.get("/listings", operation_id="list_listings")
 def list_listings(view: View, cursor: Cursor = None, limit: Limit = MOST) -> ListingPage:
-    """A page of the caller's listings as provider or as exchange, in any state, the first submitted first; of all for
+    """A page of the caller's listings as provider or as exchange, in any state, the first made first; of all for
     auditors."""
     found = queries.own_listings(view.db, view.actor, cursor=cursor, limit=limit)
     return ListingPage(items=[ListingOut.model_validate(one) for one in found.rows], next=found.next)

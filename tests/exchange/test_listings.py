@@ -272,3 +272,19 @@ def test_demands_are_read_page_by_page_also_those_of_one_moment(house: House) ->
         assert pages == [one.id for one in whole.rows]
         with pytest.raises(NotOnThisList):
             queries.demands(db, cursor="dem_none")
+
+
+def test_a_listing_that_is_handed_in_again_while_a_list_is_read_hides_none(house: House) -> None:
+    version, hospital, exchange = certified(house), house.cast["hospital"].actor, house.cast["exchange"].actor
+    offers, ids = [offered(house, version) for _ in range(3)], []
+    for one in offers:
+        ids.append(submitted(house, one).id)
+        house.clock.advance(timedelta(hours=1))
+    for reader in (hospital, exchange):
+        with house.db() as db:
+            begun = queries.own_listings(db, reader, limit=1)
+            service.return_(db, exchange, queries.listing(db, ids[0]), WHY, house.clock.now())
+        submitted(house, offers[0])
+        with house.db() as db:
+            rest = queries.own_listings(db, reader, cursor=begun.next)
+            assert [one.id for one in (*begun.rows, *rest.rows)] == ids

@@ -23,7 +23,6 @@ _LISTS = (
     ("refund", "issuer", "owed"),
     ("asset", "provider", "registered"),
     ("offer", "provider", "made"),
-    ("listing", "operator", "submitted"),
     ("application", "applicant", "filed"),
     ("application", "registrar", "filed"),
     ("dataspace_agreement", "buyer", "held"),
@@ -36,10 +35,14 @@ def upgrade() -> None:
     for table, party, moment in _LISTS:
         op.create_index(f"ix_{table}_{party}_{moment}", table, [f"{party}_id", f"{moment}_at", "id"])
         op.drop_index(f"ix_{table}_{party}_id", table)
+    op.create_index("ix_listing_operator_in_order", "listing", ["operator_id", "id"])
+    op.drop_index("ix_listing_operator_id", "listing")
 
 
 def downgrade() -> None:
     """Drop them."""
+    op.create_index("ix_listing_operator_id", "listing", ["operator_id"])
+    op.drop_index("ix_listing_operator_in_order", "listing")
     for table, party, moment in reversed(_LISTS):
         op.create_index(f"ix_{table}_{party}_id", table, [f"{party}_id"])
         op.drop_index(f"ix_{table}_{party}_{moment}", table)
