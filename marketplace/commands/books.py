@@ -86,7 +86,9 @@ def show_payables(party: Party, url: Url = HERE, as_json: AsJson = False) -> Non
 @books_commands.command("pay")
 def pay(
     party: Party,
-    file: Annotated[Path, typer.Option("--file", help="Write the file for your bank here, ISO 20022 pain.001.")],
+    file: Annotated[
+        Path, typer.Option("--file", dir_okay=False, help="Write the file for your bank here, ISO 20022 pain.001.")
+    ],
     events: Annotated[list[str] | None, typer.Argument(help="Meter events, none = everything you owe.")] = None,
     url: Url = HERE,
     as_json: AsJson = False,

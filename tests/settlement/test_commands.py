@@ -64,4 +64,6 @@ def test_nothing_is_ordered_where_the_file_for_the_bank_cannot_be_written(
         run(who, *account(number))
     lost = run("hospital", "pay", "--file", str(tmp_path / "nowhere" / "pay.xml"))
     assert isinstance(lost.exception, FileNotFoundError)
+    folder = run("hospital", "pay", "--file", str(tmp_path))
+    assert (folder.exit_code, list(tmp_path.parent.glob("*.part"))) == (2, [])  # nor where it is a folder
     assert set(states(owing).values()) == {"owed"}
