@@ -135,7 +135,9 @@ def _pieces(paragraph: Paragraph, width: float) -> Iterator[str]:
 
 
 def _longest(paragraph: Paragraph, piece: str, width: float) -> int:
-    return next(end for end in range(len(piece), 0, -1) if end == 1 or _width(paragraph, piece[:end]) <= width)
+    """How much of a piece fills a line; what is left begins with no stop, unless there are only stops to cut at."""
+    fits = next(end for end in range(len(piece), 0, -1) if end == 1 or _width(paragraph, piece[:end]) <= width)
+    return next((end for end in range(fits, 0, -1) if not piece.startswith(tuple(_CLOSING), end)), fits)
 
 
 def _width(paragraph: Paragraph, text: str) -> float:
