@@ -9,9 +9,11 @@ import anyio
 from anyio import from_thread
 from fastapi import Request
 from sqlmodel import Session
+from starlette.requests import ClientDisconnect
 
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.errors import Conflict, Forbidden
+from marketplace.plumbing.bodies import BodyBrokenOff
 from marketplace.plumbing.problems import BadRequest
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.web import Gate, record_raised, require_may_change
@@ -31,7 +33,7 @@ class RequestBody:
         self._rest = memoryview(b"")
 
     def read(self, size: int) -> bytes:
-        """Up to `size` bytes; none at the end.  Raises UploadStalled."""
+        """Up to `size` bytes; none at the end.  Raises UploadStalled, BodyBrokenOff."""
         while not self._rest:
             chunk = from_thread.run(self._next)
             if chunk is None:
@@ -46,6 +48,8 @@ class RequestBody:
                 return await anext(self._chunks, None)
         except TimeoutError as error:
             raise UploadStalled(f"no data for {PATIENCE_SECONDS} s", action="send the tar again") from error
+        except ClientDisconnect as error:
+            raise BodyBrokenOff("the connection ended before the body did", action="send it again") from error
 
 
 @contextmanager

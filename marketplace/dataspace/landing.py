@@ -13,7 +13,6 @@ from functools import partial
 from typing import BinaryIO, Final
 
 from fastapi import Request
-from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from marketplace.collection.upload import RequestBody
@@ -53,9 +52,7 @@ async def take(request: Request) -> Response:
     body, turns = RequestBody(request), Turns.UPLOADS.of(request.app)
     try:
         return await in_own_thread(turns, partial(_taken, request, body))
-    except ClientDisconnect:
-        return Response(status_code=400)  # nobody reads it; what came is kept for the next part
-    except DomainError as error:
+    except DomainError as error:  # where the connection broke off, what came is kept for the next part
         return problem(error)
 
 

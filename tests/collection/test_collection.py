@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import json
+import socket
 import tarfile
 from pathlib import Path
 
 import pydicom
 import pytest
 from sqlmodel import select
+from structlog.testing import capture_logs
 
 from marketplace.assets.models import VersionFile
 from marketplace.audit.models import Entry
 from marketplace.audit.tree import root_hash
 from marketplace.client.problem import ProblemError
 from marketplace.client.upload import tar_batches
-from marketplace.collection import service
+from marketplace.collection import routes, service
 from marketplace.collection.models import CollectedFile
 from marketplace.costing.models import MeterEvent
 from marketplace.kernel.canonical import canonical, sha256_hex
 from tests.collection import corpus
 from tests.collection.conftest import Market
+from tests.transfer.doors import app_of, served
 
 
 def test_a_version_is_collected_by_the_providers_signature(market: Market) -> None:
@@ -336,3 +339,20 @@ def test_many_batches_make_one_version(market: Market, tmp_path: Path) -> None:
         market.hospital.put(f"/v1/versions/{version}/files/{number}", batch.body)
     sealed = market.seal(version)["version"]
     assert (sealed["files"], sealed["records"]) == (450, 225)
+
+
+def test_who_hangs_up_in_the_middle_of_a_tar_is_no_fault_of_ours_and_sends_it_again(market: Market) -> None:
+    version, members, app = market.version(), [("1.dcm", corpus.dicom(1))], app_of(market.house)
+    app.include_router(routes.routes)
+    tar = corpus.tar(members)
+    head = f"PUT /v1/versions/{version}/files/1 HTTP/1.1\r\nHost: x\r\nX-Caller: hospital\r\n"
+    with (
+        capture_logs() as told,
+        served(market.house, app) as address,
+        socket.create_connection(address) as connection,
+    ):
+        connection.sendall(f"{head}Content-Length: {len(tar)}\r\n\r\n".encode() + tar[:700])
+    assert told == []
+    with market.house.runtime.database.reading() as db:
+        assert db.exec(select(CollectedFile)).all() == []
+    assert market.put(version, "1", members)["accepted"] == 1
