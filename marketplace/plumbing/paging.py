@@ -46,8 +46,9 @@ class Paged(Generic[Row]):
 class Order:
     """How a list is ordered.
 
-    place: columns that end in those of the key, none of them NULL; key: the primary key, or what names a row of a
-    statement that is no table.
+    place: columns that end in those of the key, none of them NULL, none that ever changes: whatever lies between the
+    old and the new place of a cursor's row would stay out; key: the primary key, or what names a row of a statement
+    that is no table.
     """
 
     place: Sequence[Mapped[Any]]
