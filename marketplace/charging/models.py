@@ -11,8 +11,8 @@ class MonthlyCharge(SQLModel, table=True):
 
     agreement_id: the first one of that line.  Plain prices per use keep no counters (`queries.plain_uses`).
     counted: what was metered and not free, in the quanta of the plan's measure (uses, studies, bytes); trial_used: what
-    was free.  cap_fen: of the plan in force, or what was charged already where an amendment set a lower one, None =
-    none; the database itself holds it up as the last of two guards.
+    was free.  cap_fen: of the plan in force less what plain prices cost, or what was charged already where an
+    amendment set a lower one, None = none; the database itself holds it up as the last of two guards.
     """
 
     __tablename__ = "monthly_charge"

@@ -107,7 +107,7 @@ def _hold(db: Session, agreement: Agreement, month: str, rate: Rate) -> Held:
     db.exec(kept.order_by(col(MonthlyCharge.month)).with_for_update()).all()
     counters, plain = queries.month(db, first, month), queries.plain_uses(db, agreement.id, month)
     # A cap that an amendment has lowered below what was charged allows no more; what was charged stays.
-    cap = None if rate.cap_fen is None else max(rate.cap_fen, counters.charged_fen)
+    cap = None if rate.cap_fen is None else max(rate.cap_fen - plain.fen, counters.charged_fen)
     db.get_one(MonthlyCharge, (first, month)).cap_fen = cap
     db.flush()
     return Held(first, month, plain.with_counters(counters), plain)

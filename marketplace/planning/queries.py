@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 
-from sqlalchemy import literal, union_all
+from sqlalchemy import literal, or_, union_all
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
@@ -34,6 +34,8 @@ from marketplace.transfer.models import Delivery, Transfer
 LIVE = (AgreementState.FINALIZED.value, AgreementState.SUSPENDED.value)
 ACCESS = "sale.access"
 SALES = (ACCESS, "use.transfer")
+_ASKING = (InvoiceState.ISSUED, InvoiceState.OVERDUE)
+"""States of an invoice that asks for what is not received."""
 
 
 class NotAProvider(Forbidden):
@@ -159,23 +161,26 @@ def unpaid(db: Session, provider: str, now: datetime) -> tuple[int, int]:
     """(fen billed for a provider's sales and not paid, VAT included; the part of it that is past its due date).
 
     What has been paid of an invoice counts for those who are on it in proportion, by the largest remainder, so that
-    what is left to them is together what the buyer still owes.
+    what is left to them is together what the buyer still owes for it.  What the bank took back after it was paid is
+    open again; what a refund that went out already adds to it is missing to the exchange and to nobody on the invoice.
     """
     mine = aliased(InvoiceLine)
     own = select(mine.id).where(mine.invoice_id == Invoice.id, mine.provider_id == provider)
     own = own.where(col(mine.credited_by).is_(None))
-    whose = (Invoice.id, Invoice.received_fen, Invoice.due_at, InvoiceLine.provider_id)
-    rows = select(*whose, func.sum(InvoiceLine.price_fen)).join(  # type: ignore[call-overload]
+    whose = (Invoice.id, Invoice.state, Invoice.received_fen, Invoice.bounced_fen, Invoice.due_at)
+    names = (*whose, InvoiceLine.provider_id)
+    rows = select(*names, func.sum(InvoiceLine.price_fen)).join(  # type: ignore[call-overload]
         InvoiceLine, col(InvoiceLine.invoice_id) == col(Invoice.id)
     )
     rows = rows.where(own.exists(), col(InvoiceLine.credited_by).is_(None))
-    rows = rows.where(col(Invoice.state).in_((InvoiceState.ISSUED, InvoiceState.OVERDUE)))
-    order = (col(Invoice.id), col(InvoiceLine.provider_id))
+    rows = rows.where(or_(col(Invoice.state).in_(_ASKING), col(Invoice.bounced_fen) > 0))
+    found = db.exec(rows.group_by(*names).order_by(col(Invoice.id), col(InvoiceLine.provider_id)))
     left = late = 0
-    for (_, received, due), group in groupby(db.exec(rows.group_by(*whose).order_by(*order)), lambda one: one[:3]):
+    for (_, state, received, bounced, due), group in groupby(found, lambda one: one[: len(whose)]):
         # PostgreSQL sums BIGINT as NUMERIC, hence int().
         asked = {name: int(fen) for *_, name, fen in group}
-        paid = dict(zip(asked, split_shares(received, list(asked.values())), strict=True))
+        had = received if state in _ASKING else max(sum(asked.values()) - bounced, 0)
+        paid = dict(zip(asked, split_shares(had, list(asked.values())), strict=True))
         left += asked[provider] - paid[provider]
         late += asked[provider] - paid[provider] if due <= now else 0
     return left, late

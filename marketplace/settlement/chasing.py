@@ -17,7 +17,7 @@ from marketplace.negotiation import stopping
 from marketplace.negotiation.succession import queries as succession
 from marketplace.plumbing.epochs import Stop
 from marketplace.settlement import queries, rules
-from marketplace.settlement.bank.queries import reversed_at
+from marketplace.settlement.bank.queries import hold_bank, reversed_at
 from marketplace.settlement.billing import record_invoice
 from marketplace.settlement.models import Invoice, InvoiceLine
 from marketplace.settlement.rules import INVOICE, InvoiceState
@@ -30,6 +30,7 @@ def chase(db: Session, invoice_id: str, now: datetime) -> Invoice:
     Records: settlement:invoice_overdue, negotiation:agreement_suspended.
     """
     found = queries.invoice(db, invoice_id)
+    hold_bank(db, found.issuer_id)  # a statement holds agreements of several invoices
     queries.lock(db, found)
 
     target = rules.follows(InvoiceState(found.state), found.due_at, now)

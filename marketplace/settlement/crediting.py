@@ -18,6 +18,7 @@ from marketplace.ledger.rules import Dimensions, Draft, ReversalReason
 from marketplace.negotiation import queries as negotiation
 from marketplace.participants import queries as participants
 from marketplace.settlement import queries
+from marketplace.settlement.bank.queries import hold_bank
 from marketplace.settlement.billing import keep_document, next_number, record_invoice
 from marketplace.settlement.chasing import hold_agreements, let_go
 from marketplace.settlement.deposits import return_deposit, returned
@@ -52,6 +53,7 @@ def credit(
     Raises NothingToCredit, SharesPaidOut, DepositReturned, WrongState, NotYourStep.
     Records: settlement:invoice_credited, ledger:posted, settlement:refund_owed, and what closing by parts records.
     """
+    hold_bank(db, found.issuer_id)  # a statement holds agreements of several invoices
     queries.lock(db, found)
     every = queries.lines(db, found.id)
     wanted = [one for one in every if not positions or one.position in positions]

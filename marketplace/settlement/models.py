@@ -207,8 +207,8 @@ class Refund(SQLModel, table=True):
     """What an exchange owes back to a buyer.  cause: `overpayment`, `credit_note` or `deposit`; states are derived.
 
     cause_key: names the cause, unique, so that nothing is owed twice; order_id, reference: the payment order and the
-    transfer in it, None until ordered; paid_at: when the bank's statement confirmed it; void: the bank took back the
-    payment that was too much.
+    transfer in it, None until ordered; paid_at: when the bank's statement confirmed it; void: the bank took back
+    what it would give back.
     """
 
     __tablename__ = "refund"

@@ -168,8 +168,11 @@ def invoice(db: Session, invoice_id: str) -> Invoice:
 
 
 def lock(db: Session, found: Invoice) -> None:
-    """Read an invoice anew and hold it to the end of the transaction."""
-    db.refresh(found, with_for_update=True)
+    """Read an invoice anew and hold it to the end of the transaction, not against rows that only name it.
+
+    Whoever settles a result holds the agreement and owes a deposit of the invoice back.
+    """
+    db.refresh(found, with_for_update={"key_share": True})
 
 
 def readable_invoice(db: Session, actor: Actor, invoice_id: str) -> Invoice:

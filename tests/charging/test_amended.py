@@ -6,8 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from sqlalchemy import update
+from sqlalchemy.exc import IntegrityError
 
 from marketplace.charging import queries, service
+from marketplace.charging.models import MonthlyCharge
 from marketplace.charging.preview import preview_of_agreement
 from marketplace.charging.recheck import recheck
 from marketplace.charging.rules import Used
@@ -130,4 +133,14 @@ def test_what_a_plain_plan_had_counts_towards_the_minimum_of_its_amendment(house
     for expected in (due, 0):
         assert close_minimums(house.runtime, house.clock.now()) == expected
     assert metered(house)[f"use.minimum:{first}:2026-09"] == due
+    assert findings(house) == []
+
+
+def test_the_database_itself_lets_no_more_be_charged_than_a_plain_plan_left_of_the_cap(house: House) -> None:
+    first = bought(house)
+    assert [use(house, first, number) for number in range(2)] == [1000, 1000]
+    second = changed(house, first, monthly_cap_fen=2500)
+    assert use(house, second, 2) == 500
+    with pytest.raises(IntegrityError, match="within_cap"), house.db() as db:
+        db.exec(update(MonthlyCharge).values(charged_fen=501))
     assert findings(house) == []

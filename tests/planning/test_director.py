@@ -16,7 +16,23 @@ from marketplace.planning.queries import NotAProvider, unpaid
 from tests.exchange.parts import listed, terms_of
 from tests.house import House
 from tests.negotiation.succession.parts import settle, terminate
-from tests.settlement.parts import FEE_FEN, PER_USE, PRICE_FEN, USE_FEN, billed, lines, pay, post, sold, use
+from tests.settlement.parts import (
+    FEE_FEN,
+    PER_USE,
+    PRICE_FEN,
+    USE_FEN,
+    bank,
+    billed,
+    credit,
+    lines,
+    pay,
+    post,
+    sold,
+    use,
+)
+from tests.settlement.test_bank import order, statement, take
+from tests.settlement.test_refunds import yuan
+from tests.settlement.test_statements import back
 
 
 def page(house: House, who: str = "hospital") -> director.Page:
@@ -70,6 +86,28 @@ def test_an_unpaid_invoice_stands_on_the_page_until_it_is_paid(house: House) -> 
         assert sum(fen for fen, _ in left.values()) == invoice.total_fen - paid  # to the fen, whoever is asked
         assert abs(page(house).risk.unpaid_fen - Fraction(owed * (invoice.total_fen - paid), invoice.total_fen)) < 1
     pay(house, invoice, "bank-last", invoice.total_fen - paid)
+    assert (page(house).risk.unpaid_fen, page(house).risk.overdue_fen) == (0, 0)
+
+
+def test_what_the_bank_takes_back_stands_on_the_page_until_it_is_made_good_or_credited(house: House) -> None:
+    sold(house, uses=1)
+    invoice = billed(house)
+    owed = invoice.total_fen - FEE_FEN
+    paid = statement(("R1", yuan(invoice.total_fen + 700), invoice.number))
+    take(house, paid)
+    for who in ("exchange", "pharma"):
+        bank(house, who)
+    order(house)  # what was too much has gone to the bank
+    assert page(house).risk.unpaid_fen == 0
+    take(house, back(paid).replace("CRDT", "DBIT"))
+    assert (page(house).risk.unpaid_fen, page(house).risk.overdue_fen) == (owed, 0)
+    take(house, statement(("R2", yuan(invoice.total_fen // 2 + 700), invoice.number)))
+    left = invoice.total_fen - invoice.total_fen // 2
+    assert abs(page(house).risk.unpaid_fen - Fraction(owed * left, invoice.total_fen)) < 1
+    house.clock.advance(invoice.due_at - house.clock.now())
+    assert page(house).risk.overdue_fen == page(house).risk.unpaid_fen
+    credit(house, invoice, [one.position for one in lines(house, invoice) if one.price_fen == USE_FEN])
+    take(house, statement(("R3", yuan(left - USE_FEN), invoice.number)))
     assert (page(house).risk.unpaid_fen, page(house).risk.overdue_fen) == (0, 0)
 
 

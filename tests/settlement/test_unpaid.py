@@ -156,11 +156,34 @@ def test_a_part_that_is_taken_back_after_the_rest_was_credited_is_not_refunded_b
     credit(house, invoice)
     assert [(one.cause, one.amount_fen) for one in refunds(house)] == [("overpayment", 1_000)]
     take(house, back(part).replace("CRDT", "DBIT"))
+    assert (owed(house), open_with_bank(house)) == (0, NOTHING)
     with pytest.raises(NothingToPay):
         order(house)
     again = statement(("R2", "10.00", invoice.number))
-    assert take(house, again) == [("paid", invoice.id)]
+    assert take(house, again) == [("overpaid", invoice.id)]
     assert order(house).total_fen == 1_000
+    assert imbalance(house) == 0
+
+
+def test_who_has_a_payment_taken_back_after_a_credit_note_owes_the_rest_and_nothing_is_owed_to_it(house: House) -> None:
+    agreement = sold(house, uses=1)
+    invoice = billed(house)
+    for who in ("exchange", "pharma"):
+        bank(house, who)
+    paid = statement(("R1", yuan(invoice.total_fen), invoice.number))
+    take(house, paid)
+    (used,) = [one for one in lines(house, invoice) if one.kind == "use.transfer"]
+    credit(house, invoice, [used.position])
+    take(house, back(paid).replace("CRDT", "DBIT"))
+    left = invoice.total_fen - used.price_fen
+    assert owed(house) == left == -balance(house, house.cast["pharma"].id, "payable")
+    pass_days(house, 44)
+    assert standing(house, agreement) == HELD
+    assert take(house, statement(("R2", yuan(left), invoice.number))) == [("paid", invoice.id)]
+    assert standing(house, agreement) == FREE
+    assert open_with_bank(house) == NOTHING
+    with pytest.raises(NothingToPay):
+        order(house)
     assert imbalance(house) == 0
 
 

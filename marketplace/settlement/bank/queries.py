@@ -207,10 +207,15 @@ def reversed_at(db: Session, found: Invoice) -> datetime | None:
     return last
 
 
-def refund_for(db: Session, key: str) -> Refund | None:
-    """What is owed back for a cause, read anew and held."""
-    rows = select(Refund).where(Refund.cause_key == key).with_for_update()
-    return db.exec(rows.execution_options(populate_existing=True)).first()
+def withdrawable(db: Session, found: Invoice, first: str) -> Sequence[Refund]:
+    """What is owed back of what was paid for an invoice and is not ordered, read anew and held.
+
+    first: the cause that comes first.
+    """
+    rows = select(Refund).where(Refund.invoice_id == found.id, Refund.cause != "deposit")
+    rows = rows.where(col(Refund.order_id).is_(None), ~col(Refund.void))
+    rows = rows.order_by(case((col(Refund.cause_key) == first, 0), else_=1), col(Refund.id)).with_for_update()
+    return db.exec(rows.execution_options(populate_existing=True)).all()
 
 
 def bounced_lines(db: Session, issuer: str) -> set[str]:
