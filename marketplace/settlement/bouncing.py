@@ -76,5 +76,6 @@ def _miss(db: Session, found: Invoice, part: int, reference: str, now: datetime)
     if not found.bounced_fen:
         found.suspended_at = None
     found.bounced_fen += part
-    due = max(found.due_at, now) + GRACE
+    found.bounced_at = found.bounced_at or now
+    due = max(max(found.due_at, found.bounced_at) + GRACE, now)
     outbox.enqueue(db, CHASE_TASK, {"invoice": found.id}, key=f"{found.id}:{reference}", now=now, due=due)

@@ -17,7 +17,7 @@ from marketplace.negotiation import stopping
 from marketplace.negotiation.succession import queries as succession
 from marketplace.plumbing.epochs import Stop
 from marketplace.settlement import queries, rules
-from marketplace.settlement.bank.queries import hold_bank, reversed_at
+from marketplace.settlement.bank.queries import hold_bank
 from marketplace.settlement.billing import record_invoice
 from marketplace.settlement.models import Invoice, InvoiceLine
 from marketplace.settlement.rules import INVOICE, InvoiceState
@@ -39,16 +39,19 @@ def chase(db: Session, invoice_id: str, now: datetime) -> Invoice:
         found.state, found.overdue_at = step.target, now
         db.add(found)
         record_invoice(db, SERVICE_ACTOR, Tag(step.tag), found, now, {})
-    missing = _missing_since(db, found)
+    missing = _missing_since(found)
     if missing is not None and found.suspended_at is None and now >= missing + rules.GRACE:
         _hold(db, found, now)
     return found
 
 
-def _missing_since(db: Session, found: Invoice) -> datetime | None:
-    """Since when money is missing that was asked for, None where none is: due and not paid, or taken back."""
-    if found.bounced_fen:
-        return max(found.due_at, reversed_at(db, found) or found.due_at)
+def _missing_since(found: Invoice) -> datetime | None:
+    """Since when money is missing that was asked for, None where none is: due and not paid, or taken back.
+
+    Taken back again and again it counts from the first time, or who pays and recalls would never come to the end.
+    """
+    if found.bounced_fen and found.bounced_at is not None:
+        return max(found.due_at, found.bounced_at)
     return found.due_at if found.state == InvoiceState.OVERDUE else None
 
 

@@ -30,7 +30,8 @@ class Invoice(SQLModel, table=True):
     issued; document: SHA-256 of the document both may read; credits: the invoice that a credit note is about.
     received_fen: what was paid so far, never more than was asked; credited_fen: what credit notes took off;
     bounced_fen: what the bank took back after it asked for nothing any more; until it is made good nothing is paid out
-    of it; suspended_at: when its agreements were held for being unpaid, or for what the bank took back.
+    of it; bounced_at: when it did so first, from which on the grace is had once; suspended_at: when its agreements were
+    held for being unpaid, or for what the bank took back.
     """
 
     __tablename__ = "invoice"
@@ -59,6 +60,7 @@ class Invoice(SQLModel, table=True):
     issued_at: datetime = Field(sa_type=UtcDateTime)
     due_at: datetime = Field(sa_type=UtcDateTime)
     overdue_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    bounced_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     suspended_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     paid_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 

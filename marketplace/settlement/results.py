@@ -159,10 +159,6 @@ def settle(db: Session, agreement_id: str, now: datetime) -> Outcome | None:
     return found
 
 
-def _blank(agreement: Agreement, now: datetime) -> Outcome:
-    return Outcome(agreement_id=agreement.id, state="", value_permille=0, met=False, rulings=0, declared_at=now)
-
-
 def _plan(db: Session, agreement: Agreement) -> Results:
     plan = read_plan(signed_plan(db, agreement))
     if not isinstance(plan, Results) or agreement.finalized_at is None:

@@ -146,6 +146,30 @@ def test_a_payment_that_is_taken_back_before_its_day_counts_as_unpaid_from_that_
     assert standing(house, agreement) == FREE
 
 
+@pytest.mark.parametrize("part", [1, None])
+def test_who_pays_and_takes_back_again_and_again_has_the_grace_once(house: House, part: int | None) -> None:
+    agreement = sold(house)
+    invoice = billed(house)
+    paid = statement(("R1", yuan(invoice.total_fen), invoice.number))
+    pass_days(house, 30, 14)
+    take(house, paid)
+    take(house, back(paid).replace("CRDT", "DBIT"))
+    pass_days(house, 13)
+    again = statement(("R2", yuan(part or invoice.total_fen), invoice.number))
+    take(house, again)
+    assert take(house, back(again).replace("CRDT", "DBIT")) == [("reversed", invoice.id)]
+    assert standing(house, agreement) == FREE
+    pass_days(house, 1)
+    assert standing(house, agreement) == HELD
+    last = statement(("R3", yuan(invoice.total_fen), invoice.number))
+    take(house, last)
+    assert standing(house, agreement) == FREE
+    take(house, back(last).replace("CRDT", "DBIT"))
+    pass_days(house, 0)
+    assert standing(house, agreement) == HELD
+    assert imbalance(house) == 0
+
+
 def test_a_part_that_is_taken_back_after_the_rest_was_credited_is_not_refunded_beside(house: House) -> None:
     sold(house)
     invoice = billed(house)

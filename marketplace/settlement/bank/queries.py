@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Any, Final, TypeAlias
 
 from sqlalchemy import and_, case, inspect, or_
@@ -198,13 +197,6 @@ def payment_of(db: Session, found: Invoice, amount_fen: int, reference: str) -> 
     named = or_(col(BankEntry.reference) == reference, func.coalesce(BankEntry.told_as, "") == reference)
     order = (case((named, 0), else_=1), col(BankEntry.taken_at).desc(), col(BankEntry.reference))
     return db.exec(rows.order_by(*order).limit(1)).first()
-
-
-def reversed_at(db: Session, found: Invoice) -> datetime | None:
-    """When the bank last took a payment for an invoice back, None where it took none."""
-    rows = select(func.max(BankEntry.taken_at)).where(BankEntry.invoice_id == found.id, BankEntry.outcome == "reversed")
-    last: datetime | None = db.exec(rows).one()
-    return last
 
 
 def withdrawable(db: Session, found: Invoice, first: str) -> Sequence[Refund]:
