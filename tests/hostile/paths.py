@@ -39,7 +39,7 @@ def _climbing() -> Iterator[str]:
         yield f"/{target}"
         yield f"//{target}"
         yield f"a/../../{target}"
-        yield f"2.25.10000/../../{target}"
+        yield f"1.2.3.10000/../../{target}"
         yield f"x001/../{target}"
         yield f"\\{target}"
         yield f"C:/{target}"

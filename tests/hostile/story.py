@@ -248,7 +248,7 @@ def _files(house: House, version: Version, pixels: int = 64) -> None:
         db.exec(update(Version).where(col(Version.id) == version.id).values(manifest=manifest))
         for number in range(2):
             stored = house.runtime.store.put([dicom(number, pixels)], limit=1 << 24)
-            path = f"2.25.10000/2.25.20000/2.25.3000{number}.dcm"
+            path = f"1.2.3.10000/1.2.3.20000/1.2.3.3000{number}.dcm"
             sent = {"sha256": stored.sha256, "bytes": stored.size, "study": "0", "path": path}
             db.add(VersionFile(version_id=version.id, position=number, **sent))
         db.commit()

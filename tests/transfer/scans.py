@@ -49,7 +49,7 @@ def agreed_on_scans(house: House, policy: Json, facts: Sequence[Json]) -> Agreed
         both = {"asset_id": made.asset, "raw_version_id": made.version, "governed_version_id": made.version}
         row(db, GovernanceJob, now=now, id=job, secret_id=made.asset, state="finished", step="finished", **both)
         for at, one in enumerate(facts):
-            path = f"2.25.1000{at // 2}/2.25.2000{at // 2}/2.25.3000{at}.dcm"
+            path = f"1.2.3.1000{at // 2}/1.2.3.2000{at // 2}/1.2.3.3000{at}.dcm"
             known = {"modality": "CT", "body_part": "CHEST", "thickness": "5.0", "patient": f"PAT{at // 2}"} | one
             row(db, GovernedFile, now=now, job_id=job, position=at, outcome="governed", path=path, facts=known)
     return made
@@ -73,7 +73,7 @@ def content(house: House, manifest: Json, path: str) -> bytes:
 def images(house: House, manifest: Json) -> dict[str, Dataset]:
     """The delivered images by the number of their source file."""
     return {
-        one["source_path"].rsplit("/", 1)[1].removeprefix("2.25.3000").removesuffix(".dcm"): pydicom.dcmread(
+        one["source_path"].rsplit("/", 1)[1].removeprefix("1.2.3.3000").removesuffix(".dcm"): pydicom.dcmread(
             house.runtime.store.local_path(one["sha256"])
         )
         for one in manifest["files"]

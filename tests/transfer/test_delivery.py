@@ -77,7 +77,7 @@ def test_every_identifier_is_new_and_consistent_within_one_agreement(house):
         served, data = read[one["source_path"]], house.runtime.store.local_path(one["sha256"]).read_bytes()
         path = f"{served.StudyInstanceUID}/{served.SeriesInstanceUID}/{served.SOPInstanceUID}.dcm"
         assert one["path"] == path
-        for former in (b"GOVERNED", b"2.25.1000", b"2.25.2000", b"2.25.3000", b"2.25.4000"):
+        for former in (b"GOVERNED", b"1.2.3.1000", b"1.2.3.2000", b"1.2.3.3000", b"1.2.3.4000"):
             assert former not in data
         assert served.file_meta.MediaStorageSOPInstanceUID == served.SOPInstanceUID
         assert served.ReferencedImageSequence[0].ReferencedSOPInstanceUID == served.SOPInstanceUID

@@ -86,7 +86,7 @@ WAYS = {
         "hospital",
         "/v1/versions/ver_1/consent-withdrawals",
         "consent_withdrawn",
-        {"files": ["2.25.10000/2.25.20000/2.25.30000.dcm"], "reference": "ab" * 32},
+        {"files": ["1.2.3.10000/1.2.3.20000/1.2.3.30000.dcm"], "reference": "ab" * 32},
     ),
     "the operator suspends the provider": Way(
         "operator",

@@ -89,12 +89,12 @@ def dicom(number: int, pixels: int = 64) -> bytes:
     made.file_meta = FileMetaDataset()
     made.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     made.file_meta.MediaStorageSOPClassUID = made.SOPClassUID = CTImageStorage
-    made.StudyInstanceUID = f"2.25.1000{number // 2}"
-    made.SeriesInstanceUID = f"2.25.2000{number // 2}"
-    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = f"2.25.3000{number}"
-    made.FrameOfReferenceUID = f"2.25.4000{number // 2}"
+    made.StudyInstanceUID = f"1.2.3.1000{number // 2}"
+    made.SeriesInstanceUID = f"1.2.3.2000{number // 2}"
+    made.SOPInstanceUID = made.file_meta.MediaStorageSOPInstanceUID = f"1.2.3.3000{number}"
+    made.FrameOfReferenceUID = f"1.2.3.4000{number // 2}"
     item = Dataset()
-    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CTImageStorage, f"2.25.3000{number}"
+    item.ReferencedSOPClassUID, item.ReferencedSOPInstanceUID = CTImageStorage, f"1.2.3.3000{number}"
     made.ReferencedImageSequence = [item]
     made.PatientID = made.PatientName = f"GOVERNED{number // 2}"
     made.Modality = "CT"
@@ -125,7 +125,7 @@ def agree(
         made = Agreed("agr_1", "ast_1", "ver_1", "opn_1")
         _version(db, house, made, now)
         for at, one in enumerate(stored):
-            path = f"2.25.1000{at // 2}/2.25.2000{at // 2}/2.25.3000{at}.dcm"
+            path = f"1.2.3.1000{at // 2}/1.2.3.2000{at // 2}/1.2.3.3000{at}.dcm"
             db.add(
                 VersionFile(
                     version_id=made.version,
