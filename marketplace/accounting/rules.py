@@ -41,6 +41,15 @@ class Treatment(StrEnum):
     INVENTORY = "inventory"
 
 
+class Origin(StrEnum):
+    """How the provider came by a data resource; the notes show each apart.
+
+    What the house capitalises is the cost of the provider's own stages, so nothing in its books is purchased.
+    """
+
+    SELF_DEVELOPED = "self_developed"
+
+
 TREATMENT = {
     HeldFor.OWN_USE: Treatment.INTANGIBLE,
     HeldFor.SERVICE: Treatment.INTANGIBLE,

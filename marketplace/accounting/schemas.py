@@ -160,20 +160,33 @@ class CapitalisationOut(BaseModel):
     entry_id: str
 
 
+class MovementOut(BaseModel):
+    """An amount before the first month, what came and went in these months, and after the last; minor units."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+    opening_minor: int
+    increase_minor: int
+    decrease_minor: int = Field(description="Negative where more was taken back than went.")
+    closing_minor: int = Field(description="Opening and increase, less decrease.")
+
+
 class DisclosureLineOut(BaseModel):
-    """One data resource over some months, minor units: carrying = cost - written off before, in them, and impaired."""
+    """One data resource over some months: carrying = cost - amortised - impaired."""
 
     model_config = ConfigDict(from_attributes=True)
 
     asset: str
     treatment: str
+    origin: str = Field(description="Made by the provider itself, as is all that is capitalised here.")
     currency: str
-    opening_minor: int = Field(description="Carrying amount before the first month.")
-    additions_minor: int = Field(description="Capitalised in these months.")
-    amortised_minor: int
-    cost_of_sales_minor: int
-    impaired_minor: int
-    closing_minor: int = Field(description="Carrying amount after the last month.")
+    months_left: int | None = Field(
+        description="Of useful life after the last month that is over; none for inventory and sums."
+    )
+    cost: MovementOut = Field(description="Inventory that is sold goes; an intangible asset stands at its cost.")
+    amortised: MovementOut = Field(description="Accumulated; the increase is the expense of these months.")
+    impaired: MovementOut = Field(description="Accumulated.")
+    carrying: MovementOut
 
 
 class DisclosureOut(BaseModel):

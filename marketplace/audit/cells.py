@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
 MEDIA_TYPE = "text/csv; charset=utf-8"
 _STARTS_A_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+_AMOUNT = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -26,8 +28,13 @@ def row(values: Sequence[object]) -> str:
 
 
 def cell(value: object) -> str:
-    """One cell: an apostrophe before what would start a formula, control characters as hex escapes; None is empty."""
+    """One cell: an apostrophe before what would start a formula, control characters as hex escapes; None is empty.
+
+    A plain number stays one, also below zero: it computes nothing, and as text no column could be summed.
+    """
     text = "" if value is None else str(value)
+    if _AMOUNT.fullmatch(text):
+        return text
     shown = text if text.isprintable() else "".join(_escaped(one) if _is_control(one) else one for one in text)
     # Spreadsheets skip leading blanks and quotes before they look for a formula.
     bare = text.lstrip(" \u00a0\u3000\"'")

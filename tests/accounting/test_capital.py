@@ -23,6 +23,7 @@ from marketplace.exchange.schemas import ReasonIn
 from marketplace.kernel.actor import SERVICE_ACTOR
 from marketplace.ledger import queries as ledger
 from marketplace.ledger.auditing import audit
+from marketplace.ledger.journal import major
 from marketplace.ledger.models import LedgerTransaction
 from marketplace.ledger.rules import ReversalReason
 from marketplace.ledger.service import reverse
@@ -225,14 +226,58 @@ def test_the_disclosure_ties_to_the_books_and_says_which_months_are_not_signed(h
         later = disclosure.sheet(db, house.cast["hospital"].actor, "2026-10", "2026-12", now)
         assert disclosure.sheet(db, house.cast["pharma"].actor, "2026-09", "2026-12", now).lines == []
     [line], [total] = found.lines, found.sums
-    assert (line.opening_minor, line.additions_minor) == (0, row.cost_minor)
-    assert line.amortised_minor == row.cost_minor * 2 // 10
-    assert line.closing_minor == row.cost_minor - row.cost_minor * 2 // 10 == total.closing_minor
-    assert later.lines[0].opening_minor == row.cost_minor - row.cost_minor // 10
+    spread = row.cost_minor * 2 // 10
+    assert (line.treatment, line.origin, line.months_left) == ("intangible", "self_developed", 8)
+    assert line.cost == total.cost == disclosure.Movement(0, row.cost_minor, 0)
+    assert line.amortised == disclosure.Movement(0, spread, 0)
+    assert line.impaired == disclosure.Movement()
+    assert line.carrying == total.carrying == disclosure.Movement(0, row.cost_minor, spread)
+    sums = held(house, asset)
+    assert line.carrying.closing_minor == sums["asset:data-intangible"] + sums["asset:data-written-down"]
+    assert later.lines[0].carrying.opening_minor == row.cost_minor - row.cost_minor // 10
+    assert later.lines[0].amortised.opening_minor == row.cost_minor // 10
     assert found.unsigned_months == ["2026-09", "2026-10", "2026-11"]
     table = list(csv.DictReader(io.StringIO(disclosure.as_csv(found))))
     assert [one["asset"] for one in table] == [asset, ""]
-    assert float(table[0]["closing"]) * 100 == line.closing_minor
+    assert table[0]["carrying_closing"] == major(line.carrying.closing_minor)
+    assert table[0]["months_left"] == "8"
+
+
+def test_inventory_in_the_disclosure_goes_with_its_sales_and_comes_back_with_one_taken_back(house, asset):
+    row = capitalise(house, asset, "sale", expected_sales=4)
+    sales = [sell(house, asset, f"s:{n}") for n in range(3)]
+    write_off(house, asset)
+    house.clock.advance(timedelta(days=31))
+    with house.db() as db:
+        reverse(db, SERVICE_ACTOR, sales[0], ReversalReason.CAUSE_CANCELLED, house.clock.now())
+    write_off(house, asset)
+    with house.db() as db:
+        now, hospital = house.clock.now(), house.cast["hospital"].actor
+        [line] = disclosure.sheet(db, hospital, "2026-10", "2026-10", now).lines
+        [whole] = disclosure.sheet(db, hospital, "2026-09", "2026-10", now).lines
+        assert disclosure.sheet(db, hospital, "2026-07", "2026-08", now).lines == []
+    sold, back = row.cost_minor * 3 // 4, row.cost_minor * 2 // 4 - row.cost_minor * 3 // 4
+    assert line.cost == line.carrying == disclosure.Movement(row.cost_minor - sold, 0, back)
+    assert (line.months_left, line.amortised) == (None, disclosure.Movement())
+    assert whole.carrying.closing_minor == line.carrying.closing_minor == row.cost_minor - row.cost_minor * 2 // 4
+    table = list(csv.DictReader(io.StringIO(disclosure.as_csv(disclosure.Sheet("", "", [line], [], [])))))
+    assert table[0]["cost_decrease"] == major(back)
+    assert back < 0
+
+
+def test_what_is_impaired_at_delisting_stands_apart_from_what_was_amortised(house):
+    listing = listed(house)
+    post_everything(house)
+    row = capitalise(house, listing.asset_id, useful_life_months=10)
+    house.clock.advance(timedelta(days=31))
+    with house.db() as db:
+        capital.impair(db, listing.asset_id, house.clock.now())
+        [line] = disclosure.sheet(db, house.cast["hospital"].actor, "2026-09", "2026-10", house.clock.now()).lines
+    spread = row.cost_minor // 10
+    assert line.cost.closing_minor == row.cost_minor
+    assert line.amortised.closing_minor == spread
+    assert line.impaired == disclosure.Movement(0, row.cost_minor - spread, 0)
+    assert (line.carrying.closing_minor, line.months_left) == (0, 0)
 
 
 @given(st.integers(0, 10**12), st.integers(1, 300))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import unicodedata
 
 import pytest
@@ -27,6 +28,8 @@ def read(text: str) -> list[list[str]]:
 
 def safe(text: str) -> bool:
     starts = text.lstrip(" \u00a0\u3000\"'")
+    if starts == text and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", text):
+        return True
     return text.startswith("'") or not starts.startswith(FORMULA)
 
 
@@ -49,6 +52,13 @@ def test_the_whole_corpus_keeps_its_rows_and_columns() -> None:
 
 def test_harmless_text_stays_as_it_is() -> None:
     assert [cell(one) for one in ("示例 (a-b)", 12, "2026-01-01", None)] == ["示例 (a-b)", "12", "2026-01-01", ""]
+
+
+def test_an_amount_below_zero_stays_a_number_and_what_only_begins_as_one_does_not() -> None:
+    assert [cell(one) for one in (-5, "-12.05", "0.00")] == ["-5", "-12.05", "0.00"]
+    assert [cell(one) for one in ("-12.05+1", "-1e3", "--1", "-", "-１", "-1\n")] == [
+        "'-12.05+1", "'-1e3", "'--1", "'-", "'-１", "'-1\\x0a",
+    ]  # fmt: skip
 
 
 @given(st.lists(st.lists(st.text(max_size=20), min_size=2, max_size=2), max_size=5))
