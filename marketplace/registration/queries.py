@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import and_, bindparam, or_
+from sqlalchemy import bindparam, or_
 from sqlmodel import Session, col, func, select
 
 from marketplace.assets.models import Version
@@ -15,7 +15,7 @@ from marketplace.kernel.errors import NotFound
 from marketplace.participants import queries as participants
 from marketplace.participants.models import Participant
 from marketplace.plumbing import paging
-from marketplace.plumbing.paging import Order, Paged, first_made
+from marketplace.plumbing.paging import Paged, PartyList
 from marketplace.plumbing.questions import Objects, Question, alone
 from marketplace.plumbing.snapshots import once_per_snapshot
 from marketplace.registration.models import (
@@ -28,8 +28,9 @@ from marketplace.registration.models import (
 )
 from marketplace.registration.rules import RUNNING, CertificateState, State, certificate_state
 
-_FIRST_FILED: Final = Order((col(Application.filed_at), col(Application.id)), (col(Application.id),))
-_OF_ALL: Final = first_made(col(Application.id))
+_APPLICATIONS: Final = PartyList(
+    Application, col(Application.filed_at), sides=(col(Application.applicant_id), col(Application.registrar_id))
+)
 _VALID = Objects(
     Certificate,
     select(Certificate)
@@ -114,11 +115,7 @@ def visible_applications(
 
     Raises NotOnThisList.
     """
-    if actor.has(Role.AUDITOR):
-        return _OF_ALL.page(db, select(Application), cursor, limit)
-    filed = col(Application.applicant_id) == actor.participant
-    judged = and_(col(Application.registrar_id) == actor.participant, ~filed)
-    return _FIRST_FILED.page_of_parts(db, [select(Application).where(side) for side in (filed, judged)], cursor, limit)
+    return _APPLICATIONS.page(db, actor, cursor, limit)
 
 
 def running_application(db: Session, version_id: str) -> Application | None:
