@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from marketplace.client.lists import LONG_PAGES, items
 from marketplace.client.upload import tar_batches
 from seeds.world import World
 
@@ -52,7 +53,7 @@ class Scene:
             hospital.sign(sealed["document"]["sha256"], "collection-record"),
             key=self.key("collected"),
         )
-        left_out = self._all_files(f"/v1/versions/{version}/left-out")
+        left_out = list(items(hospital, f"/v1/versions/{version}/left-out", LONG_PAGES))
         return {"version": hospital.get(f"/v1/versions/{version}"), "sealed": sealed, "left_out": left_out}
 
     def _upload(self, version: str, source: Path) -> None:
@@ -94,18 +95,7 @@ class Scene:
 
     def held_back(self, job: str) -> list[dict[str, Any]]:
         """Every file that was held back, with its reason."""
-        return self._all_files(f"/v1/governance-jobs/{job}/held-back")
-
-    def _all_files(self, path: str) -> list[dict[str, Any]]:
-        """Every row of a list that comes in pages."""
-        rows: list[dict[str, Any]] = []
-        cursor: dict[str, Any] = {}
-        while True:
-            page = self.world["hospital"].get(path, {"limit": 1000} | cursor)
-            rows += page["files"]
-            if page["next"] is None:
-                return rows
-            cursor = {"cursor": page["next"]}
+        return list(items(self.world["hospital"], f"/v1/governance-jobs/{job}/held-back", LONG_PAGES))
 
     def assess(self, asset: str, version: str) -> dict[str, Any]:
         """The law firm answers the 24 items on evidence and signs its opinion."""

@@ -18,7 +18,7 @@ from marketplace.client.keys import KeyFolder
 from marketplace.client.receipts import ReceiptBook
 from marketplace.kernel.clock import StoryClock, timestamp
 from marketplace.main import create_app
-from marketplace.participants.queries import all_participants
+from marketplace.participants.queries import by_credit_code
 from marketplace.participants.service import bootstrap_operator
 from marketplace.plumbing.db import Database
 from marketplace.plumbing.policy import RegorusEngine
@@ -84,9 +84,9 @@ def _bootstrap(database: Database, folder: KeyFolder, clock: StoryClock) -> None
     if party.participant_id is not None:
         return
     with database.transaction() as db:
-        known = [one for one in all_participants(db) if one.credit_code == OPERATOR.credit_code]
+        known = by_credit_code(db, OPERATOR.credit_code)
         form = _form(OPERATOR, party.key.public_jwk, clock.now())
-        admitted = known[0].id if known else bootstrap_operator(db, form, clock.now()).id
+        admitted = known.id if known else bootstrap_operator(db, form, clock.now()).id
     folder.enrol(OPERATOR.name, admitted)
 
 

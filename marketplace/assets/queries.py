@@ -13,7 +13,7 @@ from marketplace.assets.stages import PASSPORT
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound, shown
 from marketplace.plumbing import paging
-from marketplace.plumbing.paging import Order, Paged, first_made
+from marketplace.plumbing.paging import Paged, PartyList
 from marketplace.plumbing.questions import Objects
 from marketplace.plumbing.snapshots import once_per_snapshot
 
@@ -21,9 +21,8 @@ _FILES = Objects(
     VersionFile,
     select(VersionFile).where(col(VersionFile.version_id) == bindparam("version")).order_by(col(VersionFile.position)),
 )
-_FIRST_REGISTERED: Final = Order((col(Asset.registered_at), col(Asset.id)), (col(Asset.id),))
-_OF_ALL: Final = first_made(col(Asset.id))
-_OVERSEERS: Final = {Role.LAW_FIRM, Role.REGISTRAR, Role.EXCHANGE_OPERATOR, Role.AUDITOR}
+_OVERSEERS: Final = frozenset({Role.LAW_FIRM, Role.REGISTRAR, Role.EXCHANGE_OPERATOR, Role.AUDITOR})
+_ASSETS: Final = PartyList(Asset, col(Asset.registered_at), sides=(col(Asset.provider_id),), overseers=_OVERSEERS)
 
 
 class NoSuchAsset(NotFound):
@@ -79,9 +78,7 @@ def own_version(db: Session, actor: Actor, version_id: str) -> Version:
 
 def visible_assets(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Asset]:
     """A page of the assets that the caller may see, in order of registration.  Raises NotOnThisList."""
-    if _oversees(actor):
-        return _OF_ALL.page(db, select(Asset), cursor, limit)
-    return _FIRST_REGISTERED.page(db, select(Asset).where(Asset.provider_id == actor.participant), cursor, limit)
+    return _ASSETS.page(db, actor, cursor, limit)
 
 
 def visible_asset(db: Session, actor: Actor, asset_id: str) -> Asset:

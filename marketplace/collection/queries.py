@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection as AnyCollection
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from sqlalchemy import or_
 from sqlmodel import Session, col, select
@@ -12,9 +13,14 @@ from marketplace.assets import queries as assets
 from marketplace.assets.models import Version, VersionFile
 from marketplace.collection.models import CollectedBatch, CollectedFile, Collection, ConsentWithdrawal
 from marketplace.kernel.errors import NotFound
+from marketplace.plumbing import paging
+from marketplace.plumbing.paging import Order, Paged
 
 # Databases limit the number of parameters of one statement.
 _AT_ONCE = 500
+_SENT: Final = (col(CollectedFile.batch), col(CollectedFile.position))
+_AS_SENT: Final = Order(_SENT, _SENT)
+_IN_MANIFEST: Final = Order((col(VersionFile.position),), (col(VersionFile.position),))
 
 
 class NotSealed(NotFound):
@@ -49,20 +55,17 @@ def accepted_hashes(db: Session, version: Version, among: Iterable[str]) -> set[
     return found
 
 
-def left_out(db: Session, version: Version, after: tuple[str, int], limit: int) -> Sequence[CollectedFile]:
-    """Files left out, in order of (batch, position), beginning after a key."""
-    batch_label, position = after
-    behind = (col(CollectedFile.batch) > batch_label) | (
-        (col(CollectedFile.batch) == batch_label) & (col(CollectedFile.position) > position)
-    )
-    rows = select(CollectedFile).where(CollectedFile.version_id == version.id, CollectedFile.reason != "", behind)
-    return db.exec(rows.order_by(col(CollectedFile.batch), col(CollectedFile.position)).limit(limit)).all()
+def left_out(
+    db: Session, version: Version, *, cursor: str | None = None, limit: int = paging.MOST
+) -> Paged[CollectedFile]:
+    """A page of the files left out, in order of (batch, position).  Raises NotOnThisList."""
+    rows = select(CollectedFile).where(CollectedFile.version_id == version.id, CollectedFile.reason != "")
+    return _AS_SENT.page(db, rows, cursor, limit)
 
 
-def files(db: Session, version: Version, after: int, limit: int) -> Sequence[VersionFile]:
-    """Files of a sealed version in manifest order, beginning after a position."""
-    rows = select(VersionFile).where(VersionFile.version_id == version.id, VersionFile.position > after)
-    return db.exec(rows.order_by(col(VersionFile.position)).limit(limit)).all()
+def files(db: Session, version: Version, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[VersionFile]:
+    """A page of the files of a sealed version, in manifest order.  Raises NotOnThisList."""
+    return _IN_MANIFEST.page(db, select(VersionFile).where(VersionFile.version_id == version.id), cursor, limit)
 
 
 def collection(db: Session, version: Version) -> Collection:

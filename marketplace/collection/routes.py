@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Path, Request, Response
 from fastapi.routing import APIRoute
 from sqlmodel import Session
 
@@ -30,6 +30,7 @@ from marketplace.collection.schemas import (
 )
 from marketplace.collection.upload import RequestBody, acting
 from marketplace.plumbing.bodies import LARGE, takes_body_of
+from marketplace.plumbing.paging import MOST, Cursor, Limit
 from marketplace.plumbing.runtime import Runtime
 from marketplace.plumbing.turns import Turns, in_own_thread
 from marketplace.plumbing.web import RECEIPT, Verb, View, router
@@ -106,32 +107,19 @@ def withdraw_consent(verb: Verb, version_id: str, asked: ConsentWithdrawalIn) ->
 
 
 @routes.get("/versions/{version_id}/files", operation_id="list_files")
-def list_files(
-    view: View,
-    version_id: str,
-    cursor: Annotated[int, Query(description="`next` of the page before.", ge=-1)] = -1,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-) -> FilePage:
-    """The files of an own sealed version in manifest order; paths of a raw version hold the original UIDs."""
+def list_files(view: View, version_id: str, cursor: Cursor = None, limit: Limit = MOST) -> FilePage:
+    """A page of the files of an own sealed version in manifest order; paths of a raw version hold the original UIDs."""
     version = assets.own_version(view.db, view.actor, version_id)
-    rows = queries.files(view.db, version, cursor, limit)
-    files = [CollectedFileOut.model_validate(row) for row in rows]
-    return FilePage(files=files, next=rows[-1].position if len(rows) == limit else None)
+    found = queries.files(view.db, version, cursor=cursor, limit=limit)
+    return FilePage(items=[CollectedFileOut.model_validate(row) for row in found.rows], next=found.next)
 
 
 @routes.get("/versions/{version_id}/left-out", operation_id="list_left_out_files")
-def list_left_out_files(
-    view: View,
-    version_id: str,
-    cursor: Annotated[str, Query(description="`next` of the page before.", pattern=r"^$|^[A-Za-z0-9._-]+:\d+$")] = "",
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-) -> LeftOutPage:
-    """The files of an own raw version that were left out, each with its reason."""
+def list_left_out_files(view: View, version_id: str, cursor: Cursor = None, limit: Limit = MOST) -> LeftOutPage:
+    """A page of the files of an own raw version that were left out, each with its reason."""
     version = assets.own_version(view.db, view.actor, version_id)
-    batch, _, position = cursor.rpartition(":")
-    rows = queries.left_out(view.db, version, (batch, int(position or -1)), limit)
-    following = f"{rows[-1].batch}:{rows[-1].position}" if len(rows) == limit else None
-    return LeftOutPage(files=[LeftOutFile.model_validate(row) for row in rows], next=following)
+    found = queries.left_out(view.db, version, cursor=cursor, limit=limit)
+    return LeftOutPage(items=[LeftOutFile.model_validate(row) for row in found.rows], next=found.next)
 
 
 @routes.get("/versions/{version_id}/manifest", operation_id="get_manifest", response_class=Response)

@@ -89,10 +89,10 @@ class CollectedFileOut(BaseModel):
 
 
 class FilePage(BaseModel):
-    """Files in manifest order.  next: cursor of the following page, null at the end."""
+    """Files in manifest order.  next: cursor of the next page, null on the last."""
 
-    files: list[CollectedFileOut]
-    next: int | None
+    items: list[CollectedFileOut]
+    next: str | None
 
 
 class LeftOutFile(BaseModel):
@@ -109,7 +109,7 @@ class LeftOutFile(BaseModel):
 
 
 class LeftOutPage(BaseModel):
-    """Left-out files in order of (batch, position).  next: cursor of the following page, null at the end."""
+    """Left-out files in order of (batch, position).  next: cursor of the next page, null on the last."""
 
-    files: list[LeftOutFile]
+    items: list[LeftOutFile]
     next: str | None

@@ -16,7 +16,7 @@ from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound, shown
 from marketplace.participants.models import Connector
 from marketplace.plumbing import paging
-from marketplace.plumbing.paging import Order, Paged, latest_made
+from marketplace.plumbing.paging import Paged, PartyList
 from marketplace.plumbing.questions import Objects
 
 # Made once: to put a statement together costs as much as to run it, and these run for every message.
@@ -59,12 +59,12 @@ _SAID: Final = (
     .order_by(col(ExchangeMessage.asked_at), col(ExchangeMessage.id))
     .execution_options(populate_existing=True)
 )
-_LATEST: Final = Order((col(Exchange.opened_at), col(Exchange.id)), (col(Exchange.id),), latest_first=True)
-_OF_ALL: Final = latest_made(col(Exchange.id))
-_LATEST_HELD: Final = Order(
-    (col(HeldAgreement.held_at), col(HeldAgreement.id)), (col(HeldAgreement.id),), latest_first=True
+_EXCHANGES: Final = PartyList(
+    Exchange, col(Exchange.opened_at), sides=(col(Exchange.participant_id),), latest_first=True
 )
-_ALL_HELD: Final = latest_made(col(HeldAgreement.id))
+_HELD: Final = PartyList(
+    HeldAgreement, col(HeldAgreement.held_at), sides=(col(HeldAgreement.buyer_id),), latest_first=True
+)
 
 
 class NoSuchExchange(NotFound):
@@ -133,10 +133,7 @@ def exchanges_of(
     Raises NotOnThisList.
     """
     only = () if state is None else (col(Exchange.state) == state,)
-    if actor.has(Role.AUDITOR):
-        return _OF_ALL.page(db, select(Exchange), cursor, limit, only)
-    rows = select(Exchange).where(Exchange.participant_id == actor.participant)
-    return _LATEST.page(db, rows, cursor, limit, only)
+    return _EXCHANGES.page(db, actor, cursor, limit, only)
 
 
 def named_by_peer(
@@ -219,10 +216,7 @@ def own_held(db: Session, actor: Actor, held_id: str) -> HeldAgreement:
 
 def held_of(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[HeldAgreement]:
     """A page of what the caller holds, of everything for auditors, the latest first.  Raises NotOnThisList."""
-    if actor.has(Role.AUDITOR):
-        return _ALL_HELD.page(db, select(HeldAgreement), cursor, limit)
-    rows = select(HeldAgreement).where(HeldAgreement.buyer_id == actor.participant)
-    return _LATEST_HELD.page(db, rows, cursor, limit)
+    return _HELD.page(db, actor, cursor, limit)
 
 
 def held_as(db: Session, buyer_id: str, connector_id: str, agreement: str) -> HeldAgreement | None:

@@ -14,14 +14,14 @@ from marketplace.exchange.rules import DELISTED_FROM, ListingState
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.plumbing import paging
-from marketplace.plumbing.paging import Order, Paged, first_made
+from marketplace.plumbing.paging import Order, Paged, PartyList
 from marketplace.plumbing.snapshots import once_per_snapshot
 
 __all__ = ["CataloguePage", "CatalogueRow", "Wanted", "parts", "visible", "visible_listing"]
 
-_FIRST_MADE: Final = Order((col(Offer.made_at), col(Offer.id)), (col(Offer.id),))
+_OFFERS: Final = PartyList(Offer, col(Offer.made_at), sides=(col(Offer.provider_id),), overseers=frozenset())
 # Not by the moment of submission, which moves when a returned one is handed in again.
-_LISTINGS: Final = first_made(col(Listing.id))
+_LISTINGS: Final = Order((col(Listing.id),), (col(Listing.id),))
 _LATEST_DEMANDS: Final = Order((col(Demand.published_at), col(Demand.id)), (col(Demand.id),), latest_first=True)
 
 
@@ -51,7 +51,7 @@ def own_offer(db: Session, actor: Actor, offer_id: str) -> Offer:
 
 def own_offers(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Offer]:
     """A page of the caller's offers in order of making.  Raises NotOnThisList."""
-    return _FIRST_MADE.page(db, select(Offer).where(Offer.provider_id == actor.participant), cursor, limit)
+    return _OFFERS.page(db, actor, cursor, limit)
 
 
 @once_per_snapshot

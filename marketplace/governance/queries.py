@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from sqlalchemy import bindparam, func
 from sqlmodel import Session, col, select
@@ -18,8 +19,11 @@ from marketplace.governance.rules import JobState
 from marketplace.kernel.actor import Actor
 from marketplace.kernel.canonical import Json
 from marketplace.kernel.errors import NotFound
+from marketplace.plumbing import paging
+from marketplace.plumbing.paging import Order, Paged
 from marketplace.plumbing.questions import Question, alone
 
+_IN_MANIFEST: Final = Order((col(GovernedFile.position),), (col(GovernedFile.position),))
 _KINDS = Question(
     select(CollectedFile.sop_class)
     .join(VersionFile, col(VersionFile.source) == col(CollectedFile.sha256))
@@ -99,12 +103,10 @@ def results(db: Session, job_id: str) -> Sequence[GovernedFile]:
     return db.exec(rows.order_by(col(GovernedFile.position))).all()
 
 
-def held_back(db: Session, job_id: str, *, after: int = -1, limit: int = 200) -> Sequence[GovernedFile]:
-    """Held-back files in manifest order, from a position on."""
-    rows = select(GovernedFile).where(
-        GovernedFile.job_id == job_id, GovernedFile.outcome == HELD_BACK, col(GovernedFile.position) > after
-    )
-    return db.exec(rows.order_by(col(GovernedFile.position)).limit(limit)).all()
+def held_back(db: Session, job_id: str, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[GovernedFile]:
+    """A page of the held-back files in manifest order.  Raises NotOnThisList."""
+    rows = select(GovernedFile).where(GovernedFile.job_id == job_id, GovernedFile.outcome == HELD_BACK)
+    return _IN_MANIFEST.page(db, rows, cursor, limit)
 
 
 def held_back_reasons(files: Sequence[GovernedFile]) -> Counter[str]:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from fastapi import Query
 from sqlmodel import Session
 
 from marketplace.assets.schemas import PreparedDocument, SignatureIn, StageRecordOut
@@ -17,6 +14,7 @@ from marketplace.governance.schemas import (
     HeldBackFile,
     HeldBackPage,
 )
+from marketplace.plumbing.paging import MOST, Cursor, Limit
 from marketplace.plumbing.web import Verb, View, router
 
 routes = router("governance")
@@ -47,17 +45,11 @@ def get_governance_job(view: View, job_id: str) -> GovernanceJobOut:
 
 
 @routes.get("/governance-jobs/{job_id}/held-back", operation_id="list_held_back_files")
-def list_held_back_files(
-    view: View,
-    job_id: str,
-    cursor: Annotated[int, Query(description="`next` of the page before.", ge=-1)] = -1,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
-) -> HeldBackPage:
-    """The files that were not governed, each with its reason."""
+def list_held_back_files(view: View, job_id: str, cursor: Cursor = None, limit: Limit = MOST) -> HeldBackPage:
+    """A page of the files that were not governed, each with its reason."""
     job = queries.own_job(view.db, view.actor, job_id)
-    rows = queries.held_back(view.db, job.id, after=cursor, limit=limit)
-    following = rows[-1].position if len(rows) == limit else None
-    return HeldBackPage(files=[HeldBackFile.model_validate(row) for row in rows], next=following)
+    found = queries.held_back(view.db, job.id, cursor=cursor, limit=limit)
+    return HeldBackPage(items=[HeldBackFile.model_validate(row) for row in found.rows], next=found.next)
 
 
 @routes.post("/versions/{version_id}/governance/signature", operation_id="sign_governance_record")

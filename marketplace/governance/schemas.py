@@ -63,7 +63,7 @@ class HeldBackFile(BaseModel):
 
 
 class HeldBackPage(BaseModel):
-    """Held-back files in manifest order.  next: cursor of the following page, none at the end."""
+    """Held-back files in manifest order.  next: cursor of the next page, null on the last."""
 
-    files: list[HeldBackFile]
-    next: int | None
+    items: list[HeldBackFile]
+    next: str | None

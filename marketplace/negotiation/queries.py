@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import and_, bindparam, or_
+from sqlalchemy import bindparam, or_
 from sqlalchemy.orm import aliased
 from sqlmodel import Session, col, func, select
 
@@ -21,17 +21,17 @@ from marketplace.negotiation.rules import OPEN, AgreementState, Side
 from marketplace.participants.models import Participant
 from marketplace.plumbing import paging
 from marketplace.plumbing.keeping import forget
-from marketplace.plumbing.paging import Order, Paged, latest_made
+from marketplace.plumbing.paging import Paged, PartyList
 from marketplace.plumbing.questions import Objects
 from marketplace.plumbing.snapshots import once_per_snapshot
 
-_LATEST: Final = Order(
-    (col(AccessRequest.asked_at), col(AccessRequest.id)), (col(AccessRequest.id),), latest_first=True
+_PARTIES: Final = {Side.BUYER: col(AccessRequest.buyer_id), Side.PROVIDER: col(AccessRequest.provider_id)}
+_REQUESTS: Final = PartyList(
+    AccessRequest, col(AccessRequest.asked_at), tuple(_PARTIES.values()), latest_first=True, overseers=frozenset()
 )
-_LATEST_DRAFTED: Final = Order(
-    place=(col(Agreement.drafted_at), col(Agreement.id)), key=(col(Agreement.id),), latest_first=True
+_AGREEMENTS: Final = PartyList(
+    Agreement, col(Agreement.drafted_at), sides=(col(Agreement.buyer_id), col(Agreement.provider_id)), latest_first=True
 )
-_OF_ALL: Final = latest_made(col(Agreement.id))
 _OPEN: Final = Objects(
     AccessRequest,
     select(AccessRequest)
@@ -91,19 +91,15 @@ def request_page(
 
     Raises NotOnThisList.
     """
-    bought = col(AccessRequest.buyer_id) == actor.participant
-    sold = and_(col(AccessRequest.provider_id) == actor.participant, ~bought)
-    parts = [select(AccessRequest).where(side) for side in (bought, sold)]
     only = () if state is None else (col(AccessRequest.state) == state,)
-    return _LATEST.page_of_parts(db, parts, cursor, limit, only)
+    return _REQUESTS.page(db, actor, cursor, limit, only)
 
 
 def requests_as(
     db: Session, actor: Actor, side: Side, *, cursor: str | None = None, limit: int = paging.MOST
 ) -> Paged[AccessRequest]:
     """A page of the caller's requests on one side, the latest first.  Raises NotOnThisList."""
-    party = {Side.BUYER: col(AccessRequest.buyer_id), Side.PROVIDER: col(AccessRequest.provider_id)}[side]
-    return _LATEST.page(db, select(AccessRequest).where(party == actor.participant), cursor, limit)
+    return _REQUESTS.page_as(db, actor, _PARTIES[side], cursor, limit)
 
 
 def hold_opening(db: Session, buyer_id: str, listing_id: str) -> None:
@@ -156,18 +152,12 @@ def agreements_of(
     db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST
 ) -> Paged[Agreement]:
     """A page of the caller's agreements, of all for auditors, the latest first.  Raises NotOnThisList."""
-    if actor.has(Role.AUDITOR):
-        return _OF_ALL.page(db, select(Agreement), cursor, limit)
-    bought = col(Agreement.buyer_id) == actor.participant
-    sold = and_(col(Agreement.provider_id) == actor.participant, ~bought)
-    parts = [select(Agreement).where(side) for side in (bought, sold)]
-    return _LATEST_DRAFTED.page_of_parts(db, parts, cursor, limit)
+    return _AGREEMENTS.page(db, actor, cursor, limit)
 
 
 def bought(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Agreement]:
     """A page of the caller's agreements as buyer, the latest first.  Raises NotOnThisList."""
-    rows = select(Agreement).where(Agreement.buyer_id == actor.participant)
-    return _LATEST_DRAFTED.page(db, rows, cursor, limit)
+    return _AGREEMENTS.page_as(db, actor, col(Agreement.buyer_id), cursor, limit)
 
 
 def count_in_force(db: Session, actor: Actor, now: datetime) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeAlias
 
@@ -20,11 +19,13 @@ from marketplace.kernel.ids import new_id
 from marketplace.participants import queries, rules
 from marketplace.participants.models import Connector
 from marketplace.participants.schemas import ConnectorIn
-from marketplace.plumbing import epochs
+from marketplace.plumbing import epochs, paging
 from marketplace.plumbing.outgoing import require_origin
+from marketplace.plumbing.paging import Order, Paged
 from marketplace.plumbing.questions import Question
 
 SUSPENDED: Final = "connector_suspended"
+_AS_REGISTERED: Final = Order((col(Connector.id),), (col(Connector.id),))
 
 
 class Registered(NamedTuple):
@@ -174,9 +175,9 @@ def by_identifier(db: Session, identifier: str) -> Registered | None:
     return _BY_IDENTIFIER.first(db, name=identifier)
 
 
-def all_connectors(db: Session) -> Sequence[Connector]:
-    """Every connector, in order of registration."""
-    return db.exec(select(Connector).order_by(col(Connector.registered_at), col(Connector.id))).all()
+def all_connectors(db: Session, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Connector]:
+    """A page of every connector, in order of registration.  Raises NotOnThisList."""
+    return _AS_REGISTERED.page(db, select(Connector), cursor, limit)
 
 
 def trouble(db: Session, found: AnyConnector, now: datetime) -> str | None:

@@ -12,6 +12,8 @@ from sqlmodel import Session, col, select
 
 from marketplace.kernel.errors import NotFound
 from marketplace.participants.models import Participant, ParticipantKey
+from marketplace.plumbing import paging
+from marketplace.plumbing.paging import Order, Paged
 from marketplace.plumbing.questions import Objects, Question
 from marketplace.plumbing.snapshots import once_per_snapshot
 
@@ -32,6 +34,7 @@ class Party(NamedTuple):
     suspended_at: datetime | None
 
 
+_AS_ADMITTED: Final = Order((col(Participant.id),), (col(Participant.id),))
 _PARTY: Final = Question(
     sql_select(*(col(getattr(Participant, name)) for name in Party._fields)).where(
         col(Participant.id) == bindparam("participant")
@@ -68,9 +71,9 @@ def participant(db: Session, participant_id: str) -> Participant:
     return found
 
 
-def all_participants(db: Session) -> Sequence[Participant]:
-    """Everybody, in order of admission."""
-    return db.exec(select(Participant).order_by(col(Participant.admitted_at), col(Participant.id))).all()
+def admitted(db: Session, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[Participant]:
+    """A page of everybody, in order of admission.  Raises NotOnThisList."""
+    return _AS_ADMITTED.page(db, select(Participant), cursor, limit)
 
 
 def by_credit_code(db: Session, code: str) -> Participant | None:
@@ -80,7 +83,8 @@ def by_credit_code(db: Session, code: str) -> Participant | None:
 
 def with_role(db: Session, role: str) -> Sequence[Participant]:
     """Participants holding a role, in order of admission."""
-    return [one for one in all_participants(db) if role in one.roles]
+    every = db.exec(select(Participant).order_by(col(Participant.admitted_at), col(Participant.id)))
+    return [one for one in every if role in one.roles]
 
 
 @once_per_snapshot

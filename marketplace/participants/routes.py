@@ -14,11 +14,13 @@ from marketplace.participants.schemas import (
     AuthorizationServerOut,
     ConnectorIn,
     ConnectorOut,
+    ConnectorPage,
     KeyIn,
     KeyOut,
     KeySetOut,
     ParticipantIn,
     ParticipantOut,
+    ParticipantPage,
     ProtectedResourceOut,
     RevocationIn,
     SuspensionIn,
@@ -26,6 +28,7 @@ from marketplace.participants.schemas import (
 )
 from marketplace.participants.tokens import TOKEN_REFUSALS, InvalidTokenRequest, TokenRequest
 from marketplace.plumbing.limits import Limits
+from marketplace.plumbing.paging import MOST, Cursor, Limit
 from marketplace.plumbing.problems import problem
 from marketplace.plumbing.web import LoggedVerb, PublicView, Verb, View, router
 
@@ -53,9 +56,10 @@ def admit_participant(verb: Verb, asked: ParticipantIn) -> ParticipantOut:
 
 
 @_register.get("/participants", operation_id="list_participants")
-def list_participants(view: View) -> list[ParticipantOut]:
-    """Every participant, in order of admission."""
-    return [ParticipantOut.model_validate(one) for one in queries.all_participants(view.db)]
+def list_participants(view: View, cursor: Cursor = None, limit: Limit = MOST) -> ParticipantPage:
+    """A page of all participants, in order of admission."""
+    found = queries.admitted(view.db, cursor=cursor, limit=limit)
+    return ParticipantPage(items=[ParticipantOut.model_validate(one) for one in found.rows], next=found.next)
 
 
 @_register.get("/participants/{participant_id}", operation_id="get_participant")
@@ -105,9 +109,10 @@ def register_connector(verb: Verb, asked: ConnectorIn) -> ConnectorOut:
 
 
 @_register.get("/connectors", operation_id="list_connectors")
-def list_connectors(view: View) -> list[ConnectorOut]:
-    """Every registered component, in order of registration."""
-    return [ConnectorOut.model_validate(one) for one in connectors.all_connectors(view.db)]
+def list_connectors(view: View, cursor: Cursor = None, limit: Limit = MOST) -> ConnectorPage:
+    """A page of all registered components, in order of registration."""
+    found = connectors.all_connectors(view.db, cursor=cursor, limit=limit)
+    return ConnectorPage(items=[ConnectorOut.model_validate(one) for one in found.rows], next=found.next)
 
 
 @_register.post("/connectors/{connector_id}/suspension", operation_id="suspend_connector")

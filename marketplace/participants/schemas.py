@@ -62,6 +62,13 @@ class ParticipantOut(BaseModel):
     is_example: bool
 
 
+class ParticipantPage(BaseModel):
+    """Participants in order of admission.  next: cursor of the next page, null on the last."""
+
+    items: list[ParticipantOut]
+    next: str | None
+
+
 class KeyIn(BaseModel):
     """A public key to register; the private half never leaves its owner."""
 
@@ -132,6 +139,13 @@ class ConnectorOut(BaseModel):
     signs: bool
     registered_at: datetime
     suspended_at: datetime | None
+
+
+class ConnectorPage(BaseModel):
+    """Connectors in order of registration.  next: cursor of the next page, null on the last."""
+
+    items: list[ConnectorOut]
+    next: str | None
 
 
 class RevocationIn(BaseModel):

@@ -72,7 +72,7 @@ def bootstrap_operator(db: Session, asked: ParticipantIn, now: datetime) -> Part
     asked: with the role platform_operator and its public key.  Raises AlreadyHasParticipants, and what `admit`
     raises.  Records: participant:admitted, participant:key_registered, both by `service`.
     """
-    if queries.all_participants(db):
+    if queries.admitted(db, limit=1).rows:
         raise AlreadyHasParticipants("this market already has participants", action="let its operator admit others")
     if asked.roles != [Role.PLATFORM_OPERATOR] or asked.jwk is None:
         raise Invalid(

@@ -16,8 +16,8 @@ from marketplace.planning.schemas import (
     AssetLineOut,
     BoardOut,
     DirectorOut,
-    MatchesOut,
     MatchOut,
+    MatchPage,
     MentionsOut,
     ScenarioRowOut,
     SimulationOut,
@@ -83,10 +83,10 @@ def list_demand_matches(
     demand_id: str,
     cursor: Annotated[str | None, Query(max_length=500)] = None,
     limit: Annotated[int, Query(ge=1, le=100)] = 50,
-) -> MatchesOut:
+) -> MatchPage:
     """A page of the catalogue judged by a demand: what fits, and for every filter that is not passed, why."""
     asked = queries.demand(view.db, demand_id)
     foreign = participants.participant(view.db, asked.buyer_id).foreign_controlled
     page = exchange.visible(view.db, view.now, cursor=cursor, limit=limit)
     found = matching.ordered([matching.match(asked, row, foreign_controlled=foreign) for row in page.rows])
-    return MatchesOut(demand=asked.id, matches=[MatchOut.model_validate(one) for one in found], next=page.next_cursor)
+    return MatchPage(items=[MatchOut.model_validate(one) for one in found], next=page.next_cursor)

@@ -188,9 +188,8 @@ class MatchOut(BaseModel):
     filters: list[FilterOut]
 
 
-class MatchesOut(BaseModel):
-    """A page of listings, what fits first."""
+class MatchPage(BaseModel):
+    """Listings of a page of the catalogue, what fits first.  next: cursor of the next page, null on the last."""
 
-    demand: str
-    matches: list[MatchOut]
+    items: list[MatchOut]
     next: str | None

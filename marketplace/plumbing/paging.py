@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from heapq import merge
 from itertools import islice
 from typing import Annotated, Any, Final, Generic, TypeVar, cast
@@ -15,9 +16,10 @@ from typing import Annotated, Any, Final, Generic, TypeVar, cast
 from fastapi import Query
 from sqlalchemy import ColumnElement, Integer, false, literal, tuple_
 from sqlalchemy.orm import InstrumentedAttribute, Mapped
-from sqlmodel import Session
+from sqlmodel import Session, col, select
 from sqlmodel.sql.expression import SelectOfScalar
 
+from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import Invalid, shown
 
 MOST: Final = 100
@@ -111,17 +113,42 @@ class Order:
         raise NotOnThisList("the cursor was not made by this list", got=shown(cursor), action="start without one")
 
 
-def first_made(key: Mapped[str]) -> Order:
-    """The order of a list of everybody's rows, the earliest first, by their ids, which sort by time (`kernel.ids`).
+@dataclass(frozen=True)
+class PartyList(Generic[Row]):
+    """A list of a table with an `id`, of which a party reads the rows that it is a side of, and an overseer all.
 
-    With an index of their moments PostgreSQL would read a party's page by that too, past the rows of all others.
+    at: the moment in whose order a party reads; sides: columns that name a party, each with an index of (side, moment,
+    id); overseers: roles that read all, in order of the ids, which sort by time (`kernel.ids`).
     """
-    return Order((key,), (key,))
 
+    table: type[Row]
+    at: Mapped[datetime]
+    sides: Sequence[Mapped[str]]
+    latest_first: bool = False
+    overseers: frozenset[Role] = frozenset({Role.AUDITOR})
 
-def latest_made(key: Mapped[str]) -> Order:
-    """The same, the latest first."""
-    return Order((key,), (key,), latest_first=True)
+    def page(
+        self, db: Session, actor: Actor, cursor: str | None, limit: int, only: Sequence[ColumnElement[bool]] = ()
+    ) -> Paged[Row]:
+        """A page of what the caller is either side of, or oversees; `only` as of an Order.  Raises NotOnThisList."""
+        if self.overseers & actor.roles:
+            # With an index of their moments PostgreSQL would read a party's page by that too, past all others' rows.
+            return self._order().page(db, select(self.table), cursor, limit, only)
+        return self._order(self.at).page_of_parts(db, self._parts(actor.participant), cursor, limit, only)
+
+    def page_as(self, db: Session, actor: Actor, side: Mapped[str], cursor: str | None, limit: int) -> Paged[Row]:
+        """A page of what the caller is this side of, whatever it oversees.  Raises NotOnThisList."""
+        rows = select(self.table).where(side == actor.participant)
+        return self._order(self.at).page(db, rows, cursor, limit)
+
+    def _order(self, *moment: Mapped[Any]) -> Order:
+        key = col(cast("Any", self.table).id)
+        return Order((*moment, key), (key,), self.latest_first)
+
+    def _parts(self, party: str) -> list[SelectOfScalar[Row]]:
+        """The rows of a party, each under the first of the sides that it is."""
+        rows = [select(self.table).where(side == party) for side in self.sides]
+        return [one.where(*(before != party for before in self.sides[:place])) for place, one in enumerate(rows)]
 
 
 def _equals(column: Mapped[Any], part: str) -> ColumnElement[bool]:

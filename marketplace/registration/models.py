@@ -41,6 +41,7 @@ class Application(SQLModel, table=True):
     __table_args__ = (
         Index("ix_application_applicant_filed", "applicant_id", "filed_at", "id"),
         Index("ix_application_registrar_filed", "registrar_id", "filed_at", "id"),
+        Index("ix_application_notice_until", "notice_until", "id"),
     )
 
     id: str = Field(primary_key=True)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import and_, bindparam, or_
+from sqlalchemy import ColumnElement, bindparam, or_
 from sqlmodel import Session, col, func, select
 
 from marketplace.assets.models import Version
@@ -15,7 +15,7 @@ from marketplace.kernel.errors import NotFound
 from marketplace.participants import queries as participants
 from marketplace.participants.models import Participant
 from marketplace.plumbing import paging
-from marketplace.plumbing.paging import Order, Paged, first_made
+from marketplace.plumbing.paging import Order, Paged, PartyList
 from marketplace.plumbing.questions import Objects, Question, alone
 from marketplace.plumbing.snapshots import once_per_snapshot
 from marketplace.registration.models import (
@@ -28,8 +28,10 @@ from marketplace.registration.models import (
 )
 from marketplace.registration.rules import RUNNING, CertificateState, State, certificate_state
 
-_FIRST_FILED: Final = Order((col(Application.filed_at), col(Application.id)), (col(Application.id),))
-_OF_ALL: Final = first_made(col(Application.id))
+_APPLICATIONS: Final = PartyList(
+    Application, col(Application.filed_at), sides=(col(Application.applicant_id), col(Application.registrar_id))
+)
+_FIRST_TO_END: Final = Order((col(Application.notice_until), col(Application.id)), (col(Application.id),))
 _VALID = Objects(
     Certificate,
     select(Certificate)
@@ -101,8 +103,8 @@ def registrar_application(db: Session, actor: Actor, application_id: str) -> App
 
 def noticed_application(db: Session, application_id: str, now: datetime) -> Application:
     """An application under running public notice: anyone signed in may object.  Raises NoSuchApplication."""
-    found = application(db, application_id)
-    if found.notice_from is None or found not in running_notices(db, now):
+    found = db.exec(select(Application).where(Application.id == application_id, *_noticed(now))).first()
+    if found is None:
         raise NoSuchApplication("no application with this id is under public notice now", got=application_id)
     return found
 
@@ -114,11 +116,7 @@ def visible_applications(
 
     Raises NotOnThisList.
     """
-    if actor.has(Role.AUDITOR):
-        return _OF_ALL.page(db, select(Application), cursor, limit)
-    filed = col(Application.applicant_id) == actor.participant
-    judged = and_(col(Application.registrar_id) == actor.participant, ~filed)
-    return _FIRST_FILED.page_of_parts(db, [select(Application).where(side) for side in (filed, judged)], cursor, limit)
+    return _APPLICATIONS.page(db, actor, cursor, limit)
 
 
 def running_application(db: Session, version_id: str) -> Application | None:
@@ -128,14 +126,20 @@ def running_application(db: Session, version_id: str) -> Application | None:
     return db.exec(rows).first()
 
 
-def running_notices(db: Session, now: datetime) -> Sequence[Application]:
-    """Applications whose public notice runs now, the earliest end first."""
-    rows = select(Application).where(
+def running_notices(
+    db: Session, now: datetime, *, cursor: str | None = None, limit: int = paging.MOST
+) -> Paged[Application]:
+    """A page of the applications whose public notice runs now, the earliest end first.  Raises NotOnThisList."""
+    rows = select(Application).where(col(Application.notice_until).is_not(None))
+    return _FIRST_TO_END.page(db, rows, cursor, limit, _noticed(now))
+
+
+def _noticed(now: datetime) -> tuple[ColumnElement[bool], ...]:
+    return (
         col(Application.state).in_([str(State.NOTICED), str(State.OBJECTED)]),
         col(Application.notice_from) <= now,
         col(Application.notice_until) > now,
     )
-    return db.exec(rows.order_by(col(Application.notice_until), col(Application.id))).all()
 
 
 def objections(db: Session, application_id: str) -> Sequence[Objection]:

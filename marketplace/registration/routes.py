@@ -18,10 +18,10 @@ from marketplace.registration.schemas import (
     ApplicationOut,
     ApplicationPage,
     CertificateOut,
-    NoticeOut,
     ObjectionIn,
     ObjectionOut,
     PreparedCertificate,
+    PublicNoticePage,
     ReasonIn,
     RefusalIn,
     ReviewIn,
@@ -111,9 +111,10 @@ def sign_certificate(verb: Verb, application_id: str, signed: SignatureIn) -> Ce
 
 
 @routes.get("/notices", operation_id="list_notices")
-def list_notices(view: PublicView) -> list[NoticeOut]:
-    """The public notices that run now, the earliest end first."""
-    return [shown.notice(view.db, one) for one in queries.running_notices(view.db, view.now)]
+def list_notices(view: PublicView, cursor: Cursor = None, limit: Limit = MOST) -> PublicNoticePage:
+    """A page of the public notices that run now, the earliest end first."""
+    found = queries.running_notices(view.db, view.now, cursor=cursor, limit=limit)
+    return PublicNoticePage(items=[shown.notice(view.db, one) for one in found.rows], next=found.next)
 
 
 @routes.get("/certificates", operation_id="find_certificates")

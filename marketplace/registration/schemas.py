@@ -195,6 +195,13 @@ class NoticeOut(BaseModel):
     document: Sha256
 
 
+class PublicNoticePage(BaseModel):
+    """Running public notices, the earliest end first.  next: cursor of the next page, null on the last."""
+
+    items: list[NoticeOut]
+    next: str | None
+
+
 class CertifiedRight(BaseModel):
     """A right as the certificate states it."""
 

@@ -18,7 +18,7 @@ from marketplace.kernel.errors import Invalid, shown
 from marketplace.ledger.models import LedgerTransaction
 from marketplace.plumbing.paging import Paged
 from marketplace.settlement.models import Invoice, InvoiceLine, Share
-from marketplace.settlement.queries import DEPOSIT, LATEST, SALES, Billable, charges, own_shares, unbilled
+from marketplace.settlement.queries import DEPOSIT, INVOICES, SALES, Billable, charges, own_shares, unbilled
 from marketplace.settlement.rules import InvoiceState
 
 DEPARTMENTS = ("department", "annotators")
@@ -94,12 +94,12 @@ def owed(db: Session, actor: Actor, now: datetime) -> tuple[int, int]:
 
 def bought_invoices(db: Session, actor: Actor, *, cursor: str | None = None, limit: int) -> Paged[Invoice]:
     """A page of invoices to the caller and credit notes about them, the latest first.  Raises NotOnThisList."""
-    return LATEST.page(db, select(Invoice).where(Invoice.buyer_id == actor.participant), cursor, limit)
+    return INVOICES.page_as(db, actor, col(Invoice.buyer_id), cursor, limit)
 
 
 def issued_invoices(db: Session, actor: Actor, *, cursor: str | None = None, limit: int) -> Paged[Invoice]:
     """A page of invoices and credit notes that the caller issued, the latest first.  Raises NotOnThisList."""
-    return LATEST.page(db, select(Invoice).where(Invoice.issuer_id == actor.participant), cursor, limit)
+    return INVOICES.page_as(db, actor, col(Invoice.issuer_id), cursor, limit)
 
 
 def to_come(db: Session, actor: Actor, now: datetime, *, limit: int) -> list[Billable]:

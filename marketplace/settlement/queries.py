@@ -17,7 +17,7 @@ from marketplace.ledger import queries as books
 from marketplace.ledger.accounts import chart
 from marketplace.ledger.models import LedgerTransaction, Posting
 from marketplace.plumbing import paging
-from marketplace.plumbing.paging import Order, Paged, latest_made
+from marketplace.plumbing.paging import Order, Paged, PartyList
 from marketplace.settlement.models import (
     BankAccount,
     Invoice,
@@ -32,9 +32,9 @@ DEPOSIT = "escrow.deposit"
 SUCCESS = "sale.success"
 SALES = ("sale.access", "use.transfer", SUCCESS)
 _PAYING_ORDER = (col(Share.owner), col(Share.line_id), col(Share.role))
-LATEST: Final = Order((col(Invoice.issued_at), col(Invoice.id)), (col(Invoice.id),), latest_first=True)
-"""Of invoices."""
-_OF_ALL: Final = latest_made(col(Invoice.id))
+INVOICES: Final = PartyList(
+    Invoice, col(Invoice.issued_at), sides=(col(Invoice.buyer_id), col(Invoice.issuer_id)), latest_first=True
+)
 _BY_LINE: Final = Order((col(Share.line_id), col(Share.role)), (col(Share.line_id), col(Share.role)))
 
 
@@ -196,11 +196,7 @@ def invoices_of(db: Session, actor: Actor, *, cursor: str | None = None, limit: 
 
     Raises NotOnThisList.
     """
-    if actor.has(Role.AUDITOR):
-        return _OF_ALL.page(db, select(Invoice), cursor, limit)
-    bought = col(Invoice.buyer_id) == actor.participant
-    issued = and_(col(Invoice.issuer_id) == actor.participant, ~bought)
-    return LATEST.page_of_parts(db, [select(Invoice).where(side) for side in (bought, issued)], cursor, limit)
+    return INVOICES.page(db, actor, cursor, limit)
 
 
 def by_number(db: Session, issuer: str, number: str) -> Invoice | None:

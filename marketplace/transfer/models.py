@@ -118,9 +118,10 @@ class StopNoticeReader(SQLModel, table=True):
     """A party that a notice is for.  acknowledged_at: when its address took the notice, None until then."""
 
     __tablename__ = "stop_notice_reader"
+    __table_args__ = (Index("ix_stop_notice_reader_party_notice", "party", "notice_id"),)
 
     notice_id: str = Field(primary_key=True, foreign_key="stop_notice.id")
-    party: str = Field(primary_key=True, foreign_key="participant.id", index=True)
+    party: str = Field(primary_key=True, foreign_key="participant.id")
     acknowledged_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import Header, Query, Response
+from fastapi import Header, Response
 from sqlmodel import Session
 
 from marketplace.audit import documents
+from marketplace.plumbing.paging import MOST, Cursor, Limit
 from marketplace.plumbing.web import Verb, View, router
 from marketplace.transfer import inbox, queries
 from marketplace.transfer.models import NoticeAddress, StopNotice
@@ -27,15 +28,10 @@ IfMatch = Annotated[str | None, Header(alias="If-Match", description="ETag of th
 
 
 @routes.get("/stop-notices", operation_id="list_stop_notices")
-def list_stop_notices(
-    view: View,
-    cursor: Annotated[str, Query(description="`next` of the page before.", pattern=r"^$|^ntc_[0-9a-f]{32}$")] = "",
-    limit: Annotated[int, Query(ge=1, le=200)] = 50,
-) -> NoticePage:
-    """The caller's notices, the latest first; all of them for auditors."""
-    rows = queries.notices(view.db, view.actor, cursor, limit)
-    following = rows[-1].id if len(rows) == limit else None
-    return NoticePage(notices=[StopNoticeOut.model_validate(one) for one in rows], next=following)
+def list_stop_notices(view: View, cursor: Cursor = None, limit: Limit = MOST) -> NoticePage:
+    """A page of the caller's notices, of all for auditors, the latest first."""
+    found = queries.notices(view.db, view.actor, cursor=cursor, limit=limit)
+    return NoticePage(items=[StopNoticeOut.model_validate(one) for one in found.rows], next=found.next)
 
 
 @routes.get("/stop-notices/{notice_id}", operation_id="get_stop_notice")

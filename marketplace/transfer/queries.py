@@ -34,6 +34,8 @@ _FILES = Objects(
     .order_by(col(DeliveryFile.position)),
 )
 _DELIVERIES = select(Delivery).where(col(Delivery.agreement_id).in_(bindparam("agreements", expanding=True)))
+_LATEST_NOTICES: Final = Order((col(StopNotice.id),), (col(StopNotice.id),), latest_first=True)
+_LATEST_TOLD: Final = Order((col(StopNoticeReader.notice_id),), (col(StopNoticeReader.notice_id),), latest_first=True)
 _FIRST_OPENED: Final = Order((col(Transfer.opened_at), col(Transfer.id)), (col(Transfer.id),))
 
 
@@ -139,15 +141,15 @@ def notice_of(db: Session, agreement_id: str, stop_entry: str) -> StopNotice | N
     return db.exec(rows).first()
 
 
-def notices(db: Session, actor: Actor, cursor: str, limit: int) -> Sequence[StopNotice]:
-    """The caller's notices, all of them for auditors, the latest first, beginning after a notice's id."""
-    rows = select(StopNotice)
-    if not actor.has(Role.AUDITOR):
-        mine = select(StopNoticeReader.notice_id).where(StopNoticeReader.party == actor.participant)
-        rows = rows.where(col(StopNotice.id).in_(mine))
-    if cursor:
-        rows = rows.where(col(StopNotice.id) < cursor)
-    return db.exec(rows.order_by(col(StopNotice.id).desc()).limit(limit)).all()
+def notices(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[StopNotice]:
+    """A page of the caller's notices, of all for auditors, the latest first.  Raises NotOnThisList."""
+    if actor.has(Role.AUDITOR):
+        return _LATEST_NOTICES.page(db, select(StopNotice), cursor, limit)
+    mine = select(StopNoticeReader).where(StopNoticeReader.party == actor.participant)
+    told = _LATEST_TOLD.page(db, mine, cursor, limit)
+    ids = [one.notice_id for one in told.rows]
+    found = {one.id: one for one in db.exec(select(StopNotice).where(col(StopNotice.id).in_(ids)))}
+    return Paged([found[one] for one in ids], told.next)
 
 
 def readable_notice(db: Session, actor: Actor, notice_id: str) -> StopNotice:

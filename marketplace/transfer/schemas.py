@@ -85,9 +85,9 @@ class StopNoticeOut(BaseModel):
 
 
 class NoticePage(BaseModel):
-    """Notices, the latest first.  next: cursor of the following page, null at the end."""
+    """Notices, the latest first.  next: cursor of the next page, null on the last."""
 
-    notices: list[StopNoticeOut]
+    items: list[StopNoticeOut]
     next: str | None
 
 

@@ -42,8 +42,8 @@ def look_for(year: Year, *, buyers: Iterable[str]) -> None:
         modality, part, purpose, budget = DEMANDS[number % len(DEMANDS)]
         body = {"title": f"示例需求 {modality} {part}", "modality": modality, "body_part": part, "purpose": purpose}
         demand = year[buyer].post("/v1/demands", body | {"budget_fen": budget})
-        found = year[buyer].get(f"/v1/demands/{demand['id']}/matches", {"limit": 50})
-        year.note("looked_for", buyer=buyer, purpose=purpose, fitting=sum(one["fits"] for one in found["matches"]))
+        found = items(year[buyer], f"/v1/demands/{demand['id']}/matches", {"limit": 100})
+        year.note("looked_for", buyer=buyer, purpose=purpose, fitting=sum(one["fits"] for one in found))
 
 
 DEMANDS = (

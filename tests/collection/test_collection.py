@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 from marketplace.assets.models import VersionFile
 from marketplace.audit.models import Entry
 from marketplace.audit.tree import root_hash
+from marketplace.client.lists import items
 from marketplace.client.problem import ProblemError
 from marketplace.client.upload import tar_batches
 from marketplace.collection import routes, service
@@ -70,7 +71,7 @@ def test_the_manifest_is_what_the_root_is_made_of(market: Market) -> None:
     assert [file["path"] for file in manifest["files"]] == [
         "1.2.1/1.2.1.1/1.2.3.4.1.dcm", "1.2.10/1.2.10.1/1.2.3.4.10.dcm", "1.2.9/1.2.9.1/1.2.3.4.9.dcm"
     ]  # fmt: skip
-    listed = market.hospital.get(f"/v1/versions/{version}/files")["files"]
+    listed = market.hospital.get(f"/v1/versions/{version}/files")["items"]
     assert [(f["path"], f["sha256"]) for f in listed] == [(f["path"], f["sha256"]) for f in manifest["files"]]
 
 
@@ -143,7 +144,7 @@ def test_a_file_over_the_limit_is_skipped_and_the_next_one_is_read(market: Marke
     with pytest.raises(ProblemError) as refused:
         market.put(version, "2", [large, large])
     assert refused.value.status == 422
-    assert market.hospital.get(f"/v1/versions/{version}/left-out")["files"][0]["reason"] == "too_large"
+    assert market.hospital.get(f"/v1/versions/{version}/left-out")["items"][0]["reason"] == "too_large"
 
 
 def test_the_same_tar_again_changes_nothing_and_gets_the_same_answer(market: Market) -> None:
@@ -199,7 +200,7 @@ def test_the_same_instance_with_other_bytes_is_left_out_when_sealing(market: Mar
     assert market.reasons(version, "1", [("a", corpus.dicom(1)), ("b", other)]) == [None, None]
     sealed = market.seal(version)
     assert sealed["left_out"] == {"duplicate_instance": 1}
-    assert market.hospital.get(f"/v1/versions/{version}/files")["files"][0]["sha256"] == sha256_hex(corpus.dicom(1))
+    assert market.hospital.get(f"/v1/versions/{version}/files")["items"][0]["sha256"] == sha256_hex(corpus.dicom(1))
 
 
 def test_sealing_twice_gives_the_same_record(market: Market) -> None:
@@ -302,16 +303,12 @@ def test_lists_come_in_pages(market: Market) -> None:
     market.put(version, "1", [(str(n), corpus.dicom(n)) for n in range(5)] + [("x", b"1"), ("y", b"2"), ("z", b"3")])
     market.seal(version)
     for path, total in (("files", 5), ("left-out", 3)):
-        seen, cursor = [], None
-        while True:
-            page = market.hospital.get(
-                f"/v1/versions/{version}/{path}", {"limit": 2} | ({"cursor": cursor} if cursor is not None else {})
-            )
-            seen += [file["position"] for file in page["files"]]
-            cursor = page["next"]
-            if cursor is None:
-                break
-        assert len(seen) == len(set(seen)) == total
+        address = f"/v1/versions/{version}/{path}"
+        found = list(items(market.hospital, address, {"limit": 2}))
+        assert [one["position"] for one in found] == sorted({one["position"] for one in found})
+        assert len(found) == total
+        with pytest.raises(ProblemError, match="not made by this list"):
+            market.hospital.get(address, {"cursor": "elsewhere"})
 
 
 def test_pydicoms_own_files_are_accepted_or_left_out_one_by_one(market: Market) -> None:

@@ -157,7 +157,7 @@ def test_the_files_come_into_no_new_version_and_the_others_do(market: Market) ->
     assert market.reasons(new, "a", [("1.dcm", FIRST), ("2.dcm", SECOND)]) == ["consent_withdrawn", None]
     done = market.seal(new)
     assert (done["version"]["files"], done["left_out"]) == (1, {"consent_withdrawn": 1})
-    shown = market.hospital.get(f"/v1/versions/{new}/files")["files"]
+    shown = market.hospital.get(f"/v1/versions/{new}/files")["items"]
     assert [one["sha256"] for one in shown] == [sha256_hex(SECOND)]
     assert market.hospital.get(f"/v1/versions/{new}")["stop_reason"] == ""
 

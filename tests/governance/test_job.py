@@ -85,7 +85,7 @@ def test_duplicates_are_held_back_and_the_first_in_the_manifest_stays(house: Hou
     job, version = governed(house, [plant(0).body, again, plant(4).body])
     assert (version.files, version.left_out) == (2, 1)
     with house.db() as db:
-        (held,) = queries.held_back(db, job.id)
+        (held,) = queries.held_back(db, job.id).rows
     assert (held.position, held.reason) == (1, "duplicate_pixels")
 
 
@@ -100,7 +100,7 @@ def test_a_broken_file_is_held_back_and_the_others_go_on(house: House) -> None:
     job, version = governed(house, [plant(0).body, b"not DICOM at all" * 40, plant(4).body[:-50], plant(8).body])
     assert version.files == 2
     with house.db() as db:
-        reasons = [row.reason for row in queries.held_back(db, job.id)]
+        reasons = [row.reason for row in queries.held_back(db, job.id).rows]
     assert len(reasons) == 2
     assert all(reasons)
 
@@ -179,7 +179,7 @@ def test_a_head_goes_on_only_with_the_signed_declaration(house: House) -> None:
     first = start(house, raw)
     run_all(house)
     with house.db() as db:
-        assert [row.reason for row in queries.held_back(db, first.id)] == ["head_needs_declaration"]
+        assert [row.reason for row in queries.held_back(db, first.id).rows] == ["head_needs_declaration"]
         basis = declaration.Basis.FACE_NOT_IN_VIEW
         prepared = declaration.prepare(db, hospital.actor, raw.id, basis, now).document
         unsigned = service.ask(db, hospital.actor, raw.id, now)

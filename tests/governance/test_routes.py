@@ -82,7 +82,7 @@ def test_a_provider_declares_asks_follows_and_signs(house: House, client: TestCl
     job = get(client, f"/v1/governance-jobs/{job['id']}").json()
     assert (job["state"], job["done"], job["held_back"], job["metered"]) == ("finished", 3, 1, 2)
     held = get(client, f"/v1/governance-jobs/{job['id']}/held-back").json()
-    assert [file["position"] for file in held["files"]] == [2]
+    assert [file["position"] for file in held["items"]] == [2]
     assert held["next"] is None
 
     record = post(
@@ -99,12 +99,11 @@ def test_pages_of_held_back_files_follow_each_other(house: House, client: TestCl
     raw = collected(house, [plant(0).body, *(b"junk%d" % number * 50 for number in range(5))])
     job = post(client, f"/v1/versions/{raw.id}/governance").json()["id"]
     run_all(house)
-    seen, cursor = [], -1
-    while cursor is not None:
-        page = get(client, f"/v1/governance-jobs/{job}/held-back?limit=2&cursor={cursor}").json()
-        seen += [file["position"] for file in page["files"]]
-        cursor = page["next"]
-    assert seen == [1, 2, 3, 4, 5]
+    address = f"/v1/governance-jobs/{job}/held-back?limit=2"
+    pages = [get(client, address).json()]
+    while following := pages[-1]["next"]:
+        pages.append(get(client, f"{address}&cursor={following}").json())
+    assert [[file["position"] for file in page["items"]] for page in pages] == [[1, 2], [3, 4], [5]]
 
 
 def test_nobody_else_sees_a_job_or_governs_a_version(house: House, client: TestClient) -> None:

@@ -76,7 +76,7 @@ def test_board_and_matches_are_read_by_every_member(house: House, market: Any) -
         found = market.client(name).get("/v1/demand-board")
         assert (len(found["rows"]), found["mentions_of"]["third_party"]) == (13, True)
         assert {one["demands"] for one in found["rows"] if asked.purpose in one["purposes"]} == {1}
-        (match,) = market.client(name).get(f"/v1/demands/{demand}/matches")["matches"]
+        (match,) = market.client(name).get(f"/v1/demands/{demand}/matches")["items"]
         assert (match["listing"], match["fits"]) == (listing.id, False)
         assert {one["name"]: one["passed"] for one in match["filters"]} == {"purpose": True, "modality": False}
     with pytest.raises(ProblemError) as unknown:

@@ -88,14 +88,14 @@ def test_a_running_notice_is_public_and_leaves_out_what_is_withheld(house: House
     asked = {"withheld": {"fields": ["overview"], "reason": "trade secret"}}
     found = noticed(house, form=asked)
     with house.runtime.database.reading() as db:
-        assert [one.id for one in queries.running_notices(db, house.clock.now())] == [found.id]
+        assert [one.id for one in queries.running_notices(db, house.clock.now()).rows] == [found.id]
         content = documents.content(db, found.notice_document)
         assert documents.get(db, found.notice_document).readers == ["*"]
     assert content["overview"] is None
     assert content["limits"]["region"] == "CN"
     house.clock.advance_to(found.notice_until)
     with house.runtime.database.reading() as db:
-        assert list(queries.running_notices(db, house.clock.now())) == []
+        assert queries.running_notices(db, house.clock.now()).rows == []
 
 
 def test_silence_for_three_working_days_means_accepted(house: House):

@@ -96,7 +96,7 @@ def test_the_story_over_http(client: Client, house: House):
     client.post("registrar", f"/applications/{filed['id']}/acceptance", None, 200)
     review = {"accuracy": "fits", "legality": "lawful", "clarity": "one holder"}
     noticed = client.post("registrar", f"/applications/{filed['id']}/notice", review, 200).json()
-    assert [one["application_id"] for one in client.get("/notices").json()] == [filed["id"]]
+    assert [one["application_id"] for one in client.get("/notices").json()["items"]] == [filed["id"]]
     early = client.post("registrar", f"/applications/{filed['id']}/certificate", None, 409).json()
     assert early["type"] == "/problems/notice-running"
     house.clock.advance_to(datetime.fromisoformat(noticed["notice_until"]))

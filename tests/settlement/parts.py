@@ -72,6 +72,14 @@ def billed(house: House, **asked: Any) -> Invoice:
     return found
 
 
+def billed_twice(house: House) -> tuple[str, Invoice, Invoice]:
+    """An agreement, the invoice of its access, and the next one, of a use."""
+    agreement, first = sold(house), billed(house)
+    use(house, agreement, 1)
+    post(house)
+    return agreement, first, billed(house)
+
+
 def pay(house: House, invoice: Invoice, reference: str = "bank-1", amount: int | None = None) -> Invoice:
     with house.db() as db:
         found = queries.invoice(db, invoice.id)

@@ -28,6 +28,7 @@ from tests.settlement.parts import (
     all_shares,
     balance,
     billed,
+    billed_twice,
     choose,
     credit,
     imbalance,
@@ -164,11 +165,7 @@ def test_an_unpaid_invoice_stops_uses_after_its_grace_and_payment_lets_them_go_o
 
 
 def test_a_second_unpaid_invoice_keeps_the_agreement_held(house: House) -> None:
-    agreement = sold(house)
-    first = billed(house)
-    use(house, agreement, 1)
-    post(house)
-    second = billed(house)
+    agreement, first, second = billed_twice(house)
     house.clock.advance(timedelta(days=44))
     for one in (first, second):
         chase(house, one.id)

@@ -12,13 +12,11 @@ from marketplace.negotiation import queries as negotiation
 from marketplace.settlement import chasing, queries, results
 from marketplace.settlement.bank.statements import take_statement
 from marketplace.settlement.crediting import DepositReturned
-from tests.exchange.parts import listed
 from tests.house import House, open_house
-from tests.negotiation.parts import finalized
-from tests.settlement.parts import balance, billed, credit, exchange, imbalance, pay, post, sold, use
+from tests.settlement.parts import balance, billed_twice, credit, exchange, imbalance, pay
 from tests.settlement.test_bank import statement
 from tests.settlement.test_refunds import refunds, yuan
-from tests.settlement.test_results import PLAN, after_window, declare
+from tests.settlement.test_results import after_window, declare, deposit_billed
 
 
 def chase(house: House, invoice: str) -> str:
@@ -31,11 +29,7 @@ def test_a_statement_of_two_invoices_of_an_agreement_and_who_holds_one_of_them_w
     tmp_path: Path, either_url: str, beside: str
 ) -> None:
     with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(1) as pool:
-        agreement = sold(house)
-        first = billed(house)
-        use(house, agreement, 1)
-        post(house)
-        second = billed(house)
+        _, first, second = billed_twice(house)
         house.clock.advance(timedelta(days=44))
         told = [statement((f"R{one.number}", yuan(one.total_fen), one.number)) for one in (first, second)]
         with house.db() as db:
@@ -56,9 +50,7 @@ def test_a_deposit_that_is_credited_while_its_outcome_is_settled_goes_back_once(
     tmp_path: Path, either_url: str
 ) -> None:
     with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(1) as pool:
-        made = finalized(house, listing=listed(house, price_plan=PLAN)).id
-        post(house)
-        invoice = billed(house)
+        made, invoice = deposit_billed(house)
         pay(house, invoice)
         after_window(house)
         declare(house, made, 929)

@@ -14,13 +14,12 @@ from marketplace.kernel.transitions import WrongState
 from marketplace.negotiation import queries as negotiation
 from marketplace.settlement import queries, results
 from marketplace.settlement.crediting import DepositReturned
-from marketplace.settlement.models import Outcome
+from marketplace.settlement.models import Invoice, Outcome
 from marketplace.settlement.results import NothingDeclared, NotTheVerifier, TooEarly, TooLate
 from marketplace.settlement.rules import RulingStands
 from tests.exchange.parts import certified, listed, offered
 from tests.house import House, open_house
-from tests.negotiation.parts import finalized
-from tests.settlement.parts import balance, bill, billed, credit, imbalance, lines, pay, post, shares
+from tests.settlement.parts import balance, bill, billed, credit, imbalance, lines, pay, post, shares, sold
 from tests.transfer.doors import entries
 
 PRICE, DEPOSIT = 20_000_000, 2_000_000
@@ -39,10 +38,28 @@ PLAN = {
 @pytest.fixture
 def agreement(house: House) -> str:
     """An agreement whose deposit is paid."""
-    made = finalized(house, listing=listed(house, price_plan=PLAN)).id
-    post(house)
-    pay(house, billed(house), "bank-deposit")
+    made, deposit = deposit_billed(house)
+    pay(house, deposit, "bank-deposit")
     return made
+
+
+def deposit_billed(house: House) -> tuple[str, Invoice]:
+    """An agreement, and the invoice of its deposit."""
+    return sold(house, listing=listed(house, price_plan=PLAN)), billed(house)
+
+
+def decided(house: House, agreement: str, value: int) -> str:
+    """The state of an agreement of which the verifier has said a value after the window, undisputed."""
+    after_window(house)
+    declare(house, agreement, value)
+    return settle(house, agreement)
+
+
+def met_and_billed(house: House, agreement: str) -> Invoice:
+    """The invoice of the price, the target being met."""
+    assert decided(house, agreement, 931) == "settled"
+    post(house)
+    return billed(house)
 
 
 def declare(house: House, agreement: str, value: int, who: str = "institute") -> Outcome:
@@ -114,12 +131,8 @@ def test_where_it_is_missed_the_deposit_goes_back_and_nothing_is_due(house: Hous
 
 
 def test_a_deposit_that_is_paid_after_the_result_was_missed_goes_back_at_once(house: House) -> None:
-    made = finalized(house, listing=listed(house, price_plan=PLAN)).id
-    post(house)
-    invoice = billed(house)
-    after_window(house)
-    declare(house, made, 929)
-    assert settle(house, made) == "settled"
+    made, invoice = deposit_billed(house)
+    assert decided(house, made, 929) == "settled"
     pay(house, invoice)
     assert held(house) == 0 == balance(house, house.cast["pharma"].id, "asset:deposit")
     assert imbalance(house) == 0
@@ -127,14 +140,8 @@ def test_a_deposit_that_is_paid_after_the_result_was_missed_goes_back_at_once(ho
 
 @pytest.mark.parametrize("first", ["deposit", "price"])
 def test_deposit_and_price_that_are_paid_in_any_order_leave_nothing_held(house: House, first: str) -> None:
-    made = finalized(house, listing=listed(house, price_plan=PLAN)).id
-    post(house)
-    deposit = billed(house)
-    after_window(house)
-    declare(house, made, 931)
-    settle(house, made)
-    post(house)
-    price = billed(house)
+    made, deposit = deposit_billed(house)
+    price = met_and_billed(house, made)
     for invoice in (deposit, price) if first == "deposit" else (price, deposit):
         assert held(house) == DEPOSIT
         pay(house, invoice, f"bank-{invoice.number}")
@@ -144,9 +151,7 @@ def test_deposit_and_price_that_are_paid_in_any_order_leave_nothing_held(house: 
 
 def test_a_deposit_that_went_back_is_not_credited_too(house: House, agreement: str) -> None:
     pharma = house.cast["pharma"].id
-    after_window(house)
-    declare(house, agreement, 929)
-    settle(house, agreement)
+    decided(house, agreement, 929)
     before = balance(house, pharma, "asset:refund-due")
     with house.db() as db:
         (invoice,) = queries.invoices_of(db, house.cast["exchange"].actor).rows
@@ -163,9 +168,7 @@ def test_a_deposit_that_was_credited_does_not_go_back_again(house: House, agreem
     (line,) = [one for one in lines(house, invoice) if one.kind == queries.DEPOSIT]
     credit(house, invoice, [line.position])
     before = balance(house, pharma, "asset:refund-due")
-    after_window(house)
-    declare(house, agreement, 929)
-    settle(house, agreement)
+    decided(house, agreement, 929)
     assert (held(house), balance(house, pharma, "asset:refund-due")) == (0, before)
 
 
@@ -206,9 +209,7 @@ def test_a_provider_does_not_verify_its_own_results(house: House) -> None:
 
 def test_a_deposit_that_is_paid_while_its_outcome_is_settled_goes_back(tmp_path: Path, either_url: str) -> None:
     with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(1) as pool:
-        made = finalized(house, listing=listed(house, price_plan=PLAN)).id
-        post(house)
-        invoice = billed(house)
+        made, invoice = deposit_billed(house)
         after_window(house)
         declare(house, made, 929)
         house.clock.advance(timedelta(days=14))
@@ -226,11 +227,7 @@ def test_a_deposit_that_is_paid_while_its_outcome_is_settled_goes_back(tmp_path:
 @pytest.mark.parametrize("parts", [0, 5_000_000])
 def test_a_price_that_is_credited_is_no_longer_secured(house: House, agreement: str, parts: int) -> None:
     pharma = house.cast["pharma"].id
-    after_window(house)
-    declare(house, agreement, 931)
-    settle(house, agreement)
-    post(house)
-    price = billed(house)
+    price = met_and_billed(house, agreement)
     if parts:
         pay(house, price, "bank-part", parts)
     credit(house, price)
@@ -240,14 +237,8 @@ def test_a_price_that_is_credited_is_no_longer_secured(house: House, agreement: 
 
 
 def test_a_deposit_paid_after_the_price_was_credited_goes_back(house: House) -> None:
-    made = finalized(house, listing=listed(house, price_plan=PLAN)).id
-    post(house)
-    deposit = billed(house)
-    after_window(house)
-    declare(house, made, 931)
-    settle(house, made)
-    post(house)
-    credit(house, billed(house))
+    made, deposit = deposit_billed(house)
+    credit(house, met_and_billed(house, made))
     assert len(entries(house, Tag.REFUND_OWED)) == 0
     pay(house, deposit)
     assert held(house) == 0 == balance(house, house.cast["pharma"].id, "asset:deposit")

@@ -131,7 +131,7 @@ def transfers(house: House) -> list[Transfer]:
 
 def told(client: TestClient, who: str = "pharma", kinds: tuple[str, ...] = ("stop-notice",)) -> list[dict[str, Any]]:
     """The notices of these kinds in a party's inbox with their content, the first one first."""
-    listed = get(client, who, "/v1/stop-notices").json()["notices"]
+    listed = get(client, who, "/v1/stop-notices").json()["items"]
     found = [one for one in listed if one["kind"] in kinds]
     return [get(client, who, f"/v1/stop-notices/{one['id']}").json() for one in reversed(found)]
 

@@ -83,7 +83,7 @@ def test_reminder_demand_and_missing_report_are_told_to_both_parties(owing: Hous
     assert told(client, "pharma", DUTIES) == told(client, "hospital", DUTIES)
     (stop,) = [one["content"] for one in notices if one["kind"] == "stop-notice"]
     assert (stop["stopped_by"], [one["last_byte"] for one in stop["transfers"]]) == ("service", [2 * WINDOW - 1])
-    assert get(client, "institute", "/v1/stop-notices").json()["notices"] == []
+    assert get(client, "institute", "/v1/stop-notices").json()["items"] == []
     assert len(entries(owing, Tag.DUTY_NOTIFIED)) == 3
 
 

@@ -223,7 +223,7 @@ def test_nobody_else_reads_a_notice_and_auditors_do(ready: House, client: TestCl
     for who, status in (("ai_company", 404), ("exchange", 404), ("operator", 404), ("auditor", 200)):
         assert get(client, who, f"/v1/stop-notices/{notice['id']}").status_code == status
         assert get(client, who, f"/v1/documents/{notice['document']}").status_code == status
-        listed = get(client, who, "/v1/stop-notices").json()["notices"]
+        listed = get(client, who, "/v1/stop-notices").json()["items"]
         assert [one["id"] for one in listed] == ([notice["id"]] if status == 200 else [])
 
 
@@ -237,7 +237,7 @@ def test_the_inbox_is_read_page_by_page(ready: House, client: TestClient) -> Non
     settle(ready)
     first = get(client, "pharma", "/v1/stop-notices", limit="2").json()
     second = get(client, "pharma", "/v1/stop-notices", limit="2", cursor=first["next"]).json()
-    assert [one["reason"] for one in first["notices"] + second["notices"]] == [
+    assert [one["reason"] for one in first["items"] + second["items"]] == [
         "agreement_terminated",
         "resumption_in_effect",
         "agreement_suspended",

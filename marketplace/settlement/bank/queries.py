@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, Final, TypeAlias
 
-from sqlalchemy import and_, case, inspect, or_
+from sqlalchemy import case, inspect, or_
 from sqlmodel import Session, col, func, select
 
 from marketplace.kernel.actor import Actor, Role
 from marketplace.kernel.errors import NotFound
 from marketplace.participants.models import Participant
 from marketplace.plumbing import paging
-from marketplace.plumbing.paging import Order, Paged, latest_made
+from marketplace.plumbing.paging import Paged, PartyList
 from marketplace.settlement.models import (
     BankAccount,
     BankEntry,
@@ -32,10 +32,12 @@ LONGEST_ID = 35
 LONGEST_BEGINNING = 26
 """Characters of an order's id with which the ids of its transfers begin."""
 _IDS = 500
-_LATEST: Final = Order((col(PaymentOrder.made_at), col(PaymentOrder.id)), (col(PaymentOrder.id),), latest_first=True)
-_OF_ALL: Final = latest_made(col(PaymentOrder.id))
-_LATEST_OWED: Final = Order((col(Refund.owed_at), col(Refund.id)), (col(Refund.id),), latest_first=True)
-_ALL_REFUNDS: Final = latest_made(col(Refund.id))
+_ORDERS: Final = PartyList(
+    PaymentOrder, col(PaymentOrder.made_at), sides=(col(PaymentOrder.issuer_id),), latest_first=True
+)
+_REFUNDS: Final = PartyList(
+    Refund, col(Refund.owed_at), sides=(col(Refund.buyer_id), col(Refund.issuer_id)), latest_first=True
+)
 Due: TypeAlias = Refund | Share | Payable
 """What a transfer pays."""
 _DUES: tuple[tuple[Any, Any, tuple[Any, ...]], ...] = (
@@ -67,9 +69,7 @@ def hold_bank(db: Session, participant: str) -> None:
 
 def orders_of(db: Session, actor: Actor, *, cursor: str | None = None, limit: int = paging.MOST) -> Paged[PaymentOrder]:
     """A page of the caller's payment orders, of all for auditors, the latest first.  Raises NotOnThisList."""
-    if actor.has(Role.AUDITOR):
-        return _OF_ALL.page(db, select(PaymentOrder), cursor, limit)
-    return _LATEST.page(db, select(PaymentOrder).where(PaymentOrder.issuer_id == actor.participant), cursor, limit)
+    return _ORDERS.page(db, actor, cursor, limit)
 
 
 def order(db: Session, actor: Actor, order_id: str) -> PaymentOrder:
@@ -93,11 +93,7 @@ def refunds_of(db: Session, actor: Actor, *, cursor: str | None = None, limit: i
 
     Raises NotOnThisList.
     """
-    if actor.has(Role.AUDITOR):
-        return _ALL_REFUNDS.page(db, select(Refund), cursor, limit)
-    gets = col(Refund.buyer_id) == actor.participant
-    owes = and_(col(Refund.issuer_id) == actor.participant, ~gets)
-    return _LATEST_OWED.page_of_parts(db, [select(Refund).where(side) for side in (gets, owes)], cursor, limit)
+    return _REFUNDS.page(db, actor, cursor, limit)
 
 
 def unordered_refunds(db: Session, issuer: str) -> list[tuple[Refund, BankAccount]]:
