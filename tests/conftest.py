@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,14 @@ from hypothesis import HealthCheck, settings
 
 from tests.house import House, open_house
 from tests.servers import emptied, initdb_path, postgresql
+
+# What a terminal or a build server says of itself cuts lines and colours words, and settings of an operator's are no
+# test's.  Here, because typer reads it when it is imported.
+TERMINAL = {"COLUMNS", "FORCE_COLOR", "GITHUB_ACTIONS", "LINES", "NO_COLOR", "PY_COLORS", "TERMINAL_WIDTH"}
+TERMINAL |= {"TTY_COMPATIBLE", "TTY_INTERACTIVE"}
+for name in [one for one in os.environ if one in TERMINAL or one.startswith("MARKETPLACE_")]:
+    del os.environ[name]
+os.environ["COLUMNS"] = "80"
 
 # How long an example takes says how busy the machine is.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -16,7 +16,7 @@ import httpx2
 from marketplace.client.keys import KeyFolder
 from marketplace.client.problem import problem_of
 from marketplace.client.receipts import HEADER, ReceiptBook
-from marketplace.client.signer import Signer, SignerService
+from marketplace.client.signer import LOOPBACK, Signer, SignerService
 from marketplace.kernel.canonical import canonical, read_strictly, sha256_hex
 from marketplace.kernel.clock import Clock, SystemClock
 from marketplace.kernel.errors import Conflict, Invalid
@@ -32,6 +32,8 @@ KEYS_PATH = "/.well-known/jwks.json"
 ASSERTION_SECONDS = 60
 # A token is renewed this long before its end, so that it is still valid when it arrives.
 RENEW_BEFORE = timedelta(seconds=20)
+# A proxy that the environment names cannot reach this machine's own services, and would be told what they are asked.
+_DIRECT = {f"all://[{host}]" if ":" in host else f"all://{host}": None for host in LOOPBACK}
 
 Content: TypeAlias = bytes | Iterator[bytes] | IO[bytes]
 Params: TypeAlias = Mapping[str, str | int | bool | Sequence[str | int] | None]
@@ -253,13 +255,14 @@ def _base64url(octets: bytes) -> str:
 def connect(url: str, party_folder: Path, *, person: str | None = None) -> Iterator[ApiClient]:
     """A client over the network for the party whose key lies in a folder made by KeyFolder; receipts are kept there.
 
-    person: who acts for the party, as it names them, None for a machine.
+    person: who acts for the party, as it names them, None for a machine.  A proxy that the environment names
+    (`HTTPS_PROXY`, `NO_PROXY`) is used, but never on the way to this machine itself.
     Raises NoSuchParty, or NotAdmitted when the party has no participant id yet.
     """
     party = KeyFolder(party_folder.parent).load(party_folder.name)
     if party.participant_id is None:
         raise NotAdmitted("this party is not admitted yet", got=party.name, action="ask the platform operator")
-    with httpx2.Client(timeout=300) as http:
+    with httpx2.Client(timeout=300, mounts=_DIRECT) as http:
         book = ReceiptBook(party_folder)
         signer = SignerService(http, party.signer) if party.signer else None
         yield ApiClient(

@@ -18,7 +18,7 @@ from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import DomainError, Invalid, Unavailable
 from marketplace.kernel.signing import BadSignature, Jwk, require_public_jwk, verify_detached
 
-_LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _LARGEST = 16_384
 
 
@@ -55,7 +55,7 @@ class SignerAddress:
         if not isinstance(said, dict) or not isinstance(said.get("url"), str) or not isinstance(said.get("jwk"), dict):
             raise BadSignerAddress("signer.json lacks a member", expected='{"url": …, "jwk": …}')
         url = urlsplit(said["url"])
-        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in _LOOPBACK):
+        if url.scheme != "https" and not (url.scheme == "http" and url.hostname in LOOPBACK):
             raise BadSignerAddress("what is to be signed would travel in clear", expected="https://…", got=said["url"])
         return cls(said["url"], require_public_jwk(said["jwk"]))
 

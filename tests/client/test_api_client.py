@@ -15,13 +15,15 @@ from fastapi.responses import StreamingResponse
 
 from marketplace.audit import documents
 from marketplace.audit.entry import Tag
-from marketplace.client.api import ApiClient, NotTheDocument
+from marketplace.client import api
+from marketplace.client.api import ApiClient, NotTheDocument, connect
+from marketplace.client.keys import KeyFolder
 from marketplace.client.problem import ProblemError
 from marketplace.client.receipts import BadReceipt, ReceiptBook
 from marketplace.kernel.canonical import sha256_hex
 from marketplace.kernel.errors import Invalid
 from marketplace.kernel.signing import generate_key, verify_detached
-from marketplace.participants import signatures
+from marketplace.participants import service, signatures
 from marketplace.plumbing.web import Verb, View, router
 from tests.participants.small_market import Gate, application, open_market
 
@@ -68,7 +70,7 @@ def served(house):
         assert thread.is_alive()
         thread.join(0.01)
     port = server.servers[0].sockets[0].getsockname()[1]
-    with httpx2.Client() as http:
+    with httpx2.Client(trust_env=False) as http:
         yield http, f"http://127.0.0.1:{port}"
     server.should_exit = True
     thread.join()
@@ -217,6 +219,23 @@ def test_a_client_at_the_public_address_reads_writes_and_streams_over_a_socket(h
     assert client.put("/v1/files/CT%20胸部.dcm", iter([b"DICM"])) == {"name": "CT 胸部.dcm"}
     with client.stream("/v1/large") as response:
         assert sum(len(piece) for piece in response.iter_bytes()) == 1000 * CHUNK
+
+
+def test_what_runs_on_this_machine_is_asked_past_the_proxy_of_the_environment(house, served, tmp_path, monkeypatch):
+    _, url = served
+    object.__setattr__(house.runtime.settings, "public_url", url)
+    pharma, folder = house.cast["pharma"], KeyFolder(tmp_path)
+    key = folder.create("pharma").key
+    with house.db() as db:
+        service.register_key(db, pharma.actor, pharma.id, key.public_jwk, house.clock.now())
+    folder.enrol("pharma", pharma.id)
+    monkeypatch.setattr(api, "SystemClock", lambda: house.clock)
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with connect(url, tmp_path / "pharma") as client:
+        assert len(client.get("/v1/participants")) == len(house.cast)
 
 
 def test_receipts_are_checked_and_kept_in_the_own_folder(market, tmp_path):
