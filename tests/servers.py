@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -43,10 +43,20 @@ def redis_path() -> str | None:
 
 
 def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of 127.0.0.1 that nobody listens at, and that no other run of the tests is given while this one lasts.
+
+    It lies below those that the system deals out: no connection takes it before our server binds it, nor while that
+    server is killed and started again.
+    """
+    for port in range(20_000, 32_000):
+        claim = socket.socket(socket.AF_UNIX)
+        with suppress(OSError), socket.socket() as probe:
+            claim.bind(f"\0marketplace-test-port-{port}")
+            probe.bind(("127.0.0.1", port))
+            claim.detach()  # nobody closes it, so it is ours until this process ends
+            return port
+        claim.close()
+    raise AssertionError("no port is free")
 
 
 def _database_user() -> str | None:

@@ -182,6 +182,9 @@ def _signed_bytes(text: str, at: int | None) -> bytes:
 
 def _base64(text: str) -> bytes:
     try:
-        return base64.b64decode(text.encode("ascii"), validate=True)
+        found = base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise BadNote("not base64", got=text[:80]) from error
+    if base64.b64encode(found).decode() != text:  # the unused bits of its last character are set (RFC 4648, 3.5)
+        raise BadNote("a second spelling of base64", expected=base64.b64encode(found).decode()[:80], got=text[:80])
+    return found

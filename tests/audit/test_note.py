@@ -19,6 +19,7 @@ from marketplace.audit.note import (
     open_checkpoint,
     parse_note,
 )
+from tests.audit.world import second_spelling
 
 # The verifier key of the Go checksum database, published with every Go release.
 GO_SUM_DB = "sum.golang.org+033de0ae+Ac4zctda0e5eza+HJyk9SxEdh+s3Ux18htTTAD8OuAn8"
@@ -59,6 +60,14 @@ def test_a_cosignature_binds_its_time(log: NoteKey, witness: NoteKey) -> None:
     forged = f"— {witness.name} {base64.b64encode(bytes(raw)).decode()}\n"
     with pytest.raises(BadNote, match="does not fit"):
         parse_note(f"{HEAD.text}\n{forged}").verify(witness.verifier)
+
+
+@pytest.mark.parametrize("at", [2, 4, 5], ids=["root", "signature", "cosignature"])
+def test_a_second_spelling_of_its_base64_never_opens(log: NoteKey, witness: NoteKey, at: int) -> None:
+    lines = f"{HEAD.text}\n{log.sign(HEAD.text)}{witness.sign(HEAD.text, 1_700_000_000)}".split("\n")
+    lines[at] = second_spelling(lines[at])
+    with pytest.raises(BadNote):
+        open_checkpoint("\n".join(lines), log.verifier, witness.verifier)
 
 
 @given(st.integers(0, 60), st.characters(min_codepoint=33, max_codepoint=126))

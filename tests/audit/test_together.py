@@ -17,7 +17,7 @@ from marketplace.audit.verifier import tree as theirs
 from marketplace.audit.verifier.files import verify_all
 from marketplace.audit.verifier.report import Report
 from marketplace.kernel.canonical import Json
-from tests.audit.world import Log, open_log, tell_story
+from tests.audit.world import Log, open_log, second_spelling, tell_story
 
 Given = tuple[str, bytes | str]
 
@@ -157,6 +157,10 @@ def test_a_bare_checkpoint_is_checked(story: Log) -> None:
     assert code(file("c", note), log=story) == 0
     assert code(file("c", note.replace("\n", "\n1", 1)), log=story) == 1
     assert code(file("c", "\n".join(note.split("\n")[:-2]) + "\n"), log=story) == 1
+    lines = note.split("\n")
+    for at in (4, 5):
+        changed = [*lines[:at], second_spelling(lines[at]), *lines[at + 1 :]]
+        assert code(file("c", "\n".join(changed)), log=story) == 1
 
 
 def test_both_readers_of_consistency_agree_and_refuse_the_same() -> None:

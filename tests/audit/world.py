@@ -160,3 +160,11 @@ def tell_story(
         facts = {"kind": "use.transfer", "quantity": 1, "key": "use.transfer:trf_1"}
         record(db, BUYER, Tag.COST_METERED, NOW, **about, facts=facts)
         return allowed
+
+
+def second_spelling(line: str) -> str:
+    """A line whose base64 is the same octets in other characters: its last one has bits that no octet takes."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    plain = line.rstrip("=")
+    assert plain != line
+    return plain[:-1] + alphabet[alphabet.index(plain[-1]) | 1] + line[len(plain) :]

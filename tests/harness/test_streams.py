@@ -6,11 +6,12 @@ import json
 
 from tests.harness import streams
 
-SMALL = ["--streams", "6", "--at-once", "2", "--json"]
+# With this seed whoever is to be cut reads for six seconds: no slow machine lets a stream end before its cut.
+SMALL = ["--streams", "6", "--at-once", "2", "--seed", "1113", "--json"]
 
 
 def test_every_byte_at_a_client_is_covered_by_a_logged_window(capsys):
-    assert streams.main([*SMALL, "--seed", "7"]) == 0
+    assert streams.main(SMALL) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["violations"] == []
     assert set(told["streams"]) == set(streams.WAYS)
@@ -18,6 +19,6 @@ def test_every_byte_at_a_client_is_covered_by_a_logged_window(capsys):
 
 
 def test_a_window_logged_after_its_bytes_is_caught(capsys):
-    assert streams.main([*SMALL, "--seed", "7", "--seeded-bug"]) == 1
+    assert streams.main([*SMALL, "--seeded-bug"]) == 1
     told = json.loads(capsys.readouterr().out)
     assert any("bytes that no window covers" in words for words in told["violations"])

@@ -205,9 +205,12 @@ def _signature_line(line: str) -> tuple[str, bytes]:
 
 def _base64(text: str) -> bytes:
     try:
-        return base64.b64decode(text.encode("ascii"), validate=True)
+        found = base64.b64decode(text.encode("ascii"), validate=True)
     except (binascii.Error, UnicodeEncodeError) as error:
         raise NotSigned("not base64") from error
+    if base64.b64encode(found).decode() != text:  # the unused bits of its last character are set (RFC 4648, 3.5)
+        raise NotSigned("not base64 as it is written")
+    return found
 
 
 def _unbase64url(text: Any) -> bytes:
