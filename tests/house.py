@@ -152,7 +152,8 @@ def _admit_cast(settings: Settings) -> None:
     try:
         with database.transaction() as db:
             for part in CAST:
-                _admit(db, part)
+                if db.get(Participant, _party(part).id) is None:  # a house that is opened again has its cast
+                    _admit(db, part)
     finally:
         database.dispose()
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from sqlalchemy import bindparam
@@ -52,6 +52,12 @@ def own_asset(db: Session, actor: Actor, asset_id: str) -> Asset:
 def lock_asset(db: Session, asset_id: str) -> None:
     """Keep whatever else changes which files of an asset may be used waiting, until the transaction ends."""
     db.exec(select(Asset.id).where(Asset.id == asset_id).with_for_update(key_share=True)).one()
+
+
+def lock_assets(db: Session, asset_ids: Collection[str]) -> None:
+    """Hold several assets as `lock_asset` does, in the order of their ids."""
+    rows = select(Asset.id).where(col(Asset.id).in_(asset_ids)).order_by(col(Asset.id))
+    db.exec(rows.with_for_update(key_share=True)).all()
 
 
 @once_per_snapshot

@@ -135,6 +135,17 @@ def lock_agreement(db: Session, found: Agreement) -> AccessRequest:
     return asked
 
 
+def lock_agreements(db: Session, agreement_ids: Collection[str]) -> None:
+    """Read agreements anew and hold them as `lock_agreement` does, in the order of their requests' ids."""
+    named = col(Agreement.id).in_(agreement_ids)
+    asked = col(AccessRequest.id).in_(select(Agreement.request_id).where(named))
+    anew = {"populate_existing": True}
+    held_ = select(AccessRequest).where(asked).order_by(col(AccessRequest.id)).with_for_update()
+    db.exec(held_.execution_options(**anew)).all()
+    forget(db)
+    db.exec(select(Agreement).where(named).execution_options(**anew)).all()
+
+
 def own_agreement(db: Session, actor: Actor, agreement_id: str) -> Agreement:
     """An agreement to which the caller is a party.  Raises NoSuchAgreement for anybody else."""
     found = agreement(db, agreement_id)

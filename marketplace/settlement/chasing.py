@@ -19,6 +19,7 @@ from marketplace.plumbing.epochs import Stop
 from marketplace.settlement import queries, rules
 from marketplace.settlement.bank.queries import hold_bank
 from marketplace.settlement.billing import record_invoice
+from marketplace.settlement.locks import hold_agreements
 from marketplace.settlement.models import Invoice, InvoiceLine
 from marketplace.settlement.rules import INVOICE, InvoiceState
 
@@ -61,19 +62,9 @@ def _hold(db: Session, found: Invoice, now: datetime) -> None:
     db.flush()
     record_invoice(db, SERVICE_ACTOR, Tag.INVOICE_OVERDUE, found, now, {"held": True})
     lines = [one for one in queries.lines(db, found.id) if one.credited_by is None]
+    hold_agreements(db, lines)
     for agreement_id in _agreements(lines):
-        agreement = negotiation.agreement(db, agreement_id)
-        negotiation.lock_agreement(db, agreement)
-        stopping.hold_for(db, agreement, Stop.INVOICE_OVERDUE, now)
-
-
-def hold_agreements(db: Session, lines: Sequence[InvoiceLine]) -> None:
-    """Hold the agreements of lines to the end of the transaction, in one order for all who pay and credit.
-
-    What is settled of a result meanwhile is known here, or comes after and finds the lines as they are then.
-    """
-    for agreement_id in _agreements(lines):
-        negotiation.lock_agreement(db, negotiation.agreement(db, agreement_id))
+        stopping.hold_for(db, negotiation.agreement(db, agreement_id), Stop.INVOICE_OVERDUE, now)
 
 
 def let_go(db: Session, lines: Sequence[InvoiceLine], now: datetime) -> None:

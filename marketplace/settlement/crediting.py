@@ -20,9 +20,10 @@ from marketplace.participants import queries as participants
 from marketplace.settlement import queries
 from marketplace.settlement.bank.queries import hold_bank
 from marketplace.settlement.billing import keep_document, next_number, record_invoice
-from marketplace.settlement.chasing import hold_agreements, let_go
+from marketplace.settlement.chasing import let_go
 from marketplace.settlement.deposits import return_deposit, returned
 from marketplace.settlement.document import invoice_document
+from marketplace.settlement.locks import hold_agreements
 from marketplace.settlement.models import Invoice, InvoiceLine
 from marketplace.settlement.paying import cover
 from marketplace.settlement.payouts import returned_key

@@ -14,7 +14,8 @@ from marketplace.ledger.rules import Dimensions
 from marketplace.settlement import queries
 from marketplace.settlement.bank.queries import bank_entry, hold_bank
 from marketplace.settlement.billing import record_invoice
-from marketplace.settlement.chasing import hold_agreements, let_go
+from marketplace.settlement.chasing import let_go
+from marketplace.settlement.locks import hold_agreements, hold_settled
 from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.postings import Booking, payment
 from marketplace.settlement.refunding import owe_surplus
@@ -171,7 +172,7 @@ def _close(
     """
     step = INVOICE.step(InvoiceState(found.state), InvoiceState.PAID, actor.roles)
     lines = [one for one in queries.lines(db, found.id) if one.credited_by is None]
-    hold_agreements(db, lines)
+    hold_settled(db, [found.id])
     found.state, found.paid_at = step.target, now
     db.add(found)
     db.flush()

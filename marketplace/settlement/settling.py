@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from sqlmodel import Session, select
+from sqlmodel import Session
 
-from marketplace.assets.models import Asset
 from marketplace.audit.entry import Tag, record
 from marketplace.costing.formulas import PriceSplit
 from marketplace.kernel.actor import SERVICE_ACTOR
@@ -27,6 +26,7 @@ TREASURY = frozenset({"treasury", "treasury_cost"})
 def settle_line(db: Session, found: Invoice, line: InvoiceLine, entry: str, booking: Booking, now: datetime) -> None:
     """Book the payment of an invoice's line and divide it down the provider's waterfall.
 
+    The caller holds what it settles (`locks.hold_settled`).
     entry: log entry of the payment; that of the shares is the cause of their postings; booking: gets what the caller
     enters into the books.  Records: settlement:shares_settled; settlement:refund_owed where a deposit goes back.
     """
@@ -41,8 +41,6 @@ def settle_line(db: Session, found: Invoice, line: InvoiceLine, entry: str, book
         return
     split = _split(db, line)
     chosen, owners = _chosen(db, line.provider_id)
-    if line.asset_id is not None:  # two payments at once must not repay the same cost twice
-        db.exec(select(Asset.id).where(Asset.id == line.asset_id).with_for_update()).first()
     parts = divide(split, chosen, queries.unrecovered(db, line.asset_id) if line.asset_id else 0)
 
     shares = [_share(found, line, part, owners) for part in parts]

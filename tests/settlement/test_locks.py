@@ -8,15 +8,21 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.audit.entry import Tag
 from marketplace.negotiation import queries as negotiation
+from marketplace.negotiation import stopping
 from marketplace.settlement import chasing, queries, results
 from marketplace.settlement.bank.statements import take_statement
 from marketplace.settlement.crediting import DepositReturned
+from tests.exchange.parts import listed
 from tests.house import House, open_house
-from tests.settlement.parts import balance, billed_twice, credit, exchange, imbalance, pay
-from tests.settlement.test_bank import statement
+from tests.negotiation.parts import finalized
+from tests.negotiation.succession.parts import BREACH, agreement_of, amend, sign_successor, sign_successor_in
+from tests.settlement.parts import balance, billed, billed_twice, credit, exchange, imbalance, pay, post
+from tests.settlement.test_bank import statement, take
 from tests.settlement.test_refunds import refunds, yuan
 from tests.settlement.test_results import after_window, declare, deposit_billed
+from tests.transfer.doors import entries
 
 
 def chase(house: House, invoice: str) -> str:
@@ -44,6 +50,51 @@ def test_a_statement_of_two_invoices_of_an_agreement_and_who_holds_one_of_them_w
         assert states == ["paid", "credited" if beside == "credit" else "paid"]
         assert [one.amount_fen for one in refunds(house)] == ([second.total_fen] if beside == "credit" else [])
         assert imbalance(house) == 0
+
+
+def test_a_statement_of_two_invoices_and_who_signs_an_amendment_of_the_second_wait_for_each_other(
+    tmp_path: Path, either_url: str
+) -> None:
+    with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(1) as pool:
+        listing, invoices = listed(house), []
+        for _ in range(2):
+            agreement = finalized(house, listing=listing).id
+            post(house)
+            invoices.append(billed(house))
+        amendment = amend(house, agreement, "pharma", parameters={"max_uses": 9}).id
+        sign_successor(house, amendment, "pharma")
+        told = statement(*((f"R{one.number}", yuan(one.total_fen), one.number) for one in invoices))
+        with house.db() as db:
+            negotiation.lock_agreement(db, negotiation.agreement(db, amendment))
+            beside = pool.submit(take, house, told)
+            with pytest.raises(TimeoutError):
+                beside.result(timeout=1)
+            sign_successor_in(db, house, amendment, "hospital")
+        assert beside.result(timeout=20) == [("paid", one.id) for one in invoices]
+        assert [agreement_of(house, one).state for one in (agreement, amendment)] == ["superseded", "finalized"]
+        assert len(entries(house, Tag.INVOICE_PAID)) == 2
+        assert imbalance(house) == 0
+
+
+def test_who_chases_an_invoice_of_two_agreements_and_who_terminates_the_second_wait_for_each_other(
+    tmp_path: Path, either_url: str
+) -> None:
+    with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(1) as pool:
+        listing = listed(house)
+        first, second = (finalized(house, listing=listing).id for _ in range(2))
+        post(house)
+        invoice = billed(house)
+        house.clock.advance(timedelta(days=44))
+        with house.db() as db:
+            agreement = negotiation.agreement(db, second)
+            negotiation.lock_agreement(db, agreement)
+            beside = pool.submit(chase, house, invoice.id)
+            with pytest.raises(TimeoutError):
+                beside.result(timeout=1)
+            stopping.terminate(db, house.cast["pharma"].actor, agreement, BREACH, house.clock.now())
+        assert beside.result(timeout=20) == "overdue"
+        assert [agreement_of(house, one).state for one in (first, second)] == ["suspended", "terminated"]
+        assert len(entries(house, Tag.AGREEMENT_SUSPENDED)) == len(entries(house, Tag.AGREEMENT_TERMINATED)) == 1
 
 
 def test_a_deposit_that_is_credited_while_its_outcome_is_settled_goes_back_once(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -17,6 +18,7 @@ from marketplace.settlement.bank.cancelling import CONTESTED, contest, contested
 from marketplace.settlement.bank.carrying import confirm, owe_again, told_by_bank
 from marketplace.settlement.bank.queries import bank_entry, hold_bank, payment_of, untold
 from marketplace.settlement.bouncing import bounce
+from marketplace.settlement.locks import hold_settled
 from marketplace.settlement.models import BankEntry, Invoice
 from marketplace.settlement.paying import pay_again, take_payment
 from marketplace.settlement.postings import Booking
@@ -60,6 +62,7 @@ def take_statement(db: Session, actor: Actor, text: str, now: datetime) -> list[
         )
     told = read_statement(text, ordered_only=not actor.has(Role.EXCHANGE_OPERATOR))
     hold_bank(db, actor.participant)  # the same told beside, or by hand, is known here or comes after
+    hold_settled(db, _paid_by(db, actor.participant, told))
     booking = Booking()
     taken = [_taken(db, actor, one, booking, now) for one in told]
     booking.enter(db, now)
@@ -206,6 +209,13 @@ def _facts(done: Outcome) -> Json:
 def _invoice(db: Session, issuer: str, words: str) -> Invoice | None:
     named = sorted(set(_NUMBER.findall(words)))
     return queries.by_number(db, issuer, named[0]) if len(named) == 1 else None
+
+
+def _paid_by(db: Session, issuer: str, told: Sequence[Credit]) -> list[str]:
+    """The invoices that what came in is for."""
+    credits_ = (one for one in told if not one.out and one.original is None)
+    named = (_invoice(db, issuer, one.words) for one in credits_)
+    return sorted({one.id for one in named if one is not None})
 
 
 def _row(issuer: str, one: Credit, outcome: str, now: datetime) -> BankEntry:

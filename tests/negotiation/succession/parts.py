@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from sqlmodel import Session
+
 from marketplace.assets.schemas import SignatureIn
 from marketplace.audit import documents
 from marketplace.negotiation import queries as negotiation
@@ -88,12 +90,15 @@ def amended(house: House, name: str, **changes: Any) -> Agreement:
 
 
 def sign_successor(house: House, name: str, who: str) -> Agreement:
-    party = house.cast[who]
     with house.db() as db:
-        agreement, follows = negotiation.agreement(db, name), queries.succession(db, name)
-        assert follows is not None
-        made = signed(party, db, agreement.document, "agreement")
-        return answering.sign(db, party.actor, agreement, follows, made, house.clock.now())
+        return sign_successor_in(db, house, name, who)
+
+
+def sign_successor_in(db: Session, house: House, name: str, who: str) -> Agreement:
+    party, agreement, follows = house.cast[who], negotiation.agreement(db, name), queries.succession(db, name)
+    assert follows is not None
+    made = signed(party, db, agreement.document, "agreement")
+    return answering.sign(db, party.actor, agreement, follows, made, house.clock.now())
 
 
 def review_successor(house: House, name: str, person: str | None, office: str, who: str = "hospital") -> dict[str, int]:
