@@ -20,9 +20,11 @@ for name in [one for one in os.environ if one in TERMINAL or one.startswith("MAR
     del os.environ[name]
 os.environ["COLUMNS"] = "80"
 
-# How long an example takes says how busy the machine is.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+# How long an example takes says how busy the machine is.  The examples are the same in every run, so that no change is
+# refused for what another one brought in; `--hypothesis-profile=searching` draws new ones.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+settings.register_profile("searching", settings.get_profile("steady"), derandomize=False, print_blob=True)
+settings.load_profile("steady")
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ failure.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -48,14 +49,15 @@ def free_port() -> int:
     It lies below those that the system deals out: no connection takes it before our server binds it, nor while that
     server is killed and started again.
     """
+    claims = Path(tempfile.gettempdir()) / f"marketplace-test-ports-{os.getuid()}"
+    claims.mkdir(exist_ok=True)
     for port in range(20_000, 32_000):
-        claim = socket.socket(socket.AF_UNIX)
+        claim = os.open(claims / str(port), os.O_RDWR | os.O_CREAT, 0o600)
         with suppress(OSError), socket.socket() as probe:
-            claim.bind(f"\0marketplace-test-port-{port}")
+            fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
             probe.bind(("127.0.0.1", port))
-            claim.detach()  # nobody closes it, so it is ours until this process ends
-            return port
-        claim.close()
+            return port  # its claim stays open, so it is ours until this process ends
+        os.close(claim)
     raise AssertionError("no port is free")
 
 
