@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -106,7 +107,7 @@ def serve(data: Data = MARKET, port: int = 8000, host: str = "127.0.0.1") -> Non
     from workers.instance import open_instance
 
     settings = Settings(data_folder=data, public_url=f"http://{host}:{port}")
-    with open_instance(settings) as instance:
+    with open_instance(settings) as instance, _door(host, port) as door:
         typer.echo(
             f"Market      http://{host}:{port}/\n"
             f"API         http://{host}:{port}/docs\n"
@@ -114,7 +115,22 @@ def serve(data: Data = MARKET, port: int = 8000, host: str = "127.0.0.1") -> Non
             f"Check       http://{host}:{port}/verify\n"
             "Stop with Ctrl-C."
         )
-        serve_on(instance.app, settings, host=host, port=port, log_level="warning")
+        serve_on(instance.app, settings, door, log_level="warning")
+
+
+def _door(host: str, port: int) -> socket.socket:
+    """Who comes from now on waits until it is served.  Raises BadParameter where nobody can be let in."""
+    from marketplace.plumbing.sockets import listening
+
+    try:
+        return listening(host, port)
+    except OSError as error:
+        got = str(error.strerror).partition(" (")[0]  # in brackets the library says the address again
+        raise typer.BadParameter(
+            f"nobody can be served at {host}:{port} (expected a free port, got {got}); "
+            "end what listens there, or give another port",
+            param_hint="--port",
+        ) from error
 
 
 @app.command()
@@ -150,13 +166,14 @@ def year(
 @app.command()
 def api() -> None:
     """Serve the API of the production form; address and parts come from MARKETPLACE_ variables."""
+    from marketplace.plumbing.sockets import listening
     from marketplace.plumbing.sockets import serve as serve_on
     from marketplace.settings import Settings
     from workers.instance import open_api
 
     settings = Settings()
     with open_api(settings) as application:
-        serve_on(application, settings, host="0.0.0.0", port=8000)  # noqa: S104 - in a container
+        serve_on(application, settings, listening("0.0.0.0", 8000))  # noqa: S104 - in a container
 
 
 @app.command("admit-operator")

@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sqlalchemy.engine import make_url
+
 from marketplace.plumbing.db import Database
 from marketplace.plumbing.migrations import is_current
 from marketplace.settings import Settings
 
 FREE_MIB = 500
+_OTHER = "name the folder of an instance by --data, or make one there with `marketplace run`"
 GIVEN_UP_SHOWN = 20
 
 
@@ -25,7 +28,7 @@ class Finding:
 
 
 def examine(data: Path) -> list[Finding]:
-    """Look at everything an instance on this data folder needs."""
+    """Look at everything an instance on this data folder needs; nothing is made where there is none."""
     settings = Settings(data_folder=data)
     looks: tuple[Callable[[Settings], Finding], ...] = (_python, _folder, _room, _database, _work, _policy, _parser)
     return [_look(look, settings) for look in looks]
@@ -44,7 +47,8 @@ def _python(_settings: Settings) -> Finding:
 
 
 def _folder(settings: Settings) -> Finding:
-    settings.data_folder.mkdir(parents=True, exist_ok=True)
+    if not settings.data_folder.is_dir():
+        return Finding("data folder", ok=False, words=f"{settings.data_folder} is no folder; {_OTHER}")
     probe = settings.data_folder / ".doctor"
     probe.write_text("")
     probe.unlink()
@@ -54,11 +58,15 @@ def _folder(settings: Settings) -> Finding:
 def _room(settings: Settings) -> Finding:
     import shutil
 
-    free = shutil.disk_usage(settings.data_folder).free >> 20
+    folder = settings.data_folder.absolute()
+    there = next(one for one in (folder, *folder.parents) if one.exists())
+    free = shutil.disk_usage(there).free >> 20
     return Finding("disk", ok=free > FREE_MIB, words=f"{free:,} MiB free, at least {FREE_MIB} are needed")
 
 
 def _database(settings: Settings) -> Finding:
+    if absent := _absent(settings):
+        return Finding("database", ok=False, words=f"there is no {absent}; {_OTHER}")
     database = Database(settings.effective_database_url)
     try:
         made = is_current(database)
@@ -71,6 +79,8 @@ def _database(settings: Settings) -> Finding:
 def _work(settings: Settings) -> Finding:
     from marketplace.plumbing import outbox
 
+    if _absent(settings):
+        return Finding("work", ok=False, words="without a database nobody knows")
     database = Database(settings.effective_database_url)
     try:
         with database.reading() as db:
@@ -82,6 +92,13 @@ def _work(settings: Settings) -> Finding:
     named = "; ".join(f"{one.id} {one.task}: {one.last_error}" for one in rows[:GIVEN_UP_SHOWN])
     more = f" and {len(rows) - GIVEN_UP_SHOWN} more" if len(rows) > GIVEN_UP_SHOWN else ""
     return Finding("work", ok=False, words=f"given up, mend the cause, then `marketplace work retry`: {named}{more}")
+
+
+def _absent(settings: Settings) -> Path | None:
+    """The file that the database would be, where it is not there: to look for one must not make it."""
+    url = make_url(settings.effective_database_url)
+    file = Path(str(url.database))
+    return file if url.get_backend_name() == "sqlite" and not file.is_file() else None
 
 
 def _policy(settings: Settings) -> Finding:

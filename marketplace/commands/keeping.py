@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from marketplace.commands.options import MARKET, Data, Party
+from marketplace.commands.options import MARKET, Data, Party, settings_of
 
 recover_commands = typer.Typer(help="After a restore: go on under a new origin, signed by two.", no_args_is_help=True)
 keys_commands = typer.Typer(help="Replace the keys of service, log and witness.", no_args_is_help=True)
@@ -25,11 +25,10 @@ def prepare(
 ) -> None:
     """Write what was lost and how the log would go on; nothing changes yet."""
     from marketplace.audit.statements import StatementFile
-    from marketplace.settings import Settings
     from workers import recovery
 
     note = checkpoint.read_text() if checkpoint else ""
-    said = recovery.prepare(Settings(data_folder=data), checkpoint=note)
+    said = recovery.prepare(settings_of(data), checkpoint=note)
     StatementFile(said.body).write(out)
     lost = f"leaves {said.lost.start} to {said.lost.stop - 1} are lost" if said.lost else "no leaf is lost"
     typer.echo(f"{said.old_origin} kept {said.kept.size} leaves, {lost}; it would go on as {said.new_origin}")
@@ -88,11 +87,10 @@ def adopt(
 def apply(file: Path, data: Data = MARKET) -> None:
     """Check both signatures and go on under the new origin; agreements wait until their providers resume them."""
     from marketplace.audit.statements import StatementFile
-    from marketplace.settings import Settings
     from workers import recovery
 
     read = StatementFile.read(file)
-    held = recovery.apply(Settings(data_folder=data), read)
+    held = recovery.apply(settings_of(data), read)
     typer.echo(f"the log goes on as {read.recovery.new_origin}; {held} agreements wait for their providers to resume")
 
 
@@ -106,21 +104,21 @@ def rotate(
     """Replace a key while its process is stopped; the old private key is destroyed."""
     from marketplace.audit.handover import rotate as rotate_folder
     from marketplace.kernel.clock import SystemClock
-    from marketplace.settings import Settings
     from workers import recovery
 
     reason: recovery.Why = "compromised" if compromised else "planned"
-    settings = Settings(data_folder=data)
     match role:
         case "service":
-            typer.echo(f"the service key is replaced; statement {recovery.rotate_service(settings, reason)}")
+            typer.echo(f"the service key is replaced; statement {recovery.rotate_service(settings_of(data), reason)}")
         case "log" | "witness" if folder is not None:
             _, path = rotate_folder(folder, reason, SystemClock().now())
             typer.echo(
                 f"{path}: give it to the service (`keys accept`) and, for the log, to the witness (`keys trust`)"
             )
         case "log" | "witness":
-            typer.echo(f"the {role} key is replaced; statement {recovery.rotate_child(settings, role, reason)}")
+            typer.echo(
+                f"the {role} key is replaced; statement {recovery.rotate_child(settings_of(data), role, reason)}"
+            )
         case _:
             raise typer.BadParameter("expected service, log or witness")
 
@@ -129,11 +127,10 @@ def rotate(
 def accept(file: Path, data: Data = MARKET) -> None:
     """Take note of the new key of a log signer or witness elsewhere; then set its public key and restart."""
     from marketplace.audit.statements import StatementFile
-    from marketplace.settings import Settings
     from workers import recovery
 
     read = StatementFile.read(file)
-    recovery.accept_rotation(Settings(data_folder=data), read)
+    recovery.accept_rotation(settings_of(data), read)
     typer.echo(f"the {read.rotation.role} key is now {read.rotation.new}")
 
 
@@ -157,9 +154,8 @@ def retry(
     from marketplace.kernel.clock import SystemClock
     from marketplace.plumbing import outbox
     from marketplace.plumbing.db import Database
-    from marketplace.settings import Settings
 
-    database = Database(Settings(data_folder=data).effective_database_url)
+    database = Database(settings_of(data).effective_database_url)
     try:
         with database.transaction() as db:
             named = rows or [one.id for one in outbox.given_up(db)]

@@ -48,7 +48,12 @@ def settings_of(data: Path) -> Settings:
 
     settings = Settings(data_folder=data)
     if not settings.database_url and not (data / DATABASE).is_file():
-        raise typer.BadParameter(f"{data} holds no instance: there is no {DATABASE}", param_hint="--data")
+        got = f"without {DATABASE}" if data.is_dir() else "no such folder"
+        raise typer.BadParameter(
+            f"{data} holds no instance (expected a folder with {DATABASE}, got {got}); "
+            "name the folder that `marketplace serve` is given; `marketplace run` makes one",
+            param_hint="--data",
+        )
     return settings
 
 

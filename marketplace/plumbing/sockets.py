@@ -40,6 +40,7 @@ _CLOSED: Final = 7  # TCP_CLOSE of linux/tcp_states.h
 _HEAD, _REST = "head", "rest"
 _REST_SECONDS: Final = 5  # a client that still sends reads the early answer within this
 _TOLD: Final = 64  # connections above the limit that are still told 503
+_QUEUE: Final = 2048  # connections that nobody has taken yet
 _NEW_OBJECTS: Final = 10_000  # made and not yet gone, before the collector looks at them
 _RESET: Final = struct.pack("ii", 1, 0)  # struct linger: on, 0 seconds
 
@@ -216,11 +217,18 @@ def freeze() -> None:
     gc.set_threshold(_NEW_OBJECTS, *gc.get_threshold()[1:])
 
 
-def serve(app: ASGIApp, settings: Settings, **given: Any) -> None:
+def listening(host: str, port: int) -> socket.socket:
+    """A socket that takes connections; who comes waits until somebody serves it.  Raises OSError."""
+    return socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=_QUEUE)
+
+
+def serve(app: ASGIApp, settings: Settings, door: socket.socket, **given: Any) -> None:
     """Serve an application until the process is told to stop; streams that still run then have ten seconds.
 
     Whoever waits for something to happen (`plumbing.waiting`) is answered at once.
+    door: as `listening` gives it, closed in the end.
     """
     freeze()
+    host, port, *_ = door.getsockname()
     with suppress(KeyboardInterrupt):  # the server ends in order first, then passes the signal on
-        server(app, settings, timeout_graceful_shutdown=10, **given).run()
+        server(app, settings, host=host, port=port, timeout_graceful_shutdown=10, **given).run(sockets=[door])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -61,6 +63,9 @@ NOT_JSON = Path(__file__)
         (("party", "page", "director", "--out", "{nowhere}/p.html", "--lang", "fr", "--as", "{party}"), "--lang"),
         (("books", "pay", "--file", "{nowhere}/pay.xml", "--as", "{party}"), "{nowhere}/pay.xml.part: No such file"),
         (("audit", "fsck", "--data", "{nowhere}"), "{nowhere} holds no instance"),
+        (("keys", "rotate", "service", "--data", "{nowhere}"), "{nowhere} holds no instance"),
+        (("keys", "rotate", "witness", "--data", "{nowhere}"), "{nowhere} holds no instance"),
+        (("work", "retry", "--data", "{nowhere}"), "{nowhere} holds no instance"),
         (("demo", "--source", "{nowhere}"), "{nowhere}"),
     ],
 )
@@ -76,3 +81,25 @@ def test_a_file_or_folder_that_is_not_there_is_named_and_nothing_is_made(
     assert named.format(nowhere=nowhere) in " ".join(done.stderr.split())
     assert "unexpected" not in done.stderr
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_the_doctor_says_that_a_folder_holds_no_instance_and_makes_none(tmp_path: Path) -> None:
+    nowhere = tmp_path / "nowhere"
+    for folder, missing in ((nowhere, {"data folder", "database", "work"}), (tmp_path, {"database", "work"})):
+        done = _marketplace("doctor", "--data", str(folder), "--json")
+        assert (done.returncode, done.stderr) == (1, "")
+        found = {one["name"]: one for one in json.loads(done.stdout)}
+        assert {name for name, one in found.items() if not one["ok"]} == missing
+        assert f"there is no {folder / 'market.sqlite3'}; name the folder of an instance" in found["database"]["words"]
+        assert list(tmp_path.iterdir()) == []
+
+
+def test_who_serves_says_where_only_once_it_is_there(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = _marketplace("serve", "--data", str(tmp_path / "data"), "--port", str(port))
+    assert (done.returncode, done.stdout) == (2, "")
+    said = " ".join(done.stderr.split())
+    assert f"nobody can be served at 127.0.0.1:{port}" in said
+    assert "Address already in use" in said
+    assert "give another port" in said

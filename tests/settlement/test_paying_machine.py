@@ -87,7 +87,16 @@ class Paying(Walk):
     @rule(which=few, data=st.data())
     def credits(self, which: int, data: st.DataObject) -> None:
         bill = self.bills[which % len(self.bills)]
-        places = data.draw(st.sets(st.sampled_from(sorted(bill.lines)), max_size=2))
+        self.takes_lines_back(bill, data.draw(st.sets(st.sampled_from(sorted(bill.lines)), max_size=2)))
+
+    @rule(which=few)
+    def a_part_is_taken_back_of_what_was_credited(self, which: int) -> None:
+        """Its refund is more than that, and waits whole until the part is made good."""
+        self.the_bank_tells([("pays", which, "part"), ("pays", which, "rest")])
+        self.takes_lines_back(self.bills[which % len(self.bills)], set())
+        self.the_bank_tells([("recalls", which, "rest")])
+
+    def takes_lines_back(self, bill: Bill, places: set[int]) -> None:
         left = (places or set(bill.lines)) - bill.credited
         gone = {one.line_id for one in all_shares(self.house) if one.order_id is not None}
         if not left or any(bill.lines[place].id in gone for place in left):
