@@ -148,6 +148,13 @@ class Paying(Walk):
         with self.recorded():
             resume(self.house, name, self.stopped.pop(name))
 
+    @rule(which=few, who=sides)
+    def a_side_suspends_and_resumes_what_an_invoice_holds(self, which: int, who: str) -> None:
+        self.time_passes(30)
+        self.a_side_suspends(which, who)
+        if self.stopped:
+            self.the_side_that_suspended_resumes(which)
+
     @rule(days=st.sampled_from([1, 13, 14, 30]))
     def time_passes(self, days: int) -> None:
         """The workers do what is due, again as well."""

@@ -16,6 +16,8 @@ from tests.settlement.test_refunds import debit
 from tests.settlement.test_returned import returned
 from tests.settlement.walking import Sent, walk
 
+LATEST = -1
+
 
 class Sending(Paying):
     """Payment orders of the exchange and of the hospital beside, carried out, returned, cancelled."""
@@ -64,6 +66,14 @@ class Sending(Paying):
             one.becomes("over" if late else "owed")
             text = returned(self.next("B"), one.fen, one.reference)
             assert [owing.take(self.house, text, one.payer) for _ in range(2)] == [["returned"], ["taken_before"]]
+
+    @rule(which=few)
+    def a_share_comes_back_and_is_sent_again(self, which: int) -> None:
+        self.the_bank_tells([("pays", which, "rest")])
+        for _ in range(2):
+            self.the_exchange_orders()
+            self.the_bank_carries_out(LATEST)
+            self.a_transfer_comes_back(LATEST)
 
     @precondition(lambda self: self.sent)
     @rule(which=few)
