@@ -150,7 +150,9 @@ class Paying(Walk):
 
     @rule(which=few, who=sides)
     def a_side_suspends_and_resumes_what_an_invoice_holds(self, which: int, who: str) -> None:
-        self.time_passes(30)
+        self.the_bank_tells([("recalls", which, "rest")])
+        for days in (30, 14):
+            self.time_passes(days)
         self.a_side_suspends(which, who)
         if self.stopped:
             self.the_side_that_suspended_resumes(which)
