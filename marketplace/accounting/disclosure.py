@@ -84,7 +84,7 @@ def sheet(db: Session, actor: Actor, first: str, last: str, now: datetime) -> Sh
     """The caller's own data resources over some months; an auditor's everybody's."""
     owner = None if actor.has(Role.AUDITOR) else actor.participant
     held = [one for one in queries.capitalised_by(db, owner) if one.began_at < end_of(last)]
-    lines = [_line(db, one, first, last, min(end_of(last), now)) for one in held]
+    lines = [_line(db, one, first, last, now) for one in held]
     sums = [total for treatment in Treatment if (total := _sum(lines, treatment)) is not None]
     return Sheet(first, last, lines, sums, list(_open_months(closed_through(db), first, min(last, month_of(now)))))
 
@@ -96,7 +96,7 @@ def as_csv(found: Sheet) -> str:
     return cells.table(header, (_row(one) for one in (*found.lines, *found.sums)))
 
 
-def _line(db: Session, row: Capitalisation, first: str, last: str, until: datetime) -> Line:
+def _line(db: Session, row: Capitalisation, first: str, last: str, now: datetime) -> Line:
     def over(account: str) -> tuple[int, int]:
         return queries.turnover(db, row, account, first, last)
 
@@ -110,18 +110,18 @@ def _line(db: Session, row: Capitalisation, first: str, last: str, until: dateti
         treatment=treatment,
         origin=Origin.SELF_DEVELOPED,
         currency=row.currency,
-        months_left=_months_left(row, until) if is_spread else None,
+        months_left=_months_left(row, last, now) if is_spread else None,
         cost=cost,
         amortised=Movement(*spread) if is_spread else Movement(),
         impaired=Movement(*over(IMPAIRMENT)),
     )
 
 
-def _months_left(row: Capitalisation, until: datetime) -> int:
-    """Months of useful life that are not over by a moment; none of an asset that was impaired by then."""
-    if row.ended_at is not None and row.ended_at <= until:
+def _months_left(row: Capitalisation, last: str, now: datetime) -> int:
+    """Months of useful life that are not over after a month, or by now; none of an asset that was impaired by then."""
+    if row.ended_at is not None and month_of(row.ended_at) <= last:
         return 0
-    return row.parts - min(rules.months_done(row.began_at, until), row.parts)
+    return row.parts - min(rules.months_done(row.began_at, min(end_of(last), now)), row.parts)
 
 
 def _sum(lines: Sequence[Line], treatment: Treatment) -> Line | None:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import jwt
 from cryptography.exceptions import InvalidSignature
@@ -29,12 +29,14 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 from jwt.api_jws import PyJWS
-from jwt.utils import base64url_encode, der_to_raw_signature, raw_to_der_signature
+from jwt.utils import base64url_decode, base64url_encode, der_to_raw_signature, raw_to_der_signature
 
 from marketplace.kernel.canonical import read_strictly
 from marketplace.kernel.errors import Invalid, shown
 
 ALGORITHMS = ("EdDSA", "ES256")
+_DETACHED: Final = {"b64": False, "crit": ["b64"]}
+"""How a header says that the payload itself is signed (RFC 7797); a compact JWS says nothing of it."""
 
 
 class _DeterministicES256(ECAlgorithm):
@@ -183,9 +185,10 @@ def read_header(token: str) -> dict[str, Any]:
 def verify_detached(token: str, payload: bytes, jwk: Jwk, *, typ: str) -> None:
     """Check a detached JWS against exact bytes, one public key and the document type.
 
-    Raises BadSignature: wrong `typ`, `kid` or algorithm, or the bytes were not signed by this key.
+    Raises BadSignature: wrong `typ`, `kid` or algorithm, a second spelling of the same JWS, or the bytes were not
+    signed by this key.
     """
-    public = _require_header(token, jwk, typ)
+    public = _require_header(token, jwk, typ, _DETACHED)
     try:
         PyJWS().decode(token, jwt.PyJWK(public, public["alg"]), algorithms=[public["alg"]], detached_payload=payload)
     except (jwt.PyJWTError, InvalidSignature, ValueError) as error:
@@ -197,7 +200,7 @@ def verify_detached(token: str, payload: bytes, jwk: Jwk, *, typ: str) -> None:
 
 def verify_compact(token: str, jwk: Jwk, *, typ: str) -> bytes:
     """Check a compact JWS against one public key and its type; returns the bytes it carries.  Raises BadSignature."""
-    public = _require_header(token, jwk, typ)
+    public = _require_header(token, jwk, typ, {})
     try:
         payload: bytes = PyJWS().decode(token, jwt.PyJWK(public, public["alg"]), algorithms=[public["alg"]])
     except (jwt.PyJWTError, InvalidSignature, ValueError) as error:
@@ -230,13 +233,27 @@ def _check_by(members: tuple[tuple[str, str], ...]) -> Callable[[bytes, bytes], 
             raise ValueError("a key of another kind")
 
 
-def _require_header(token: str, jwk: Jwk, typ: str) -> Jwk:
+def _require_header(token: str, jwk: Jwk, typ: str, detachment: dict[str, Any]) -> Jwk:
+    _require_one_spelling(token)
     header = read_header(token)
     public = require_public_jwk(jwk)
     for name, expected in (("typ", typ), ("kid", public["kid"]), ("alg", public["alg"])):
         if header.get(name) != expected:
             raise BadSignature(f"JWS header `{name}` differs", expected=expected, got=str(header.get(name)))
+    if {name: header[name] for name in _DETACHED if name in header} != detachment:
+        raise BadSignature("JWS headers `b64` and `crit` differ", expected=json.dumps(detachment))
     return public
+
+
+def _require_one_spelling(token: str) -> None:
+    """Refuse padding and whatever else the library reads past: who signs so could say that others find no signature."""
+    for part in token.split("."):
+        try:
+            plain = base64url_encode(base64url_decode(part)).decode()
+        except (jwt.PyJWTError, ValueError) as error:
+            raise BadSignature("a part of the JWS is not base64url") from error
+        if part != plain:
+            raise BadSignature("a part of the JWS is not base64url as RFC 7515 writes it", expected="no padding")
 
 
 def _with_id(private: PrivateKey) -> SigningKey:

@@ -23,7 +23,7 @@ from marketplace.settlement.billing import keep_document, next_number, record_in
 from marketplace.settlement.chasing import let_go
 from marketplace.settlement.deposits import return_deposit, returned
 from marketplace.settlement.document import invoice_document
-from marketplace.settlement.locks import hold_agreements
+from marketplace.settlement.locks import hold_settled
 from marketplace.settlement.models import Invoice, InvoiceLine
 from marketplace.settlement.paying import cover
 from marketplace.settlement.payouts import returned_key
@@ -63,7 +63,7 @@ def credit(
     if not lines:
         raise NothingToCredit("nothing is left to credit", expected="an uncredited line", got=f"{sorted(positions)}")
     step = INVOICE.step(InvoiceState(found.state), InvoiceState.CREDITED, actor.roles)
-    hold_agreements(db, every)
+    hold_settled(db, [found.id])  # what is left may be covered by parts, and is settled then
     _require_not_paid_out(db, lines)
     _require_not_returned(db, lines)
 

@@ -26,12 +26,12 @@ def hold_agreements(db: Session, lines: Sequence[InvoiceLine]) -> None:
 
 
 def hold_settled(db: Session, invoice_ids: Collection[str]) -> None:
-    """Hold the agreements and the assets of all that invoices ask for, before any line of them is settled.
+    """Hold the agreements and the assets of invoices, before any line of them is settled or taken back.
 
     Of two payments at once that repay the cost of an asset the second one sees what the first repaid.
     """
     # Columns and no rows: what a line says may change until its invoice is held.
     about = select(InvoiceLine.agreement_id, InvoiceLine.asset_id).where(col(InvoiceLine.invoice_id).in_(invoice_ids))
-    found = db.exec(about.where(col(InvoiceLine.credited_by).is_(None)).distinct()).all()
+    found = db.exec(about.distinct()).all()
     negotiation.lock_agreements(db, {agreement for agreement, _ in found if agreement})
     assets.lock_assets(db, {asset for _, asset in found if asset})

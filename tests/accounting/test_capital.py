@@ -25,6 +25,7 @@ from marketplace.ledger import queries as ledger
 from marketplace.ledger.auditing import audit
 from marketplace.ledger.journal import major
 from marketplace.ledger.models import LedgerTransaction
+from marketplace.ledger.periods import end_of
 from marketplace.ledger.rules import ReversalReason
 from marketplace.ledger.service import reverse
 from marketplace.planning import director
@@ -278,6 +279,18 @@ def test_what_is_impaired_at_delisting_stands_apart_from_what_was_amortised(hous
     assert line.amortised.closing_minor == spread
     assert line.impaired == disclosure.Movement(0, row.cost_minor - spread, 0)
     assert (line.carrying.closing_minor, line.months_left) == (0, 0)
+
+
+def test_what_is_impaired_in_the_first_moment_of_a_month_has_its_life_left_at_the_end_of_the_month_before(house, asset):
+    row = capitalise(house, asset, useful_life_months=10)
+    house.clock.advance(end_of("2026-09") - house.clock.now())
+    with house.db() as db:
+        capital.impair(db, asset, house.clock.now())
+        hospital, now = house.cast["hospital"].actor, house.clock.now()
+        before, after = (disclosure.sheet(db, hospital, one, one, now).lines[0] for one in ("2026-09", "2026-10"))
+    left = row.cost_minor - row.cost_minor // 10
+    assert (before.carrying.closing_minor, before.months_left) == (left, 9)
+    assert (after.carrying.closing_minor, after.months_left) == (0, 0)
 
 
 @given(st.integers(0, 10**12), st.integers(1, 300))

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from marketplace.assets import queries as assets
 from marketplace.audit.entry import Tag
+from marketplace.costing.service import post_pending
 from marketplace.negotiation import queries as negotiation
 from marketplace.negotiation import stopping
 from marketplace.settlement import chasing, queries, results
@@ -18,7 +20,19 @@ from tests.exchange.parts import listed
 from tests.house import House, open_house
 from tests.negotiation.parts import finalized
 from tests.negotiation.succession.parts import BREACH, agreement_of, amend, sign_successor, sign_successor_in
-from tests.settlement.parts import balance, billed, billed_twice, credit, exchange, imbalance, pay, post
+from tests.settlement.parts import (
+    balance,
+    billed,
+    billed_twice,
+    credit,
+    exchange,
+    imbalance,
+    lines,
+    pay,
+    post,
+    sold,
+    use,
+)
 from tests.settlement.test_bank import statement, take
 from tests.settlement.test_refunds import refunds, yuan
 from tests.settlement.test_results import after_window, declare, deposit_billed
@@ -116,4 +130,26 @@ def test_a_deposit_that_is_credited_while_its_outcome_is_settled_goes_back_once(
             beside.result(timeout=20)
         assert [one.cause for one in refunds(house)] == ["deposit"]
         assert balance(house, house.cast["exchange"].id, "escrow") == 0
+        assert imbalance(house) == 0
+
+
+def test_a_credit_note_that_settles_the_rest_waits_for_its_assets_before_it_is_in_the_books(
+    tmp_path: Path, either_url: str
+) -> None:
+    with open_house(tmp_path / "house", either_url) as house, ThreadPoolExecutor(1) as pool:
+        agreement = sold(house, uses=2)
+        invoice = billed(house)
+        *_, use_line = lines(house, invoice)
+        pay(house, invoice, "part", invoice.total_fen - use_line.price_fen)
+        use(house, agreement, 3)
+        with house.db() as db:  # as a payment at another exchange does: first the asset, the books last
+            assets.lock_asset(db, str(use_line.asset_id))
+            beside = pool.submit(credit, house, invoice, [use_line.position])
+            with pytest.raises(TimeoutError):
+                beside.result(timeout=1)
+            assert post_pending(db, house.clock.now()).posted == 1
+        beside.result(timeout=20)
+        with house.db() as db:
+            assert queries.invoice(db, invoice.id).state == "paid"
+        assert len(entries(house, Tag.INVOICE_CREDITED)) == len(entries(house, Tag.INVOICE_PAID)) == 1
         assert imbalance(house) == 0

@@ -68,7 +68,7 @@ def test_what_is_owed_for_stages_is_ordered_once_confirmed_owed_again_and_paid(o
     assert (payables(owing)["legal.opinion"].state, open_between(owing, "law_firm")) == ("owed", before)
     run_due(owing.runtime)
     with owing.runtime.database.reading() as db:
-        (notice,) = transfer.notices(db, owing.cast["law_firm"].actor, "", 50)
+        (notice,) = transfer.notices(db, owing.cast["law_firm"].actor).rows
     assert (notice.kind, notice.stopped_by) == ("payment-notice", hospital)
 
     again = order(owing, "hospital", opinion.meter_event)

@@ -71,8 +71,8 @@ def test_a_transfer_that_comes_back_is_owed_again_told_and_in_the_next_file(
     for _ in range(2):
         run_due(house.runtime)
     with house.runtime.database.reading() as db:
-        (notice,) = transfer.notices(db, house.cast["hospital"].actor, "", 50)
-        assert transfer.notices(db, house.cast["pharma"].actor, "", 50) == []
+        (notice,) = transfer.notices(db, house.cast["hospital"].actor).rows
+        assert transfer.notices(db, house.cast["pharma"].actor).rows == []
         content = documents.content(db, notice.document)
         (signature,) = documents.signatures(db, notice.document)
     jsonschema.validate(content, SCHEMA)

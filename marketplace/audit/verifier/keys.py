@@ -217,6 +217,9 @@ def _unbase64url(text: Any) -> bytes:
     if not isinstance(text, str) or not text.isascii() or "=" in text or "+" in text or "/" in text:
         raise NotSigned("not base64url")
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        found = base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
     except binascii.Error as error:
         raise NotSigned("not base64url") from error
+    if base64.urlsafe_b64encode(found).rstrip(b"=").decode() != text:  # the same of the last character's unused bits
+        raise NotSigned("not base64url as it is written")
+    return found

@@ -488,8 +488,8 @@ def test_the_side_whose_move_it_is_is_reminded_once_by_a_signed_notice(house: Ho
     with house.runtime.database.reading() as db:
         (notice,) = db.exec(select(StopNotice)).all()
         readers = [reader.party for reader in db.exec(select(StopNoticeReader))]
-        (found,) = transfer.notices(db, house.cast[PROVIDER].actor, "", 50)
-        assert transfer.notices(db, house.cast[BUYER].actor, "", 50) == []
+        (found,) = transfer.notices(db, house.cast[PROVIDER].actor).rows
+        assert transfer.notices(db, house.cast[BUYER].actor).rows == []
         (signature,) = documents.signatures(db, notice.document)
     told = content(house, notice.document)
     jsonschema.validate(told, schema_named("negotiation-notice"))
